@@ -1,0 +1,310 @@
+/**
+ * From an unknown failure to `Retryable | Fatal`.
+ *
+ * A **classifier** is a plain function, used where a failure is first seen:
+ *
+ * ```ts
+ * import { Classify, withRpcRetry } from "effect-rpc-retry"
+ * import * as Effect from "effect/Effect"
+ *
+ * declare const query: Effect.Effect<string, Error>
+ *
+ * const program = query.pipe(Effect.mapError(Classify.classify), withRpcRetry)
+ * ```
+ *
+ * A **rule** is a partial classifier: it gives `None` for what it does not know. `firstOf` tries rules in order and makes
+ * a classifier of them.
+ *
+ * Rules look at the structure of a failure (tags, codes, names of error classes), at its `cause`s and at the members of
+ * an `AggregateError`; never at the text of a message. What no rule knows is `Fatal` with the original kept as `cause`.
+ *
+ * What `classify` makes of the failures of sockets:
+ *
+ * | failure                                                              | becomes                          | delivery  |
+ * | -------------------------------------------------------------------- | -------------------------------- | --------- |
+ * | `ECONNREFUSED`, `ENOENT` of a Unix socket                            | `ConnectionRefused`              | `NotSent` |
+ * | `EAI_AGAIN` `ENOTFOUND`                                              | `Unavailable`                    | `NotSent` |
+ * | `ETIMEDOUT` `EHOSTUNREACH` `ENETUNREACH`, while connecting           | `Unavailable`                    | `NotSent` |
+ * | `EHOSTUNREACH` `ENETUNREACH`, later                                  | `Unavailable`                    | `Unknown` |
+ * | `ECONNRESET` `ECONNABORTED` `EPIPE` `ETIMEDOUT`, end of stream       | `ConnectionLost`                 | `Unknown` |
+ * | the same, while connecting                                           | `ConnectionLost`                 | `NotSent` |
+ * | `fetch` of Node: `UND_ERR_SOCKET`                                    | `ConnectionLost`                 | `Unknown` |
+ * | `fetch` of Node: `UND_ERR_CONNECT_TIMEOUT`                           | `Unavailable`                    | `NotSent` |
+ * | `fetch` of Node: `UND_ERR_HEADERS_TIMEOUT` `UND_ERR_BODY_TIMEOUT`    | `AttemptTimeout`                 | `Unknown` |
+ * | `SocketError` of `@effect/platform`, `Open` `OpenTimeout`            | as its cause, or `Unavailable`   | `NotSent` |
+ * | `SocketError`, `Read` `Write` `Close`                                | `ConnectionLost`                 | `Unknown` |
+ * | `TimeoutException` of Effect, `TimeoutError` of the platform         | `AttemptTimeout`                 | `Unknown` |
+ * | `AbortError` of the platform                                         | `Fatal Cancelled`                |           |
+ * | a TLS certificate that does not verify                               | `Fatal Protocol`                 |           |
+ * | anything else                                                        | `Fatal Custom`                   |           |
+ *
+ * @since 0.1.0
+ */
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import { Fatal, isFatal, isRetryable, Retryable } from "./RpcError.js"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Classifier {
+  (failure: unknown): Retryable | Fatal
+}
+
+/**
+ * A classifier of some failures: `None` for those it does not know.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Rule {
+  (failure: unknown): Option.Option<Retryable | Fatal>
+}
+
+/** No real chain of causes is longer; a cyclic one ends here. */
+const maxDepth = 16
+
+/**
+ * The failure itself, then what it was caused by, outermost first. Of an aggregate its members count, not itself: Node
+ * gives the whole the code of one of them, without the system call.
+ */
+const chain = (failure: unknown): ReadonlyArray<unknown> => {
+  const links: Array<unknown> = []
+  const visit = (link: unknown): void => {
+    if (links.length < maxDepth && Predicate.isObject(link)) {
+      if (Predicate.hasProperty(link, "errors") && Array.isArray(link.errors) && link.errors.length > 0) {
+        link.errors.forEach(visit)
+      } else {
+        links.push(link)
+      }
+      if (Predicate.hasProperty(link, "cause")) {
+        visit(link.cause)
+      }
+    }
+  }
+  visit(failure)
+  return links
+}
+
+const stringOf = (u: unknown, key: string): string | undefined =>
+  Predicate.hasProperty(u, key) && typeof u[key] === "string" ? u[key] : undefined
+
+const firstSome = <A>(links: ReadonlyArray<unknown>, f: (link: unknown) => A | undefined): Option.Option<A> => {
+  for (const link of links) {
+    const found = f(link)
+    if (found !== undefined) {
+      return Option.some(found)
+    }
+  }
+  return Option.none()
+}
+
+/**
+ * Failures that are classified already, at any depth of the chain of causes.
+ *
+ * @since 0.1.0
+ * @category rules
+ */
+export const classified: Rule = (failure) =>
+  firstSome(chain(failure), (link) => isRetryable(link) || isFatal(link) ? link : undefined)
+
+type Known = Pick<Retryable, "reason" | "delivery">
+
+const lost: Known = { reason: "ConnectionLost", delivery: "Unknown" }
+const refused: Known = { reason: "ConnectionRefused", delivery: "NotSent" }
+const unreachable: Known = { reason: "Unavailable", delivery: "Unknown" }
+const unresolved: Known = { reason: "Unavailable", delivery: "NotSent" }
+
+const silent: Known = { reason: "AttemptTimeout", delivery: "Unknown" }
+
+const codes = new Map<string, Known>([
+  ["ECONNREFUSED", refused],
+  ["EAI_AGAIN", unresolved],
+  ["ENOTFOUND", unresolved],
+  ["EHOSTUNREACH", unreachable],
+  ["ENETUNREACH", unreachable],
+  ["ECONNRESET", lost],
+  ["ECONNABORTED", lost],
+  ["EPIPE", lost],
+  ["ETIMEDOUT", lost],
+  ["ERR_STREAM_PREMATURE_CLOSE", lost],
+  ["ERR_SOCKET_CLOSED", lost],
+  ["ERR_STREAM_DESTROYED", lost],
+  ["UND_ERR_SOCKET", lost],
+  ["UND_ERR_CONNECT_TIMEOUT", unresolved],
+  ["UND_ERR_HEADERS_TIMEOUT", silent],
+  ["UND_ERR_BODY_TIMEOUT", silent]
+])
+
+/** What the same codes mean when the system call that failed was the one that connects. */
+const connecting = new Map<string, Known>([
+  ["ENOENT", refused],
+  ["EHOSTUNREACH", unresolved],
+  ["ENETUNREACH", unresolved],
+  ["ETIMEDOUT", unresolved],
+  ["ECONNRESET", { reason: "ConnectionLost", delivery: "NotSent" }],
+  ["ECONNABORTED", { reason: "ConnectionLost", delivery: "NotSent" }]
+])
+
+const knownOf = (link: unknown): (Known & { readonly code: string }) | undefined => {
+  const code = stringOf(link, "code")
+  if (code === undefined) {
+    return undefined
+  }
+  const known = (stringOf(link, "syscall") === "connect" ? connecting.get(code) : undefined) ?? codes.get(code)
+  return known === undefined ? undefined : { ...known, code }
+}
+
+/**
+ * System errors, as Node and the runtimes like it report them: by `code` and `syscall`. Where several were collected,
+ * as for a host with many addresses, all of them must say "not sent" for the whole to say so.
+ *
+ * @since 0.1.0
+ * @category rules
+ */
+export const systemError: Rule = (failure) => {
+  const known = chain(failure).flatMap((link) => knownOf(link) ?? [])
+  return Option.map(Option.fromNullable(known[0]), (first) =>
+    new Retryable({
+      ...first,
+      delivery: known.every((one) => one.delivery === "NotSent") ? "NotSent" : "Unknown",
+      cause: failure
+    }))
+}
+
+const certificateCodes: ReadonlyArray<string> = [
+  "CERT_HAS_EXPIRED",
+  "CERT_NOT_YET_VALID",
+  "CERT_REVOKED",
+  "CERT_UNTRUSTED",
+  "CERT_REJECTED",
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "ERR_TLS_CERT_ALTNAME_INVALID",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_GET_ISSUER_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE"
+]
+
+/**
+ * A peer whose TLS certificate does not verify: it will not at the next attempt either.
+ *
+ * @since 0.1.0
+ * @category rules
+ */
+export const certificate: Rule = (failure) =>
+  firstSome(chain(failure), (link) => {
+    const code = stringOf(link, "code")
+    return code !== undefined && certificateCodes.includes(code)
+      ? new Fatal({ reason: "Protocol", code, message: "the certificate of the peer does not verify", cause: failure })
+      : undefined
+  })
+
+/**
+ * The `SocketError` of `@effect/platform`. One that happened while opening was not sent, whatever caused it.
+ *
+ * @since 0.1.0
+ * @category rules
+ */
+export const socketError: Rule = (failure) =>
+  Option.map(
+    firstSome(chain(failure), (link) => stringOf(link, "_tag") === "SocketError" ? stringOf(link, "reason") : undefined),
+    (reason) => {
+      const cause = Option.filter(systemError(failure), isRetryable)
+      const opening = reason === "Open" || reason === "OpenTimeout"
+      return new Retryable({
+        reason: Option.match(cause, {
+          onNone: () => opening ? "Unavailable" : "ConnectionLost",
+          onSome: (known) => known.reason
+        }),
+        delivery: opening ? "NotSent" : "Unknown",
+        code: Option.match(cause, { onNone: () => reason, onSome: (known) => known.code }),
+        cause: failure
+      })
+    }
+  )
+
+/**
+ * Timeouts: Effect's `TimeoutException`, and the `TimeoutError` of `AbortSignal.timeout`.
+ *
+ * @since 0.1.0
+ * @category rules
+ */
+export const timeout: Rule = (failure) =>
+  firstSome(chain(failure), (link) =>
+    stringOf(link, "_tag") === "TimeoutException" || stringOf(link, "name") === "TimeoutError"
+      ? new Retryable({ reason: "AttemptTimeout", delivery: "Unknown", cause: failure })
+      : undefined)
+
+/**
+ * Work that was aborted through an `AbortSignal`. Who aborted it wanted no answer: no other attempt is made.
+ *
+ * @since 0.1.0
+ * @category rules
+ */
+export const aborted: Rule = (failure) =>
+  firstSome(chain(failure), (link) =>
+    stringOf(link, "name") === "AbortError"
+      ? new Fatal({ reason: "Cancelled", message: "the request was aborted", cause: failure })
+      : undefined)
+
+/**
+ * What remains: `Fatal`, with the original as `cause`.
+ *
+ * @since 0.1.0
+ * @category classifiers
+ */
+export const unknown: Classifier = (failure) =>
+  new Fatal({
+    reason: "Custom",
+    message: failure instanceof Error && failure.message !== "" ? failure.message : "an unknown failure",
+    cause: failure
+  })
+
+/**
+ * Tries each rule in order; what none of them knows is `unknown`.
+ *
+ * @example
+ * ```ts
+ * import { Classify, Retryable } from "effect-rpc-retry"
+ * import * as Option from "effect/Option"
+ *
+ * class ReplicaLag extends Error {}
+ *
+ * const replicaLag: Classify.Rule = (failure) =>
+ *   failure instanceof ReplicaLag
+ *     ? Option.some(new Retryable({ reason: "Custom", delivery: "Unknown", code: "REPLICA_LAG", cause: failure }))
+ *     : Option.none()
+ *
+ * const classify = Classify.firstOf(replicaLag, ...Classify.rules)
+ * ```
+ *
+ * @since 0.1.0
+ * @category classifiers
+ */
+export const firstOf = (...rules: ReadonlyArray<Rule>): Classifier => (failure) => {
+  for (const rule of rules) {
+    const result = rule(failure)
+    if (Option.isSome(result)) {
+      return result.value
+    }
+  }
+  return unknown(failure)
+}
+
+/**
+ * The rules of `classify`, in their order, to put your own before or after.
+ *
+ * @since 0.1.0
+ * @category rules
+ */
+export const rules: ReadonlyArray<Rule> = [classified, certificate, socketError, systemError, timeout, aborted]
+
+/**
+ * The classifier for anything that goes over a socket.
+ *
+ * @since 0.1.0
+ * @category classifiers
+ */
+export const classify: Classifier = firstOf(...rules)

@@ -1,0 +1,122 @@
+/**
+ * The ambient facts of a call: its deadline, the number of the current attempt, its idempotency key.
+ *
+ * They are `Context.Reference`s: reading one needs nothing in `R`, and what an effect forks inherits them. Transports
+ * read them and send them where their protocol has a place for them; an attempt of your own can do the same.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
+import * as Option from "effect/Option"
+import { checkDuration, orThrow } from "./InvalidOption.js"
+
+/**
+ * The number of the current attempt. The first one is 1, which is also what an effect outside any call reads.
+ *
+ * @example
+ * ```ts
+ * import { Deadline, withRpcRetry } from "effect-rpc-retry"
+ * import * as Effect from "effect/Effect"
+ *
+ * const program = Effect.flatMap(Deadline.CurrentAttempt, (attempt) => Effect.log(`attempt ${attempt}`)).pipe(
+ *   withRpcRetry
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category references
+ */
+export class CurrentAttempt extends Context.Reference<CurrentAttempt>()("effect-rpc-retry/Deadline/CurrentAttempt", {
+  defaultValue: () => 1
+}) {}
+
+/**
+ * The deadline in force, in milliseconds of the `Clock`; `Infinity` when there is none. `within` and the `deadline` of a
+ * policy set it; of two the earlier one wins.
+ *
+ * @since 0.1.0
+ * @category references
+ */
+export class CurrentDeadline extends Context.Reference<CurrentDeadline>()("effect-rpc-retry/Deadline/CurrentDeadline", {
+  defaultValue: () => Infinity
+}) {}
+
+/**
+ * The idempotency key of the current call: the same for all its attempts, so that a server can tell a repeated request
+ * from a new one. `None` unless the call asks for one with the option `idempotencyKey`.
+ *
+ * @example
+ * ```ts
+ * import { Deadline, type Retryable, withRpcRetry } from "effect-rpc-retry"
+ * import * as Effect from "effect/Effect"
+ * import * as Option from "effect/Option"
+ *
+ * declare const post: (headers: Record<string, string>) => Effect.Effect<void, Retryable>
+ *
+ * const placeOrder = Deadline.IdempotencyKey.pipe(
+ *   Effect.map(Option.match({ onNone: () => ({}), onSome: (key) => ({ "idempotency-key": key }) })),
+ *   Effect.flatMap(post),
+ *   withRpcRetry({ method: "Orders.Place", idempotencyKey: true })
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category references
+ */
+export class IdempotencyKey extends Context.Reference<IdempotencyKey>()("effect-rpc-retry/Deadline/IdempotencyKey", {
+  defaultValue: (): Option.Option<string> => Option.none()
+}) {}
+
+/**
+ * The time that remains until the deadline, `None` when there is no deadline; zero, not negative, when it has passed.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const remaining: Effect.Effect<Option.Option<Duration.Duration>> = Effect.flatMap(
+  CurrentDeadline,
+  (deadline) =>
+    deadline === Infinity
+      ? Effect.succeedNone
+      : Effect.map(Clock.currentTimeMillis, (now) => Option.some(Duration.millis(Math.max(0, deadline - now))))
+)
+
+/**
+ * Gives every call inside the effect a common deadline, counted from when the effect starts. A call that would outlast it
+ * ends by it; a deadline that is already in force and earlier stays in force.
+ *
+ * Only calls made with `withRpcRetry` are ended. To end other work too, use `Effect.timeout`.
+ *
+ * Throws `InvalidOption` unless the duration is finite and greater than zero.
+ *
+ * @example
+ * ```ts
+ * import { Deadline, type Fatal, type Retryable, withRpcRetry } from "effect-rpc-retry"
+ * import * as Effect from "effect/Effect"
+ *
+ * declare const user: Effect.Effect<string, Retryable | Fatal>
+ * declare const orders: Effect.Effect<Array<string>, Retryable | Fatal>
+ *
+ * // both calls, with all their retries, within two seconds
+ * const page = Effect.all([withRpcRetry(user), withRpcRetry(orders)]).pipe(Deadline.within("2 seconds"))
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const within: {
+  (duration: Duration.DurationInput): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  <A, E, R>(self: Effect.Effect<A, E, R>, duration: Duration.DurationInput): Effect.Effect<A, E, R>
+} = dual(
+  2,
+  <A, E, R>(self: Effect.Effect<A, E, R>, duration: Duration.DurationInput): Effect.Effect<A, E, R> => {
+    const millis = Duration.toMillis(orThrow(checkDuration("Deadline.within", "duration", duration)))
+    return Effect.flatMap(CurrentDeadline, (current) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        Effect.provideService(self, CurrentDeadline, Math.min(current, now + millis))))
+  }
+)

@@ -1,0 +1,89 @@
+/**
+ * The error of a constructor that was given something it cannot use.
+ *
+ * @since 0.1.0
+ */
+import * as Data from "effect/Data"
+import type * as Duration from "effect/Duration"
+import * as Either from "effect/Either"
+import * as duration from "./internal/duration.js"
+
+/**
+ * Thrown by the constructors of this package (`RetryPolicy.make`, `RetrySchedule.exponential`, `withRpcRetry`, ...) when
+ * an option is out of range. It is a mistake in the program, so it is thrown where it was made, before any call; nothing
+ * is clamped. `RetryPolicy.validate` gives the same error as an `Either`.
+ *
+ * - `where`: the constructor.
+ * - `field`: the option.
+ * - `problem`: what is wrong with it, with the value.
+ *
+ * @example
+ * ```ts
+ * import { RetryPolicy } from "effect-rpc-retry"
+ *
+ * // throws InvalidOption: RetryPolicy.make: deadline must not be negative, got -1
+ * const program = () => RetryPolicy.make({ deadline: -1 })
+ * ```
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class InvalidOption extends Data.TaggedError("InvalidOption")<{
+  readonly where: string
+  readonly field: string
+  readonly problem: string
+}> {
+  override get message(): string {
+    return `${this.where}: ${this.field} ${this.problem}`
+  }
+}
+
+/**
+ * Checks one duration option: finite, not negative, not `NaN`, and greater than zero unless `zero` is allowed.
+ *
+ * @since 0.1.0
+ * @category validation
+ */
+export const checkDuration = (
+  where: string,
+  field: string,
+  input: Duration.DurationInput,
+  options?: { readonly zero?: boolean | undefined }
+): Either.Either<Duration.Duration, InvalidOption> =>
+  Either.mapLeft(
+    duration.decode(input, { zero: options?.zero ?? false }),
+    (problem) => new InvalidOption({ where, field, problem })
+  )
+
+/**
+ * Checks one number option against a range, both ends included.
+ *
+ * @since 0.1.0
+ * @category validation
+ */
+export const checkNumber = (
+  where: string,
+  field: string,
+  input: number,
+  range: { readonly min: number; readonly max: number; readonly integer?: boolean | undefined }
+): Either.Either<number, InvalidOption> => {
+  const valid = Number.isFinite(input) && input >= range.min && input <= range.max &&
+    (range.integer !== true || Number.isInteger(input))
+  if (valid) {
+    return Either.right(input)
+  }
+  const kind = range.integer === true ? "an integer" : "a number"
+  const problem = range.max === Number.MAX_VALUE || range.max === Number.MAX_SAFE_INTEGER
+    ? `must be ${kind} of at least ${range.min}, got ${input}`
+    : `must be ${kind} from ${range.min} to ${range.max}, got ${input}`
+  return Either.left(new InvalidOption({ where, field, problem }))
+}
+
+/**
+ * The value, or the error thrown: how a constructor ends.
+ *
+ * @since 0.1.0
+ * @category validation
+ */
+export const orThrow = <A>(result: Either.Either<A, InvalidOption>): A =>
+  Either.getOrThrowWith(result, (error) => error)

@@ -1,0 +1,137 @@
+/**
+ * A call that knows its name: an `Effect` that also carries its method and whether it may run twice.
+ *
+ * Transports of this package return `RpcCall`s, so that `withRpcRetry` knows which method it retries without being told.
+ * Piped through an operator of `Effect` it becomes an ordinary effect again: name it once more with `make`, or with the
+ * `method` option of `withRpcRetry`.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Effectable from "effect/Effectable"
+import { dual } from "effect/Function"
+import * as Predicate from "effect/Predicate"
+import * as Classify from "./Classify.js"
+import { type Fatal, type Retryable, withMethod } from "./RpcError.js"
+
+/**
+ * @since 0.1.0
+ * @category type ids
+ */
+export const TypeId = "~effect-rpc-retry/RpcCall"
+
+/**
+ * @since 0.1.0
+ * @category type ids
+ */
+export type TypeId = typeof TypeId
+
+/**
+ * - `method`: `"Service.Method"`.
+ * - `idempotent`: `true` when running twice is the same as running once, `false` when it is not, `undefined` when nobody
+ *   said.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RpcCall<out A, out E = never, out R = never> extends Effect.Effect<A, E, R> {
+  readonly [TypeId]: TypeId
+  readonly method: string
+  readonly idempotent: boolean | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  readonly method: string
+  readonly idempotent?: boolean | undefined
+}
+
+class RpcCallImpl<A, E, R> extends Effectable.Class<A, E, R> implements RpcCall<A, E, R> {
+  readonly [TypeId]: TypeId = TypeId
+  readonly method: string
+  readonly idempotent: boolean | undefined
+  constructor(private readonly effect: Effect.Effect<A, E, R>, options: Options) {
+    super()
+    this.method = options.method
+    this.idempotent = options.idempotent
+  }
+  override commit(): Effect.Effect<A, E, R> {
+    return this.effect
+  }
+}
+
+/**
+ * @since 0.1.0
+ * @category guards
+ */
+export const isRpcCall = (u: unknown): u is RpcCall<unknown, unknown, unknown> => Predicate.hasProperty(u, TypeId)
+
+/**
+ * Names an effect.
+ *
+ * @example
+ * ```ts
+ * import { type Fatal, type Retryable, RpcCall, withRpcRetry } from "effect-rpc-retry"
+ * import * as Effect from "effect/Effect"
+ *
+ * declare const getUser: (id: number) => Effect.Effect<string, Retryable | Fatal>
+ *
+ * const user = (id: number) => getUser(id).pipe(RpcCall.make({ method: "Users.Get", idempotent: true }))
+ *
+ * const program = user(1).pipe(withRpcRetry)
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make: {
+  (options: Options): <A, E, R>(self: Effect.Effect<A, E, R>) => RpcCall<A, E, R>
+  <A, E, R>(self: Effect.Effect<A, E, R>, options: Options): RpcCall<A, E, R>
+} = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, options: Options): RpcCall<A, E, R> =>
+  new RpcCallImpl(self, options))
+
+/**
+ * A call of any client that returns promises.
+ *
+ * - `try`: starts one attempt. The signal aborts when the attempt times out or the caller is interrupted: pass it on, or
+ *   the request goes on behind the caller's back.
+ * - `method`: `"Service.Method"`.
+ * - `classify`: makes `Retryable | Fatal` of what the promise rejects with. Default `Classify.classify`.
+ * - `idempotent`: see `RpcCall`.
+ *
+ * @example
+ * ```ts
+ * import { RpcCall, withRpcRetry } from "effect-rpc-retry"
+ *
+ * declare const client: { getUser(id: number, options: { signal: AbortSignal }): Promise<{ name: string }> }
+ *
+ * const getUser = (id: number) =>
+ *   RpcCall.fromPromise({
+ *     method: "Users.Get",
+ *     try: (signal) => client.getUser(id, { signal })
+ *   })
+ *
+ * const program = getUser(1).pipe(withRpcRetry({ attemptTimeout: "1 second" }))
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromPromise = <A>(options: {
+  readonly try: (signal: AbortSignal) => PromiseLike<A>
+  readonly method: string
+  readonly classify?: Classify.Classifier | undefined
+  readonly idempotent?: boolean | undefined
+}): RpcCall<A, Retryable | Fatal> => {
+  const classify = options.classify ?? Classify.classify
+  return make(
+    Effect.tryPromise({
+      try: (signal) => options.try(signal),
+      catch: (failure) => withMethod(classify(failure), options.method)
+    }),
+    options
+  )
+}

@@ -1,0 +1,50 @@
+/**
+ * Durations of the user's, checked before they are decoded: `Duration.decode` turns a negative number or `NaN` into
+ * zero without a word.
+ *
+ * @internal
+ */
+import * as Duration from "effect/Duration"
+import * as Either from "effect/Either"
+
+/** @internal */
+export interface Bounds {
+  /** Whether zero is a meaningful value of the field. */
+  readonly zero: boolean
+}
+
+const show = (input: unknown): string => Duration.isDuration(input) ? Duration.format(input) : String(input)
+
+const isNegative = (input: Duration.DurationInput): boolean =>
+  typeof input === "number" || typeof input === "bigint"
+    ? input < 0
+    : typeof input === "string"
+    ? input.trimStart().startsWith("-")
+    : Array.isArray(input)
+    ? input.some((part) => part < 0)
+    : false
+
+const isNaN = (input: Duration.DurationInput): boolean =>
+  Array.isArray(input) ? input.some(Number.isNaN) : Number.isNaN(input)
+
+/**
+ * The duration, or what is wrong with it.
+ *
+ * @internal
+ */
+export const decode = (input: unknown, bounds: Bounds): Either.Either<Duration.Duration, string> => {
+  const decoded = Duration.decodeUnknown(input)
+  if (decoded._tag === "None" || isNaN(input as Duration.DurationInput)) {
+    return Either.left(`must be a duration, such as "250 millis", got ${show(input)}`)
+  }
+  if (isNegative(input as Duration.DurationInput)) {
+    return Either.left(`must not be negative, got ${show(input)}`)
+  }
+  if (!Duration.isFinite(decoded.value)) {
+    return Either.left(`must be finite, got ${show(input)}`)
+  }
+  if (!bounds.zero && Duration.toMillis(decoded.value) === 0) {
+    return Either.left(`must be greater than zero, got ${show(input)}`)
+  }
+  return Either.right(decoded.value)
+}

@@ -1,0 +1,106 @@
+/**
+ * Errors as people read them.
+ *
+ * @internal
+ */
+import * as Duration from "effect/Duration"
+import type { Attempt, CallRejected, RetryableReason, RetryExhausted, Retryable, RpcError } from "../RpcError.js"
+
+const phrases: Record<RetryableReason, string> = {
+  ConnectionRefused: "connection refused",
+  ConnectionLost: "connection lost",
+  AttemptTimeout: "attempt timed out",
+  Unavailable: "unavailable",
+  Throttled: "throttled",
+  Custom: "failed"
+}
+
+/**
+ * Milliseconds with at most two decimals, or the two largest units of something longer: `0ms`, `337.5ms`, `1s 200ms`.
+ *
+ * @internal
+ */
+export const showDuration = (duration: Duration.Duration): string => {
+  if (!Duration.isFinite(duration)) {
+    return "forever"
+  }
+  const millis = Duration.toMillis(duration)
+  if (millis < 1000) {
+    return `${Math.round(millis * 100) / 100}ms`
+  }
+  return Duration.format(Duration.millis(Math.round(millis))).split(" ").slice(0, 2).join(" ")
+}
+
+const textOf = (cause: unknown): string | undefined => {
+  const text = cause instanceof Error ? cause.message : typeof cause === "string" ? cause : undefined
+  return text === "" ? undefined : text
+}
+
+/** What happened in one attempt, without the name of the method. */
+const outcome = (error: Retryable): string => {
+  const code = error.code === undefined ? "" : ` (${error.code})`
+  const delivery = error.delivery === "NotSent" ? "not sent" : "may have run"
+  const hint = error.retryAfter === undefined
+    ? ""
+    : error.retryAfter === "Never"
+    ? ", server says do not retry"
+    : `, server says retry after ${showDuration(error.retryAfter)}`
+  const text = error.code === undefined ? textOf(error.cause) : undefined
+  return `${phrases[error.reason]}${code}, ${delivery}${hint}${text === undefined ? "" : `: ${text}`}`
+}
+
+/** @internal */
+export const retryableMessage = (error: Retryable): string =>
+  error.method === undefined ? outcome(error) : `${error.method}: ${outcome(error)}`
+
+/** @internal */
+export const exhaustedMessage = (error: RetryExhausted): string =>
+  `${error.method ?? "call"} failed after ${error.attempts} ${error.attempts === 1 ? "attempt" : "attempts"} in ${
+    showDuration(error.elapsed)
+  }: ${outcome(error.last)} [${error.reason}]`
+
+/** @internal */
+export const rejectedMessage = (error: CallRejected): string =>
+  `${error.method ?? "call"} was not sent${
+    error.retryIn === undefined ? "" : `, retry in ${showDuration(error.retryIn)}`
+  } [${error.reason}]`
+
+const columns = ["attempt", "started", "took", "delay"] as const
+
+const row = (attempt: Attempt): ReadonlyArray<string> => [
+  String(attempt.attempt),
+  showDuration(attempt.startedAt),
+  showDuration(attempt.took),
+  attempt.delay === undefined ? "-" : showDuration(attempt.delay),
+  outcome(attempt.error)
+]
+
+const table = (history: ReadonlyArray<Attempt>): string => {
+  const rows = history.map(row)
+  const widths = columns.map((name, i) => Math.max(name.length, ...rows.map((cells) => cells[i]!.length)))
+  const line = (cells: ReadonlyArray<string>) =>
+    `  ${widths.map((width, i) => cells[i]!.padStart(width)).join("  ")}  ${cells[widths.length]}`
+  const lines = [line([...columns, "outcome"])]
+  history.forEach((attempt, i) => {
+    const missing = attempt.attempt - (history[i - 1]?.attempt ?? 0) - 1
+    if (missing > 0) {
+      lines.push(`  ... ${missing} more ...`)
+    }
+    lines.push(line(rows[i]!))
+  })
+  return lines.join("\n")
+}
+
+/** @internal */
+export const report = (error: RpcError): string => {
+  switch (error._tag) {
+    case "RetryExhausted":
+      return `${error.message}\n\n${table(error.history)}`
+    case "Fatal":
+      return `${error.method === undefined ? "" : `${error.method}: `}${error.message} [${error.reason}]`
+    case "Retryable":
+      return `${error.message} [${error.reason}]`
+    case "CallRejected":
+      return error.message
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * Calls that fail on cue, for tests of what is built on this library.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Effectable from "effect/Effectable"
+import { Retryable } from "../RpcError.js"
+
+/**
+ * A call whose attempts follow a script.
+ *
+ * - `attempts`: how many attempts were started.
+ * - `interrupted`: how many of them were interrupted.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Script<out A, out E = never, out R = never> extends Effect.Effect<A, E, R> {
+  readonly attempts: Effect.Effect<number>
+  readonly interrupted: Effect.Effect<number>
+}
+
+class ScriptImpl<A, E, R> extends Effectable.Class<A, E, R> implements Script<A, E, R> {
+  private started = 0
+  private cut = 0
+  readonly attempts = Effect.sync(() => this.started)
+  readonly interrupted = Effect.sync(() => this.cut)
+
+  constructor(private readonly steps: ReadonlyArray<Effect.Effect<A, E, R>>) {
+    super()
+  }
+
+  private readonly attempt: Effect.Effect<A, E, R> = Effect.suspend(() => {
+    const step = this.steps[Math.min(this.started, this.steps.length - 1)]
+    this.started++
+    return step ?? Effect.dieMessage("Faults.script: the script is empty")
+  }).pipe(
+    Effect.onInterrupt(() =>
+      Effect.sync(() => {
+        this.cut++
+      })
+    )
+  )
+
+  override commit(): Effect.Effect<A, E, R> {
+    return this.attempt
+  }
+}
+
+/**
+ * A call of which the first attempt runs the first step, the second the second, and so on; after the last step, the last
+ * one again. A step is any effect: `Effect.succeed`, `Effect.fail`, `Effect.never` to hang, `Effect.die` to crash,
+ * `Effect.delay` to take time.
+ *
+ * @example
+ * ```ts
+ * import { withRpcRetry } from "effect-rpc-retry"
+ * import * as Faults from "effect-rpc-retry/testing/Faults"
+ * import * as Effect from "effect/Effect"
+ *
+ * const test = Effect.gen(function*() {
+ *   const call = yield* Faults.script([Faults.refused, Faults.reset, Effect.succeed("hello")])
+ *   const answer = yield* call.pipe(withRpcRetry)
+ *   const attempts = yield* call.attempts // 3
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const script = <A = never, E = never, R = never>(
+  steps: readonly [Effect.Effect<A, E, R>, ...Array<Effect.Effect<A, E, R>>]
+): Effect.Effect<Script<A, E, R>> => Effect.sync(() => new ScriptImpl(steps))
+
+/**
+ * An attempt that found nobody listening: not sent.
+ *
+ * @since 0.1.0
+ * @category steps
+ */
+export const refused: Effect.Effect<never, Retryable> = Effect.failSync(() =>
+  new Retryable({ reason: "ConnectionRefused", delivery: "NotSent", code: "ECONNREFUSED" })
+)
+
+/**
+ * An attempt whose connection was reset: it may have run.
+ *
+ * @since 0.1.0
+ * @category steps
+ */
+export const reset: Effect.Effect<never, Retryable> = Effect.failSync(() =>
+  new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code: "ECONNRESET" })
+)

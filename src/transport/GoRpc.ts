@@ -1,0 +1,282 @@
+/**
+ * A client of Go's `net/rpc` servers that use the JSON codec (`net/rpc/jsonrpc`), over TCP, TLS or a Unix socket.
+ *
+ * ```ts
+ * import { withRpcRetry } from "effect-rpc-retry"
+ * import * as GoRpc from "effect-rpc-retry/GoRpc"
+ * import * as Effect from "effect/Effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const rpc = yield* GoRpc.make({ host: "127.0.0.1", port: 1234 })
+ *   return yield* rpc.call("Arith.Multiply", { A: 6, B: 7 }).pipe(withRpcRetry)
+ * })
+ * ```
+ *
+ * One connection serves all calls at once. It is dialled when the first call needs it, and again after it broke: a
+ * connection that failed is never used again, and its calls fail with `Retryable ConnectionLost`.
+ *
+ * | what happens                                                | error of the call                                   |
+ * | ----------------------------------------------------------- | --------------------------------------------------- |
+ * | nobody listens, no such host, no answer to the dial         | `Retryable`, not sent                               |
+ * | the connection breaks before the request is written         | `Retryable ConnectionLost`, not sent                |
+ * | the connection breaks after that                            | `Retryable ConnectionLost`, may have run            |
+ * | the server answers with an error string                     | `Fatal ServerError`, the string as `message`        |
+ * | the server does not know the service or the method          | `Fatal Unimplemented`                               |
+ * | the arguments cannot be written as JSON                     | `Fatal InvalidArgument`, nothing sent               |
+ * | the peer sends what is not an answer, or a frame too large  | `Fatal Protocol`, and the connection is closed      |
+ * | the answer does not fit the `reply` schema                  | `Fatal Protocol`; the connection stays              |
+ * | the client is closed                                        | `Fatal Cancelled`                                   |
+ *
+ * A call that is interrupted is forgotten: `net/rpc` has no way to cancel, so the server may go on, and its late answer is
+ * dropped. JSON numbers are JavaScript numbers: integers beyond 2^53 lose precision.
+ *
+ * @since 0.1.0
+ */
+import type * as Socket from "@effect/platform/Socket"
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type { ConnectionOptions } from "node:tls"
+import * as Classify from "../Classify.js"
+import { checkDuration, checkNumber, orThrow } from "../InvalidOption.js"
+import * as RpcCall from "../RpcCall.js"
+import { Fatal, Retryable, withMethod } from "../RpcError.js"
+import * as Connection from "./Connection.js"
+import * as JsonFrames from "./internal/jsonFrames.js"
+import * as Session from "./internal/session.js"
+import * as NodeSocket from "./internal/socket.js"
+
+/**
+ * Where the server is.
+ *
+ * - `host` and `port`, or the `path` of a Unix socket.
+ * - `tls`: Node's options; an empty object trusts what Node trusts.
+ * - `socket`: instead of these, anything that makes a `Socket` of `@effect/platform`. It is made anew for every dial.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Address =
+  | {
+    readonly host: string
+    readonly port: number
+    readonly tls?: ConnectionOptions | undefined
+  }
+  | {
+    readonly path: string
+    readonly tls?: ConnectionOptions | undefined
+  }
+  | {
+    readonly socket: Effect.Effect<Socket.Socket, Socket.SocketError>
+  }
+
+/**
+ * - `dialTimeout`: bound on one dial. Default 5 seconds.
+ * - `maxFrameBytes`: the largest answer that is read. Default 64 MiB.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Limits {
+  readonly dialTimeout?: Duration.DurationInput | undefined
+  readonly maxFrameBytes?: number | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Options = Address & Limits
+
+/**
+ * - `reply`: the schema of the answer. Without one the answer is `unknown`.
+ * - `idempotent`: whether the method may run twice. See `RpcCall`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CallOptions<A, I, R> {
+  readonly reply?: Schema.Schema<A, I, R> | undefined
+  readonly idempotent?: boolean | undefined
+}
+
+/**
+ * - `call`: one call of `"Service.Method"`, not retried: pipe it through `withRpcRetry`.
+ * - `pending`: how many calls wait for their answer now.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Client {
+  readonly call: <A = unknown, I = unknown, R = never>(
+    method: string,
+    args: unknown,
+    options?: CallOptions<A, I, R>
+  ) => RpcCall.RpcCall<A, Retryable | Fatal, R>
+  readonly pending: Effect.Effect<number>
+}
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class GoRpc extends Context.Tag("effect-rpc-retry/GoRpc")<GoRpc, Client>() {}
+
+/**
+ * A client that lives as long as the scope. It does not connect before the first call.
+ *
+ * Throws `InvalidOption` for a limit that is out of range.
+ *
+ * @example
+ * ```ts
+ * import { withRpcRetry } from "effect-rpc-retry"
+ * import * as GoRpc from "effect-rpc-retry/GoRpc"
+ * import * as Effect from "effect/Effect"
+ * import * as Schema from "effect/Schema"
+ *
+ * const Quotient = Schema.Struct({ Quo: Schema.Int, Rem: Schema.Int })
+ *
+ * const program = Effect.gen(function*() {
+ *   const rpc = yield* GoRpc.make({ host: "127.0.0.1", port: 1234 })
+ *   const { Quo, Rem } = yield* rpc.call("Arith.Divide", { A: 17, B: 5 }, { reply: Quotient }).pipe(withRpcRetry)
+ *   yield* Effect.log(`${Quo} remainder ${Rem}`)
+ * }).pipe(Effect.scoped)
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (options: Options): Effect.Effect<Client, never, Scope.Scope> => {
+  const { dialTimeout, maxFrameBytes } = orThrow(limits(options))
+  const socket = "socket" in options ? options.socket : NodeSocket.make(options)
+  const noAnswer = () => new Retryable({ reason: "Unavailable", delivery: "NotSent", code: "DIAL_TIMEOUT" })
+  return Effect.gen(function*() {
+    let session: Session.Session | undefined
+    const connection = yield* Connection.make<Session.Session, Retryable | Fatal, Scope.Scope>({
+      dial: (discard) =>
+        socket.pipe(
+          Effect.mapError(Classify.classify),
+          Effect.flatMap((socket) => Session.open(socket, codec(maxFrameBytes), discard)),
+          Effect.timeoutFail({ duration: dialTimeout, onTimeout: noAnswer }),
+          Effect.tap((opened) => {
+            session = opened
+          })
+        ),
+      closed: Session.closed
+    })
+    return {
+      call: (method, args, options) => call(connection, method, args, options ?? {}),
+      pending: Effect.sync(() => session?.pending() ?? 0)
+    }
+  })
+}
+
+/**
+ * The client as a service.
+ *
+ * @example
+ * ```ts
+ * import { withRpcRetry } from "effect-rpc-retry"
+ * import * as GoRpc from "effect-rpc-retry/GoRpc"
+ * import * as Effect from "effect/Effect"
+ *
+ * const program = Effect.flatMap(GoRpc.GoRpc, (rpc) => rpc.call("Arith.Multiply", { A: 6, B: 7 }).pipe(withRpcRetry))
+ *
+ * const main = program.pipe(Effect.provide(GoRpc.layer({ host: "127.0.0.1", port: 1234 })))
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (options: Options): Layer.Layer<GoRpc> => Layer.scoped(GoRpc, make(options))
+
+// -----------------------------------------------------------------------------
+// internal
+// -----------------------------------------------------------------------------
+
+const limits = (options: Options) =>
+  Either.gen(function*() {
+    const where = "GoRpc.make"
+    const dialTimeout = yield* checkDuration(where, "dialTimeout", options.dialTimeout ?? "5 seconds")
+    const maxFrameBytes = yield* checkNumber(where, "maxFrameBytes", options.maxFrameBytes ?? 64 * 1024 * 1024, {
+      min: 1,
+      max: Number.MAX_SAFE_INTEGER,
+      integer: true
+    })
+    if ("port" in options) {
+      yield* checkNumber(where, "port", options.port, { min: 1, max: 65_535, integer: true })
+    }
+    return { dialTimeout, maxFrameBytes }
+  })
+
+const call = <A, I, R>(
+  connection: Connection.Connection<Session.Session, Retryable | Fatal>,
+  method: string,
+  args: unknown,
+  options: CallOptions<A, I, R>
+): RpcCall.RpcCall<A, Retryable | Fatal, R> => {
+  const answer = connection.get.pipe(
+    Effect.flatMap((session) => session.call(method, args)),
+    Effect.mapError((error) => withMethod(error, method))
+  )
+  // without a schema A is unknown
+  const reply = options.reply === undefined ? answer as Effect.Effect<A, Retryable | Fatal> : decoded(answer, options.reply, method)
+  return RpcCall.make(reply, { method, idempotent: options.idempotent })
+}
+
+const decoded = <A, I, R>(
+  answer: Effect.Effect<unknown, Retryable | Fatal>,
+  schema: Schema.Schema<A, I, R>,
+  method: string
+): Effect.Effect<A, Retryable | Fatal, R> => {
+  const decode = Schema.decodeUnknown(schema)
+  return Effect.flatMap(answer, (value) =>
+    Effect.mapError(
+      decode(value),
+      (cause) => new Fatal({ reason: "Protocol", method, message: `the reply is not as expected: ${cause.message}`, cause })
+    ))
+}
+
+/**
+ * The JSON codec of `net/rpc/jsonrpc`: `{ method, params: [args], id }` one way, `{ id, result, error }` the other.
+ */
+const codec = (maxFrameBytes: number): Session.Codec => ({
+  encode: (id, method, params) =>
+    Either.try({
+      try: () => JSON.stringify({ method, params: [params], id }) + "\n",
+      catch: (cause) =>
+        new Fatal({ reason: "InvalidArgument", method, message: "the arguments cannot be written as JSON", cause })
+    }),
+  decoder: () => {
+    const splitter = JsonFrames.make(maxFrameBytes)
+    return (chunk) => Either.flatMap(splitter.push(chunk), (frames) => Either.all(frames.map(answerOf)))
+  }
+})
+
+const answerOf = (frame: unknown): Either.Either<Session.Answer, string> => {
+  if (!Predicate.hasProperty(frame, "id") || !Predicate.isNumber(frame.id) || !Number.isInteger(frame.id)) {
+    return Either.left("an answer without a request id")
+  }
+  const error = Predicate.hasProperty(frame, "error") ? frame.error : null
+  const result = Predicate.hasProperty(frame, "result") ? frame.result : null
+  return Either.right({
+    id: frame.id,
+    result: error === null ? Either.right(result) : Either.left(serverError(error))
+  })
+}
+
+/** How `net/rpc` itself says that it has no such method; the words are part of its protocol. */
+const unimplemented = ["rpc: can't find service ", "rpc: can't find method ", "rpc: service/method request ill-formed: "]
+
+const serverError = (error: unknown): Fatal => {
+  const message = typeof error === "string" ? error || "unspecified error" : `invalid error ${JSON.stringify(error)}`
+  return new Fatal({
+    reason: unimplemented.some((words) => message.startsWith(words)) ? "Unimplemented" : "ServerError",
+    message
+  })
+}

@@ -1,0 +1,182 @@
+/**
+ * Concurrent calls over one socket: each request carries a sequence id, answers come in any order.
+ *
+ * @internal
+ */
+import type * as Socket from "@effect/platform/Socket"
+import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
+import type * as Scope from "effect/Scope"
+import * as Classify from "../../Classify.js"
+import { Fatal, Retryable } from "../../RpcError.js"
+
+/**
+ * The wire format. `decoder` is made once per connection, as it keeps what has come of an answer so far; what it cannot
+ * read is said in words.
+ *
+ * @internal
+ */
+export interface Codec {
+  readonly encode: (id: number, method: string, params: unknown) => Either.Either<string, Fatal>
+  readonly decoder: () => (chunk: Uint8Array) => Either.Either<ReadonlyArray<Answer>, string>
+}
+
+/** @internal */
+export interface Answer {
+  readonly id: number
+  readonly result: Either.Either<unknown, Fatal>
+}
+
+/** @internal */
+export interface Session {
+  readonly call: (method: string, params: unknown) => Effect.Effect<unknown, Retryable | Fatal>
+  /** How many calls wait for their answer. */
+  readonly pending: () => number
+}
+
+interface Entry {
+  readonly id: number
+  readonly frame: string
+  readonly resume: (result: Effect.Effect<unknown, Retryable | Fatal>) => void
+  sent: boolean
+}
+
+/** Frames are written together up to about this many characters; those behind stay unsent, and so can be withdrawn. */
+const maxBatch = 65_536
+
+/** Why a connection ended, as the calls that were sent on it are told. */
+const lossOf = (exit: Exit.Exit<void, Socket.SocketError | Fatal>): Retryable | Fatal => {
+  if (Exit.isSuccess(exit)) {
+    return new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code: "EOF" })
+  }
+  return Cause.isInterruptedOnly(exit.cause) ? closed() : Classify.classify(Cause.squash(exit.cause))
+}
+
+/** The same for a call that was not sent on it: no server has seen it, and another connection will do. */
+const unsent = (loss: Retryable | Fatal): Retryable | Fatal =>
+  loss.reason === "Cancelled"
+    ? loss
+    : new Retryable({ reason: "ConnectionLost", delivery: "NotSent", code: loss.code, cause: loss })
+
+/** @internal */
+export const closed = (): Fatal => new Fatal({ reason: "Cancelled", message: "the client is closed" })
+
+/**
+ * Opens the socket and serves calls on it until it breaks or the scope closes. When it breaks, `discard` runs before any
+ * call hears of it, so that no next attempt comes back here.
+ *
+ * @internal
+ */
+export const open = (
+  socket: Socket.Socket,
+  codec: Codec,
+  discard: Effect.Effect<void>
+): Effect.Effect<Session, Retryable | Fatal, Scope.Scope> =>
+  Effect.gen(function*() {
+    const opened = yield* Deferred.make<void, Retryable | Fatal>()
+    const pending = new Map<number, Entry>()
+    const outbox: Array<Entry> = []
+    const outboxFilled = Effect.unsafeMakeLatch(false)
+    let nextId = 0
+    let loss: Retryable | Fatal | undefined
+
+    const lose = (reason: Retryable | Fatal) =>
+      Effect.suspend(() => {
+        if (loss !== undefined) {
+          return Effect.void
+        }
+        loss = reason
+        return Effect.zipRight(
+          discard,
+          Effect.sync(() => {
+            const entries = Array.from(pending.values())
+            pending.clear()
+            entries.forEach((entry) => entry.resume(Effect.fail(entry.sent ? reason : unsent(reason))))
+          })
+        )
+      })
+
+    const answered = (answer: Answer): string | undefined => {
+      if (!(answer.id < nextId)) {
+        return `an answer to request ${answer.id}, which was never made`
+      }
+      // an answer to a call that was abandoned finds no entry, and is dropped
+      const entry = pending.get(answer.id)
+      pending.delete(answer.id)
+      entry?.resume(Either.match(answer.result, { onLeft: Effect.fail, onRight: Effect.succeed }))
+      return undefined
+    }
+
+    const decode = codec.decoder()
+    const received = (chunk: Uint8Array): Effect.Effect<never, Fatal> | void => {
+      const violation = Either.match(decode(chunk), {
+        onLeft: (problem) => problem,
+        onRight: (answers) => answers.map(answered).find((problem) => problem !== undefined)
+      })
+      return violation === undefined
+        ? undefined
+        : Effect.fail(new Fatal({ reason: "Protocol", message: `the peer sent ${violation}` }))
+    }
+
+    const reader = socket.run(received, { onOpen: Effect.asVoid(Deferred.succeed(opened, undefined)) }).pipe(
+      Effect.onExit((exit) => {
+        const reason = lossOf(exit)
+        return Effect.zipRight(lose(reason), Deferred.fail(opened, reason))
+      }),
+      Effect.ignore
+    )
+
+    const nextBatch = (): string => {
+      let batch = ""
+      while (outbox.length > 0 && batch.length < maxBatch) {
+        const entry = outbox.shift()!
+        if (pending.has(entry.id)) {
+          entry.sent = true
+          batch += entry.frame
+        }
+      }
+      return batch
+    }
+
+    const writer = Effect.gen(function*() {
+      const write = yield* socket.writer
+      while (true) {
+        const batch = nextBatch()
+        if (batch !== "") {
+          yield* write(batch)
+        } else {
+          outboxFilled.unsafeClose()
+          yield* outboxFilled.await
+        }
+      }
+    }).pipe(
+      Effect.catchAll((error) => lose(Classify.classify(error)))
+    )
+
+    yield* Effect.forkScoped(reader)
+    yield* Deferred.await(opened)
+    yield* Effect.forkScoped(Effect.scoped(writer))
+
+    return {
+      pending: () => pending.size,
+      call: (method, params) =>
+        Effect.async((resume) => {
+          if (loss !== undefined) {
+            return resume(Effect.fail(unsent(loss)))
+          }
+          const id = nextId++
+          const frame = codec.encode(id, method, params)
+          if (Either.isLeft(frame)) {
+            return resume(Effect.fail(frame.left))
+          }
+          const entry: Entry = { id, frame: frame.right, resume, sent: false }
+          pending.set(id, entry)
+          outbox.push(entry)
+          outboxFilled.unsafeOpen()
+          return Effect.sync(() => pending.delete(id))
+        })
+    }
+  })

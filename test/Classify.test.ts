@@ -1,0 +1,164 @@
+import * as Socket from "@effect/platform/Socket"
+import { assert, describe, it } from "@effect/vitest"
+import { Classify, Fatal, Retryable, type RpcError } from "effect-rpc-retry"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Net from "node:net"
+
+const system = (code: string, syscall?: string) =>
+  Object.assign(new Error("some text that nobody reads"), syscall === undefined ? { code } : { code, syscall })
+
+const summary = (error: Retryable | Fatal) =>
+  error._tag === "Retryable" ? [error.reason, error.delivery, error.code] : [error._tag, error.reason, error.code]
+
+const classify = (failure: unknown) => summary(Classify.classify(failure))
+
+describe("Classify", () => {
+  const table: ReadonlyArray<[string, string | undefined, RpcError.RetryableReason, RpcError.Delivery]> = [
+    ["ECONNREFUSED", "connect", "ConnectionRefused", "NotSent"],
+    ["ECONNREFUSED", undefined, "ConnectionRefused", "NotSent"],
+    ["ENOENT", "connect", "ConnectionRefused", "NotSent"],
+    ["ENOTFOUND", "getaddrinfo", "Unavailable", "NotSent"],
+    ["EAI_AGAIN", "getaddrinfo", "Unavailable", "NotSent"],
+    ["ETIMEDOUT", "connect", "Unavailable", "NotSent"],
+    ["ETIMEDOUT", "read", "ConnectionLost", "Unknown"],
+    ["EHOSTUNREACH", "connect", "Unavailable", "NotSent"],
+    ["EHOSTUNREACH", "read", "Unavailable", "Unknown"],
+    ["ENETUNREACH", "connect", "Unavailable", "NotSent"],
+    ["ENETUNREACH", undefined, "Unavailable", "Unknown"],
+    ["ECONNRESET", "read", "ConnectionLost", "Unknown"],
+    ["ECONNRESET", "connect", "ConnectionLost", "NotSent"],
+    ["ECONNABORTED", "read", "ConnectionLost", "Unknown"],
+    ["ECONNABORTED", "connect", "ConnectionLost", "NotSent"],
+    ["EPIPE", "write", "ConnectionLost", "Unknown"],
+    ["ERR_STREAM_PREMATURE_CLOSE", undefined, "ConnectionLost", "Unknown"],
+    ["UND_ERR_SOCKET", undefined, "ConnectionLost", "Unknown"],
+    ["UND_ERR_CONNECT_TIMEOUT", undefined, "Unavailable", "NotSent"],
+    ["UND_ERR_HEADERS_TIMEOUT", undefined, "AttemptTimeout", "Unknown"]
+  ]
+
+  for (const [code, syscall, reason, delivery] of table) {
+    it(`${code}${syscall === undefined ? "" : ` of ${syscall}`} is ${reason}, ${delivery}`, () => {
+      const failure = system(code, syscall)
+      const error = Classify.classify(failure)
+      assert.deepStrictEqual(summary(error), [reason, delivery, code])
+      assert.strictEqual(error.cause, failure)
+    })
+  }
+
+  it("finds the system error under other errors", () => {
+    const wrapped = new Error("fetch failed", { cause: new Error("inner", { cause: system("ECONNREFUSED", "connect") }) })
+    assert.deepStrictEqual(classify(wrapped), ["ConnectionRefused", "NotSent", "ECONNREFUSED"])
+  })
+
+  it("ends on causes that go in a circle", () => {
+    const a = new Error("a")
+    const b = new Error("b", { cause: a })
+    a.cause = b
+    assert.deepStrictEqual(classify(a), ["Fatal", "Custom", undefined])
+  })
+
+  it("says not sent for many addresses only if none of them was reached", () => {
+    const tried = (...errors: ReadonlyArray<Error>) => Object.assign(new AggregateError(errors), { code: "ETIMEDOUT" })
+    assert.deepStrictEqual(
+      classify(tried(system("ETIMEDOUT", "connect"), system("ECONNREFUSED", "connect"))),
+      ["Unavailable", "NotSent", "ETIMEDOUT"]
+    )
+    assert.deepStrictEqual(
+      classify(tried(system("ECONNREFUSED", "connect"), system("ECONNRESET", "read"))),
+      ["ConnectionRefused", "Unknown", "ECONNREFUSED"]
+    )
+  })
+
+  it("knows the SocketErrors of @effect/platform", () => {
+    const generic = (reason: "Write" | "Read" | "Open" | "OpenTimeout", cause: unknown) =>
+      classify(new Socket.SocketGenericError({ reason, cause }))
+    assert.deepStrictEqual(generic("Open", system("ECONNREFUSED", "connect")), [
+      "ConnectionRefused",
+      "NotSent",
+      "ECONNREFUSED"
+    ])
+    assert.deepStrictEqual(generic("Open", system("ECONNRESET", "read")), ["ConnectionLost", "NotSent", "ECONNRESET"])
+    assert.deepStrictEqual(generic("Open", new Error("?")), ["Unavailable", "NotSent", "Open"])
+    assert.deepStrictEqual(generic("OpenTimeout", "timeout"), ["Unavailable", "NotSent", "OpenTimeout"])
+    assert.deepStrictEqual(generic("Read", system("ECONNRESET", "read")), ["ConnectionLost", "Unknown", "ECONNRESET"])
+    assert.deepStrictEqual(generic("Write", new Error("?")), ["ConnectionLost", "Unknown", "Write"])
+    assert.deepStrictEqual(classify(new Socket.SocketCloseError({ reason: "Close", code: 1006 })), [
+      "ConnectionLost",
+      "Unknown",
+      "Close"
+    ])
+  })
+
+  it("does not retry a certificate that does not verify", () => {
+    const failure = new Socket.SocketGenericError({ reason: "Open", cause: system("DEPTH_ZERO_SELF_SIGNED_CERT") })
+    assert.deepStrictEqual(classify(failure), ["Fatal", "Protocol", "DEPTH_ZERO_SELF_SIGNED_CERT"])
+  })
+
+  it.live("knows timeouts and aborted work as the platform makes them", () =>
+    Effect.gen(function*() {
+      const timedOut = yield* Effect.flip(Effect.timeout(Effect.never, 1))
+      assert.deepStrictEqual(classify(timedOut), ["AttemptTimeout", "Unknown", undefined])
+      assert.deepStrictEqual(classify(new Cause.TimeoutException()), ["AttemptTimeout", "Unknown", undefined])
+      const aborted = (signal: AbortSignal) =>
+        Effect.flip(Effect.tryPromise(() => fetch("http://127.0.0.1:9", { signal })))
+      assert.deepStrictEqual(classify(yield* aborted(AbortSignal.abort())), ["Fatal", "Cancelled", undefined])
+      assert.deepStrictEqual(classify(new DOMException("late", "TimeoutError")), [
+        "AttemptTimeout",
+        "Unknown",
+        undefined
+      ])
+    }))
+
+  it.live("knows a refused connection as Node reports it, for one address and for several", () =>
+    Effect.gen(function*() {
+      const connect = (host: string) =>
+        Effect.async<unknown>((resume) => {
+          const socket = Net.connect({ host, port: 1, autoSelectFamily: true })
+          socket.on("error", (error) => resume(Effect.succeed(error)))
+        })
+      for (const host of ["127.0.0.1", "localhost"]) {
+        assert.deepStrictEqual(classify(yield* connect(host)), ["ConnectionRefused", "NotSent", "ECONNREFUSED"])
+      }
+      const fetched = yield* Effect.flip(Effect.tryPromise(() => fetch("http://127.0.0.1:2")))
+      assert.deepStrictEqual(classify(fetched), ["ConnectionRefused", "NotSent", "ECONNREFUSED"])
+    }))
+
+  it("keeps the original of what it does not know", () => {
+    for (const failure of [new Error("boom"), "boom", 42, null, undefined, { code: 14 }, { code: "E_CUSTOM" }]) {
+      const error = Classify.classify(failure)
+      assert.deepStrictEqual(summary(error).slice(0, 2), ["Fatal", "Custom"])
+      assert.strictEqual(error.cause, failure)
+    }
+    assert.strictEqual(Classify.classify(new Error("boom")).message, "boom")
+  })
+
+  it("does not read messages", () => {
+    assert.deepStrictEqual(classify(new Error("connect ECONNREFUSED 127.0.0.1:80")), ["Fatal", "Custom", undefined])
+  })
+
+  it("leaves alone what is classified already", () => {
+    const fatal = new Fatal({ reason: "NotFound", message: "no" })
+    const retryable = new Retryable({ reason: "Throttled", delivery: "NotSent" })
+    assert.strictEqual(Classify.classify(fatal), fatal)
+    assert.strictEqual(Classify.classify(retryable), retryable)
+    assert.strictEqual(Classify.classify(new Error("rejected", { cause: retryable })), retryable)
+  })
+
+  it("composes: the first rule that knows decides", () => {
+    const teapot: Classify.Rule = (failure) =>
+      failure === 418
+        ? Option.some(new Retryable({ reason: "Custom", delivery: "Unknown", code: 418 }))
+        : Option.none()
+    const never: Classify.Rule = (failure) =>
+      failure === 418 ? Option.some(new Fatal({ reason: "Custom", message: "tea" })) : Option.none()
+    assert.deepStrictEqual(summary(Classify.firstOf(teapot, never)(418)), ["Custom", "Unknown", 418])
+    assert.deepStrictEqual(summary(Classify.firstOf(never, teapot)(418)), ["Fatal", "Custom", undefined])
+    assert.deepStrictEqual(
+      summary(Classify.firstOf(teapot, ...Classify.rules)(system("EPIPE"))),
+      ["ConnectionLost", "Unknown", "EPIPE"]
+    )
+    assert.deepStrictEqual(summary(Classify.firstOf()("?")), ["Fatal", "Custom", undefined])
+  })
+})

@@ -1,0 +1,169 @@
+import { assert, describe, it } from "@effect/vitest"
+import { InvalidOption, Retryable, RetrySchedule } from "effect-rpc-retry"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as FastCheck from "effect/FastCheck"
+import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
+
+const millis = <Out>(schedule: Schedule.Schedule<Out, Retryable>, n: number, seed = "seed") =>
+  Effect.runSync(RetrySchedule.delays(schedule, n).pipe(Effect.withRandom(Random.make(seed)))).map(Duration.toMillis)
+
+describe("RetrySchedule", () => {
+  it("standard: 100, 150, 225 ms and stop", () => {
+    assert.deepStrictEqual(millis(RetrySchedule.standard, 10), [100, 150, 225])
+  })
+
+  it("base 600 ms: 600, 900, 1000 ms, the cap from then on", () => {
+    const schedule = RetrySchedule.exponential({ base: "600 millis" })
+    assert.deepStrictEqual(millis(schedule, 5), [600, 900, 1000, 1000, 1000])
+    assert.deepStrictEqual(millis(RetrySchedule.retries(schedule, 3), 5), [600, 900, 1000])
+  })
+
+  it("the cap bites from the seventh delay on with the default base", () => {
+    assert.deepStrictEqual(millis(RetrySchedule.exponential(), 8), [
+      100,
+      150,
+      225,
+      337.5,
+      506.25,
+      759.375,
+      1000,
+      1000
+    ])
+  })
+
+  it("does not overflow after thousands of retries", () => {
+    const delays = millis(RetrySchedule.exponential({ base: 1, factor: 10, cap: "1 minute" }), 3000)
+    assert.strictEqual(delays.length, 3000)
+    assert.isTrue(delays.slice(5).every((delay) => delay === 60_000))
+  })
+
+  it("retries(n) is n retries, 0 included", () => {
+    for (const n of [0, 1, 2, 7]) {
+      assert.strictEqual(millis(RetrySchedule.exponential().pipe(RetrySchedule.retries(n)), 100).length, n)
+    }
+  })
+
+  it("outputs the delay, not a tuple", () => {
+    const outputs = Effect.runSync(Schedule.run(RetrySchedule.standard, 0, [1, 2, 3]))
+    assert.deepStrictEqual(Array.from(outputs, Duration.toMillis), [100, 150, 225])
+  })
+
+  it("composes with the Schedules of Effect", () => {
+    const schedule = RetrySchedule.standard.pipe(
+      Schedule.whileInput((error: Retryable) => error.reason === "Throttled")
+    )
+    assert.deepStrictEqual(millis(schedule, 5), [])
+    const throttled = new Retryable({ reason: "Throttled", delivery: "NotSent" })
+    const delays = Effect.runSync(RetrySchedule.delays(schedule, 5, throttled))
+    assert.deepStrictEqual(delays.map(Duration.toMillis), [100, 150, 225])
+    assert.deepStrictEqual(millis(RetrySchedule.standard.pipe(Schedule.andThen(Schedule.recurs(2))), 9), [
+      100,
+      150,
+      225,
+      0,
+      0
+    ])
+  })
+
+  const jitters: Record<string, { readonly least: number; readonly make: () => Schedule.Schedule<Duration.Duration> }> =
+    {
+      fullJitter: { least: 0, make: () => RetrySchedule.fullJitter(capped) },
+      equalJitter: { least: 500, make: () => RetrySchedule.equalJitter(capped) },
+      "proportional(0.2)": { least: 800, make: () => RetrySchedule.proportional(capped, 0.2) },
+      decorrelated: { least: 100, make: () => RetrySchedule.decorrelated() }
+    }
+  const capped = RetrySchedule.exponential()
+
+  for (const [name, { least, make }] of Object.entries(jitters)) {
+    it(`${name}: never below 0, never above the cap, whatever the seed`, () => {
+      FastCheck.assert(FastCheck.property(FastCheck.integer(), (seed) => {
+        const delays = millis(make(), 30, String(seed))
+        return delays.length === 30 && delays.every((delay) => delay >= 0 && delay <= 1000)
+      }))
+    })
+
+    it(`${name}: callers at the cap stay spread out`, () => {
+      const atTheCap = Array.from({ length: 400 }, (_, seed) => millis(make(), 20, String(seed))[19]!)
+      const width = 1000 - least
+      // in each quarter of the range there are callers, and hardly two wait equally long
+      for (const quarter of [0, 1, 2, 3]) {
+        const low = least + width * quarter / 4
+        const inside = atTheCap.filter((delay) => delay >= low && delay <= low + width / 4)
+        assert.isAbove(inside.length, 50, `${name}, quarter ${quarter}`)
+      }
+      assert.isAbove(new Set(atTheCap).size, 390)
+    })
+
+    it(`${name}: repeatable with a seed`, () => {
+      assert.deepStrictEqual(millis(make(), 10, "a"), millis(make(), 10, "a"))
+      assert.notDeepEqual(millis(make(), 10, "a"), millis(make(), 10, "b"))
+    })
+  }
+
+  it("a jitter never lengthens the delays of the schedule it is applied to", () => {
+    const plain = millis(capped, 12)
+    for (const jittered of [RetrySchedule.fullJitter, RetrySchedule.equalJitter, RetrySchedule.proportional(0.5)]) {
+      millis(jittered(capped), 12).forEach((delay, i) => assert.isAtMost(delay, plain[i]!))
+    }
+  })
+
+  it("property: exponential is what its formula says", () => {
+    FastCheck.assert(
+      FastCheck.property(
+        FastCheck.integer({ min: 1, max: 5000 }),
+        FastCheck.double({ min: 1, max: 4, noNaN: true }),
+        FastCheck.integer({ min: 0, max: 60_000 }),
+        (base, factor, over) => {
+          const cap = base + over
+          const delays = millis(RetrySchedule.exponential({ base, factor, cap }), 12)
+          return delays.every((delay, i) => Math.abs(delay - Math.min(cap, base * factor ** i)) < 1e-3 * cap)
+        }
+      )
+    )
+  })
+
+  const invalid: ReadonlyArray<[() => unknown, string]> = [
+    [() => RetrySchedule.exponential({ base: -1 }), "RetrySchedule.exponential: base must not be negative, got -1"],
+    [() => RetrySchedule.exponential({ base: 0 }), "RetrySchedule.exponential: base must be greater than zero, got 0"],
+    [
+      () => RetrySchedule.exponential({ base: NaN }),
+      "RetrySchedule.exponential: base must be a duration, such as \"250 millis\", got NaN"
+    ],
+    [() => RetrySchedule.exponential({ cap: Infinity }), "RetrySchedule.exponential: cap must be finite, got Infinity"],
+    [
+      () => RetrySchedule.exponential({ base: "2 seconds" }),
+      "RetrySchedule.exponential: base must not exceed the cap of 1s, got 2s"
+    ],
+    [
+      () => RetrySchedule.exponential({ factor: 0.5 }),
+      "RetrySchedule.exponential: factor must be a number of at least 1, got 0.5"
+    ],
+    [
+      () => RetrySchedule.exponential({ factor: NaN }),
+      "RetrySchedule.exponential: factor must be a number of at least 1, got NaN"
+    ],
+    [
+      () => RetrySchedule.decorrelated({ base: 10, cap: 5 }),
+      "RetrySchedule.decorrelated: base must not exceed the cap of 5ms, got 10ms"
+    ],
+    [
+      () => RetrySchedule.proportional(RetrySchedule.standard, 1.5),
+      "RetrySchedule.proportional: p must be a number from 0 to 1, got 1.5"
+    ],
+    [
+      () => RetrySchedule.retries(RetrySchedule.standard, -1),
+      "RetrySchedule.retries: n must be an integer of at least 0, got -1"
+    ],
+    [
+      () => RetrySchedule.retries(RetrySchedule.standard, 1.5),
+      "RetrySchedule.retries: n must be an integer of at least 0, got 1.5"
+    ]
+  ]
+  for (const [make, message] of invalid) {
+    it(`refuses: ${message}`, () => {
+      assert.throws(make, InvalidOption, message)
+    })
+  }
+})

@@ -1,0 +1,174 @@
+import { assert, describe, it } from "@effect/vitest"
+import { CallRejected, Fatal, Retryable, RetryExhausted, RpcError } from "effect-rpc-retry"
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Schema from "effect/Schema"
+
+const refused = new Retryable({ reason: "ConnectionRefused", delivery: "NotSent", code: "ECONNREFUSED" })
+
+const attempt = (n: number): RpcError.Attempt => ({
+  attempt: n,
+  startedAt: Duration.millis((n - 1) * 100),
+  took: Duration.millis(1.5),
+  delay: n === 4 ? undefined : Duration.millis(98.5),
+  error: refused
+})
+
+const exhausted = new RetryExhausted({
+  method: "Users.Get",
+  reason: "AttemptsExhausted",
+  attempts: 4,
+  elapsed: Duration.millis(1234),
+  last: refused,
+  history: [1, 2, 3, 4].map(attempt)
+})
+
+describe("RpcError", () => {
+  it("says the whole story in the message", () => {
+    assert.strictEqual(
+      exhausted.message,
+      "Users.Get failed after 4 attempts in 1s 234ms: connection refused (ECONNREFUSED), not sent [AttemptsExhausted]"
+    )
+    assert.strictEqual(
+      new RetryExhausted({ ...exhausted, method: undefined, attempts: 1, elapsed: Duration.millis(2.5), last: refused })
+        .message,
+      "call failed after 1 attempt in 2.5ms: connection refused (ECONNREFUSED), not sent [AttemptsExhausted]"
+    )
+    assert.strictEqual(
+      new CallRejected({ reason: "DeadlineExceeded", method: "Users.Get" }).message,
+      "Users.Get was not sent [DeadlineExceeded]"
+    )
+    assert.strictEqual(
+      new CallRejected({ reason: "CircuitOpen", retryIn: Duration.seconds(2) }).message,
+      "call was not sent, retry in 2s [CircuitOpen]"
+    )
+  })
+
+  it("says what is known of an attempt", () => {
+    assert.strictEqual(refused.message, "connection refused (ECONNREFUSED), not sent")
+    assert.strictEqual(
+      new Retryable({ reason: "Custom", delivery: "Unknown", method: "A.B", cause: new Error("replica lag") }).message,
+      "A.B: failed, may have run: replica lag"
+    )
+    assert.strictEqual(
+      new Retryable({ reason: "Throttled", delivery: "NotSent", code: 429, retryAfter: Duration.seconds(3) }).message,
+      "throttled (429), not sent, server says retry after 3s"
+    )
+    assert.strictEqual(
+      new Retryable({ reason: "Unavailable", delivery: "Unknown", retryAfter: "Never" }).message,
+      "unavailable, may have run, server says do not retry"
+    )
+  })
+
+  it("reports the attempts as a table", () => {
+    assert.strictEqual(
+      RpcError.report(exhausted),
+      `Users.Get failed after 4 attempts in 1s 234ms: connection refused (ECONNREFUSED), not sent [AttemptsExhausted]
+
+  attempt  started   took   delay  outcome
+        1      0ms  1.5ms  98.5ms  connection refused (ECONNREFUSED), not sent
+        2    100ms  1.5ms  98.5ms  connection refused (ECONNREFUSED), not sent
+        3    200ms  1.5ms  98.5ms  connection refused (ECONNREFUSED), not sent
+        4    300ms  1.5ms       -  connection refused (ECONNREFUSED), not sent`
+    )
+  })
+
+  it("shows where the history left attempts out", () => {
+    const report = RpcError.report(new RetryExhausted({ ...exhausted, last: refused, history: [1, 2, 9, 10].map(attempt) }))
+    const lines = report.split("\n").slice(3)
+    assert.strictEqual(lines.length, 5)
+    assert.strictEqual(lines[2], "  ... 6 more ...")
+  })
+
+  it("reports the other errors in one line", () => {
+    assert.strictEqual(
+      RpcError.report(new Fatal({ reason: "ServerError", method: "Arith.Divide", message: "divide by zero" })),
+      "Arith.Divide: divide by zero [ServerError]"
+    )
+    assert.strictEqual(RpcError.report(refused), "connection refused (ECONNREFUSED), not sent [ConnectionRefused]")
+    assert.strictEqual(RpcError.report(new CallRejected({ reason: "Throttled" })), "call was not sent [Throttled]")
+  })
+
+  it("round-trips through its Schema, the cause as text", () => {
+    const errors: ReadonlyArray<RpcError.RpcError> = [
+      new Retryable({
+        reason: "Unavailable",
+        delivery: "Unknown",
+        method: "A.B",
+        code: 14,
+        retryAfter: Duration.millis(20),
+        cause: new TypeError("no route")
+      }),
+      new Retryable({ reason: "Throttled", delivery: "NotSent", retryAfter: "Never" }),
+      new Fatal({ reason: "NotFound", method: "A.B", message: "no such user", cause: new Error("sql: no rows") }),
+      exhausted,
+      new CallRejected({ reason: "BulkheadFull", method: "A.B", retryIn: Duration.millis(5) })
+    ]
+    for (const error of errors) {
+      const wire = JSON.parse(JSON.stringify(Schema.encodeSync(RpcError.RpcError)(error)))
+      const back = Schema.decodeUnknownSync(RpcError.RpcError)(wire)
+      assert.strictEqual(back.constructor, error.constructor)
+      assert.strictEqual(back.message, error.message)
+      assert.deepStrictEqual(Schema.encodeSync(RpcError.RpcError)(back), wire)
+      if (error._tag !== "RetryExhausted" && error._tag !== "CallRejected" && error.cause !== undefined) {
+        assert.strictEqual((back.cause as Error).message, (error.cause as Error).message)
+      }
+    }
+  })
+
+  it("is checked when decoded", () => {
+    const decode = Schema.decodeUnknownEither(RpcError.RpcError)
+    assert.strictEqual(decode({ _tag: "Retryable", reason: "Boredom", delivery: "NotSent" })._tag, "Left")
+    assert.strictEqual(decode({ _tag: "CallRejected", reason: "CircuitOpen" })._tag, "Right")
+  })
+
+  it("has guards that hold for decoded errors and for nothing else", () => {
+    const decoded = Schema.decodeUnknownSync(Retryable)(Schema.encodeSync(Retryable)(refused))
+    assert.isTrue(RpcError.isRetryable(decoded))
+    assert.isTrue(RpcError.isRetryExhausted(exhausted))
+    assert.isTrue(RpcError.isCallRejected(new CallRejected({ reason: "Throttled" })))
+    assert.isTrue(RpcError.isFatal(new Fatal({ reason: "Custom", message: "" })))
+    assert.isFalse(RpcError.isFatal(refused))
+    for (const other of [undefined, null, 1, "Retryable", {}, { _tag: "Retryable" }, new Error("Retryable")]) {
+      assert.isFalse(RpcError.isRpcError(other))
+      assert.isFalse(RpcError.isRetryable(other))
+    }
+  })
+
+  it("fills in the method and loses nothing", () => {
+    const cause = new Error("why")
+    const fatal = RpcError.withMethod(new Fatal({ reason: "ServerError", code: 7, message: "no", cause }), "A.B")
+    assert.deepStrictEqual(
+      [fatal._tag, fatal.reason, fatal.code, fatal.message, fatal.cause, fatal.method],
+      ["Fatal", "ServerError", 7, "no", cause, "A.B"]
+    )
+    const retryable = RpcError.withMethod(
+      new Retryable({ reason: "Throttled", delivery: "Unknown", code: 429, retryAfter: "Never", cause }),
+      "A.B"
+    ) as Retryable
+    assert.deepStrictEqual(
+      [retryable.reason, retryable.delivery, retryable.code, retryable.retryAfter, retryable.cause, retryable.method],
+      ["Throttled", "Unknown", 429, "Never", cause, "A.B"]
+    )
+    assert.strictEqual(RpcError.withMethod(fatal, "C.D"), fatal)
+  })
+
+  it.effect("can be yielded, and reads well in a Cause", () =>
+    Effect.gen(function*() {
+      const exit = yield* Effect.exit(Effect.gen(function*() {
+        return yield* exhausted
+      }))
+      assert.isTrue(Exit.isFailure(exit))
+      assert.include(Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "", exhausted.message)
+    }))
+
+  it("captures no stack of its own, and leaves the limit of others alone", () => {
+    const before = Error.stackTraceLimit
+    const error = new Retryable({ reason: "Unavailable", delivery: "Unknown" })
+    assert.strictEqual(Error.stackTraceLimit, before)
+    assert.notInclude(String(error.stack), "RpcError.test")
+    assert.include(String(new Error("other").stack), "RpcError.test")
+  })
+})

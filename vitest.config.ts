@@ -1,0 +1,13 @@
+import { defineConfig } from "vitest/config"
+
+const source = ["@effect-rpc-retry/source"]
+
+export default defineConfig({
+  resolve: { conditions: source },
+  ssr: { resolve: { conditions: source } },
+  test: {
+    include: ["test/**/*.test.ts"],
+    testTimeout: 20_000,
+    hookTimeout: 120_000
+  }
+})
