@@ -207,7 +207,7 @@ const plain = retrying({})
  * @since 0.1.0
  * @category combinators
  */
-export const withRpcRetry = <T extends Effect.Effect<any, any, any> | Options = {}>(
+export const withRpcRetry = <T extends AnyCall | Options = {}>(
   x?: T,
   options?: Options
 ): Retried<T> =>

@@ -1,5 +1,5 @@
 /**
- * Reads a `Cause` through its failures and defects, not by the shape of its tree, which Effect 4 changes.
+ * The one place that looks into a `Cause`: Effect 4 has flat ones.
  *
  * @internal
  */
@@ -37,4 +37,17 @@ export const retryableOf = <E>(cause: Cause.Cause<E>): Retryable | undefined => 
  * @internal
  */
 export const withoutRetryable = <E>(cause: Cause.Cause<E>): Cause.Cause<Exclude<E, Retryable>> =>
-  Cause.flatMap(cause, (error) => isRetryable(error) ? Cause.empty : Cause.fail(error as Exclude<E, Retryable>))
+  Cause.match(cause, {
+    onEmpty: Cause.empty,
+    onFail: (error) => isRetryable(error) ? Cause.empty : Cause.fail(error as Exclude<E, Retryable>),
+    onDie: Cause.die,
+    onInterrupt: Cause.interrupt,
+    onSequential: (left, right) => both(left, right, Cause.sequential),
+    onParallel: (left, right) => both(left, right, Cause.parallel)
+  })
+
+const both = <E>(
+  left: Cause.Cause<E>,
+  right: Cause.Cause<E>,
+  combine: (left: Cause.Cause<E>, right: Cause.Cause<E>) => Cause.Cause<E>
+): Cause.Cause<E> => Cause.isEmpty(left) ? right : Cause.isEmpty(right) ? left : combine(left, right)

@@ -69,9 +69,13 @@ class ScriptImpl<A, E, R> extends Effectable.Class<A, E, R> implements Script<A,
  * @since 0.1.0
  * @category constructors
  */
-export const script = <A = never, E = never, R = never>(
-  steps: readonly [Effect.Effect<A, E, R>, ...Array<Effect.Effect<A, E, R>>]
-): Effect.Effect<Script<A, E, R>> => Effect.sync(() => new ScriptImpl(steps))
+export const script = <const Steps extends readonly [Step, ...Array<Step>]>(
+  steps: Steps
+): Effect.Effect<
+  Script<Effect.Effect.Success<Steps[number]>, Effect.Effect.Error<Steps[number]>, Effect.Effect.Context<Steps[number]>>
+> => Effect.sync(() => new ScriptImpl(steps as ReadonlyArray<Step> as ReadonlyArray<Effect.Effect<never>>))
+
+type Step = Effect.Effect<unknown, unknown, unknown>
 
 /**
  * An attempt that found nobody listening: not sent.

@@ -94,30 +94,32 @@ export interface Limits {
 export type Options = Address & Limits
 
 /**
- * - `reply`: the schema of the answer. Without one the answer is `unknown`.
  * - `idempotent`: whether the method may run twice. See `RpcCall`.
  *
  * @since 0.1.0
  * @category models
  */
-export interface CallOptions<A, I, R> {
-  readonly reply?: Schema.Schema<A, I, R> | undefined
+export interface CallOptions {
   readonly idempotent?: boolean | undefined
 }
 
 /**
- * - `call`: one call of `"Service.Method"`, not retried: pipe it through `withRpcRetry`.
+ * - `call`: one call of `"Service.Method"`, not retried: pipe it through `withRpcRetry`. With a schema for the `reply` the
+ *   answer is decoded by it; without one it is `unknown`.
  * - `pending`: how many calls wait for their answer now.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Client {
-  readonly call: <A = unknown, I = unknown, R = never>(
-    method: string,
-    args: unknown,
-    options?: CallOptions<A, I, R>
-  ) => RpcCall.RpcCall<A, Retryable | Fatal, R>
+  readonly call: {
+    <A, I, R>(
+      method: string,
+      args: unknown,
+      options: CallOptions & { readonly reply: Schema.Schema<A, I, R> }
+    ): RpcCall.RpcCall<A, Retryable | Fatal, R>
+    (method: string, args: unknown, options?: CallOptions): RpcCall.RpcCall<unknown, Retryable | Fatal>
+  }
   readonly pending: Effect.Effect<number>
 }
 
@@ -169,8 +171,22 @@ export const make = (options: Options): Effect.Effect<Client, never, Scope.Scope
         ),
       closed: Session.closed
     })
+    const answer = (method: string, args: unknown) =>
+      connection.get.pipe(
+        Effect.flatMap((session) => session.call(method, args)),
+        Effect.mapError((error) => withMethod(error, method))
+      )
+    const call = (
+      method: string,
+      args: unknown,
+      options?: CallOptions & { readonly reply?: Schema.Schema<unknown, unknown, unknown> }
+    ) =>
+      RpcCall.make(
+        options?.reply === undefined ? answer(method, args) : decoded(answer(method, args), options.reply, method),
+        { method, idempotent: options?.idempotent }
+      )
     return {
-      call: (method, args, options) => call(connection, method, args, options ?? {}),
+      call: call as Client["call"],
       pending: Effect.sync(() => session?.pending() ?? 0)
     }
   })
@@ -213,21 +229,6 @@ const limits = (options: Options) =>
     }
     return { dialTimeout, maxFrameBytes }
   })
-
-const call = <A, I, R>(
-  connection: Connection.Connection<Session.Session, Retryable | Fatal>,
-  method: string,
-  args: unknown,
-  options: CallOptions<A, I, R>
-): RpcCall.RpcCall<A, Retryable | Fatal, R> => {
-  const answer = connection.get.pipe(
-    Effect.flatMap((session) => session.call(method, args)),
-    Effect.mapError((error) => withMethod(error, method))
-  )
-  // without a schema A is unknown
-  const reply = options.reply === undefined ? answer as Effect.Effect<A, Retryable | Fatal> : decoded(answer, options.reply, method)
-  return RpcCall.make(reply, { method, idempotent: options.idempotent })
-}
 
 const decoded = <A, I, R>(
   answer: Effect.Effect<unknown, Retryable | Fatal>,

@@ -100,7 +100,7 @@ export const open = (
       })
 
     const answered = (answer: Answer): string | undefined => {
-      if (!(answer.id < nextId)) {
+      if (answer.id < 0 || answer.id >= nextId) {
         return `an answer to request ${answer.id}, which was never made`
       }
       // an answer to a call that was abandoned finds no entry, and is dropped
