@@ -173,7 +173,7 @@ export const systemError: Rule = (failure) => {
     }))
 }
 
-const certificateCodes: ReadonlyArray<string> = [
+const certificateCodes: ReadonlySet<string> = new Set([
   "CERT_HAS_EXPIRED",
   "CERT_NOT_YET_VALID",
   "CERT_REVOKED",
@@ -185,7 +185,7 @@ const certificateCodes: ReadonlyArray<string> = [
   "UNABLE_TO_GET_ISSUER_CERT",
   "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
   "UNABLE_TO_VERIFY_LEAF_SIGNATURE"
-]
+])
 
 /**
  * A peer whose TLS certificate does not verify: it will not at the next attempt either.
@@ -196,7 +196,7 @@ const certificateCodes: ReadonlyArray<string> = [
 export const certificate: Rule = (failure) =>
   firstSome(chain(failure), (link) => {
     const code = stringOf(link, "code")
-    return code !== undefined && certificateCodes.includes(code)
+    return code !== undefined && certificateCodes.has(code)
       ? new Fatal({ reason: "Protocol", code, message: "the certificate of the peer does not verify", cause: failure })
       : undefined
   })
@@ -209,7 +209,10 @@ export const certificate: Rule = (failure) =>
  */
 export const socketError: Rule = (failure) =>
   Option.map(
-    firstSome(chain(failure), (link) => stringOf(link, "_tag") === "SocketError" ? stringOf(link, "reason") : undefined),
+    firstSome(
+      chain(failure),
+      (link) => stringOf(link, "_tag") === "SocketError" ? stringOf(link, "reason") : undefined
+    ),
     (reason) => {
       const cause = Option.filter(systemError(failure), isRetryable)
       const opening = reason === "Open" || reason === "OpenTimeout"
@@ -232,10 +235,13 @@ export const socketError: Rule = (failure) =>
  * @category rules
  */
 export const timeout: Rule = (failure) =>
-  firstSome(chain(failure), (link) =>
-    stringOf(link, "_tag") === "TimeoutException" || stringOf(link, "name") === "TimeoutError"
-      ? new Retryable({ reason: "AttemptTimeout", delivery: "Unknown", cause: failure })
-      : undefined)
+  firstSome(
+    chain(failure),
+    (link) =>
+      stringOf(link, "_tag") === "TimeoutException" || stringOf(link, "name") === "TimeoutError"
+        ? new Retryable({ reason: "AttemptTimeout", delivery: "Unknown", cause: failure })
+        : undefined
+  )
 
 /**
  * Work that was aborted through an `AbortSignal`. Who aborted it wanted no answer: no other attempt is made.

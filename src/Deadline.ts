@@ -115,8 +115,13 @@ export const within: {
   2,
   <A, E, R>(self: Effect.Effect<A, E, R>, duration: Duration.DurationInput): Effect.Effect<A, E, R> => {
     const millis = Duration.toMillis(orThrow(checkDuration("Deadline.within", "duration", duration)))
-    return Effect.flatMap(CurrentDeadline, (current) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        Effect.provideService(self, CurrentDeadline, Math.min(current, now + millis))))
+    return Effect.flatMap(
+      CurrentDeadline,
+      (current) =>
+        Effect.flatMap(
+          Clock.currentTimeMillis,
+          (now) => Effect.provideService(self, CurrentDeadline, Math.min(current, now + millis))
+        )
+    )
   }
 )

@@ -90,8 +90,10 @@ export const isRpcCall = (u: unknown): u is RpcCall<unknown, unknown, unknown> =
 export const make: {
   (options: Options): <A, E, R>(self: Effect.Effect<A, E, R>) => RpcCall<A, E, R>
   <A, E, R>(self: Effect.Effect<A, E, R>, options: Options): RpcCall<A, E, R>
-} = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, options: Options): RpcCall<A, E, R> =>
-  new RpcCallImpl(self, options))
+} = dual(
+  2,
+  <A, E, R>(self: Effect.Effect<A, E, R>, options: Options): RpcCall<A, E, R> => new RpcCallImpl(self, options)
+)
 
 /**
  * A call of any client that returns promises.

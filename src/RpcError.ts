@@ -168,8 +168,8 @@ export type Code = typeof Code.Type
  * are not validated when made in typed code (decoding validates), and do not pay for a stack trace, which would only
  * show the inside of this library.
  */
-const lean = <A extends new(props: any, options?: Schema.MakeOptions) => unknown>(Base: A): A => {
-  const Lean = class extends (Base as new(props: any, options?: Schema.MakeOptions) => object) {
+const lean = <A extends new(props: never, options?: Schema.MakeOptions) => unknown>(Base: A): A => {
+  const Lean = class extends (Base as unknown as new(props: unknown, options: Schema.MakeOptions) => object) {
     constructor(props: unknown) {
       const limit = Error.stackTraceLimit
       Error.stackTraceLimit = 0
@@ -375,7 +375,14 @@ export const withMethod = (error: Retryable | Fatal, method: string): Retryable 
   // field by field: `message` and `cause` of an error are not enumerable
   const { cause, code } = error
   return error._tag === "Retryable"
-    ? new Retryable({ reason: error.reason, delivery: error.delivery, method, code, retryAfter: error.retryAfter, cause })
+    ? new Retryable({
+      reason: error.reason,
+      delivery: error.delivery,
+      method,
+      code,
+      retryAfter: error.retryAfter,
+      cause
+    })
     : new Fatal({ reason: error.reason, method, code, message: error.message, cause })
 }
 

@@ -117,6 +117,10 @@ export type Retried<T> = T extends Effect.Effect<infer A, infer E, infer R>
     self: Effect.Effect<A, E, R>
   ) => Effect.Effect<A, Exclude<E, Retryable> | RetryExhausted | CallRejected, R>
 
+/** What makes an option that does not exist an error: a type parameter alone takes any. */
+type NoExcess<T> = T extends AnyCall ? unknown
+  : { readonly [K in Exclude<keyof T, keyof Options | keyof RetryPolicy.RetryPolicy>]: never }
+
 type AnyCall = Effect.Effect<unknown, unknown, unknown>
 
 /** What the options of a call come to, checked once, when `withRpcRetry` is given them. */
@@ -208,7 +212,7 @@ const plain = retrying({})
  * @category combinators
  */
 export const withRpcRetry = <T extends AnyCall | Options = {}>(
-  x?: T,
+  x?: T & NoExcess<T>,
   options?: Options
 ): Retried<T> =>
   (Effect.isEffect(x)

@@ -48,7 +48,9 @@ describe("Classify", () => {
   }
 
   it("finds the system error under other errors", () => {
-    const wrapped = new Error("fetch failed", { cause: new Error("inner", { cause: system("ECONNREFUSED", "connect") }) })
+    const wrapped = new Error("fetch failed", {
+      cause: new Error("inner", { cause: system("ECONNREFUSED", "connect") })
+    })
     assert.deepStrictEqual(classify(wrapped), ["ConnectionRefused", "NotSent", "ECONNREFUSED"])
   })
 

@@ -76,7 +76,9 @@ describe("RpcError", () => {
   })
 
   it("shows where the history left attempts out", () => {
-    const report = RpcError.report(new RetryExhausted({ ...exhausted, last: refused, history: [1, 2, 9, 10].map(attempt) }))
+    const report = RpcError.report(
+      new RetryExhausted({ ...exhausted, last: refused, history: [1, 2, 9, 10].map(attempt) })
+    )
     const lines = report.split("\n").slice(3)
     assert.strictEqual(lines.length, 5)
     assert.strictEqual(lines[2], "  ... 6 more ...")

@@ -45,7 +45,8 @@ const play = <A, E, R>(self: Effect.Effect<A, E, R>) =>
     return { exit, took: end - start }
   })
 
-const failureOf = <A, E>(exit: Exit.Exit<A, E>): E => Option.getOrThrow(Cause.failureOption(Exit.isFailure(exit) ? exit.cause : Cause.empty))
+const failureOf = <A, E>(exit: Exit.Exit<A, E>): E =>
+  Option.getOrThrow(Cause.failureOption(Exit.isFailure(exit) ? exit.cause : Cause.empty))
 
 const exhaustedOf = <A, E>(exit: Exit.Exit<A, E>): RetryExhausted => {
   const error = failureOf(exit)
@@ -78,7 +79,9 @@ describe("rule 1: only Retryable is retried", () => {
   )
   once(
     "Retryable beside a defect: the defect stays, the Retryable goes",
-    Effect.failCause(Cause.parallel(Cause.fail(new Retryable({ reason: "Unavailable", delivery: "NotSent" })), Cause.die("boom"))),
+    Effect.failCause(
+      Cause.parallel(Cause.fail(new Retryable({ reason: "Unavailable", delivery: "NotSent" })), Cause.die("boom"))
+    ),
     (exit) => assert.deepStrictEqual(exit, Exit.die("boom"))
   )
   once(
@@ -378,7 +381,8 @@ describe("rule 10: deadlines nest", () => {
     Effect.gen(function*() {
       const seen: Array<number> = []
       const call = Effect.zipRight(
-        Effect.map(Deadline.remaining, (left) => seen.push(Option.match(left, { onNone: () => -1, onSome: Duration.toMillis }))),
+        Effect.map(Deadline.remaining, (left) =>
+          seen.push(Option.match(left, { onNone: () => -1, onSome: Duration.toMillis }))),
         Faults.refused
       )
       const inner = withRpcRetry(call, { deadline: "10 seconds" })
@@ -425,11 +429,13 @@ describe("rule 11: what the server says", () => {
 
   it.effect("\"do not retry\", and more than maxServerDelay, end the call", () =>
     Effect.gen(function*() {
-      for (const [hint, options] of [
-        ["Never", {}],
-        [Duration.millis(30_001), {}],
-        [Duration.millis(11), { maxServerDelay: 10 }]
-      ] as const) {
+      for (
+        const [hint, options] of [
+          ["Never", {}],
+          [Duration.millis(30_001), {}],
+          [Duration.millis(11), { maxServerDelay: 10 }]
+        ] as const
+      ) {
         const { exit, took } = yield* play(withRpcRetry(Effect.fail(hinted(hint)), options))
         assert.deepStrictEqual([exhaustedOf(exit).reason, exhaustedOf(exit).attempts, took], ["ServerSaidNo", 1, 0])
       }

@@ -63,7 +63,12 @@ describe("rule 6: interruption at every virtual millisecond", { timeout: 60_000 
   it.effect("the run itself is as long as these tests take it to be", () =>
     Effect.gen(function*() {
       const failing = Effect.delay(Faults.refused, "10 millis")
-      const call = yield* Faults.script([failing, failing, failing, Effect.delay(Effect.succeed("answer"), "10 millis")])
+      const call = yield* Faults.script([
+        failing,
+        failing,
+        failing,
+        Effect.delay(Effect.succeed("answer"), "10 millis")
+      ])
       const fiber = yield* Effect.fork(withRpcRetry(call))
       yield* TestClock.adjust(runTakes - 1)
       assert.isNull(fiber.unsafePoll())
@@ -99,7 +104,9 @@ describe("rule 6: interruption at every virtual millisecond", { timeout: 60_000 
           assert.strictEqual(yield* rpc.pending, 0, `pending at ${at}`)
           assert.isAtMost(yield* peer.open, 1, `sockets at ${at}`)
           // a dial that has begun goes on to its end, for it is the connection's and not the call's
-          yield* Effect.yieldNow().pipe(Effect.repeat({ until: () => Effect.map(watch.timers, (n) => n === 0), times: 1000 }))
+          yield* Effect.yieldNow().pipe(
+            Effect.repeat({ until: () => Effect.map(watch.timers, (n) => n === 0), times: 1000 })
+          )
           assert.strictEqual(yield* watch.timers, 0, `timers at ${at}`)
           yield* TestClock.adjust("1 hour")
           assert.strictEqual(requests, before, `requests after an interruption at ${at}`)

@@ -23,18 +23,21 @@ export const attemptTimeout = <A, E, R, E2>(
   onTimeout: LazyArg<E2>
 ): Effect.Effect<A, E | E2, R> =>
   Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(Effect.forkDaemon(Effect.exit(restore(self))), (attempt) =>
-      Effect.flatMap(Effect.forkDaemon(Effect.interruptible(Effect.sleep(millis))), (timer) =>
-        restore(firstOf(attempt, timer)).pipe(
-          Effect.onInterrupt(() => Fiber.interruptAll([attempt, timer])),
-          Effect.flatMap((exit): Effect.Effect<A, E | E2> => {
-            if (exit === undefined) {
-              return Effect.zipRight(Fiber.interruptFork(attempt), Effect.failSync(onTimeout))
-            }
-            const answer = Exit.isSuccess(exit) ? Effect.zipRight(Fiber.inheritAll(attempt), exit) : exit
-            return Effect.zipRight(Fiber.interrupt(timer), answer)
-          })
-        )))
+    Effect.flatMap(
+      Effect.forkDaemon(Effect.exit(restore(self))),
+      (attempt) =>
+        Effect.flatMap(Effect.forkDaemon(Effect.interruptible(Effect.sleep(millis))), (timer) =>
+          restore(firstOf(attempt, timer)).pipe(
+            Effect.onInterrupt(() => Fiber.interruptAll([attempt, timer])),
+            Effect.flatMap((exit): Effect.Effect<A, E | E2> => {
+              if (exit === undefined) {
+                return Effect.zipRight(Fiber.interruptFork(attempt), Effect.failSync(onTimeout))
+              }
+              const answer = Exit.isSuccess(exit) ? Effect.zipRight(Fiber.inheritAll(attempt), exit) : exit
+              return Effect.zipRight(Fiber.interrupt(timer), answer)
+            })
+          ))
+    )
   )
 
 /** How the attempt ended, or `undefined` when the timer ended first. */

@@ -42,7 +42,11 @@ export const make = (
  *
  * @internal
  */
-export const provide = <A, E, R>(self: Effect.Effect<A, E, R>, facts: Facts, attempt: number): Effect.Effect<A, E, R> => {
+export const provide = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  facts: Facts,
+  attempt: number
+): Effect.Effect<A, E, R> => {
   if (attempt !== facts.ambientAttempt) {
     return Effect.provide(self, Context.add(facts.common ?? Context.empty(), CurrentAttempt, attempt))
   }

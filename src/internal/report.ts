@@ -4,7 +4,7 @@
  * @internal
  */
 import * as Duration from "effect/Duration"
-import type { Attempt, CallRejected, RetryableReason, RetryExhausted, Retryable, RpcError } from "../RpcError.js"
+import type { Attempt, CallRejected, Retryable, RetryableReason, RetryExhausted, RpcError } from "../RpcError.js"
 
 const phrases: Record<RetryableReason, string> = {
   ConnectionRefused: "connection refused",

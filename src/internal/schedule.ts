@@ -22,8 +22,7 @@ export const unfoldDelays = <S>(
   Schedule.makeWithState(initial, (now, _, state) =>
     Effect.map(
       next(state),
-      ([delay, state]) =>
-        [state, delay, Decision.continueWith(Interval.after(now + Duration.toMillis(delay)))] as const
+      ([delay, state]) => [state, delay, Decision.continueWith(Interval.after(now + Duration.toMillis(delay)))] as const
     ))
 
 /**

@@ -22,7 +22,7 @@
  * @since 0.1.0
  */
 import * as Data from "effect/Data"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as FiberSet from "effect/FiberSet"
@@ -283,6 +283,8 @@ const operands = (args: unknown) => Effect.mapError(Schema.decodeUnknown(Operand
 export const arith: Readonly<Record<string, Method>> = {
   "Arith.Multiply": (args) => Effect.map(operands(args), ({ A, B }) => A * B),
   "Arith.Divide": (args) =>
-    Effect.flatMap(operands(args), ({ A, B }) =>
-      B === 0 ? Effect.fail("divide by zero") : Effect.succeed({ Quo: Math.trunc(A / B), Rem: A % B }))
+    Effect.flatMap(
+      operands(args),
+      ({ A, B }) => B === 0 ? Effect.fail("divide by zero") : Effect.succeed({ Quo: Math.trunc(A / B), Rem: A % B })
+    )
 }

@@ -120,8 +120,6 @@ export const make = <A, E, R>(options: {
     )
 
     return {
-      get: Effect.suspend(() =>
-        current === undefined ? dial : current.opened ?? Deferred.await(current.ready)
-      )
+      get: Effect.suspend(() => current === undefined ? dial : current.opened ?? Deferred.await(current.ready))
     }
   })

@@ -239,7 +239,8 @@ const decoded = <A, I, R>(
   return Effect.flatMap(answer, (value) =>
     Effect.mapError(
       decode(value),
-      (cause) => new Fatal({ reason: "Protocol", method, message: `the reply is not as expected: ${cause.message}`, cause })
+      (cause) =>
+        new Fatal({ reason: "Protocol", method, message: `the reply is not as expected: ${cause.message}`, cause })
     ))
 }
 
@@ -272,7 +273,11 @@ const answerOf = (frame: unknown): Either.Either<Session.Answer, string> => {
 }
 
 /** How `net/rpc` itself says that it has no such method; the words are part of its protocol. */
-const unimplemented = ["rpc: can't find service ", "rpc: can't find method ", "rpc: service/method request ill-formed: "]
+const unimplemented = [
+  "rpc: can't find service ",
+  "rpc: can't find method ",
+  "rpc: service/method request ill-formed: "
+]
 
 const serverError = (error: unknown): Fatal => {
   const message = typeof error === "string" ? error || "unspecified error" : `invalid error ${JSON.stringify(error)}`

@@ -54,7 +54,9 @@ export const make = (serve: (line: Line, peer: Peer) => Effect.Effect<void>): Ef
           ends.add(peer.close)
           deliver = (text) =>
             Effect.sync(() => {
-              text.trim().split("\n").forEach((line) => FiberSet.unsafeAdd(serving, fork(serve(JSON.parse(line), peer))))
+              text.trim().split("\n").forEach((line) =>
+                FiberSet.unsafeAdd(serving, fork(serve(JSON.parse(line), peer)))
+              )
             })
           yield* Effect.acquireRelease(
             Effect.sync(() => {

@@ -141,7 +141,8 @@ describe("Connection", () => {
     Effect.gen(function*() {
       const ready = yield* Deferred.make<string>()
       const connection = yield* Connection.make({
-        dial: () => Effect.zipRight(Effect.addFinalizer(() => Deferred.succeed(ready, "released")), Effect.succeed("a")),
+        dial: () =>
+          Effect.zipRight(Effect.addFinalizer(() => Deferred.succeed(ready, "released")), Effect.succeed("a")),
         closed: () => "closed"
       })
       assert.strictEqual(yield* connection.get, "a")

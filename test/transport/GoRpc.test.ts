@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Fatal, InvalidOption, Retryable, RpcCall, type RpcError, withRpcRetry } from "effect-rpc-retry"
+import { Fatal, InvalidOption, type Retryable, RpcCall, type RpcError, withRpcRetry } from "effect-rpc-retry"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
 import * as FlakyServer from "effect-rpc-retry/testing/FlakyServer"
 import * as Effect from "effect/Effect"
@@ -156,7 +156,9 @@ describe("GoRpc over a real socket", () => {
   it.scopedLive("a reply that does not fit its schema is Fatal Protocol, and the connection stays", () =>
     Effect.gen(function*() {
       const { call, rpc, server } = yield* setup
-      const error = yield* Effect.flip(rpc.call("Arith.Multiply", multiply, { reply: Schema.String }).pipe(withRpcRetry))
+      const error = yield* Effect.flip(
+        rpc.call("Arith.Multiply", multiply, { reply: Schema.String }).pipe(withRpcRetry)
+      )
       assert.instanceOf(error, Fatal)
       assert.strictEqual(error.reason, "Protocol")
       assert.include(error.message, "Expected string, actual 42")
@@ -209,7 +211,11 @@ describe("GoRpc and a hostile peer", () => {
     ["an id that was never given", "{\"id\":77,\"result\":1}", "an answer to request 77, which was never made"],
     ["a negative id", "{\"id\":-1,\"result\":1}", "an answer to request -1, which was never made"],
     ["a frame over the limit", `{"id":0,"result":"${"x".repeat(3000)}"}`, "a frame of more than 2000 bytes"],
-    ["a frame over the limit that never ends", `{"id":0,"result":"${"x".repeat(3000)}`, "a frame of more than 2000 bytes"],
+    [
+      "a frame over the limit that never ends",
+      `{"id":0,"result":"${"x".repeat(3000)}`,
+      "a frame of more than 2000 bytes"
+    ],
     ["arrays in arrays without end", "{\"a\":" + "[".repeat(1900) + "]".repeat(1900), "a frame of more than 2000 bytes"]
   ]
 
@@ -245,7 +251,9 @@ describe("GoRpc and a hostile peer", () => {
     Effect.gen(function*() {
       const { rpc, server } = yield* setup
       yield* server.script(
-        FlakyServer.garbage("{\"id\":0,\"__proto__\":{\"error\":\"x\"},\"result\":{\"__proto__\":{\"polluted\":true},\"a\":1}}")
+        FlakyServer.garbage(
+          "{\"id\":0,\"__proto__\":{\"error\":\"x\"},\"result\":{\"__proto__\":{\"polluted\":true},\"a\":1}}"
+        )
       )
       const reply = yield* rpc.call("Arith.Multiply", multiply)
       assert.strictEqual(Object.getPrototypeOf(reply), Object.prototype)
@@ -258,7 +266,8 @@ describe("GoRpc and a hostile peer", () => {
 
   it.scopedLive("answers in pieces, several in one piece, with space between or none", () =>
     Effect.gen(function*() {
-      const answers = "{\"id\":0,\"result\":\"}{\\\"\\\\\",\"error\":null}  \n\t{\"id\":1,\"result\":[{\"ü\":[1]}]}{\"id\":2,\"error\":\"é\"}"
+      const answers =
+        "{\"id\":0,\"result\":\"}{\\\"\\\\\",\"error\":null}  \n\t{\"id\":1,\"result\":[{\"ü\":[1]}]}{\"id\":2,\"error\":\"é\"}"
       const bytes = Buffer.from(answers)
       const server = Net.createServer((socket) => {
         let requests = 0
@@ -306,7 +315,9 @@ describe("GoRpc and a hostile peer", () => {
       const error = yield* Effect.flip(rpc.call("A.B", null))
       assert.deepStrictEqual(summary(error), ["Unavailable", "NotSent", "DIAL_TIMEOUT"])
       yield* Effect.sleep(20)
-      const open = yield* Effect.async<number>((resume) => server.getConnections((_, n) => resume(Effect.succeed(n))))
+      const open = yield* Effect.async<number>((resume) => {
+        server.getConnections((_, n) => resume(Effect.succeed(n)))
+      })
       assert.strictEqual(open, 0)
     }))
 })
@@ -332,7 +343,12 @@ describe("GoRpc on virtual time", () => {
       assert.strictEqual(yield* rpc.pending, 3)
       yield* peer.closeAll
       const errors = yield* Fiber.join(Fiber.all([first, stuck, behind]))
-      assert.deepStrictEqual(errors.map((error) => (error as Retryable).delivery), ["Unknown", "Unknown", "NotSent"])
+      assert.deepStrictEqual(
+        errors.map((error) =>
+          (error as Retryable).delivery
+        ),
+        ["Unknown", "Unknown", "NotSent"]
+      )
     }))
 
   it.scoped("a request that was withdrawn before it was written is not sent", () =>

@@ -1,0 +1,3 @@
+module effect-rpc-retry/interop
+
+go 1.21

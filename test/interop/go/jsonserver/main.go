@@ -1,0 +1,157 @@
+// Command jsonserver is a net/rpc server with the JSON codec, for the interop tests: TCP, TLS or a Unix socket.
+//
+// It prints one line of JSON when it listens: {"address": "...", "certificate": "PEM, with -tls"}.
+// It ends when its standard input does, so it cannot outlive the test that started it.
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/rpc"
+	"net/rpc/jsonrpc"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+type Args struct{ A, B int }
+
+type Quotient struct{ Quo, Rem int }
+
+// Arith is the service of the example in the documentation of net/rpc.
+type Arith struct{ calls *atomic.Int64 }
+
+func (t *Arith) Multiply(args *Args, reply *int) error {
+	t.calls.Add(1)
+	*reply = args.A * args.B
+	return nil
+}
+
+func (t *Arith) Divide(args *Args, quo *Quotient) error {
+	t.calls.Add(1)
+	if args.B == 0 {
+		return errors.New("divide by zero")
+	}
+	quo.Quo = args.A / args.B
+	quo.Rem = args.A % args.B
+	return nil
+}
+
+// Probe is what only tests need.
+type Probe struct{ calls *atomic.Int64 }
+
+type Everything struct {
+	Bool    bool
+	Int     int64
+	Float   float64
+	Text    string
+	Bytes   []byte
+	List    []int
+	Map     map[string]int
+	Nested  *Quotient
+	Nothing *Quotient
+	Empty   []string
+}
+
+// Echo gives back what it was given, after Go has read it into its types and written it again.
+func (p *Probe) Echo(value *Everything, reply *Everything) error {
+	p.calls.Add(1)
+	*reply = *value
+	return nil
+}
+
+// Sleep answers after so many milliseconds.
+func (p *Probe) Sleep(millis *int, reply *int) error {
+	p.calls.Add(1)
+	time.Sleep(time.Duration(*millis) * time.Millisecond)
+	*reply = *millis
+	return nil
+}
+
+// Calls is how many calls of the other methods this process has received.
+func (p *Probe) Calls(_ *struct{}, reply *int64) error {
+	*reply = p.calls.Load()
+	return nil
+}
+
+// Exit ends the process in the middle of the call.
+func (p *Probe) Exit(_ *struct{}, _ *int) error {
+	os.Exit(1)
+	return nil
+}
+
+func selfSigned() (tls.Certificate, string) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		log.Fatal(err)
+	}
+	template := x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		NotBefore:    time.Now().Add(-time.Hour),
+		NotAfter:     time.Now().Add(time.Hour),
+		DNSNames:     []string{"localhost"},
+		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA:         true,
+		KeyUsage:     x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+
+		BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, &template, &template, &key.PublicKey, key)
+	if err != nil {
+		log.Fatal(err)
+	}
+	certificate := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, certificate
+}
+
+func main() {
+	network := flag.String("network", "tcp", "tcp or unix")
+	address := flag.String("address", "127.0.0.1:0", "where to listen")
+	secure := flag.Bool("tls", false, "speak TLS, with a new certificate")
+	flag.Parse()
+
+	calls := new(atomic.Int64)
+	server := rpc.NewServer()
+	for _, service := range []any{&Arith{calls}, &Probe{calls}} {
+		if err := server.Register(service); err != nil {
+			log.Fatal(err)
+		}
+	}
+
+	listener, err := net.Listen(*network, *address)
+	if err != nil {
+		log.Fatal(err)
+	}
+	ready := map[string]string{"address": listener.Addr().String()}
+	if *secure {
+		certificate, text := selfSigned()
+		ready["certificate"] = text
+		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{certificate}})
+	}
+	line, _ := json.Marshal(ready)
+	fmt.Println(string(line))
+
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}()
+	for {
+		connection, err := listener.Accept()
+		if err != nil {
+			log.Fatal(err)
+		}
+		go server.ServeCodec(jsonrpc.NewServerCodec(connection))
+	}
+}

@@ -1,0 +1,136 @@
+import {
+  type CallRejected,
+  type Fatal,
+  type Retryable,
+  type RetryExhausted,
+  RetryPolicy,
+  RetrySchedule,
+  RpcCall,
+  type RpcRetry,
+  withRpcRetry
+} from "effect-rpc-retry"
+import * as GoRpc from "effect-rpc-retry/GoRpc"
+import * as Faults from "effect-rpc-retry/testing/Faults"
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import { pipe } from "effect/Function"
+import type * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import { describe, expect, test } from "tstyche"
+
+interface User {
+  readonly name: string
+}
+declare class UserNotFound {
+  readonly _tag: "UserNotFound"
+}
+interface Db {
+  readonly _: unique symbol
+}
+
+declare const call: Effect.Effect<User, Retryable | Fatal | UserNotFound, Db>
+type Expected = Effect.Effect<User, Fatal | UserNotFound | RetryExhausted | CallRejected, Db>
+
+describe("withRpcRetry", () => {
+  test("the four forms: no Retryable left, domain errors and requirements kept", () => {
+    expect(call.pipe(withRpcRetry)).type.toBe<Expected>()
+    expect(call.pipe(withRpcRetry())).type.toBe<Expected>()
+    expect(call.pipe(withRpcRetry({ method: "Users.Get", idempotent: true }))).type.toBe<Expected>()
+    expect(withRpcRetry(call, { method: "Users.Get" })).type.toBe<Expected>()
+    expect(withRpcRetry(call)).type.toBe<Expected>()
+    expect(pipe(call, withRpcRetry)).type.toBe<Expected>()
+    expect(pipe(call, withRpcRetry({}))).type.toBe<Expected>()
+    expect(call.pipe(withRpcRetry(RetryPolicy.none))).type.toBe<Expected>()
+  })
+
+  test("in a longer pipe, before and after other operators", () => {
+    const piped = call.pipe(
+      Effect.map((user) => user.name),
+      withRpcRetry,
+      Effect.catchTag("RetryExhausted", (error) => Effect.succeed(error.attempts))
+    )
+    expect(piped).type.toBe<Effect.Effect<string | number, Fatal | UserNotFound | CallRejected, Db>>()
+  })
+
+  test("of an RpcCall, and of a call without errors", () => {
+    const named = RpcCall.make(call, { method: "Users.Get" })
+    expect(named.pipe(withRpcRetry)).type.toBe<Expected>()
+    expect(withRpcRetry(Effect.succeed(1))).type.toBe<Effect.Effect<number, RetryExhausted | CallRejected>>()
+  })
+
+  test("inside generic functions", () => {
+    const retryA = <A>(self: Effect.Effect<A, Retryable | Fatal>) => self.pipe(withRpcRetry)
+    expect(retryA(Effect.succeed(1))).type.toBe<Effect.Effect<number, Fatal | RetryExhausted | CallRejected>>()
+
+    const retryAll = <A, E, R>(self: Effect.Effect<A, E, R>) => self.pipe(withRpcRetry({ method: "A.B" }))
+    expect(retryAll(call)).type.toBe<Expected>()
+
+    const retryData = <A, E, R>(self: Effect.Effect<A, E, R>) => withRpcRetry(self, { method: "A.B" })
+    expect(retryData(call)).type.toBe<Expected>()
+
+    const retryBare = <A, E, R>(self: Effect.Effect<A, E, R>) => pipe(self, withRpcRetry)
+    expect(retryBare(call)).type.toBe<Expected>()
+  })
+
+  test("an unknown option is an error, in every form", () => {
+    expect(withRpcRetry).type.not.toBeCallableWith({ method: "Users.Get", retries: 3 })
+    expect(withRpcRetry).type.not.toBeCallableWith({ retries: 3 })
+    expect(withRpcRetry).type.not.toBeCallableWith(call, { method: "Users.Get", retries: 3 })
+    expect(withRpcRetry).type.not.toBeCallableWith({ attemptTimeout: "soon" })
+    expect(withRpcRetry).type.not.toBeCallableWith({ idempotent: "yes" })
+    expect(withRpcRetry).type.toBeCallableWith({ method: "Users.Get", deadline: "2 seconds" })
+  })
+
+  test("a schedule that needs a narrower error is rejected, and so is one that needs a service", () => {
+    const narrow = Schedule.recurs(3).pipe(
+      Schedule.whileInput((error: Retryable & { readonly code: "ECONNREFUSED" }) => error.code === "ECONNREFUSED")
+    )
+    expect(withRpcRetry).type.not.toBeCallableWith({ schedule: narrow })
+    expect(RetryPolicy.make).type.not.toBeCallableWith({ schedule: narrow })
+    const strings = Schedule.recurs(3).pipe(Schedule.whileInput((error: string) => error === ""))
+    expect(withRpcRetry).type.not.toBeCallableWith({ schedule: strings })
+    const needy = Schedule.recurs(3).pipe(
+      Schedule.tapInput((_: Retryable) => null as unknown as Effect.Effect<void, never, Db>)
+    )
+    expect(withRpcRetry).type.not.toBeCallableWith({ schedule: needy })
+
+    const wider = Schedule.recurs(3).pipe(Schedule.whileInput((error: Retryable | Fatal) => error._tag === "Retryable"))
+    expect(withRpcRetry).type.toBeCallableWith({ schedule: wider })
+    expect(withRpcRetry).type.toBeCallableWith({ schedule: Schedule.exponential("1 second") })
+  })
+})
+
+describe("the rest", () => {
+  test("a layer provides nothing that a type would show", () => {
+    expect<ReturnType<typeof RpcRetry.layer>>().type.toBe<Layer.Layer<never>>()
+    expect<Context.Tag.Service<RpcRetry.RpcRetry>>().type.toBe<RpcRetry.Service>()
+  })
+
+  test("fromPromise fails with Retryable | Fatal", () => {
+    const promised = RpcCall.fromPromise({ method: "A.B", try: () => Promise.resolve(1) })
+    expect(promised).type.toBe<RpcCall.RpcCall<number, Retryable | Fatal>>()
+  })
+
+  test("GoRpc: a reply is what its schema says, and unknown without one", () => {
+    const rpc = null as unknown as GoRpc.Client
+    expect(rpc.call("A.B", 1)).type.toBe<RpcCall.RpcCall<unknown, Retryable | Fatal>>()
+    expect(rpc.call("A.B", 1, { idempotent: true })).type.toBe<RpcCall.RpcCall<unknown, Retryable | Fatal>>()
+    expect(rpc.call("A.B", 1, { reply: Schema.NumberFromString })).type.toBe<
+      RpcCall.RpcCall<number, Retryable | Fatal>
+    >()
+    expect(GoRpc.make).type.not.toBeCallableWith({ host: "localhost" })
+    expect(GoRpc.make).type.toBeCallableWith({ host: "localhost", port: 1, dialTimeout: "1 second" })
+  })
+
+  test("Faults.script has the types of its steps", () => {
+    const script = Faults.script([Faults.refused, Effect.succeed(1), call])
+    expect(script).type.toBe<Effect.Effect<Faults.Script<number | User, Retryable | Fatal | UserNotFound, Db>>>()
+  })
+
+  test("schedules keep their output", () => {
+    expect(RetrySchedule.exponential().pipe(RetrySchedule.fullJitter, RetrySchedule.retries(3))).type.toBe<
+      ReturnType<typeof RetrySchedule.exponential>
+    >()
+  })
+})
