@@ -1,0 +1,119 @@
+/**
+ * `npm run bench`: what retries cost. Every figure is a ratio to a peer measured in the same run, inside one fiber; the
+ * absolute times are of this machine and this moment.
+ */
+import { Retryable, withRpcRetry } from "effect-rpc-retry"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import { Bench } from "tinybench"
+
+/** Nanoseconds for one run of each effect: the median of rounds in which all take their turn. */
+const measure = (
+  cases: Readonly<Record<string, Effect.Effect<unknown, unknown>>>,
+  options: { readonly runs: number }
+) =>
+  Effect.promise(async () => {
+    const bench = new Bench({ time: 1500, warmupTime: 300 })
+    for (const [name, effect] of Object.entries(cases)) {
+      const many = Effect.suspend(() => {
+        let i = 0
+        return Effect.whileLoop({ while: () => i < options.runs, body: () => effect, step: () => i++ })
+      })
+      bench.add(name, async () => {
+        await Effect.runPromise(many as Effect.Effect<void>)
+      })
+    }
+    await bench.run()
+    return Object.fromEntries(
+      bench.tasks.map((task) => [
+        task.name,
+        task.result.state === "completed" ? task.result.latency.p50 * 1e6 / options.runs : NaN
+      ])
+    )
+  })
+
+const nanos = (n: number) => n < 1000 ? `${n.toFixed(0)} ns` : `${(n / 1000).toFixed(2)} µs`
+
+const print = (title: string, rows: ReadonlyArray<readonly [string, string]>) =>
+  Effect.sync(() => {
+    process.stdout.write(`\n${title}\n`)
+    const width = Math.max(...rows.map(([name]) => name.length))
+    rows.forEach(([name, value]) => process.stdout.write(`  ${name.padEnd(width)}  ${value}\n`))
+  })
+
+const succeeding: Effect.Effect<number, Retryable> = Effect.sync(() => 1)
+
+const schedule = Schedule.exponential("100 millis", 1.5).pipe(
+  Schedule.union(Schedule.spaced("1 second")),
+  Schedule.intersect(Schedule.recurs(3))
+)
+
+const refused = new Retryable({ reason: "ConnectionRefused", delivery: "NotSent" })
+
+/** Fails twice, then succeeds, and again, without delays. */
+let attempts = 0
+const flaky = Effect.suspend(() => ++attempts % 3 === 0 ? Effect.succeed(1) : Effect.fail(refused))
+
+const immediately = Schedule.recurs(3)
+
+const fields = { reason: "ConnectionRefused", delivery: "NotSent", code: "ECONNREFUSED" } as const
+class DataError extends Data.TaggedError("DataError")<typeof fields> {}
+class SchemaError extends Schema.TaggedError<SchemaError>()("SchemaError", {
+  reason: Schema.String,
+  delivery: Schema.String,
+  code: Schema.String
+}) {}
+
+const program = Effect.gen(function*() {
+  const success = yield* measure({
+    bare: succeeding,
+    "Effect.retry": Effect.retry(succeeding, schedule),
+    withRpcRetry: succeeding.pipe(withRpcRetry),
+    "withRpcRetry, made for each call": Effect.suspend(() => succeeding.pipe(withRpcRetry)),
+    timeoutFail: Effect.timeoutFail(succeeding, { duration: "1 second", onTimeout: () => refused }),
+    "withRpcRetry, attemptTimeout": succeeding.pipe(withRpcRetry({ attemptTimeout: "1 second" }))
+  }, { runs: 2000 })
+  const added = (name: string) => success[name]! - success["bare"]!
+  yield* print("What is added to a call that succeeds", [
+    ["Effect.retry(schedule)", nanos(added("Effect.retry"))],
+    ["withRpcRetry", nanos(added("withRpcRetry"))],
+    ["  ratio to Effect.retry", `${(added("withRpcRetry") / added("Effect.retry")).toFixed(3)}x (at most 0.15x)`],
+    ["withRpcRetry, made for each call", nanos(added("withRpcRetry, made for each call"))],
+    [
+      "  ratio to Effect.retry",
+      `${(added("withRpcRetry, made for each call") / added("Effect.retry")).toFixed(3)}x`
+    ],
+    ["Effect.timeoutFail", nanos(added("timeoutFail"))],
+    ["withRpcRetry with attemptTimeout", nanos(added("withRpcRetry, attemptTimeout"))],
+    [
+      "  ratio to Effect.timeoutFail",
+      `${(added("withRpcRetry, attemptTimeout") / added("timeoutFail")).toFixed(2)}x`
+    ]
+  ])
+
+  const failure = yield* measure({
+    "Effect.retry": Effect.retry(flaky, immediately),
+    withRpcRetry: flaky.pipe(withRpcRetry({ schedule: immediately }))
+  }, { runs: 500 })
+  yield* print("A call that fails twice, then succeeds, without delays", [
+    ["Effect.retry(schedule)", nanos(failure["Effect.retry"]!)],
+    ["withRpcRetry", nanos(failure["withRpcRetry"]!)],
+    ["  ratio to Effect.retry", `${(failure["withRpcRetry"]! / failure["Effect.retry"]!).toFixed(2)}x`]
+  ])
+
+  const errors = yield* measure({
+    Retryable: Effect.sync(() => new Retryable(fields)),
+    "Data.TaggedError": Effect.sync(() => new DataError(fields)),
+    "Schema.TaggedError": Effect.sync(() => new SchemaError(fields))
+  }, { runs: 500 })
+  yield* print("Making an error", [
+    ["new Retryable", nanos(errors["Retryable"]!)],
+    ["a Data.TaggedError", nanos(errors["Data.TaggedError"]!)],
+    ["a Schema.TaggedError", nanos(errors["Schema.TaggedError"]!)],
+    ["  ratio of Retryable to Data.TaggedError", `${(errors["Retryable"]! / errors["Data.TaggedError"]!).toFixed(2)}x`]
+  ])
+})
+
+Effect.runPromise(program)

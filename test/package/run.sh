@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Builds and packs the package, installs the tarball into an empty project, type-checks and runs code there.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/../.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+cd "$root"
+rm -rf dist
+npm run --silent build
+npx publint --strict
+npm pack --silent --pack-destination "$work"
+
+cd "$work"
+cp "$root/.npmrc" "$root/test/package/use.ts" .
+cat > package.json <<'JSON'
+{ "name": "empty-project", "private": true, "type": "module" }
+JSON
+cat > tsconfig.json <<'JSON'
+{
+  "compilerOptions": {
+    "target": "ES2022",
+    "module": "NodeNext",
+    "strict": true,
+    "exactOptionalPropertyTypes": true,
+    "skipLibCheck": true,
+    "types": ["node"]
+  }
+}
+JSON
+version() { node -p "require('$root/package.json').devDependencies['$1']"; }
+npm install --silent ./effect-rpc-retry-*.tgz "effect@$(version effect)" "@effect/platform@$(version @effect/platform)" \
+  "@effect/platform-node@$(version @effect/platform-node)" "typescript@$(version typescript)" \
+  "@types/node@$(version @types/node)"
+npx tsc
+node use.js

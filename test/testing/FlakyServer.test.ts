@@ -1,0 +1,92 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as FlakyServer from "effect-rpc-retry/testing/FlakyServer"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import * as Net from "node:net"
+
+/** What a plain socket sees: the bytes until the peer ends, an error, or nothing for a while. */
+const talk = (port: number, text: string) =>
+  Effect.async<string>((resume) => {
+    let received = ""
+    const socket = Net.connect({ host: "127.0.0.1", port })
+    const end = (how: string) => {
+      socket.destroy()
+      resume(Effect.succeed(received + how))
+    }
+    socket.on("data", (chunk) => {
+      received += chunk.toString()
+    })
+    socket.on("end", () => end("<end>"))
+    socket.on("error", (error: NodeJS.ErrnoException) => end(`<${error.code}>`))
+    socket.setTimeout(40, () => end("<silence>"))
+    socket.write(text)
+  })
+
+const request = "{\"method\":\"Arith.Multiply\",\"params\":[{\"A\":6,\"B\":7}],\"id\":5}\n"
+const answered = "{\"id\":5,\"result\":42,\"error\":null}\n<silence>"
+
+describe("FlakyServer", () => {
+  it.scopedLive("does what it is told, once each, and answers after that", () =>
+    Effect.gen(function*() {
+      const server = yield* FlakyServer.make({ methods: FlakyServer.arith })
+      const { port } = server.address
+      const table: ReadonlyArray<[FlakyServer.Fault, string]> = [
+        [FlakyServer.answer, answered],
+        [FlakyServer.reset, "<ECONNRESET>"],
+        [FlakyServer.close, "<end>"],
+        [FlakyServer.stall, "<silence>"],
+        [FlakyServer.late(5), answered],
+        [FlakyServer.garbage("?!"), "?!<silence>"],
+        [FlakyServer.error("no"), "{\"id\":5,\"result\":null,\"error\":\"no\"}\n<silence>"]
+      ]
+      yield* server.script(...table.map(([fault]) => fault))
+      for (const [fault, seen] of table) {
+        assert.strictEqual(yield* talk(port, request), seen, fault._tag)
+      }
+      assert.strictEqual(yield* talk(port, request), answered)
+      assert.deepStrictEqual((yield* server.requests).map((request) => request.connection), [1, 2, 3, 4, 5, 6, 7, 8])
+    }))
+
+  it.scopedLive("stops, starts on the same port, restarts", () =>
+    Effect.gen(function*() {
+      const server = yield* FlakyServer.make({ methods: FlakyServer.arith })
+      const { port } = server.address
+      yield* server.stop
+      yield* server.stop
+      assert.strictEqual(yield* talk(port, request), "<ECONNREFUSED>")
+      yield* server.start
+      yield* server.start
+      assert.strictEqual(yield* talk(port, request), answered)
+      yield* server.restart
+      assert.strictEqual(yield* talk(port, request), answered)
+    }))
+
+  it.scopedLive("answers as a Go server does to what it does not know, or cannot do", () =>
+    Effect.gen(function*() {
+      const server = yield* FlakyServer.make({ methods: FlakyServer.arith })
+      const ask = (method: string, args: unknown) =>
+        Effect.map(
+          talk(server.address.port, JSON.stringify({ method, params: [args], id: 1 })),
+          (text) => JSON.parse(text.replace("<silence>", "")).error as string
+        )
+      assert.strictEqual(yield* ask("Arith.Power", {}), "rpc: can't find method Arith.Power")
+      assert.strictEqual(yield* ask("toString", {}), "rpc: can't find method toString")
+      assert.strictEqual(yield* ask("Arith.Divide", { A: 1, B: 0 }), "divide by zero")
+      assert.include(yield* ask("Arith.Multiply", { A: "six" }), "[\"A\"]")
+    }))
+
+  it.live("leaves nothing when its scope closes", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const server = yield* Scope.extend(FlakyServer.make({ methods: FlakyServer.arith }), scope)
+      yield* server.script(FlakyServer.late("1 hour"), FlakyServer.stall)
+      const clients = yield* Effect.forEach([1, 2, 3], () => Effect.fork(talk(server.address.port, request)))
+      yield* Effect.sleep(10)
+      assert.strictEqual(yield* server.connections, 3)
+      yield* Scope.close(scope, Exit.void)
+      yield* Effect.forEach(clients, (client) => client.await)
+      assert.strictEqual(yield* talk(server.address.port, request), "<ECONNREFUSED>")
+      assert.deepStrictEqual(process.getActiveResourcesInfo().filter((name) => name.startsWith("TCP")), [])
+    }))
+})
