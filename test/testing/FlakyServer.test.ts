@@ -87,6 +87,7 @@ describe("FlakyServer", () => {
       yield* Scope.close(scope, Exit.void)
       yield* Effect.forEach(clients, (client) => client.await)
       assert.strictEqual(yield* talk(server.address.port, request), "<ECONNREFUSED>")
+      yield* Effect.sleep(10)
       assert.deepStrictEqual(process.getActiveResourcesInfo().filter((name) => name.startsWith("TCP")), [])
     }))
 })
