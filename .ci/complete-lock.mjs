@@ -34,7 +34,7 @@ for (const owner of Object.values(lock.packages)) {
     added++
   }
 }
-const [root, ...rest] = Object.keys(lock.packages).sort()
+const [root, ...rest] = Object.keys(lock.packages).toSorted()
 lock.packages = Object.fromEntries([root, ...rest].map((path) => [path, lock.packages[path]]))
 writeFileSync("package-lock.json", `${JSON.stringify(lock, null, 2)}\n`)
 process.stdout.write(`${added} packages added\n`)
