@@ -72,6 +72,19 @@ export class IdempotencyKey extends Context.Reference<IdempotencyKey>()("effect-
 }) {}
 
 /**
+ * The attempt of the call that this work was started by: above 1 when a caller in another process has made it again. Set it
+ * with `RpcRetry.inheritAttempt`. It is not `CurrentAttempt`: that one says "I am a retry", this one "my caller is one".
+ *
+ * @since 0.1.0
+ * @category references
+ */
+export class InheritedAttempt
+  extends Context.Reference<InheritedAttempt>()("effect-rpc-retry/Deadline/InheritedAttempt", {
+    defaultValue: () => 1
+  })
+{}
+
+/**
  * The time that remains until the deadline, `None` when there is no deadline; zero, not negative, when it has passed.
  *
  * @since 0.1.0

@@ -9,6 +9,7 @@
  * | `idempotent`     | `false`: retry only what was not sent. See below                     | not said                 |
  * | `retryIf`        | a `Retryable` for which this is `false` is not retried               | all are                  |
  * | `maxServerDelay` | the longest delay a server may ask for; above it the call ends       | 30 seconds               |
+ * | `budget`         | the shared allowance that retries are paid from                      | none; the layer's        |
  *
  * Of a call that is said to be idempotent, or of which nothing is said, every `Retryable` is retried, also when the
  * request may have run. Mark the calls for which running twice is harmful with `idempotent: false`.
@@ -17,15 +18,22 @@
  *
  * @since 0.1.0
  */
+import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { dual } from "effect/Function"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
+import * as description from "./internal/describe.js"
+import * as documents from "./internal/documents.js"
+import * as kitex from "./internal/kitex.js"
+import * as policyDocument from "./internal/policyDocument.js"
 import { checkDuration, InvalidOption, orThrow } from "./InvalidOption.js"
+import * as RetryBudget from "./RetryBudget.js"
 import * as RetrySchedule from "./RetrySchedule.js"
-import type { Retryable } from "./RpcError.js"
+import type { Retryable, RetryableReason } from "./RpcError.js"
 
 /**
  * @since 0.1.0
@@ -53,6 +61,7 @@ export interface RetryPolicy extends Pipeable {
   readonly idempotent: boolean | undefined
   readonly retryIf: Predicate.Predicate<Retryable> | undefined
   readonly maxServerDelay: Duration.Duration | undefined
+  readonly budget: RetryBudget.RetryBudget | undefined
 }
 
 /**
@@ -75,6 +84,7 @@ export interface Complete extends RetryPolicy {
  *   `Retryable AttemptTimeout`; the call goes on at once, even when the attempt is slow to let go.
  * - `deadline`: finite, greater than zero. A delay that would pass it is not slept: the call ends at once.
  * - `maxServerDelay`: finite, zero or more.
+ * - `budget`: one that is shared with other calls; `RetryBudget.unlimited` to be free of the layer's.
  *
  * @since 0.1.0
  * @category models
@@ -86,7 +96,32 @@ export interface Options {
   readonly idempotent?: boolean | undefined
   readonly retryIf?: Predicate.Predicate<Retryable> | undefined
   readonly maxServerDelay?: Duration.DurationInput | undefined
+  readonly budget?: RetryBudget.RetryBudget | undefined
 }
+
+/**
+ * The name of a field of a policy.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Field = Exclude<keyof RetryPolicy, TypeId | keyof Pipeable>
+
+/**
+ * The names of all fields.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const fields: ReadonlyArray<Field> = [
+  "schedule",
+  "attemptTimeout",
+  "deadline",
+  "idempotent",
+  "retryIf",
+  "maxServerDelay",
+  "budget"
+]
 
 /**
  * @since 0.1.0
@@ -101,7 +136,7 @@ const Proto = {
   }
 }
 
-type Fields = Omit<RetryPolicy, TypeId | keyof Pipeable>
+type Fields = Pick<RetryPolicy, Field>
 
 const fromFields = <P extends RetryPolicy = RetryPolicy>(fields: Fields): P =>
   Object.assign(Object.create(Proto), fields)
@@ -145,7 +180,8 @@ export const validate = (options: Options): Either.Either<RetryPolicy, InvalidOp
     const idempotent = yield* optionalOf("idempotent", options.idempotent, Predicate.isBoolean, "a boolean")
     const retryIf = yield* optionalOf("retryIf", options.retryIf, Predicate.isFunction, "a function")
     const maxServerDelay = yield* optionalDuration("maxServerDelay", options.maxServerDelay, { zero: true })
-    return fromFields({ schedule, attemptTimeout, deadline, idempotent, retryIf, maxServerDelay })
+    const budget = yield* optionalOf("budget", options.budget, RetryBudget.isRetryBudget, "a RetryBudget")
+    return fromFields({ schedule, attemptTimeout, deadline, idempotent, retryIf, maxServerDelay, budget })
   })
 
 /**
@@ -186,7 +222,8 @@ export const merge: {
     deadline: that.deadline ?? self.deadline,
     idempotent: that.idempotent ?? self.idempotent,
     retryIf: that.retryIf ?? self.retryIf,
-    maxServerDelay: that.maxServerDelay ?? self.maxServerDelay
+    maxServerDelay: that.maxServerDelay ?? self.maxServerDelay,
+    budget: that.budget ?? self.budget
   }))
 
 const default_: Complete = fromFields({
@@ -195,7 +232,8 @@ const default_: Complete = fromFields({
   deadline: undefined,
   idempotent: undefined,
   retryIf: undefined,
-  maxServerDelay: Duration.seconds(30)
+  maxServerDelay: Duration.seconds(30),
+  budget: undefined
 })
 
 export {
@@ -207,6 +245,186 @@ export {
    */
   default_ as default
 }
+
+/**
+ * A policy in numbers.
+ *
+ * - `delays`: the delay before each retry, as a range where there is jitter; up to 1000 of them.
+ * - `totalWait`: all delays together.
+ * - `longestCall`: attempts and delays at their longest, as far as timeout and deadline bound them. Delays that a server asks
+ *   for are not counted.
+ * - `amplification`: attempts per call when every attempt fails, without a budget; and what the budget allows lastingly.
+ * - `retried`, `notRetried`: the reasons that `retryIf` lets through, and the others.
+ * - `onlyNotSent`: whether only what was not sent is retried.
+ *
+ * @since 0.1.0
+ * @category inspection
+ */
+export interface Description {
+  readonly attempts: number
+  readonly retries: number
+  readonly delays: ReadonlyArray<{ readonly shortest: Duration.Duration; readonly longest: Duration.Duration }>
+  readonly totalWait: { readonly shortest: Duration.Duration; readonly longest: Duration.Duration }
+  readonly attemptTimeout: Duration.Duration | undefined
+  readonly deadline: Duration.Duration | undefined
+  readonly longestCall: Duration.Duration
+  readonly amplification: { readonly withoutBudget: number; readonly withBudget: number | undefined }
+  readonly retried: ReadonlyArray<RetryableReason>
+  readonly notRetried: ReadonlyArray<RetryableReason>
+  readonly onlyNotSent: boolean
+}
+
+/**
+ * What a policy comes to, by a dry run of its schedule: effects inside the schedule run.
+ *
+ * @since 0.1.0
+ * @category inspection
+ */
+export const describe: (policy: RetryPolicy) => Effect.Effect<Description> = description.describe
+
+/**
+ * A description to read, of less than 100 columns.
+ *
+ * @example
+ * ```ts
+ * import { RetryPolicy } from "effect-rpc-retry"
+ * import * as Effect from "effect/Effect"
+ *
+ * const print = Effect.flatMap(RetryPolicy.describe(RetryPolicy.default), (description) =>
+ *   Effect.log(RetryPolicy.show(description)))
+ * ```
+ *
+ * @since 0.1.0
+ * @category inspection
+ */
+export const show: (description: Description) => string = description.show
+
+/**
+ * What a document says of a policy:
+ *
+ * ```json
+ * {
+ *   "schedule": { "base": "100ms", "factor": 1.5, "cap": "1s", "retries": 3, "jitter": "full" },
+ *   "attemptTimeout": "1s",
+ *   "deadline": "5 seconds",
+ *   "idempotent": true,
+ *   "maxServerDelay": "30s",
+ *   "retryOn": ["ConnectionRefused", "ConnectionLost", "Unavailable"]
+ * }
+ * ```
+ *
+ * Everything may be left out. Durations are text with a unit, or milliseconds. `schedule` may be `"none"`; its `jitter` is
+ * `"none"`, `"full"`, `"equal"` or `{ "proportional": 0.2 }`.
+ *
+ * @since 0.1.0
+ * @category decoding
+ */
+export const Document = policyDocument.Document
+
+/**
+ * A policy from a document, as JSON text or parsed. The error names the path to what is wrong; keys that do not exist are
+ * wrong.
+ *
+ * @example
+ * ```ts
+ * import { RetryPolicy } from "effect-rpc-retry"
+ *
+ * const policy = RetryPolicy.decode({ schedule: { base: "50ms", retries: 5 }, deadline: "2s" })
+ * ```
+ *
+ * @since 0.1.0
+ * @category decoding
+ */
+export const decode = (document: unknown): Either.Either<RetryPolicy, InvalidOption> => {
+  const where = "RetryPolicy.decode"
+  return documents.parsed(where, document).pipe(
+    Either.flatMap((input) => documents.decode(where, Document, input)),
+    Either.flatMap((valid) => policyDocument.toOptions(where, valid)),
+    Either.flatMap(validate)
+  )
+}
+
+/**
+ * A policy from the keys `BASE`, `FACTOR`, `CAP`, `RETRIES`, `JITTER`, `ATTEMPT_TIMEOUT`, `DEADLINE`, `IDEMPOTENT`,
+ * `MAX_SERVER_DELAY` and `RETRY_ON` (reasons, with commas between them), all of them optional. Put it under a name of yours
+ * with `Config.nested`.
+ *
+ * @since 0.1.0
+ * @category decoding
+ */
+export const config: Config.Config<RetryPolicy> = Config.mapOrFail(
+  policyDocument.config,
+  (document) => Either.mapLeft(decode(document), policyDocument.configError)
+)
+
+/**
+ * A policy from a failure policy of Kitex, as JSON text or parsed.
+ *
+ * - `policy`: what it says: `max_retry_times`, the backoff, and timeouts as the only failures that are retried;
+ *   `max_duration_ms` becomes the deadline, and so bounds the last delay and attempt too. `enable: false` is `none`.
+ * - `retryRatio`: its `error_rate`, for a budget: `RetryBudget.make({ ratio: retryRatio })`.
+ *
+ * Backup and mixed policies are errors until there is hedging. Errors too, where Kitex accepts them: an `error_rate` outside
+ * (0, 0.3] (Kitex takes 0.1 instead), an empty failure policy, a backoff that is unknown or lacks its numbers, a negative or
+ * empty range of delays. `disable_chain_stop`, `ddl_stop`, `retry_same_node` and `extra` are not part of a policy here.
+ *
+ * @since 0.1.0
+ * @category decoding
+ */
+export const fromKitex = (
+  document: unknown
+): Either.Either<{ readonly policy: RetryPolicy; readonly retryRatio: number }, InvalidOption> =>
+  Either.flatMap(kitex.fromDocument(document), ({ options, retryRatio }) =>
+    Either.map(validate(options), (policy) => ({ policy, retryRatio })))
+
+/**
+ * The example of gRPC's proposal A6: 4 attempts, 0.1 s times 2 up to 1 s, `UNAVAILABLE` only. Here: refused and lost
+ * connections, and `Unavailable`.
+ *
+ * @since 0.1.0
+ * @category policies
+ */
+export const grpcA6: RetryPolicy = make({
+  schedule: RetrySchedule.grpcA6({
+    maxAttempts: 4,
+    initialBackoff: "100 millis",
+    maxBackoff: "1 second",
+    backoffMultiplier: 2
+  }),
+  retryIf: (error) =>
+    error.reason === "Unavailable" || error.reason === "ConnectionRefused" || error.reason === "ConnectionLost"
+})
+
+/**
+ * The standard mode of the AWS SDKs, as it is since November 2026: 3 attempts, full jitter below 50 ms (1 s when throttled)
+ * times 2. Its quota is `RetryBudget.aws2026()`.
+ *
+ * @since 0.1.0
+ * @category policies
+ */
+export const aws2026: RetryPolicy = make({ schedule: RetrySchedule.aws2026 })
+
+/**
+ * The default failure policy of Kitex: 2 retries at once, after timeouts only.
+ *
+ * @since 0.1.0
+ * @category policies
+ */
+export const kitexFailure: RetryPolicy = make({
+  schedule: Schedule.recurs(2),
+  retryIf: (error) => error.reason === "AttemptTimeout"
+})
+
+/**
+ * The retries of Google's book on site reliability engineering: 3 attempts, randomised exponential backoff. The other half,
+ * at most 10 % of retries, is the budget that a layer makes by default.
+ *
+ * @since 0.1.0
+ * @category policies
+ */
+export const sreTenPercent: RetryPolicy = make({
+  schedule: RetrySchedule.exponential({ factor: 2 }).pipe(RetrySchedule.fullJitter, RetrySchedule.retries(2))
+})
 
 /**
  * One attempt, no retries. Use it to switch retries off for a call, a method or a layer.

@@ -13,6 +13,9 @@
  * | `equalJitter(schedule)`     | random from half the schedule's delay to all of it                      | with `schedule` |
  * | `proportional(schedule, p)` | random from the schedule's delay less a share of `p` to all of it       | with `schedule` |
  * | `retries(schedule, n)`      | the schedule's                                                          | after n retries |
+ * | `byReason`                  | those of the schedule for the reason of the failure                     | with that one   |
+ * | `grpcA6`                    | exponential, times a random factor from 0.8 to 1.2 after the cap        | as it says      |
+ * | `aws2026`                   | random from 0 to 50 ms (throttled: 1 s) times 2 each, at most 20 s      | after 2 retries |
  *
  * A jitter only ever shortens a delay. So it keeps the cap of the schedule it is applied to, and callers that wait at the
  * cap stay spread out. (Effect's own `Schedule.jittered`, placed after a cap, goes 20 % over it.)
@@ -40,7 +43,7 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as internal from "./internal/schedule.js"
 import { checkDuration, checkNumber, InvalidOption, orThrow } from "./InvalidOption.js"
-import { Retryable } from "./RpcError.js"
+import { Retryable, RetryableReason } from "./RpcError.js"
 
 const baseAndCap = (where: string, options: {
   readonly base: Duration.DurationInput
@@ -178,6 +181,98 @@ export const retries: {
     const limit = Schedule.recurs(orThrow(checkNumber("RetrySchedule.retries", "n", n, range)))
     return Schedule.map(Schedule.intersect(self, limit), ([out]) => out)
   }
+)
+
+/**
+ * Chooses by the reason of the failure: each reason has a schedule with a state of its own. `otherwise` is for the reasons
+ * that are not named; left out, those are not retried.
+ *
+ * Each schedule counts its own retries. To bound them together, put `retries` around the whole.
+ *
+ * @example
+ * ```ts
+ * import { RetrySchedule } from "effect-rpc-retry"
+ *
+ * // who is throttled waits longer
+ * const schedule = RetrySchedule.byReason(
+ *   { Throttled: RetrySchedule.exponential({ base: "1 second", cap: "20 seconds" }).pipe(RetrySchedule.fullJitter) },
+ *   RetrySchedule.exponential()
+ * ).pipe(RetrySchedule.retries(3))
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const byReason = <R = never>(
+  schedules: { readonly [K in RetryableReason]?: Schedule.Schedule<unknown, Retryable, R> | undefined },
+  otherwise?: Schedule.Schedule<unknown, Retryable, R>
+): Schedule.Schedule<Duration.Duration, Retryable, R> => {
+  const byKey = new Map<string, Schedule.Schedule<unknown, Retryable, R>>()
+  for (const reason of RetryableReason.literals) {
+    const schedule = schedules[reason] ?? otherwise
+    if (schedule !== undefined) {
+      byKey.set(schedules[reason] === undefined ? "otherwise" : reason, schedule)
+    }
+  }
+  return internal.choose(byKey, (error) => schedules[error.reason] === undefined ? "otherwise" : error.reason)
+}
+
+/**
+ * The backoff of gRPC (proposal A6), to the letter: before retry n it waits
+ * `min(initialBackoff x backoffMultiplier^(n-1), maxBackoff)`, times a random factor from 0.8 to 1.2. As in gRPC the factor
+ * comes after the cap, so a delay may be 20 % above `maxBackoff`.
+ *
+ * - `maxAttempts`: the first attempt included, at least 2. There is no hidden limit of 5.
+ * - `backoffMultiplier`: greater than 0; below 1 the delays get shorter.
+ *
+ * Throws `InvalidOption` for a value out of range.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const grpcA6 = (options: {
+  readonly maxAttempts: number
+  readonly initialBackoff: Duration.DurationInput
+  readonly maxBackoff: Duration.DurationInput
+  readonly backoffMultiplier: number
+}): Schedule.Schedule<Duration.Duration> => {
+  const where = "RetrySchedule.grpcA6"
+  const { initial, max, maxAttempts, multiplier } = orThrow(Either.gen(function*() {
+    return {
+      maxAttempts: yield* checkNumber(where, "maxAttempts", options.maxAttempts, {
+        min: 2,
+        max: Number.MAX_SAFE_INTEGER,
+        integer: true
+      }),
+      initial: Duration.toMillis(yield* checkDuration(where, "initialBackoff", options.initialBackoff)),
+      max: Duration.toMillis(yield* checkDuration(where, "maxBackoff", options.maxBackoff)),
+      multiplier: yield* checkNumber(where, "backoffMultiplier", options.backoffMultiplier, {
+        min: Number.MIN_VALUE,
+        max: Number.MAX_VALUE
+      })
+    }
+  }))
+  return internal.unfoldDelays(initial, (backoff) =>
+    Effect.succeed([Duration.millis(Math.min(backoff, max)), Math.min(backoff * multiplier, Number.MAX_VALUE)] as const)).pipe(
+      Schedule.jittered,
+      retries(maxAttempts - 1)
+    )
+}
+
+/**
+ * The backoff of the AWS SDKs' standard mode, as it is since November 2026: full jitter below `50 ms x 2^i`, below
+ * `1 s x 2^i` after `Throttled`, at most 20 seconds, 2 retries. The exponent counts all failures of the call.
+ *
+ * @since 0.1.0
+ * @category schedules
+ */
+export const aws2026: Schedule.Schedule<Duration.Duration, Retryable> = retries(
+  internal.unfoldDelays(0, (failures: number, error: Retryable) =>
+    Effect.map(Random.next, (share) => {
+      const base = error.reason === "Throttled" ? 1000 : 50
+      return [Duration.millis(share * Math.min(20_000, base * 2 ** failures)), failures + 1] as const
+    })),
+  2
 )
 
 /**

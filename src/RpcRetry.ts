@@ -26,59 +26,185 @@
  *
  * @since 0.1.0
  */
+import type * as Config from "effect/Config"
+import type * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import { InheritedAttempt } from "./Deadline.js"
 import * as engine from "./internal/engine.js"
+import * as grpc from "./internal/grpc.js"
+import * as layerDocument from "./internal/layerDocument.js"
+import * as internal from "./internal/policies.js"
+import { configError } from "./internal/policyDocument.js"
+import { InvalidOption, orThrow } from "./InvalidOption.js"
+import * as RetryBudget from "./RetryBudget.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as RpcCall from "./RpcCall.js"
 import type { CallRejected, Retryable, RetryExhausted } from "./RpcError.js"
 
 /**
- * The policies in force. `policy` gives the complete policy of a method.
+ * The policies in force.
+ *
+ * - `policy`: the complete policy of a method, its budget included.
+ * - `policies`: what was said by name, and what comes of it.
+ * - `update`, `remove`: see the functions of the same names.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Service {
   readonly policy: (method: string | undefined) => RetryPolicy.Complete
+  readonly policies: Effect.Effect<ReadonlyArray<InForce>>
+  readonly update: (name: string, policy: RetryPolicy.Options | "off") => Effect.Effect<void, InvalidOption>
+  readonly remove: (name: string) => Effect.Effect<void, InvalidOption>
+}
+
+/**
+ * A policy in force.
+ *
+ * - `name`: a method, a pattern, or `default`.
+ * - `policy`: the complete policy of a method of that name.
+ * - `from`: where each of its fields was said: `library`, `default`, or a name.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface InForce {
+  readonly name: string
+  readonly policy: RetryPolicy.Complete
+  readonly from: Readonly<Partial<Record<RetryPolicy.Field, string>>>
 }
 
 /**
  * The service that `withRpcRetry` asks for the policy of a call. It needs no layer: by default every call has
- * `RetryPolicy.default`.
+ * `RetryPolicy.default`, and no budget.
  *
  * @since 0.1.0
  * @category references
  */
 export class RpcRetry extends Context.Reference<RpcRetry>()("effect-rpc-retry/RpcRetry", {
-  defaultValue: (): Service => make()
+  defaultValue: (): Service => ({
+    ...fromTable({ base: RetryPolicy.make({}), named: new Map() }, undefined),
+    update: noLayer,
+    remove: noLayer
+  })
 }) {}
 
+/** Without a layer there is nothing to update but what all programs share. */
+const noLayer = (): Effect.Effect<never, InvalidOption> =>
+  Effect.fail(new InvalidOption({ where: "RpcRetry.update", field: "RpcRetry", problem: "is not provided by a layer" }))
+
 /**
- * A service with one policy for all calls. Throws `InvalidOption` for a bad one.
+ * - `default`: what holds for every method; the rest comes from `RetryPolicy.default`.
+ * - `methods`: policies, or some of their fields, by name: a method (`"Users.Get"`), a pattern (`"Users.*"`) or `"*"`. Of
+ *   the patterns that fit a method the longest holds. `"off"` is one attempt.
+ * - `budget`: the effect that makes the budget of a destination (the service part of a method), run when the destination is
+ *   first called. Default `RetryBudget.make()`; `"off"` for none.
  *
- * - `default`: the policy, or some of its fields; the rest comes from `RetryPolicy.default`.
+ * @since 0.1.0
+ * @category models
+ */
+export interface LayerOptions {
+  readonly default?: RetryPolicy.Options | undefined
+  readonly methods?: Readonly<Record<string, RetryPolicy.Options | "off">> | undefined
+  readonly budget?: Effect.Effect<RetryBudget.RetryBudget> | "off" | undefined
+}
+
+const validateNamed = (
+  where: string,
+  name: string,
+  policy: RetryPolicy.Options | "off"
+): Either.Either<RetryPolicy.RetryPolicy, InvalidOption> => {
+  if (!internal.isName(name)) {
+    const problem = `is not a method ("Users.Get"), a pattern ("Users.*") or "*"`
+    return Either.left(new InvalidOption({ where, field: JSON.stringify(name), problem }))
+  }
+  return policy === "off"
+    ? Either.right(RetryPolicy.none)
+    : Either.mapLeft(
+      RetryPolicy.validate(policy),
+      (error) => new InvalidOption({ where, field: `${name}.${error.field}`, problem: error.problem })
+    )
+}
+
+const validateTable = (options: LayerOptions): Either.Either<internal.Table, InvalidOption> =>
+  Either.gen(function*() {
+    const base = yield* RetryPolicy.validate(options.default ?? {})
+    const named = new Map<string, RetryPolicy.RetryPolicy>()
+    for (const [name, policy] of Object.entries(options.methods ?? {})) {
+      named.set(name, yield* validateNamed("RpcRetry.layer", name, policy))
+    }
+    return { base, named }
+  })
+
+const fromTable = (table: internal.Table, budget: Effect.Effect<RetryBudget.RetryBudget> | undefined) => {
+  const policies = internal.make(table, budget === undefined ? undefined : internal.makeBudgets(budget))
+  const replaceNamed = (change: (named: Map<string, RetryPolicy.RetryPolicy>) => void) =>
+    Effect.sync(() => {
+      const named = new Map(policies.table().named)
+      change(named)
+      policies.replace({ ...policies.table(), named })
+    })
+  return {
+    policy: policies.policy,
+    policies: Effect.sync(() => {
+      const table = policies.table()
+      return ["default", ...table.named.keys()].map((name): InForce => {
+        const method = name === "default" ? undefined : name
+        return { name, policy: policies.policy(method), from: internal.origins(table, method) }
+      })
+    }),
+    update: (name: string, policy: RetryPolicy.Options | "off") =>
+      Effect.flatMap(validateNamed("RpcRetry.update", name, policy), (valid) =>
+        replaceNamed((named) =>
+          named.set(name, valid)
+        )),
+    remove: (name: string) => replaceNamed((named) => named.delete(name)),
+    replace: (next: LayerOptions) => Effect.map(validateTable(next), policies.replace)
+  }
+}
+
+const validated = (options: LayerOptions): Either.Either<Service, InvalidOption> =>
+  Either.map(validateTable(options), (table) => {
+    const budget = options.budget ?? RetryBudget.make()
+    return fromTable(table, budget === "off" ? undefined : budget)
+  })
+
+/**
+ * A service. Throws `InvalidOption` for a bad option.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const make = (options?: { readonly default?: RetryPolicy.Options | undefined }): Service => {
-  const policy = RetryPolicy.merge(RetryPolicy.default, RetryPolicy.make(options?.default ?? {}))
-  return { policy: () => policy }
-}
+export const make = (options: LayerOptions = {}): Service => orThrow(validated(options))
 
 /**
- * Gives every call inside it the same policy. Throws `InvalidOption` for a bad one, when the layer is made.
+ * Gives every call inside it its policy. Throws `InvalidOption` for a bad one, when the layer is made.
+ *
+ * What is said of a call comes, field by field, from: the options of the call, the exact method, the longest pattern, `"*"`,
+ * `default`, the library.
+ *
+ * Make it once and keep it: the budgets are in it, and two layers are two sets of budgets.
  *
  * @example
  * ```ts
- * import { RpcRetry } from "effect-rpc-retry"
+ * import { RetrySchedule, RpcRetry } from "effect-rpc-retry"
  * import * as Effect from "effect/Effect"
  *
  * declare const program: Effect.Effect<void>
  *
- * const RetryLive = RpcRetry.layer({ default: { attemptTimeout: "1 second", deadline: "5 seconds" } })
+ * const RetryLive = RpcRetry.layer({
+ *   default: { attemptTimeout: "1 second", deadline: "5 seconds" },
+ *   methods: {
+ *     "Users.*": { schedule: RetrySchedule.exponential({ base: "50 millis" }).pipe(RetrySchedule.retries(5)) },
+ *     "Users.Create": { idempotent: false },
+ *     "Reports.Build": "off"
+ *   }
+ * })
  *
  * const main = program.pipe(Effect.provide(RetryLive))
  * ```
@@ -86,8 +212,182 @@ export const make = (options?: { readonly default?: RetryPolicy.Options | undefi
  * @since 0.1.0
  * @category layers
  */
-export const layer = (options?: { readonly default?: RetryPolicy.Options | undefined }): Layer.Layer<never> =>
-  Layer.succeed(RpcRetry, make(options))
+export const layer = (options?: LayerOptions): Layer.Layer<never> => {
+  // the options are checked here, and each build of the layer has budgets of its own
+  make(options)
+  return Layer.sync(RpcRetry, () => make(options))
+}
+
+/**
+ * The options of a layer from a document, as JSON text or parsed: `default` and `methods` hold policies as
+ * `RetryPolicy.decode` takes them (a method may be `"off"`), `budget` is `"off"` or `{ ratio, capacity }`. The error names the
+ * path to what is wrong.
+ *
+ * @example
+ * ```ts
+ * import { RpcRetry } from "effect-rpc-retry"
+ *
+ * const options = RpcRetry.decode({
+ *   default: { attemptTimeout: "1s", deadline: "5s" },
+ *   methods: { "Users.*": { schedule: { retries: 5, jitter: "full" } }, "Reports.Build": "off" },
+ *   budget: { ratio: 0.2 }
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category decoding
+ */
+export const decode: (document: unknown) => Either.Either<LayerOptions, InvalidOption> = layerDocument.decode
+
+/**
+ * A layer from configuration: environment variables, or any `ConfigProvider`. Keys, all optional, below `RPC_RETRY`: those of
+ * `RetryPolicy.config` for all methods (`RPC_RETRY_DEADLINE="5 seconds"`), and `METHODS`, the `methods` of a document as JSON.
+ *
+ * - `config`: where else to read the options from.
+ *
+ * @example
+ * ```ts
+ * import { RpcRetry } from "effect-rpc-retry"
+ * import * as ConfigProvider from "effect/ConfigProvider"
+ * import * as Layer from "effect/Layer"
+ *
+ * const env = new Map([
+ *   ["RPC_RETRY.RETRIES", "5"],
+ *   ["RPC_RETRY.METHODS", `{ "Users.Create": { "idempotent": false } }`]
+ * ])
+ *
+ * const RetryLive = RpcRetry.layerConfig().pipe(
+ *   Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(env)))
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig = (
+  config: Config.Config<LayerOptions> = layerDocument.config
+): Layer.Layer<never, ConfigError.ConfigError> =>
+  Layer.effect(
+    RpcRetry,
+    Effect.flatMap(config, (options) => Effect.mapError(validated(options), configError))
+  )
+
+/**
+ * A layer from a gRPC service config, as JSON text or parsed: the `retryPolicy` and `timeout` of each `methodConfig`, and
+ * `retryThrottling`, by the rules of proposal A6. Names become `Service.Method`, `Service.*` and `*`. What else is in the
+ * config is not looked at.
+ *
+ * As in gRPC a method without a retry policy is not retried. Not as in gRPC, `maxAttempts` above 5 is what it says. A failure
+ * whose `code` is no gRPC status counts as the one it would have been: `UNAVAILABLE` for refused and lost connections,
+ * `DEADLINE_EXCEEDED` for timeouts, `RESOURCE_EXHAUSTED` for `Throttled`. A `hedgingPolicy` is an error until there is hedging.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerServiceConfig = (json: unknown): Layer.Layer<never, InvalidOption> =>
+  Layer.effect(
+    RpcRetry,
+    Effect.gen(function*() {
+      const { budget, ...options } = yield* grpc.fromServiceConfig(json)
+      // one throttle for all methods
+      const shared = budget === "off" ? "off" : Effect.succeed(yield* budget)
+      return yield* validated({ ...options, budget: shared })
+    })
+  )
+
+/**
+ * A layer that follows a stream of documents (see `decode`) while the program runs. Until the first one the library's
+ * defaults hold. Each document replaces all that was said before; calls in flight keep the policy they started with, budgets
+ * keep their level (the `budget` of a document counts only in the first one, for budgets are made once). A bad document is
+ * logged as a warning and changes nothing.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerReloadable = <E, R>(documents: Stream.Stream<unknown, E, R>): Layer.Layer<never, never, R> =>
+  Layer.scoped(
+    RpcRetry,
+    Effect.gen(function*() {
+      const service = fromTable({ base: RetryPolicy.make({}), named: new Map() }, RetryBudget.make())
+      const follow = (document: unknown) =>
+        decode(document).pipe(
+          Effect.flatMap(service.replace),
+          Effect.catchAll((error) => Effect.logWarning(`RpcRetry: the new configuration is not used: ${error.message}`))
+        )
+      yield* Stream.runForEach(documents, follow).pipe(
+        Effect.catchAllCause((cause) => Effect.logWarning("RpcRetry: the configuration is not followed any more", cause)),
+        Effect.forkScoped
+      )
+      return service
+    })
+  )
+
+/**
+ * What is in force: `default`, then each name that something was said of, with where each field comes from.
+ *
+ * @since 0.1.0
+ * @category inspection
+ */
+export const policies: Effect.Effect<ReadonlyArray<InForce>> = Effect.flatMap(RpcRetry, (service) => service.policies)
+
+/**
+ * Says something else of a method or a pattern while the program runs. Calls in flight keep the policy they started with;
+ * budgets keep their level. A bad policy is an error and changes nothing.
+ *
+ * @example
+ * ```ts
+ * import { RpcRetry } from "effect-rpc-retry"
+ *
+ * const calm = RpcRetry.update("Users.*", { deadline: "1 second" })
+ * const stop = RpcRetry.update("Reports.Build", "off")
+ * const back = RpcRetry.remove("Reports.Build")
+ * ```
+ *
+ * @since 0.1.0
+ * @category updates
+ */
+export const update = (name: string, policy: RetryPolicy.Options | "off"): Effect.Effect<void, InvalidOption> =>
+  Effect.flatMap(RpcRetry, (service) => service.update(name, policy))
+
+/**
+ * Takes back what was said of a method or a pattern; of one that nothing was said of it changes nothing.
+ *
+ * @since 0.1.0
+ * @category updates
+ */
+export const remove = (name: string): Effect.Effect<void, InvalidOption> =>
+  Effect.flatMap(RpcRetry, (service) => service.remove(name))
+
+/**
+ * For a server: runs the work for a request that was somebody's attempt number `attempt`. Where it is above 1 the calls made
+ * in it are not retried (`RetryExhausted`, reason `NotRetried`): the caller is retrying already, and retries of retries
+ * multiply.
+ *
+ * @example
+ * ```ts
+ * import { type Fatal, type Retryable, RpcRetry, withRpcRetry } from "effect-rpc-retry"
+ * import * as Effect from "effect/Effect"
+ *
+ * declare const stock: Effect.Effect<number, Retryable | Fatal>
+ *
+ * const handler = (headers: Record<string, string | undefined>) =>
+ *   stock.pipe(
+ *     withRpcRetry,
+ *     RpcRetry.inheritAttempt(1 + Number(headers["grpc-previous-rpc-attempts"] ?? 0))
+ *   )
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const inheritAttempt: {
+  (attempt: number): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  <A, E, R>(self: Effect.Effect<A, E, R>, attempt: number): Effect.Effect<A, E, R>
+} = dual(
+  2,
+  <A, E, R>(self: Effect.Effect<A, E, R>, attempt: number): Effect.Effect<A, E, R> =>
+    Effect.provideService(self, InheritedAttempt, attempt)
+)
 
 /**
  * What one call says for itself: any field of a policy, and

@@ -50,6 +50,11 @@ export * as Deadline from "./Deadline.js"
 /**
  * @since 0.1.0
  */
+export * as RetryBudget from "./RetryBudget.js"
+
+/**
+ * @since 0.1.0
+ */
 export * as RetryPolicy from "./RetryPolicy.js"
 
 /**
@@ -66,6 +71,11 @@ export * as RpcCall from "./RpcCall.js"
  * @since 0.1.0
  */
 export * as RpcError from "./RpcError.js"
+
+/**
+ * @since 0.1.0
+ */
+export * as ServerHint from "./ServerHint.js"
 
 /**
  * @since 0.1.0

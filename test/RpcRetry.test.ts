@@ -29,30 +29,12 @@ import * as Option from "effect/Option"
 import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
+import { exhaustedOf, failureOf, play } from "./support/play.js"
 import * as Watch from "./support/watch.js"
 
 class UserNotFound extends Data.TaggedError("UserNotFound")<{}> {}
 
 const fatal = new Fatal({ reason: "ServerError", message: "no" })
-
-/** Runs to the end on virtual time: the exit, and how long it took. */
-const play = <A, E, R>(self: Effect.Effect<A, E, R>) =>
-  Effect.gen(function*() {
-    const start = yield* Clock.currentTimeMillis
-    const fiber = yield* Effect.fork(Effect.zip(Effect.exit(self), Clock.currentTimeMillis))
-    yield* TestClock.adjust("10 minutes")
-    const [exit, end] = yield* Fiber.join(fiber)
-    return { exit, took: end - start }
-  })
-
-const failureOf = <A, E>(exit: Exit.Exit<A, E>): E =>
-  Option.getOrThrow(Cause.failureOption(Exit.isFailure(exit) ? exit.cause : Cause.empty))
-
-const exhaustedOf = <A, E>(exit: Exit.Exit<A, E>): RetryExhausted => {
-  const error = failureOf(exit)
-  assert.instanceOf(error, RetryExhausted)
-  return error
-}
 
 const fast = RetryPolicy.make({ schedule: Schedule.recurs(3) })
 

@@ -3,7 +3,7 @@
  *
  * ```text
  * deadline > [ attempt timeout > the call's own effect ]
- *          ^ on Retryable: server said stop? wanted? safe to repeat? schedule goes on? deadline far enough?
+ *          ^ on Retryable: server said stop? wanted? safe to repeat? schedule goes on? budget? deadline far enough?
  *            -> delay -> next attempt
  * ```
  *
@@ -14,10 +14,11 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import { CurrentDeadline } from "../Deadline.js"
+import { CurrentDeadline, InheritedAttempt } from "../Deadline.js"
 import type * as RetryPolicy from "../RetryPolicy.js"
-import { CallRejected, type ExhaustedReason, Retryable, RetryExhausted } from "../RpcError.js"
+import { CallRejected, type ExhaustedReason, isFatal, isRetryable, Retryable, RetryExhausted } from "../RpcError.js"
 import { attemptTimeout } from "./attemptTimeout.js"
+import type { Account } from "./budget.js"
 import { retryableOf, withoutRetryable } from "./cause.js"
 import * as Facts from "./facts.js"
 import * as History from "./history.js"
@@ -45,6 +46,10 @@ interface Call {
   readonly facts: Facts.Facts
   readonly startedAt: number
   readonly deadline: number
+  readonly budget: Account | undefined
+  /** What the last retry cost, and whether it is still to be made. */
+  paid: number
+  owed: boolean
   attempts: number
   attemptStartedAt: number
   deadlineExceeded: boolean
@@ -86,6 +91,9 @@ const start = (settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unknown>):
     facts,
     startedAt,
     deadline,
+    budget: policy.budget?.account,
+    paid: 0,
+    owed: false,
     attempts: 0,
     attemptStartedAt: startedAt,
     deadlineExceeded: false,
@@ -101,21 +109,23 @@ const attempts = <A, E, R>(
 ): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> =>
   Effect.catchAllCause(attempt(self, call), (cause) => {
     const error = retryableOf(cause)
-    return error === undefined
-      ? Effect.failCause(withoutRetryable(cause))
-      : Effect.flatMap(decide(call, error), (delay) => {
-        const again = Effect.suspend(() => attempts(self, call))
-        return delay > 0 ? Effect.zipRight(Effect.sleep(delay), again) : again
-      })
+    if (error === undefined) {
+      return Effect.failCause(withoutRetryable(cause))
+    }
+    const again = Effect.suspend(() => attempts(self, call))
+    const next = Effect.flatMap(decide(call, error), (delay) =>
+      delay > 0 ? Effect.zipRight(Effect.sleep(delay), again) : again)
+    return call.attempts === 1 && call.budget !== undefined ? Effect.onInterrupt(next, () => refund(call)) : next
   })
 
 /** One attempt: it sees the facts of its call, and is cut at its timeout or at the deadline, whichever is first. */
 const attempt = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call): Effect.Effect<A, E | Retryable, R> => {
   call.attempts++
+  call.owed = false
   if (call.attempts > 1) {
     call.attemptStartedAt = call.clock.unsafeCurrentTimeMillis()
   }
-  const informed = Facts.provide(self, call.facts, call.attempts)
+  const informed = counted(Facts.provide(self, call.facts, call.attempts), call)
   const timeout = call.policy.attemptTimeout === undefined ? Infinity : Duration.toMillis(call.policy.attemptTimeout)
   const remaining = call.deadline - call.attemptStartedAt
   return timeout === Infinity && remaining === Infinity
@@ -125,6 +135,28 @@ const attempt = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call): Effect.Effe
       return new Retryable({ reason: "AttemptTimeout", delivery: "Unknown", method: call.method })
     })
 }
+
+/** An answer feeds the budget, and a domain error is one. */
+const counted = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call): Effect.Effect<A, E, R> => {
+  const { budget } = call
+  if (budget === undefined) {
+    return self
+  }
+  const answered = Effect.sync(() => budget.succeeded(call.clock.unsafeCurrentTimeMillis(), call.paid))
+  return Effect.tapBoth(self, {
+    onSuccess: () => answered,
+    onFailure: (error) => isRetryable(error) || isFatal(error) ? Effect.void : answered
+  })
+}
+
+/** Pays back a retry that was paid for and not made. */
+const refund = (call: Call): Effect.Effect<void> =>
+  Effect.sync(() => {
+    if (call.owed) {
+      call.owed = false
+      call.budget?.refund(call.clock.unsafeCurrentTimeMillis(), call.paid)
+    }
+  })
 
 /** What follows a failed attempt: the delay before the next one, in milliseconds, or the end of the call. */
 const decide = Effect.fnUntraced(function*(call: Call, error: Retryable) {
@@ -137,6 +169,7 @@ const decide = Effect.fnUntraced(function*(call: Call, error: Retryable) {
     took: Duration.millis(now - call.attemptStartedAt),
     error
   })
+  call.budget?.failed(now, error)
   const stop = (reason: ExhaustedReason) =>
     new RetryExhausted({
       method: call.method ?? error.method,
@@ -154,19 +187,27 @@ const decide = Effect.fnUntraced(function*(call: Call, error: Retryable) {
   if (hint === "Never" || (hint !== undefined && Duration.greaterThan(hint, policy.maxServerDelay))) {
     return yield* stop("ServerSaidNo")
   }
-  if (policy.retryIf !== undefined && !policy.retryIf(error)) {
+  if ((policy.retryIf !== undefined && !policy.retryIf(error)) || (yield* InheritedAttempt) > 1) {
     return yield* stop("NotRetried")
   }
   if (policy.idempotent === false && error.delivery === "Unknown") {
     return yield* stop("NotIdempotent")
   }
   const schedule = call.schedule ??= RetrySchedule.start(policy.schedule)
-  const scheduled = yield* schedule.next(now, error)
-  if (scheduled === undefined) {
+  const delay = yield* schedule.next(now, error, hint === undefined ? undefined : Duration.toMillis(hint))
+  if (delay === undefined) {
     return yield* stop("AttemptsExhausted")
   }
-  const delay = hint === undefined ? scheduled : Duration.toMillis(hint)
+  if (call.budget !== undefined) {
+    const cost = call.budget.withdraw(now, error)
+    if (cost === undefined) {
+      return yield* stop("BudgetExhausted")
+    }
+    call.paid = cost
+    call.owed = true
+  }
   if (now + delay >= deadline) {
+    yield* refund(call)
     return yield* stop("DeadlineTooClose")
   }
   history.waits(Duration.millis(delay))

@@ -15,34 +15,79 @@ import * as Intervals from "effect/ScheduleIntervals"
  *
  * @internal
  */
-export const unfoldDelays = <S>(
+export const unfoldDelays = <S, In = unknown>(
   initial: S,
-  next: (state: S) => Effect.Effect<readonly [delay: Duration.Duration, state: S]>
-): Schedule.Schedule<Duration.Duration> =>
-  Schedule.makeWithState(initial, (now, _, state) =>
+  next: (state: S, input: In) => Effect.Effect<readonly [delay: Duration.Duration, state: S]>
+): Schedule.Schedule<Duration.Duration, In> =>
+  Schedule.makeWithState(initial, (now, input, state) =>
     Effect.map(
-      next(state),
+      next(state, input),
       ([delay, state]) => [state, delay, Decision.continueWith(Interval.after(now + Duration.toMillis(delay)))] as const
     ))
+
+/**
+ * Several schedules side by side, each with its own state; each input goes to one of them, and that one decides.
+ *
+ * @internal
+ */
+export const choose = <In, R>(
+  schedules: ReadonlyMap<string, Schedule.Schedule<unknown, In, R>>,
+  keyOf: (input: In) => string
+): Schedule.Schedule<Duration.Duration, In, R> =>
+  Schedule.makeWithState(new Map<string, unknown>(), (now, input: In, states) => {
+    const key = keyOf(input)
+    const schedule = schedules.get(key)
+    if (schedule === undefined) {
+      return Effect.succeed([states, Duration.zero, Decision.done] as const)
+    }
+    const state = states.has(key) ? states.get(key) : schedule.initial
+    return Effect.map(schedule.step(now, input, state), ([next, _, decision]) => {
+      const delay = Decision.isDone(decision) ? 0 : Math.max(0, Intervals.start(decision.intervals) - now)
+      return [new Map(states).set(key, next), Duration.millis(delay), decision] as const
+    })
+  })
 
 /**
  * The schedule of one call. `next` gives the delay in milliseconds before the next attempt, or `undefined` when the
  * schedule is done. Unlike `Schedule.driver` it does not sleep: whether to sleep is decided after the delay is known.
  *
+ * A `hint` of the server's takes the place of the delay, and after it the delays start over: those the schedule has given
+ * before come again. The schedule itself goes on, for it also counts.
+ *
  * @internal
  */
 export interface Run<In, R> {
-  readonly next: (now: number, input: In) => Effect.Effect<number | undefined, never, R>
+  readonly next: (now: number, input: In, hint?: number) => Effect.Effect<number | undefined, never, R>
 }
+
+/** How many delays are remembered to start over from; after them the last one stays. */
+const remembered = 64
 
 /** @internal */
 export const start = <In, R>(schedule: Schedule.Schedule<unknown, In, R>): Run<In, R> => {
   let state = schedule.initial
+  const given: Array<number> = []
+  /** The next delay to come again, `undefined` as long as no hint was given. */
+  let again: number | undefined
+
+  const follow = (delay: number, hint: number | undefined): number => {
+    if (given.length < remembered) {
+      given.push(delay)
+    }
+    if (hint !== undefined) {
+      again = 0
+      return hint
+    }
+    return again === undefined ? delay : given[Math.min(again++, given.length - 1)]!
+  }
+
   return {
-    next: (now, input) =>
+    next: (now, input, hint) =>
       Effect.map(schedule.step(now, input, state), ([newState, _, decision]) => {
         state = newState
-        return Decision.isDone(decision) ? undefined : Math.max(0, Intervals.start(decision.intervals) - now)
+        return Decision.isDone(decision)
+          ? undefined
+          : follow(Math.max(0, Intervals.start(decision.intervals) - now), hint)
       })
   }
 }

@@ -1,0 +1,199 @@
+/**
+ * A shared allowance of retries, earned by answers.
+ *
+ * **Why.** A retry helps when failures are few and independent. When a server is down every call fails, and with 3 retries
+ * every client sends 4 times the load, just when load is the trouble: the server cannot come back up under it. Delays do
+ * not help, for they move the load and do not lessen it. What helps is to notice that retries do not succeed. A budget does
+ * that without modes or thresholds: each answer earns a tenth of a retry, each retry costs one. With 1 % of failures there
+ * is always enough. In an outage nothing is earned, the allowance is spent within seconds, and from then on each call makes
+ * one attempt.
+ *
+ * **What it does.**
+ *
+ * - It is asked after an attempt has failed and before the delay. When it says no, the call fails at once with
+ *   `RetryExhausted`, reason `BudgetExhausted`, and the error of the attempt.
+ * - `Fatal` neither costs nor earns. A domain error is an answer, and earns like one.
+ * - A retry that was paid for and not made, because the caller was interrupted in the delay, is paid back.
+ * - It regains a little by time as well, one retry in two minutes, so that a client that calls rarely gets its retries back.
+ * - It never blocks, and it never refuses a first attempt.
+ *
+ * **Where.** `RpcRetry.layer` makes one for each destination, unless told otherwise. A bare `withRpcRetry` has none.
+ *
+ * **Bounds.** Over any time all calls of a budget together make at most
+ * `calls + capacity + ratio x answers + time / regainEvery` attempts.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Predicate from "effect/Predicate"
+import * as internal from "./internal/budget.js"
+import { checkDuration, checkNumber, orThrow } from "./InvalidOption.js"
+import type { Retryable } from "./RpcError.js"
+
+/**
+ * @since 0.1.0
+ * @category type ids
+ */
+export const TypeId = "~effect-rpc-retry/RetryBudget"
+
+/**
+ * @since 0.1.0
+ * @category type ids
+ */
+export type TypeId = typeof TypeId
+
+/**
+ * - `capacity`: the most it can hold; it starts with so much.
+ * - `level`: what it holds now.
+ * - `sustained`: how many retries per call it allows lastingly, in addition to the first attempt.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RetryBudget {
+  readonly [TypeId]: TypeId
+  readonly capacity: number
+  readonly level: Effect.Effect<number>
+  readonly sustained: number
+  /** @internal */
+  readonly account: internal.Account
+}
+
+const fromAccount = (account: internal.Account, sustained: number): RetryBudget => ({
+  [TypeId]: TypeId,
+  capacity: account.capacity,
+  sustained,
+  level: Effect.map(Clock.currentTimeMillis, account.level),
+  account
+})
+
+/**
+ * @since 0.1.0
+ * @category guards
+ */
+export const isRetryBudget = (u: unknown): u is RetryBudget => Predicate.hasProperty(u, TypeId)
+
+/**
+ * - `ratio`: what an answer earns, from 0 to 1. Default 0.1: one retry for ten answers.
+ * - `capacity`: the most it holds, at least 1. Default 10.
+ * - `cost`: what a retry costs, greater than 0, or that by the error it follows. Default 1.
+ * - `regainEvery`: the time in which it regains 1 by itself. Default 2 minutes.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  readonly ratio?: number | undefined
+  readonly capacity?: number | undefined
+  readonly cost?: number | ((error: Retryable) => number) | undefined
+  readonly regainEvery?: Duration.DurationInput | undefined
+}
+
+/**
+ * A budget fed by answers. Throws `InvalidOption` for a value out of range.
+ *
+ * @example
+ * ```ts
+ * import { RetryBudget, RpcRetry } from "effect-rpc-retry"
+ *
+ * // throttling costs less than other failures
+ * const RetryLive = RpcRetry.layer({
+ *   budget: RetryBudget.make({ ratio: 0.2, cost: (error) => error.reason === "Throttled" ? 0.5 : 1 })
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (options?: Options): Effect.Effect<RetryBudget> => {
+  const valid = orThrow(Either.gen(function*() {
+    const where = "RetryBudget.make"
+    const ratio = yield* checkNumber(where, "ratio", options?.ratio ?? 0.1, { min: 0, max: 1 })
+    const capacity = yield* checkNumber(where, "capacity", options?.capacity ?? 10, { min: 1, max: Number.MAX_VALUE })
+    const regainEvery = yield* checkDuration(where, "regainEvery", options?.regainEvery ?? "2 minutes")
+    const cost = options?.cost ?? 1
+    if (typeof cost === "number") {
+      yield* checkNumber(where, "cost", cost, { min: Number.MIN_VALUE, max: capacity })
+    }
+    return { ratio, capacity, cost, regainEvery: Duration.toMillis(regainEvery) }
+  }))
+  const { capacity, cost, ratio, regainEvery } = valid
+  return Effect.sync(() =>
+    fromAccount(internal.makeFed({
+      capacity,
+      credit: () => ratio,
+      cost: typeof cost === "number" ? () => cost : checked(cost),
+      regainEvery
+    }), typeof cost === "number" ? ratio / cost : Infinity)
+  )
+}
+
+/** A cost that is no number would empty the budget for good: what the user's function gives is checked each time. */
+const checked = (cost: (error: Retryable) => number) => (error: Retryable): number =>
+  orThrow(checkNumber("RetryBudget.make", `cost of ${error.reason}`, cost(error), { min: 0, max: Number.MAX_VALUE }))
+
+/**
+ * The retry throttling of gRPC (proposal A6), to the letter: it starts at `maxTokens`; an attempt that fails with a
+ * `Retryable` costs 1, retried or not; an answer earns `tokenRatio`; retries are made while more than half is left.
+ *
+ * It does not regain by time: a client that calls rarely waits long after an outage.
+ *
+ * - `maxTokens`: greater than 0, at most 1000.
+ * - `tokenRatio`: greater than 0; decimals beyond the third are dropped.
+ *
+ * Throws `InvalidOption` for a value out of range.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const grpc = (options: {
+  readonly maxTokens: number
+  readonly tokenRatio: number
+}): Effect.Effect<RetryBudget> => {
+  const { maxTokens, tokenRatio } = orThrow(validateGrpc(options))
+  return Effect.sync(() => fromAccount(internal.makeGrpc(maxTokens, tokenRatio), tokenRatio))
+}
+
+/**
+ * The numbers of `grpc` in range, the ratio with three decimals.
+ *
+ * @internal
+ */
+export const validateGrpc = (options: { readonly maxTokens: number; readonly tokenRatio: number }) =>
+  Either.gen(function*() {
+    const where = "RetryBudget.grpc"
+    const maxTokens = yield* checkNumber(where, "maxTokens", options.maxTokens, { min: Number.MIN_VALUE, max: 1000 })
+    const range = { min: 0.001, max: Number.MAX_VALUE }
+    const tokenRatio = yield* checkNumber(where, "tokenRatio", options.tokenRatio, range)
+    return { maxTokens, tokenRatio: Math.floor(tokenRatio * 1000 + 1e-9) / 1000 }
+  })
+
+/**
+ * The retry quota of the AWS SDKs' standard mode, as it is since November 2026: it holds 500; a retry costs 14, or 5 after
+ * `Throttled`; an answer to the first attempt earns 1, one to a retry pays back what that retry cost.
+ *
+ * It does not regain by time.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const aws2026 = (): Effect.Effect<RetryBudget> =>
+  Effect.sync(() =>
+    fromAccount(internal.makeFed({
+      capacity: 500,
+      credit: (spent) => spent === 0 ? 1 : spent,
+      cost: (error) => error.reason === "Throttled" ? 5 : 14,
+      regainEvery: Infinity
+    }), Infinity)
+  )
+
+/**
+ * Allows everything. Use it to switch the budget of a layer off for a call or a method.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const unlimited: RetryBudget = fromAccount(internal.unlimited, Infinity)

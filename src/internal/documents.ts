@@ -1,0 +1,110 @@
+/**
+ * Configuration as people and other programs write it, checked and turned into policies. What is wrong is said with the path
+ * to it.
+ *
+ * @internal
+ */
+import * as Duration from "effect/Duration"
+import * as Either from "effect/Either"
+import { pipe } from "effect/Function"
+import * as ParseResult from "effect/ParseResult"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import { InvalidOption } from "../InvalidOption.js"
+import * as duration from "./duration.js"
+
+const units: Record<string, `${number} millis` | string> = {
+  ns: "nanos",
+  us: "micros",
+  ms: "millis",
+  s: "seconds",
+  m: "minutes",
+  h: "hours",
+  d: "days"
+}
+
+/** `250 millis` and `1.5 seconds` as Effect reads them, `250ms` and `1.5s` as everybody writes them. */
+const expanded = (text: string): string => {
+  const match = /^(-?\d+(?:\.\d+)?)\s*([a-zµ]+)$/.exec(text.trim())
+  return match === null ? text : `${match[1]} ${units[match[2]!] ?? match[2]}`
+}
+
+/**
+ * A duration in a document: text with a unit, or a number of milliseconds.
+ *
+ * @internal
+ */
+export const DurationText = Schema.transformOrFail(
+  Schema.Union(Schema.String, Schema.Number),
+  Schema.DurationFromSelf,
+  {
+    strict: true,
+    decode: (input, _, ast) =>
+      Either.mapLeft(
+        duration.decode(typeof input === "string" ? expanded(input) : input, { zero: true }),
+        (problem) => new ParseResult.Type(ast, input, problem)
+      ),
+    encode: (value) => Either.right(`${Duration.toMillis(value)} millis`)
+  }
+)
+
+const pathOf = (path: ReadonlyArray<PropertyKey>): string =>
+  path.reduce<string>(
+    (text, key) => typeof key === "number" ? `${text}[${key}]` : text === "" ? String(key) : `${text}.${String(key)}`,
+    ""
+  )
+
+/**
+ * Checks a value against a schema that transforms it. Keys that the schema does not know are an error, unless `extra` lets
+ * them pass.
+ *
+ * @internal
+ */
+export const decode = <A, I>(
+  where: string,
+  schema: Schema.Schema<A, I>,
+  input: unknown,
+  options?: { readonly extra?: boolean }
+): Either.Either<A, InvalidOption> =>
+  pipe(
+    Schema.decodeUnknownEither(schema)(input, { onExcessProperty: options?.extra === true ? "ignore" : "error" }),
+    Either.mapLeft((error) => {
+      const [issue] = ParseResult.ArrayFormatter.formatErrorSync(error)
+      const path = pathOf(issue?.path ?? [])
+      return new InvalidOption({
+        where,
+        field: path === "" ? "the document" : path,
+        problem: issue === undefined ? error.message : issue.message
+      })
+    })
+  )
+
+/**
+ * Text as JSON; what is no text is taken to be parsed already.
+ *
+ * @internal
+ */
+export const parsed = (where: string, input: unknown): Either.Either<unknown, InvalidOption> =>
+  typeof input !== "string" ? Either.right(input) : Either.try({
+    try: () => JSON.parse(input) as unknown,
+    catch: (error) =>
+      new InvalidOption({ where, field: "the document", problem: `is not JSON: ${(error as SyntaxError).message}` })
+  })
+
+/**
+ * Runs a constructor that throws `InvalidOption`, and puts the path to its options before the field.
+ *
+ * @internal
+ */
+export const attempt = <A>(where: string, path: string, make: () => A): Either.Either<A, InvalidOption> =>
+  Either.try({
+    try: make,
+    catch: (error) =>
+      Predicate.isTagged(error, "InvalidOption")
+        ? at(where, path, error as InvalidOption)
+        : new InvalidOption({ where, field: path, problem: String(error) })
+  })
+
+/** @internal */
+export const at = (where: string, path: string, error: InvalidOption): InvalidOption =>
+  new InvalidOption({ where, field: path === "" ? error.field : `${path}.${error.field}`, problem: error.problem })

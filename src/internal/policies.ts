@@ -1,0 +1,131 @@
+/**
+ * The policies of a service by method, and the budgets by destination.
+ *
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import type { RetryBudget } from "../RetryBudget.js"
+import * as RetryPolicy from "../RetryPolicy.js"
+
+/** @internal */
+export interface Table {
+  /** What holds for every method: what was given as `default`. */
+  readonly base: RetryPolicy.RetryPolicy
+  /** By name: `Users.Get`, `Users.*`, `*`. */
+  readonly named: ReadonlyMap<string, RetryPolicy.RetryPolicy>
+}
+
+/** A policy, and the name of where it was said. */
+interface Layer {
+  readonly from: string
+  readonly policy: RetryPolicy.RetryPolicy
+}
+
+const isPattern = (name: string) => name.endsWith("*")
+
+/** Whether a name can be one: a method, or a prefix that ends in `.*`, or `*`. */
+export const isName = (name: string): boolean => /^(\*|[^*\s]+\.\*|[^*\s]+)$/.test(name)
+
+/** All that is said of a method, the most general first. */
+const layersOf = (table: Table, method: string | undefined): ReadonlyArray<Layer> => {
+  const patterns = Array.from(table.named.keys())
+    .filter((name) => isPattern(name) && name !== "*" && method?.startsWith(name.slice(0, -1)) === true)
+    .toSorted((a, b) => b.length - a.length)
+  const names = ["*", ...patterns.slice(0, 1), ...(method === undefined || isPattern(method) ? [] : [method])]
+  return [
+    { from: "library", policy: RetryPolicy.default },
+    { from: "default", policy: table.base },
+    ...names.flatMap((name) => {
+      const policy = table.named.get(name)
+      return policy === undefined ? [] : [{ from: name, policy }]
+    })
+  ]
+}
+
+/** @internal */
+export const resolve = (table: Table, method: string | undefined): RetryPolicy.Complete =>
+  layersOf(table, method).reduce<RetryPolicy.Complete>(
+    (policy, layer) => RetryPolicy.merge(policy, layer.policy),
+    RetryPolicy.default
+  )
+
+/**
+ * Where each field of a method's policy was said.
+ *
+ * @internal
+ */
+export const origins = (table: Table, method: string | undefined): Partial<Record<RetryPolicy.Field, string>> => {
+  const from: Partial<Record<RetryPolicy.Field, string>> = {}
+  for (const layer of layersOf(table, method)) {
+    for (const field of RetryPolicy.fields) {
+      if (layer.policy[field] !== undefined) {
+        from[field] = layer.from
+      }
+    }
+  }
+  return from
+}
+
+/**
+ * What a method belongs to that is overloaded as a whole: the service.
+ *
+ * @internal
+ */
+export const destinationOf = (method: string | undefined): string =>
+  method === undefined ? "" : method.slice(0, Math.max(0, method.lastIndexOf(".")))
+
+/**
+ * One budget for each destination, made when it is first called.
+ *
+ * @internal
+ */
+export const makeBudgets = (make: Effect.Effect<RetryBudget>) => {
+  const budgets = new Map<string, RetryBudget>()
+  return {
+    of: (destination: string): RetryBudget => {
+      const budget = budgets.get(destination) ?? Effect.runSync(make)
+      budgets.set(destination, budget)
+      return budget
+    },
+    all: (): ReadonlyMap<string, RetryBudget> => budgets
+  }
+}
+
+/** Resolved policies are kept for so many methods; those beyond are resolved for each call. */
+const maxCached = 1_000
+
+/**
+ * The service's state: a table that is replaced whole, so that a call sees the old one or the new one.
+ *
+ * @internal
+ */
+export const make = (initial: Table, budgets: ReturnType<typeof makeBudgets> | undefined) => {
+  let table = initial
+  let cache = new Map<string | undefined, RetryPolicy.Complete>()
+
+  const resolved = (method: string | undefined): RetryPolicy.Complete => {
+    const policy = resolve(table, method)
+    return policy.budget !== undefined || budgets === undefined
+      ? policy
+      : RetryPolicy.merge(policy, RetryPolicy.make({ budget: budgets.of(destinationOf(method)) }))
+  }
+
+  return {
+    table: () => table,
+    replace: (next: Table) => {
+      table = next
+      cache = new Map()
+    },
+    policy: (method: string | undefined): RetryPolicy.Complete => {
+      const cached = cache.get(method)
+      if (cached !== undefined) {
+        return cached
+      }
+      const policy = resolved(method)
+      if (cache.size < maxCached) {
+        cache.set(method, policy)
+      }
+      return policy
+    }
+  }
+}

@@ -1,0 +1,460 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Fatal, InvalidOption, Retryable, RetryBudget, RpcRetry, withRpcRetry } from "effect-rpc-retry"
+import * as Faults from "effect-rpc-retry/testing/Faults"
+import * as Cause from "effect/Cause"
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FastCheck from "effect/FastCheck"
+import * as Fiber from "effect/Fiber"
+import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
+import * as TestClock from "effect/TestClock"
+import * as TestContext from "effect/TestContext"
+import { exhaustedOf, play } from "./support/play.js"
+
+class UserNotFound extends Data.TaggedError("UserNotFound")<{}> {}
+
+const fatal = new Fatal({ reason: "ServerError", message: "no" })
+const unavailable = new Retryable({ reason: "Unavailable", delivery: "Unknown" })
+
+/** As many retries as the budget allows, without delays. */
+const always = Schedule.recurs(1000)
+
+const calls = (budget: RetryBudget.RetryBudget) => withRpcRetry({ schedule: always, budget })
+
+describe("RetryBudget.make", () => {
+  it.effect("starts full; a retry costs 1, an answer earns 0.1", () =>
+    Effect.gen(function*() {
+      const budget = yield* RetryBudget.make()
+      assert.strictEqual(yield* budget.level, 10)
+      const call = yield* Faults.script([Faults.reset, Faults.reset, Faults.reset, Effect.void])
+      yield* calls(budget)(call)
+      assert.strictEqual(yield* budget.level, 7.1)
+      yield* calls(budget)(call)
+      assert.strictEqual(yield* budget.level, 7.2)
+    }))
+
+  it.effect("a drained budget really refuses: at once, before the delay, with the error of the attempt", () =>
+    Effect.gen(function*() {
+      const budget = yield* RetryBudget.make({ capacity: 2 })
+      const call = yield* Faults.script([Faults.refused])
+      const { exit, took } = yield* play(withRpcRetry(call, { schedule: Schedule.spaced("1 second"), budget, method: "A.B" }))
+      const error = exhaustedOf(exit)
+      assert.strictEqual(took, 2000)
+      assert.deepStrictEqual([error.reason, error.attempts, error.last.code], ["BudgetExhausted", 3, "ECONNREFUSED"])
+      assert.deepStrictEqual(error.history.map((attempt) => attempt.delay && Duration.toMillis(attempt.delay)), [
+        1000,
+        1000,
+        undefined
+      ])
+    }))
+
+  it.effect("first attempts are always made", () =>
+    Effect.gen(function*() {
+      const budget = yield* RetryBudget.make({ capacity: 1 })
+      const call = yield* Faults.script([Faults.refused])
+      yield* Effect.replicateEffect(Effect.ignore(calls(budget)(call)), 50)
+      assert.strictEqual(yield* call.attempts, 51)
+    }))
+
+  it.effect("a drained budget really recovers: ten answers, exactly, are a retry", () =>
+    Effect.gen(function*() {
+      const budget = yield* RetryBudget.make()
+      yield* Effect.ignore(calls(budget)(Faults.refused))
+      assert.strictEqual(yield* budget.level, 0)
+      const failOnce = Effect.map(Faults.script([Faults.reset, Effect.void]), calls(budget))
+      yield* Effect.replicateEffect(calls(budget)(Effect.void), 9)
+      assert.strictEqual((yield* Effect.flip(Effect.flatten(failOnce)))._tag, "RetryExhausted")
+      yield* calls(budget)(Effect.void)
+      assert.strictEqual(yield* budget.level, 1)
+      yield* Effect.flatten(failOnce)
+    }))
+
+  it.effect("recovers by time for one client that calls rarely", () =>
+    Effect.gen(function*() {
+      const budget = yield* RetryBudget.make()
+      yield* Effect.ignore(calls(budget)(Faults.refused))
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(yield* budget.level, 0.5)
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(yield* budget.level, 1)
+      const call = yield* Faults.script([Faults.reset, Effect.succeed("ok")])
+      assert.strictEqual(yield* calls(budget)(call), "ok")
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(yield* budget.level, 10)
+    }))
+
+  it.effect("Fatal neither costs nor earns; a domain error earns, for it is an answer", () =>
+    Effect.gen(function*() {
+      const budget = yield* RetryBudget.make({ capacity: 2 })
+      yield* Effect.ignore(calls(budget)(Faults.refused))
+      yield* Effect.replicateEffect(Effect.ignore(calls(budget)(Effect.fail(fatal))), 20)
+      assert.strictEqual(yield* budget.level, 0)
+      yield* Effect.replicateEffect(Effect.ignore(calls(budget)(new UserNotFound())), 3)
+      assert.strictEqual(yield* budget.level, 0.3)
+      yield* Effect.ignore(Effect.sandbox(calls(budget)(Effect.die("boom"))))
+      assert.strictEqual(yield* budget.level, 0.3)
+    }))
+
+  it.effect("an interruption in the delay pays back the retry that was not made, and no other", () =>
+    Effect.gen(function*() {
+      // attempts at 0, 110, 270, 505; delays in between
+      for (const [at, level] of [[5, 10], [50, 10], [115, 9], [200, 9], [275, 8], [400, 8], [510, 7]] as const) {
+        const budget = yield* RetryBudget.make({ regainEvery: "10000 days" })
+        const fiber = yield* Effect.fork(withRpcRetry(Effect.delay(Faults.refused, 10), { budget }))
+        yield* TestClock.adjust(at)
+        yield* Fiber.interrupt(fiber)
+        assert.approximately(yield* budget.level, level, 1e-6, `interrupted at ${at}`)
+      }
+    }))
+
+  it.effect("a retry that the deadline rules out is paid back", () =>
+    Effect.gen(function*() {
+      const budget = yield* RetryBudget.make()
+      const { exit } = yield* play(withRpcRetry(Faults.refused, { budget, deadline: "120 millis" }))
+      assert.strictEqual(exhaustedOf(exit).reason, "DeadlineTooClose")
+      // one retry was made; ten minutes have passed since
+      assert.isAtLeast(yield* budget.level, 9)
+      const fresh = yield* RetryBudget.make()
+      yield* Effect.ignore(withRpcRetry(Faults.refused, { budget: fresh, deadline: "50 millis" }))
+      assert.strictEqual(yield* fresh.level, 10)
+    }))
+
+  it.effect("costs may differ by error; throttling may cost less", () =>
+    Effect.gen(function*() {
+      const throttled = new Retryable({ reason: "Throttled", delivery: "NotSent" })
+      const budget = yield* RetryBudget.make({ cost: (error) => error.reason === "Throttled" ? 0.25 : 2 })
+      const call = yield* Faults.script([Effect.fail(throttled), Faults.refused, Effect.void])
+      yield* calls(budget)(call)
+      assert.strictEqual(yield* budget.level, 10 - 0.25 - 2 + 0.1)
+    }))
+
+  it.effect("a cost that is no number is said, and takes nothing", () =>
+    Effect.gen(function*() {
+      const budget = yield* RetryBudget.make({ cost: () => NaN })
+      const exit = yield* Effect.exit(calls(budget)(Faults.refused))
+      assert.include(Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "", "RetryBudget.make: cost of ConnectionRefused must be a number of at least 0, got NaN")
+      assert.strictEqual(yield* budget.level, 10)
+    }))
+
+  it("refuses options that are none", () => {
+    const refuses = (options: RetryBudget.Options, message: string) =>
+      assert.throws(() => RetryBudget.make(options), InvalidOption, `RetryBudget.make: ${message}`)
+    refuses({ ratio: -0.1 }, "ratio must be a number from 0 to 1, got -0.1")
+    refuses({ ratio: NaN }, "ratio must be a number from 0 to 1, got NaN")
+    refuses({ capacity: 0 }, "capacity must be a number of at least 1, got 0")
+    refuses({ capacity: Infinity }, "capacity must be a number of at least 1, got Infinity")
+    refuses({ cost: 0 }, "cost must be")
+    refuses({ cost: 11 }, "cost must be")
+    refuses({ regainEvery: 0 }, "regainEvery must be greater than zero, got 0")
+  })
+
+  it.effect("unlimited allows everything, in a layer too", () =>
+    Effect.gen(function*() {
+      const call = withRpcRetry(Faults.refused, { schedule: always })
+      const attempts = (self: typeof call) => Effect.map(Effect.flip(self), (error) => "attempts" in error && error.attempts)
+      const layer = RpcRetry.layer({ methods: { "*": { budget: RetryBudget.unlimited } } })
+      assert.strictEqual(yield* attempts(call).pipe(Effect.provide(layer)), 1001)
+      assert.strictEqual(yield* attempts(call).pipe(Effect.provide(RpcRetry.layer())), 11)
+      assert.strictEqual(yield* attempts(call).pipe(Effect.provide(RpcRetry.layer({ budget: "off" }))), 1001)
+      assert.strictEqual(yield* attempts(call), 1001)
+    }))
+})
+
+describe("RetryBudget.make: properties, over random faults, policies and interleavings", () => {
+  const step = FastCheck.constantFrom("retry" as const, "ok" as const, "fatal" as const, "domain" as const)
+  const scripts = FastCheck.array(FastCheck.array(step, { minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 20 })
+
+  const effects: Record<"retry" | "ok" | "fatal" | "domain", Effect.Effect<void, Retryable | Fatal | UserNotFound>> = {
+    retry: Effect.fail(unavailable),
+    ok: Effect.void,
+    fatal: Effect.fail(fatal),
+    domain: new UserNotFound()
+  }
+
+  const property = FastCheck.asyncProperty(
+    scripts,
+    FastCheck.integer({ min: 1, max: 5 }),
+    FastCheck.double({ min: 0, max: 1, noNaN: true }),
+    FastCheck.integer({ min: 0, max: 6 }),
+    FastCheck.boolean(),
+    (scripts, capacity, ratio, retries, interrupt) =>
+      Effect.gen(function*() {
+        const budget = yield* RetryBudget.make({ capacity, ratio, regainEvery: "10000 days" })
+        let attempts = 0
+        let answers = 0
+        let atMost = 0
+        const levelIsIn = Effect.map(budget.level, (level) => assert.isTrue(level >= 0 && level <= capacity, `level ${level}`))
+        const fibers = yield* Effect.forEach(scripts, (script, i) =>
+          Effect.gen(function*() {
+            let made = 0
+            const attempt = Effect.suspend(() => {
+              attempts++
+              made++
+              const name = script[Math.min(made - 1, script.length - 1)]!
+              answers += name === "ok" || name === "domain" ? 1 : 0
+              return Effect.zipRight(Effect.sleep(i % 3), Effect.zipRight(levelIsIn, effects[name]))
+            })
+            const schedule = Schedule.spaced(1 + i % 4).pipe(Schedule.intersect(Schedule.recurs(retries)))
+            const fiber = yield* Effect.fork(Effect.exit(attempt.pipe(withRpcRetry({ schedule, budget }))))
+            return { fiber, made: () => made }
+          }))
+        if (interrupt) {
+          yield* TestClock.adjust(3)
+          yield* Fiber.interruptAll(fibers.filter((_, i) => i % 2 === 0).map(({ fiber }) => fiber))
+        }
+        yield* TestClock.adjust(1000)
+        yield* Effect.forEach(fibers, ({ fiber }) => fiber.await)
+        fibers.forEach(({ made }) => {
+          atMost = Math.max(atMost, made())
+        })
+        assert.isAtMost(atMost, retries + 1)
+        const first = fibers.filter(({ made }) => made() > 0).length
+        assert.isAtMost(attempts, first + capacity + ratio * answers + 1e-6)
+        yield* levelIsIn
+      }).pipe(Effect.provide(TestContext.TestContext), Effect.runPromise)
+  )
+
+  it("attempts stay within the policy and within first attempts + capacity + ratio x answers; the level in [0, capacity]", () =>
+    FastCheck.assert(property, { numRuns: 60 }), 60_000)
+
+  it("Fatal never moves the level; an interrupted call leaves it as if it had not asked", () =>
+    FastCheck.assert(
+      FastCheck.asyncProperty(
+        FastCheck.integer({ min: 0, max: 20 }),
+        FastCheck.integer({ min: 1, max: 99 }),
+        (fatals, at) =>
+          Effect.gen(function*() {
+            const budget = yield* RetryBudget.make({ regainEvery: "10000 days" })
+            yield* Effect.ignore(calls(budget)(Effect.zipRight(Effect.void, Faults.reset)).pipe(Effect.timeout(1)))
+            const before = yield* budget.level
+            yield* Effect.replicateEffect(Effect.ignore(calls(budget)(Effect.fail(fatal))), fatals)
+            assert.strictEqual(yield* budget.level, before)
+            const full = yield* RetryBudget.make({ regainEvery: "10000 days" })
+            const fiber = yield* Effect.fork(withRpcRetry(Faults.reset, { budget: full }))
+            yield* TestClock.adjust(at)
+            assert.strictEqual(yield* full.level, 9)
+            yield* Fiber.interrupt(fiber)
+            assert.strictEqual(yield* full.level, 10)
+          }).pipe(Effect.provide(TestContext.TestContext), Effect.runPromise)
+      ),
+      { numRuns: 30 }
+    ), 60_000)
+})
+
+describe("RetryBudget in an outage", { timeout: 60_000 }, () => {
+  /** One client: a budget of its own, calls at a fixed pace, failing as `fails` says. */
+  const client = (budget: RetryBudget.RetryBudget, fails: () => boolean, count: { calls: number; attempts: number }) => {
+    const attempt = Effect.suspend(() => {
+      count.attempts++
+      return fails() ? Effect.fail(unavailable) : Effect.void
+    })
+    return Effect.suspend(() => {
+      count.calls++
+      return Effect.ignore(attempt.pipe(withRpcRetry({ schedule: Schedule.recurs(3), budget })))
+    })
+  }
+
+  it.effect("100 clients at 1 call/s: load at most 1.01 after the first minute; then retries resume within 10 calls", () =>
+    Effect.gen(function*() {
+      yield* Effect.forEach(Array.from({ length: 100 }), () =>
+        Effect.gen(function*() {
+          const budget = yield* RetryBudget.make()
+          const count = { calls: 0, attempts: 0 }
+          let down = true
+          let failures = 0
+          const call = client(budget, () => down || failures-- > 0, count)
+          const seconds = (n: number) =>
+            Effect.forEach(Array.from({ length: n }), () => call, { discard: true })
+          // each call is a second of virtual time; the budget looks at the clock only when it is used
+          for (let i = 0; i < 60; i++) {
+            yield* seconds(1)
+          }
+          const { attempts, calls } = count
+          assert.isAtMost(attempts, 60 + 10 + 60 / 120)
+          yield* seconds(600)
+          assert.isAtMost((count.attempts - attempts) / (count.calls - calls), 1.01)
+          down = false
+          yield* seconds(10)
+          const before = count.attempts
+          failures = 1
+          yield* seconds(1)
+          assert.strictEqual(count.attempts - before, 2, "a call that failed once was not retried")
+        }), { discard: true })
+    }))
+
+  it.effect("the same with time passing: 100 clients share the seconds", () =>
+    Effect.gen(function*() {
+      const clients = yield* Effect.forEach(Array.from({ length: 100 }), () =>
+        Effect.map(RetryBudget.make(), (budget) => ({ budget, count: { calls: 0, attempts: 0 } })))
+      let down = true
+      const second = Effect.zipRight(
+        Effect.forEach(clients, ({ budget, count }) => client(budget, () => down, count), { discard: true }),
+        TestClock.adjust("1 second")
+      )
+      const sum = (key: "calls" | "attempts") => clients.reduce((n, { count }) => n + count[key], 0)
+      yield* Effect.replicateEffect(second, 60)
+      const [calls, attempts] = [sum("calls"), sum("attempts")]
+      assert.isAtMost(attempts, calls + 100 * 11)
+      yield* Effect.replicateEffect(second, 240)
+      const amplification = (sum("attempts") - attempts) / (sum("calls") - calls)
+      assert.isAtMost(amplification, 1.01)
+      assert.isAbove(amplification, 1)
+
+      // back, with 1 % of failures: nobody goes without a retry for more than 10 calls
+      down = false
+      yield* Effect.replicateEffect(second, 10)
+      const refused: Array<number> = []
+      yield* Effect.forEach(clients, ({ budget, count }, i) =>
+        Effect.gen(function*() {
+          let failures = 1
+          const before = count.attempts
+          yield* client(budget, () => failures-- > 0, count)
+          if (count.attempts - before !== 2) {
+            refused.push(i)
+          }
+        }), { discard: true })
+      assert.deepStrictEqual(refused, [])
+    }).pipe(Effect.withRandom(Random.make("outage"))))
+
+  it.effect("one client with 1 call a minute still gets its retries after an outage of an hour", () =>
+    Effect.gen(function*() {
+      const budget = yield* RetryBudget.make()
+      const count = { calls: 0, attempts: 0 }
+      let down = true
+      let failures = 0
+      const minute = Effect.zipRight(client(budget, () => down || failures-- > 0, count), TestClock.adjust("1 minute"))
+      yield* Effect.replicateEffect(minute, 60)
+      down = false
+      // within two minutes a call that fails once is retried again
+      yield* Effect.replicateEffect(minute, 2)
+      const before = count.attempts
+      failures = 1
+      yield* minute
+      assert.strictEqual(count.attempts - before, 2)
+    }))
+})
+
+describe("RetryBudget.grpc (cases 42 to 44, 101 and T1 to T9 of research/grpc.md)", () => {
+  const setup = Effect.gen(function*() {
+    const budget = yield* RetryBudget.grpc({ maxTokens: 10, tokenRatio: 0.5 })
+    let failures = 0
+    let attempts = 0
+    const attempt = Effect.suspend(() => {
+      attempts++
+      return failures-- > 0 ? Effect.fail(unavailable) : Effect.succeed("ok")
+    })
+    // as grpc-go's test: up to 4 attempts a call
+    const call = attempt.pipe(withRpcRetry({ schedule: Schedule.recurs(3), budget }))
+    return {
+      budget,
+      /** The next call fails so often: whether it succeeds in the end, in how many attempts, and the level after it. */
+      fails: (n: number) =>
+        Effect.gen(function*() {
+          failures = n
+          attempts = 0
+          const exit = yield* Effect.exit(call)
+          return [exit._tag === "Success" ? "ok" : exhaustedOf(exit).reason, attempts, yield* budget.level]
+        })
+    }
+  })
+
+  it.effect("case 42: the worked example", () =>
+    Effect.gen(function*() {
+      const { budget, fails } = yield* setup
+      assert.strictEqual(yield* budget.level, 10)
+      assert.deepStrictEqual(yield* fails(0), ["ok", 1, 10])
+      assert.deepStrictEqual(yield* fails(2), ["ok", 3, 8.5])
+      assert.deepStrictEqual(yield* fails(2), ["ok", 3, 7])
+      assert.deepStrictEqual(yield* fails(4), ["BudgetExhausted", 2, 5])
+      // case 43: at the threshold a failure is not retried, and the level still falls
+      assert.deepStrictEqual(yield* fails(4), ["BudgetExhausted", 1, 4])
+      for (const level of [4.5, 5, 5.5, 6, 6.5]) {
+        assert.deepStrictEqual(yield* fails(0), ["ok", 1, level])
+      }
+      // case 44: above the threshold again, one failure is retried
+      assert.deepStrictEqual(yield* fails(1), ["ok", 2, 6])
+      assert.deepStrictEqual(yield* fails(4), ["BudgetExhausted", 1, 5])
+    }))
+
+  it.effect("case 101: a throttled retry fails at once, without the delay", () =>
+    Effect.gen(function*() {
+      const budget = yield* RetryBudget.grpc({ maxTokens: 2, tokenRatio: 0.1 })
+      const { exit, took } = yield* play(withRpcRetry(Faults.refused, { schedule: Schedule.spaced("1 second"), budget }))
+      assert.deepStrictEqual([exhaustedOf(exit).reason, exhaustedOf(exit).attempts, took], ["BudgetExhausted", 1, 0])
+    }))
+
+  it.effect("T4 and T5: a do-not-retry hint counts, Fatal does not; the level stays in range", () =>
+    Effect.gen(function*() {
+      const budget = yield* RetryBudget.grpc({ maxTokens: 3, tokenRatio: 1 })
+      const no = new Retryable({ reason: "Unavailable", delivery: "NotSent", retryAfter: "Never" })
+      yield* Effect.ignore(calls(budget)(Effect.fail(no)))
+      assert.strictEqual(yield* budget.level, 2)
+      yield* Effect.ignore(calls(budget)(Effect.fail(fatal)))
+      assert.strictEqual(yield* budget.level, 2)
+      yield* Effect.replicateEffect(Effect.ignore(calls(budget)(Effect.fail(no))), 5)
+      assert.strictEqual(yield* budget.level, 0)
+      yield* Effect.replicateEffect(calls(budget)(Effect.void), 5)
+      assert.strictEqual(yield* budget.level, 3)
+    }))
+
+  it.effect("T9: decimals of the ratio beyond the third are dropped", () =>
+    Effect.gen(function*() {
+      const budget = yield* RetryBudget.grpc({ maxTokens: 10, tokenRatio: 0.5466 })
+      yield* Effect.ignore(withRpcRetry(Faults.refused, { schedule: Schedule.stop, budget }))
+      yield* calls(budget)(Effect.void)
+      assert.strictEqual(yield* budget.level, 9.546)
+    }))
+
+  it("refuses numbers out of range", () => {
+    for (const maxTokens of [0, -1, 1001, NaN]) {
+      assert.throws(() => RetryBudget.grpc({ maxTokens, tokenRatio: 0.1 }), InvalidOption, "RetryBudget.grpc: maxTokens must be")
+    }
+    for (const tokenRatio of [0, -1, NaN, Infinity]) {
+      assert.throws(() => RetryBudget.grpc({ maxTokens: 10, tokenRatio }), InvalidOption, "RetryBudget.grpc: tokenRatio must be")
+    }
+  })
+})
+
+describe("RetryBudget.aws2026 (the tables of @smithy/core, research/js-peers.md 2.4)", () => {
+  const throttled = new Retryable({ reason: "Throttled", delivery: "NotSent" })
+  const run = (budget: RetryBudget.RetryBudget, steps: ReadonlyArray<Effect.Effect<void, Retryable>>) =>
+    Effect.gen(function*() {
+      const levels: Array<number> = []
+      const [first, ...rest] = steps.map((step) =>
+        Effect.zipRight(Effect.map(budget.level, (level) => levels.push(level)), step)
+      )
+      const call = yield* Faults.script([first!, ...rest])
+      yield* Effect.ignore(withRpcRetry(call, { schedule: Schedule.recurs(2), budget }))
+      return [...levels, yield* budget.level]
+    })
+
+  it.effect("two failures and a success: 500, 486, 472, 486", () =>
+    Effect.gen(function*() {
+      const budget = yield* RetryBudget.aws2026()
+      const fail = Effect.fail(unavailable)
+      assert.deepStrictEqual(yield* run(budget, [fail, fail, Effect.void]), [500, 486, 472, 486])
+      // a success without a retry earns 1, never above the capacity
+      assert.deepStrictEqual(yield* run(budget, [Effect.void]), [486, 487])
+      // three failures: 472 + 1
+      assert.deepStrictEqual(yield* run(budget, [fail, fail, fail]), [487, 473, 459, 459])
+    }))
+
+  it.effect("throttling costs 5", () =>
+    Effect.gen(function*() {
+      const budget = yield* RetryBudget.aws2026()
+      const levels = yield* run(budget, [Effect.fail(throttled), Effect.fail(unavailable), Effect.void])
+      assert.deepStrictEqual(levels, [500, 495, 481, 495])
+    }))
+
+  it.effect("only failures: 35 retries, then none, and without a delay", () =>
+    Effect.gen(function*() {
+      const budget = yield* RetryBudget.aws2026()
+      const call = yield* Faults.script([Effect.fail(unavailable)])
+      yield* Effect.ignore(withRpcRetry(call, { schedule: always, budget }))
+      assert.strictEqual(yield* call.attempts, 36)
+      assert.strictEqual(yield* budget.level, 500 - 35 * 14)
+    }))
+})
