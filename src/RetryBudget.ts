@@ -122,12 +122,15 @@ export const make = (options?: Options): Effect.Effect<RetryBudget> => {
   }))
   const { capacity, cost, ratio, regainEvery } = valid
   return Effect.sync(() =>
-    fromAccount(internal.makeFed({
-      capacity,
-      credit: () => ratio,
-      cost: typeof cost === "number" ? () => cost : checked(cost),
-      regainEvery
-    }), typeof cost === "number" ? ratio / cost : Infinity)
+    fromAccount(
+      internal.makeFed({
+        capacity,
+        credit: () => ratio,
+        cost: typeof cost === "number" ? () => cost : checked(cost),
+        regainEvery
+      }),
+      typeof cost === "number" ? ratio / cost : Infinity
+    )
   )
 }
 
@@ -182,12 +185,15 @@ export const validateGrpc = (options: { readonly maxTokens: number; readonly tok
  */
 export const aws2026 = (): Effect.Effect<RetryBudget> =>
   Effect.sync(() =>
-    fromAccount(internal.makeFed({
-      capacity: 500,
-      credit: (spent) => spent === 0 ? 1 : spent,
-      cost: (error) => error.reason === "Throttled" ? 5 : 14,
-      regainEvery: Infinity
-    }), Infinity)
+    fromAccount(
+      internal.makeFed({
+        capacity: 500,
+        credit: (spent) => spent === 0 ? 1 : spent,
+        cost: (error) => error.reason === "Throttled" ? 5 : 14,
+        regainEvery: Infinity
+      }),
+      Infinity
+    )
   )
 
 /**

@@ -374,8 +374,10 @@ export const config: Config.Config<RetryPolicy> = Config.mapOrFail(
 export const fromKitex = (
   document: unknown
 ): Either.Either<{ readonly policy: RetryPolicy; readonly retryRatio: number }, InvalidOption> =>
-  Either.flatMap(kitex.fromDocument(document), ({ options, retryRatio }) =>
-    Either.map(validate(options), (policy) => ({ policy, retryRatio })))
+  Either.flatMap(
+    kitex.fromDocument(document),
+    ({ options, retryRatio }) => Either.map(validate(options), (policy) => ({ policy, retryRatio }))
+  )
 
 /**
  * The example of gRPC's proposal A6: 4 attempts, 0.1 s times 2 up to 1 s, `UNAVAILABLE` only. Here: refused and lost

@@ -252,11 +252,16 @@ export const grpcA6 = (options: {
       })
     }
   }))
-  return internal.unfoldDelays(initial, (backoff) =>
-    Effect.succeed([Duration.millis(Math.min(backoff, max)), Math.min(backoff * multiplier, Number.MAX_VALUE)] as const)).pipe(
-      Schedule.jittered,
-      retries(maxAttempts - 1)
-    )
+  return internal.unfoldDelays(
+    initial,
+    (backoff) =>
+      Effect.succeed(
+        [Duration.millis(Math.min(backoff, max)), Math.min(backoff * multiplier, Number.MAX_VALUE)] as const
+      )
+  ).pipe(
+    Schedule.jittered,
+    retries(maxAttempts - 1)
+  )
 }
 
 /**

@@ -159,10 +159,10 @@ const fromTable = (table: internal.Table, budget: Effect.Effect<RetryBudget.Retr
       })
     }),
     update: (name: string, policy: RetryPolicy.Options | "off") =>
-      Effect.flatMap(validateNamed("RpcRetry.update", name, policy), (valid) =>
-        replaceNamed((named) =>
-          named.set(name, valid)
-        )),
+      Effect.flatMap(
+        validateNamed("RpcRetry.update", name, policy),
+        (valid) => replaceNamed((named) => named.set(name, valid))
+      ),
     remove: (name: string) => replaceNamed((named) => named.delete(name)),
     replace: (next: LayerOptions) => Effect.map(validateTable(next), policies.replace)
   }
@@ -315,7 +315,9 @@ export const layerReloadable = <E, R>(documents: Stream.Stream<unknown, E, R>): 
           Effect.catchAll((error) => Effect.logWarning(`RpcRetry: the new configuration is not used: ${error.message}`))
         )
       yield* Stream.runForEach(documents, follow).pipe(
-        Effect.catchAllCause((cause) => Effect.logWarning("RpcRetry: the configuration is not followed any more", cause)),
+        Effect.catchAllCause((cause) =>
+          Effect.logWarning("RpcRetry: the configuration is not followed any more", cause)
+        ),
         Effect.forkScoped
       )
       return service

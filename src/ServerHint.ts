@@ -22,14 +22,33 @@ export type ServerHint = Duration.Duration | "Never"
 
 const never: Option.Option<ServerHint> = Option.some("Never")
 
+const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+
+const time = "(?<hours>[01]\\d|2[0-3]):(?<minutes>[0-5]\\d):(?<seconds>[0-5]\\d|60)"
+
 /** The three forms of an HTTP date, all in GMT: IMF-fixdate, RFC 850, asctime. */
-const httpDate = new RegExp(
-  [
-    "^[A-Z][a-z]{2}, \\d{2} [A-Z][a-z]{2} \\d{4} \\d{2}:\\d{2}:\\d{2} GMT$",
-    "^[A-Z][a-z]+, \\d{2}-[A-Z][a-z]{2}-\\d{2} \\d{2}:\\d{2}:\\d{2} GMT$",
-    "^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \\d]\\d \\d{2}:\\d{2}:\\d{2} \\d{4}$"
-  ].join("|")
-)
+const httpDates = [
+  `^[A-Z][a-z]{2}, (?<day>[0-2]\\d|3[01]) (?<month>[A-Z][a-z]{2}) (?<year>\\d{4}) ${time} GMT$`,
+  `^[A-Z][a-z]+, (?<day>[0-2]\\d|3[01])-(?<month>[A-Z][a-z]{2})-(?<year>\\d{2}) ${time} GMT$`,
+  `^[A-Z][a-z]{2} (?<month>[A-Z][a-z]{2}) (?<day>[ 0-2]\\d|3[01]) ${time} (?<year>\\d{4})$`
+].map((source) => new RegExp(source))
+
+const dateOf = (text: string): Option.Option<DateTime.Utc> => {
+  const parts = httpDates.map((form) => form.exec(text)).find((match) => match !== null)?.groups
+  const month = months.indexOf(parts?.["month"] ?? "") + 1
+  if (parts === undefined || month === 0) {
+    return Option.none()
+  }
+  const number = (part: string) => Number(parts[part])
+  // of a year in two digits RFC 850 leaves open which century; none of these dates is from before 1970
+  const year = number("year") < 70
+    ? 2000 + number("year")
+    : number("year") < 100
+    ? 1900 + number("year")
+    : number("year")
+  const [hours, minutes, seconds] = [number("hours"), number("minutes"), number("seconds")]
+  return DateTime.make({ year, month, day: number("day"), hours, minutes, seconds })
+}
 
 /**
  * HTTP's `Retry-After`: seconds, or a date. A date that has passed is no delay.
@@ -57,8 +76,7 @@ export const fromRetryAfter = (header: string | undefined, now: number): Option.
   if (/^\d{1,9}$/.test(text)) {
     return Option.some(Duration.seconds(Number(text)))
   }
-  const date = httpDate.test(text) ? DateTime.make(text.endsWith("GMT") ? text : `${text} GMT`) : Option.none()
-  return Option.match(date, {
+  return Option.match(dateOf(text), {
     onNone: () => never,
     onSome: (at) => Option.some(Duration.millis(Math.max(0, DateTime.toEpochMillis(at) - now)))
   })

@@ -40,7 +40,9 @@ describe("RetryBudget.make", () => {
     Effect.gen(function*() {
       const budget = yield* RetryBudget.make({ capacity: 2 })
       const call = yield* Faults.script([Faults.refused])
-      const { exit, took } = yield* play(withRpcRetry(call, { schedule: Schedule.spaced("1 second"), budget, method: "A.B" }))
+      const { exit, took } = yield* play(
+        withRpcRetry(call, { schedule: Schedule.spaced("1 second"), budget, method: "A.B" })
+      )
       const error = exhaustedOf(exit)
       assert.strictEqual(took, 2000)
       assert.deepStrictEqual([error.reason, error.attempts, error.last.code], ["BudgetExhausted", 3, "ECONNREFUSED"])
@@ -135,7 +137,10 @@ describe("RetryBudget.make", () => {
     Effect.gen(function*() {
       const budget = yield* RetryBudget.make({ cost: () => NaN })
       const exit = yield* Effect.exit(calls(budget)(Faults.refused))
-      assert.include(Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "", "RetryBudget.make: cost of ConnectionRefused must be a number of at least 0, got NaN")
+      assert.include(
+        Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "",
+        "RetryBudget.make: cost of ConnectionRefused must be a number of at least 0, got NaN"
+      )
       assert.strictEqual(yield* budget.level, 10)
     }))
 
@@ -154,7 +159,8 @@ describe("RetryBudget.make", () => {
   it.effect("unlimited allows everything, in a layer too", () =>
     Effect.gen(function*() {
       const call = withRpcRetry(Faults.refused, { schedule: always })
-      const attempts = (self: typeof call) => Effect.map(Effect.flip(self), (error) => "attempts" in error && error.attempts)
+      const attempts = (self: typeof call) =>
+        Effect.map(Effect.flip(self), (error) => "attempts" in error && error.attempts)
       const layer = RpcRetry.layer({ methods: { "*": { budget: RetryBudget.unlimited } } })
       assert.strictEqual(yield* attempts(call).pipe(Effect.provide(layer)), 1001)
       assert.strictEqual(yield* attempts(call).pipe(Effect.provide(RpcRetry.layer())), 11)
@@ -165,7 +171,10 @@ describe("RetryBudget.make", () => {
 
 describe("RetryBudget.make: properties, over random faults, policies and interleavings", () => {
   const step = FastCheck.constantFrom("retry" as const, "ok" as const, "fatal" as const, "domain" as const)
-  const scripts = FastCheck.array(FastCheck.array(step, { minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 20 })
+  const scripts = FastCheck.array(FastCheck.array(step, { minLength: 1, maxLength: 6 }), {
+    minLength: 1,
+    maxLength: 20
+  })
 
   const effects: Record<"retry" | "ok" | "fatal" | "domain", Effect.Effect<void, Retryable | Fatal | UserNotFound>> = {
     retry: Effect.fail(unavailable),
@@ -186,7 +195,8 @@ describe("RetryBudget.make: properties, over random faults, policies and interle
         let attempts = 0
         let answers = 0
         let atMost = 0
-        const levelIsIn = Effect.map(budget.level, (level) => assert.isTrue(level >= 0 && level <= capacity, `level ${level}`))
+        const levelIsIn = Effect.map(budget.level, (level) =>
+          assert.isTrue(level >= 0 && level <= capacity, `level ${level}`))
         const fibers = yield* Effect.forEach(scripts, (script, i) =>
           Effect.gen(function*() {
             let made = 0
@@ -199,7 +209,11 @@ describe("RetryBudget.make: properties, over random faults, policies and interle
             })
             const schedule = Schedule.spaced(1 + i % 4).pipe(Schedule.intersect(Schedule.recurs(retries)))
             const fiber = yield* Effect.fork(Effect.exit(attempt.pipe(withRpcRetry({ schedule, budget }))))
-            return { fiber, made: () => made }
+            return {
+              fiber,
+              made: () =>
+                made
+            }
           }))
         if (interrupt) {
           yield* TestClock.adjust(3)
@@ -217,8 +231,11 @@ describe("RetryBudget.make: properties, over random faults, policies and interle
       }).pipe(Effect.provide(TestContext.TestContext), Effect.runPromise)
   )
 
-  it("attempts stay within the policy and within first attempts + capacity + ratio x answers; the level in [0, capacity]", () =>
-    FastCheck.assert(property, { numRuns: 60 }), 60_000)
+  it(
+    "attempts stay within the policy and within first attempts + capacity + ratio x answers; the level in [0, capacity]",
+    () => FastCheck.assert(property, { numRuns: 60 }),
+    60_000
+  )
 
   it("Fatal never moves the level; an interrupted call leaves it as if it had not asked", () =>
     FastCheck.assert(
@@ -246,7 +263,11 @@ describe("RetryBudget.make: properties, over random faults, policies and interle
 
 describe("RetryBudget in an outage", { timeout: 60_000 }, () => {
   /** One client: a budget of its own, calls at a fixed pace, failing as `fails` says. */
-  const client = (budget: RetryBudget.RetryBudget, fails: () => boolean, count: { calls: number; attempts: number }) => {
+  const client = (
+    budget: RetryBudget.RetryBudget,
+    fails: () => boolean,
+    count: { calls: number; attempts: number }
+  ) => {
     const attempt = Effect.suspend(() => {
       count.attempts++
       return fails() ? Effect.fail(unavailable) : Effect.void
@@ -266,8 +287,7 @@ describe("RetryBudget in an outage", { timeout: 60_000 }, () => {
           let down = true
           let failures = 0
           const call = client(budget, () => down || failures-- > 0, count)
-          const seconds = (n: number) =>
-            Effect.forEach(Array.from({ length: n }), () => call, { discard: true })
+          const seconds = (n: number) => Effect.forEach(Array.from({ length: n }), () => call, { discard: true })
           // each call is a second of virtual time; the budget looks at the clock only when it is used
           for (let i = 0; i < 60; i++) {
             yield* seconds(1)
@@ -291,7 +311,8 @@ describe("RetryBudget in an outage", { timeout: 60_000 }, () => {
         Effect.map(RetryBudget.make(), (budget) => ({ budget, count: { calls: 0, attempts: 0 } })))
       let down = true
       const second = Effect.zipRight(
-        Effect.forEach(clients, ({ budget, count }) => client(budget, () => down, count), { discard: true }),
+        Effect.forEach(clients, ({ budget, count }) =>
+          client(budget, () => down, count), { discard: true }),
         TestClock.adjust("1 second")
       )
       const sum = (key: "calls" | "attempts") => clients.reduce((n, { count }) => n + count[key], 0)
@@ -382,7 +403,9 @@ describe("RetryBudget.grpc (cases 42 to 44, 101 and T1 to T9 of research/grpc.md
   it.effect("case 101: a throttled retry fails at once, without the delay", () =>
     Effect.gen(function*() {
       const budget = yield* RetryBudget.grpc({ maxTokens: 2, tokenRatio: 0.1 })
-      const { exit, took } = yield* play(withRpcRetry(Faults.refused, { schedule: Schedule.spaced("1 second"), budget }))
+      const { exit, took } = yield* play(
+        withRpcRetry(Faults.refused, { schedule: Schedule.spaced("1 second"), budget })
+      )
       assert.deepStrictEqual([exhaustedOf(exit).reason, exhaustedOf(exit).attempts, took], ["BudgetExhausted", 1, 0])
     }))
 
@@ -410,10 +433,18 @@ describe("RetryBudget.grpc (cases 42 to 44, 101 and T1 to T9 of research/grpc.md
 
   it("refuses numbers out of range", () => {
     for (const maxTokens of [0, -1, 1001, NaN]) {
-      assert.throws(() => RetryBudget.grpc({ maxTokens, tokenRatio: 0.1 }), InvalidOption, "RetryBudget.grpc: maxTokens must be")
+      assert.throws(
+        () => RetryBudget.grpc({ maxTokens, tokenRatio: 0.1 }),
+        InvalidOption,
+        "RetryBudget.grpc: maxTokens must be"
+      )
     }
     for (const tokenRatio of [0, -1, NaN, Infinity]) {
-      assert.throws(() => RetryBudget.grpc({ maxTokens: 10, tokenRatio }), InvalidOption, "RetryBudget.grpc: tokenRatio must be")
+      assert.throws(
+        () => RetryBudget.grpc({ maxTokens: 10, tokenRatio }),
+        InvalidOption,
+        "RetryBudget.grpc: tokenRatio must be"
+      )
     }
   })
 })

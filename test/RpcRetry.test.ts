@@ -4,6 +4,7 @@ import {
   Deadline,
   Fatal,
   Retryable,
+  RetryBudget,
   RetryExhausted,
   RetryPolicy,
   RetrySchedule,
@@ -621,6 +622,52 @@ describe("RpcRetry", () => {
       yield* Effect.sleep(20)
       yield* Fiber.interrupt(fiber)
       assert.isAbove(yield* call.attempts, 50_001)
+    }))
+})
+
+describe("every refusal carries its reason, the last error and the history", () => {
+  const no = new Retryable({ reason: "Throttled", delivery: "NotSent", retryAfter: "Never" })
+  const table: ReadonlyArray<
+    [RpcError.ExhaustedReason, attempts: number, options: RpcRetry.Options, first: Retryable | undefined]
+  > = [
+    ["AttemptsExhausted", 4, {}, undefined],
+    ["DeadlineExceeded", 2, { deadline: 160, attemptTimeout: 150 }, undefined],
+    ["DeadlineTooClose", 2, { deadline: 200 }, undefined],
+    ["ServerSaidNo", 1, {}, no],
+    ["NotIdempotent", 1, { idempotent: false }, new Retryable({ reason: "ConnectionLost", delivery: "Unknown" })],
+    ["NotRetried", 1, { retryIf: () => false }, undefined]
+  ]
+  const check = (
+    reason: RpcError.ExhaustedReason,
+    attempts: number,
+    options: RpcRetry.Options,
+    first: Retryable | undefined
+  ) =>
+    Effect.gen(function*() {
+      const refused = yield* Effect.flip(Faults.refused)
+      const failure = first ?? refused
+      const call = reason === "DeadlineExceeded"
+        ? yield* Faults.script([Effect.fail(failure), Effect.never])
+        : yield* Faults.script([Effect.fail(failure)])
+      const { exit } = yield* play(withRpcRetry(call, { ...options, method: "A.B" }))
+      const error = exhaustedOf(exit)
+      assert.deepStrictEqual([error.reason, error.attempts, error.method], [reason, attempts, "A.B"])
+      assert.strictEqual(error.history.length, attempts)
+      assert.strictEqual(error.history[attempts - 1]!.error, error.last)
+      assert.strictEqual(error.last.reason, reason === "DeadlineExceeded" ? "AttemptTimeout" : failure.reason)
+      assert.include(error.message, `[${reason}]`)
+      assert.isUndefined(error.history[attempts - 1]!.delay)
+      return reason
+    })
+
+  it.effect("each reason once", () =>
+    Effect.gen(function*() {
+      const seen = yield* Effect.forEach(table, (row) => check(...row))
+      const budget = yield* RetryBudget.make({ capacity: 1 })
+      seen.push(yield* check("BudgetExhausted", 2, { budget }, undefined))
+      // the circuit breaker's reason comes with the circuit breaker
+      const expected = RpcError.ExhaustedReason.literals.filter((reason) => reason !== "CircuitOpen")
+      assert.deepStrictEqual(seen.toSorted(), expected.toSorted())
     }))
 })
 

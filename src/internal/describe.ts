@@ -57,7 +57,9 @@ export const describe = (policy: RetryPolicy): Effect.Effect<Description> =>
 
 const shown = 6
 
-const showRange = ({ longest, shortest }: { readonly shortest: Duration.Duration; readonly longest: Duration.Duration }) =>
+const showRange = (
+  { longest, shortest }: { readonly shortest: Duration.Duration; readonly longest: Duration.Duration }
+) =>
   Duration.equals(shortest, longest) ? showDuration(shortest) : `${showDuration(shortest)} to ${showDuration(longest)}`
 
 const showDelays = (description: Description): string => {
@@ -68,7 +70,8 @@ const showDelays = (description: Description): string => {
   return description.delays.length > shown ? `${first}, ...` : first
 }
 
-const showFactor = (factor: number): string => factor === Infinity ? "without bound" : `x${Math.round(factor * 100) / 100}`
+const showFactor = (factor: number): string =>
+  factor === Infinity ? "without bound" : `x${Math.round(factor * 100) / 100}`
 
 /** @internal */
 export const show = (description: Description): string => {
@@ -77,7 +80,10 @@ export const show = (description: Description): string => {
     ? showFactor(amplification.withoutBudget)
     : `${showFactor(amplification.withBudget)} lasting; ${showFactor(amplification.withoutBudget)} without the budget`
   const rows: ReadonlyArray<readonly [string, string]> = [
-    ["attempts", description.retries === Infinity ? "no limit" : `${description.attempts} (${description.retries} retries)`],
+    [
+      "attempts",
+      description.retries === Infinity ? "no limit" : `${description.attempts} (${description.retries} retries)`
+    ],
     ["delays", showDelays(description)],
     ["total wait", showRange(description.totalWait)],
     ["attempt timeout", attemptTimeout === undefined ? "none" : showDuration(attemptTimeout)],

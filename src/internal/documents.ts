@@ -69,13 +69,12 @@ export const decode = <A, I>(
   pipe(
     Schema.decodeUnknownEither(schema)(input, { onExcessProperty: options?.extra === true ? "ignore" : "error" }),
     Either.mapLeft((error) => {
-      const [issue] = ParseResult.ArrayFormatter.formatErrorSync(error)
-      const path = pathOf(issue?.path ?? [])
-      return new InvalidOption({
-        where,
-        field: path === "" ? "the document" : path,
-        problem: issue === undefined ? error.message : issue.message
-      })
+      // of the members of a union, the one that got furthest was meant
+      const issue = ParseResult.ArrayFormatter.formatErrorSync(error).reduce((furthest, issue) =>
+        issue.path.length > furthest.path.length ? issue : furthest
+      )
+      const path = pathOf(issue.path)
+      return new InvalidOption({ where, field: path === "" ? "the document" : path, problem: issue.message })
     })
   )
 

@@ -115,7 +115,10 @@ const attempts = <A, E, R>(
     const again = Effect.suspend(() => attempts(self, call))
     const next = Effect.flatMap(decide(call, error), (delay) =>
       delay > 0 ? Effect.zipRight(Effect.sleep(delay), again) : again)
-    return call.attempts === 1 && call.budget !== undefined ? Effect.onInterrupt(next, () => refund(call)) : next
+    return call.attempts === 1 && call.budget !== undefined
+      ? Effect.onInterrupt(next, () =>
+        refund(call))
+      : next
   })
 
 /** One attempt: it sees the facts of its call, and is cut at its timeout or at the deadline, whichever is first. */

@@ -3,8 +3,8 @@
  *
  * @internal
  */
-import * as Either from "effect/Either"
 import type * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import { InvalidOption } from "../InvalidOption.js"
 import * as RetryBudget from "../RetryBudget.js"

@@ -10,8 +10,8 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { InvalidOption } from "../InvalidOption.js"
-import * as RetrySchedule from "../RetrySchedule.js"
 import type * as RetryPolicy from "../RetryPolicy.js"
+import * as RetrySchedule from "../RetrySchedule.js"
 import * as documents from "./documents.js"
 import * as internal from "./schedule.js"
 
@@ -60,9 +60,10 @@ const toSchedule = (backOff: typeof BackOff.Type): Schedule.Schedule<unknown> =>
       return Schedule.spaced(backOff.cfg_items.fix_ms)
     case "random": {
       const { max_ms, min_ms } = backOff.cfg_items
-      return internal.unfoldDelays(undefined, () =>
-        Effect.map(Random.nextRange(min_ms, max_ms), (delay) =>
-          [Duration.millis(delay), undefined] as const))
+      return internal.unfoldDelays(
+        undefined,
+        () => Effect.map(Random.nextRange(min_ms, max_ms), (delay) => [Duration.millis(delay), undefined] as const)
+      )
     }
   }
 }
