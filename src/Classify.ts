@@ -40,8 +40,10 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import * as Runtime from "effect/Runtime"
 import { Fatal, isFatal, isRetryable, Retryable } from "./RpcError.js"
 
 /**
@@ -67,16 +69,22 @@ const maxDepth = 16
 
 /**
  * The failure itself, then what it was caused by, outermost first. Of an aggregate its members count, not itself: Node
- * gives the whole the code of one of them, without the system call.
+ * gives the whole the code of one of them, without the system call. A rejection of `Effect.runPromise` is what the effect
+ * failed with.
  */
 const chain = (failure: unknown): ReadonlyArray<unknown> => {
   const links: Array<unknown> = []
   const visit = (link: unknown): void => {
     if (links.length < maxDepth && Predicate.isObject(link)) {
-      if (Predicate.hasProperty(link, "errors") && Array.isArray(link.errors) && link.errors.length > 0) {
-        link.errors.forEach(visit)
-      } else {
+      const members = Predicate.hasProperty(link, "errors") && Array.isArray(link.errors)
+        ? link.errors.filter(Predicate.isObject)
+        : []
+      if (members.length === 0) {
         links.push(link)
+      }
+      members.forEach(visit)
+      if (Runtime.isFiberFailure(link)) {
+        visit(Cause.squash(link[Runtime.FiberFailureCauseId]))
       }
       if (Predicate.hasProperty(link, "cause")) {
         visit(link.cause)
@@ -179,9 +187,19 @@ const certificateCodes: ReadonlySet<string> = new Set([
   "CERT_REVOKED",
   "CERT_UNTRUSTED",
   "CERT_REJECTED",
+  "CERT_CHAIN_TOO_LONG",
+  "CERT_SIGNATURE_FAILURE",
+  "CRL_HAS_EXPIRED",
+  "CRL_NOT_YET_VALID",
+  "CRL_SIGNATURE_FAILURE",
   "DEPTH_ZERO_SELF_SIGNED_CERT",
   "ERR_TLS_CERT_ALTNAME_INVALID",
+  "HOSTNAME_MISMATCH",
+  "INVALID_CA",
+  "INVALID_PURPOSE",
+  "PATH_LENGTH_EXCEEDED",
   "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_GET_CRL",
   "UNABLE_TO_GET_ISSUER_CERT",
   "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
   "UNABLE_TO_VERIFY_LEAF_SIGNATURE"

@@ -12,12 +12,13 @@
  * `RetryExhausted`, so a caller sees `Fatal | RetryExhausted | CallRejected` and its own domain errors.
  *
  * Each class is its own `Schema`: a server can declare them as the errors of a procedure and pass them on. The `cause`
- * survives encoding as text.
+ * survives encoding as text. `JSON.stringify` gives the encoded form too.
  *
  * @since 0.1.0
  */
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import * as codec from "./internal/codec.js"
 import * as internal from "./internal/report.js"
 
 /**
@@ -179,6 +180,9 @@ const lean = <A extends new(props: never, options?: Schema.MakeOptions) => unkno
     get [TypeId](): TypeId {
       return TypeId
     }
+    toJSON(): unknown {
+      return Schema.encodeUnknownSync(this.constructor as unknown as Schema.Schema<unknown>)(this)
+    }
   }
   return Lean as unknown as A
 }
@@ -207,8 +211,8 @@ export class Retryable extends lean(
     delivery: Delivery,
     method: Schema.optional(Schema.String),
     code: Schema.optional(Code),
-    retryAfter: Schema.optional(Schema.Union(Schema.DurationFromMillis, Schema.Literal("Never"))),
-    cause: Schema.optional(Schema.Defect)
+    retryAfter: Schema.optional(codec.Hint),
+    cause: Schema.optional(codec.Cause)
   })
 ) {
   override get message(): string {
@@ -235,7 +239,7 @@ export class Fatal extends lean(
     method: Schema.optional(Schema.String),
     code: Schema.optional(Code),
     message: Schema.String,
-    cause: Schema.optional(Schema.Defect)
+    cause: Schema.optional(codec.Cause)
   })
 ) {}
 
@@ -269,7 +273,7 @@ export type Attempt = typeof Attempt.Type
  * A call that made at least one attempt and gave up, the last attempt having failed with a `Retryable`.
  *
  * Its `message` alone tells the story; `report` prints every attempt. `history` keeps the first four and the last four
- * failed attempts. An outer `withRpcRetry` does not retry it, so layers of retries do not multiply.
+ * failed attempts (one of another make, decoded, may have up to 100). An outer `withRpcRetry` does not retry it, so layers of retries do not multiply.
  *
  * @since 0.1.0
  * @category errors
@@ -281,7 +285,7 @@ export class RetryExhausted extends lean(
     attempts: Schema.Number,
     elapsed: Schema.DurationFromMillis,
     last: Retryable,
-    history: Schema.Array(Attempt)
+    history: Schema.Array(Attempt).pipe(Schema.maxItems(100))
   })
 ) {
   override get message(): string {

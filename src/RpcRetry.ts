@@ -33,6 +33,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import { InheritedAttempt } from "./Deadline.js"
 import * as engine from "./internal/engine.js"
@@ -425,9 +426,24 @@ type NoExcess<T> = T extends AnyCall ? unknown
 
 type AnyCall = Effect.Effect<unknown, unknown, unknown>
 
+const validateCall = ({ idempotencyKey, method }: Options): Either.Either<void, InvalidOption> => {
+  const invalid = (field: string, problem: string) =>
+    Either.left(new InvalidOption({ where: "withRpcRetry", field, problem }))
+  return method !== undefined && !Predicate.isString(method)
+    ? invalid("method", `must be text, got ${String(method)}`)
+    : idempotencyKey !== undefined && !Predicate.isBoolean(idempotencyKey) &&
+        (!Predicate.isString(idempotencyKey) || idempotencyKey === "")
+    ? invalid(
+      "idempotencyKey",
+      `must be true, false or a text that is not empty, got ${JSON.stringify(idempotencyKey)}`
+    )
+    : Either.void
+}
+
 /** What the options of a call come to, checked once, when `withRpcRetry` is given them. */
 const retrying = (options: Options): (self: AnyCall) => AnyCall => {
   const own = RetryPolicy.make(options)
+  orThrow(validateCall(options))
   const ownOver = mergedOver(own)
   const idempotencyKey = options.idempotencyKey ?? false
   return (self) => {

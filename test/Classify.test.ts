@@ -94,9 +94,29 @@ describe("Classify", () => {
   })
 
   it("does not retry a certificate that does not verify", () => {
-    const failure = new Socket.SocketGenericError({ reason: "Open", cause: system("DEPTH_ZERO_SELF_SIGNED_CERT") })
-    assert.deepStrictEqual(classify(failure), ["Fatal", "Protocol", "DEPTH_ZERO_SELF_SIGNED_CERT"])
+    for (const code of ["DEPTH_ZERO_SELF_SIGNED_CERT", "HOSTNAME_MISMATCH", "INVALID_CA", "CRL_HAS_EXPIRED"]) {
+      const failure = new Socket.SocketGenericError({ reason: "Open", cause: system(code) })
+      assert.deepStrictEqual(classify(failure), ["Fatal", "Protocol", code])
+    }
   })
+
+  it("takes errors that are no list of errors for nothing", () => {
+    const failure = Object.assign(system("ECONNRESET", "read"), { errors: ["a"] })
+    assert.deepStrictEqual(classify(failure), ["ConnectionLost", "Unknown", "ECONNRESET"])
+  })
+
+  it.effect("sees through a rejection of Effect.runPromise", () =>
+    Effect.gen(function*() {
+      const rejected = (effect: Effect.Effect<never, unknown>) =>
+        Effect.promise(() => Effect.runPromise(effect).then(() => undefined, (failure: unknown) => failure))
+      const retryable = new Retryable({ reason: "Throttled", delivery: "NotSent" })
+      assert.strictEqual(Classify.classify(yield* rejected(Effect.fail(retryable))), retryable)
+      assert.deepStrictEqual(classify(yield* rejected(Effect.fail(system("EPIPE")))), [
+        "ConnectionLost",
+        "Unknown",
+        "EPIPE"
+      ])
+    }))
 
   it.live("knows timeouts and aborted work as the platform makes them", () =>
     Effect.gen(function*() {

@@ -120,6 +120,60 @@ describe("RpcError", () => {
     }
   })
 
+  it("encodes whatever the cause is", () => {
+    const circle: { self?: unknown } = {}
+    circle.self = circle
+    const throwing = {
+      toJSON() {
+        throw new Error("no")
+      },
+      toString() {
+        throw new Error("no")
+      }
+    }
+    const unreadable = Object.defineProperty(new Error(), "message", {
+      get: () => {
+        throw new Error("no")
+      }
+    })
+    const causes: ReadonlyArray<unknown> = [
+      circle,
+      1n,
+      { n: 1n },
+      Symbol("s"),
+      throwing,
+      unreadable,
+      null,
+      5,
+      () => 1,
+      "x".repeat(1e6)
+    ]
+    for (const cause of causes) {
+      const error = new Retryable({ reason: "Custom", delivery: "Unknown", cause })
+      const text = JSON.stringify(error)
+      assert.isBelow(text.length, 5000)
+      const back = Schema.decodeUnknownSync(Retryable)(JSON.parse(text))
+      assert.strictEqual(back.reason, "Custom")
+      assert.isDefined(back.cause)
+    }
+  })
+
+  it("encodes a wait without end as never", () => {
+    const error = new Retryable({ reason: "Throttled", delivery: "NotSent", retryAfter: Duration.infinity })
+    assert.strictEqual(Schema.decodeUnknownSync(Retryable)(JSON.parse(JSON.stringify(error))).retryAfter, "Never")
+  })
+
+  it("takes a history of another make up to a bound, and reports a long one", () => {
+    const encoded = Schema.encodeSync(RetryExhausted)(exhausted)
+    const long = { ...encoded, history: Array(101).fill(encoded.history[0]) }
+    assert.strictEqual(Schema.decodeUnknownEither(RetryExhausted)(long)._tag, "Left")
+    const rows = Array.from({ length: 200_000 }, () => attempt(1))
+    assert.include(
+      RpcError.report(new RetryExhausted({ ...exhausted, last: refused, history: rows })),
+      "attempt  started"
+    )
+  })
+
   it("is checked when decoded", () => {
     const decode = Schema.decodeUnknownEither(RpcError.RpcError)
     assert.strictEqual(decode({ _tag: "Retryable", reason: "Boredom", delivery: "NotSent" })._tag, "Left")

@@ -3,9 +3,10 @@ import {
   CallRejected,
   Deadline,
   Fatal,
+  InvalidOption,
   Retryable,
   RetryBudget,
-  RetryExhausted,
+  type RetryExhausted,
   RetryPolicy,
   RetrySchedule,
   RpcCall,
@@ -299,6 +300,27 @@ describe("rule 8: the deadline", () => {
       assert.deepStrictEqual([exhaustedOf(exit).reason, exhaustedOf(exit).attempts, took], ["DeadlineExceeded", 2, 250])
     }))
 
+  it.effect("no attempt is sent after it, when a delay took longer than asked for", () =>
+    Effect.gen(function*() {
+      const call = yield* Faults.script([Faults.refused])
+      const budget = yield* RetryBudget.make()
+      // a clock whose sleeps overrun, as those of a machine that was suspended
+      const clock = yield* Effect.clock
+      const late: Clock.Clock = Object.assign(Object.create(clock) as Clock.Clock, {
+        sleep: (duration: Duration.Duration) => clock.sleep(Duration.sum(duration, Duration.seconds(1)))
+      })
+      const { exit } = yield* play(withRpcRetry(call, { deadline: "200 millis", budget }).pipe(Effect.withClock(late)))
+      assert.deepStrictEqual([exhaustedOf(exit).reason, yield* call.attempts], ["DeadlineExceeded", 1])
+      assert.strictEqual(exhaustedOf(exit).last.code, "ECONNREFUSED")
+      assert.strictEqual(yield* budget.level, 10)
+    }))
+
+  it.effect("an attempt timeout of the same length is not what ended the call", () =>
+    Effect.gen(function*() {
+      const { exit } = yield* play(withRpcRetry(Effect.never, { deadline: 100, attemptTimeout: 100 }))
+      assert.strictEqual(exhaustedOf(exit).reason, "DeadlineExceeded")
+    }))
+
   it.effect("when it has passed before the first attempt nothing is sent", () =>
     Effect.gen(function*() {
       const call = yield* Faults.script([Effect.succeed(1)])
@@ -349,6 +371,23 @@ describe("rule 9: the attempt timeout", () => {
       assert.strictEqual(yield* FiberRef.get(ref), 7)
       assert.strictEqual(yield* Effect.flip(timed(Effect.fail(fatal))), fatal)
       assert.deepStrictEqual(yield* Effect.exit(timed(Effect.die("boom"))), Exit.die("boom"))
+    }))
+
+  it.effect("when the caller is interrupted the finalizers of the attempt have run, slow ones too", () =>
+    Effect.gen(function*() {
+      let released = false
+      const attempt = Effect.onInterrupt(
+        Effect.never,
+        () => Effect.delay(Effect.sync(() => void (released = true)), "1 second")
+      )
+      const fiber = yield* Effect.fork(withRpcRetry(attempt, { attemptTimeout: "1 minute" }))
+      yield* TestClock.adjust(1)
+      const interrupted = yield* Effect.fork(Fiber.interrupt(fiber))
+      yield* TestClock.adjust("999 millis")
+      assert.isNull(interrupted.unsafePoll())
+      yield* TestClock.adjust("1 millis")
+      assert.isNotNull(interrupted.unsafePoll())
+      assert.isTrue(released)
     }))
 
   it.effect("works where the caller cannot be interrupted", () =>
@@ -424,6 +463,19 @@ describe("rule 11: what the server says", () => {
       }
     }))
 
+  it.effect("exactly maxServerDelay is waited", () =>
+    Effect.gen(function*() {
+      const call = yield* Faults.script([Effect.fail(hinted(Duration.seconds(30))), Effect.void])
+      assert.strictEqual((yield* play(withRpcRetry(call))).took, 30_000)
+    }))
+
+  it.effect("of several Retryables one that says never decides", () =>
+    Effect.gen(function*() {
+      const both = Effect.failCause(Cause.parallel(Cause.fail(hinted(Duration.millis(1))), Cause.fail(hinted("Never"))))
+      const { exit } = yield* play(withRpcRetry(both))
+      assert.deepStrictEqual([exhaustedOf(exit).reason, exhaustedOf(exit).attempts], ["ServerSaidNo", 1])
+    }))
+
   it.effect("a hint past the deadline ends the call", () =>
     Effect.gen(function*() {
       const { exit } = yield* play(withRpcRetry(Effect.fail(hinted(Duration.seconds(2))), { deadline: "2 seconds" }))
@@ -482,16 +534,20 @@ describe("rule 15: layers of retry do not multiply", () => {
   it.effect("nor when the inner one is a promise in between", () =>
     Effect.gen(function*() {
       const call = yield* Faults.script([Faults.refused])
-      const inner = Effect.runPromise(Effect.flip(withRpcRetry(call, fast)))
-      const outer = RpcCall.fromPromise({ method: "A.B", try: () => inner.then((error) => Promise.reject(error)) })
-      const exit = yield* Effect.exit(withRpcRetry(outer, fast))
-      assert.instanceOf(failureOf(exit), Fatal)
+      const outer = RpcCall.fromPromise({ method: "A.B", try: () => Effect.runPromise(withRpcRetry(call, fast)) })
+      const error = failureOf(yield* Effect.exit(withRpcRetry(outer, fast)))
+      assert.instanceOf(error, Fatal)
+      assert.include(error.message, "failed after 4 attempts")
       assert.strictEqual(yield* call.attempts, 4)
     }))
 })
 
 describe("rule 16: ambient facts", () => {
-  const facts = Effect.all([Deadline.CurrentAttempt, Deadline.IdempotencyKey, Deadline.CurrentDeadline])
+  const facts = Effect.all([
+    Deadline.CurrentAttempt,
+    Effect.map(Deadline.IdempotencyKey, Option.getOrUndefined),
+    Deadline.CurrentDeadline
+  ])
 
   const record = <A>() => {
     const seen: Array<A> = []
@@ -510,21 +566,23 @@ describe("rule 16: ambient facts", () => {
 
   it.effect("all attempts of a call see the same key, every call another one, none unless asked", () =>
     Effect.gen(function*() {
-      const { note, seen } = record<Option.Option<string>>()
-      const call = Effect.zipRight(Effect.flatMap(Deadline.IdempotencyKey, note), Faults.refused)
+      const { note, seen } = record<string | undefined>()
+      // not as Options: chai finds every two of them deeply equal
+      const key = Effect.map(Deadline.IdempotencyKey, Option.getOrUndefined)
+      const call = Effect.zipRight(Effect.flatMap(key, note), Faults.refused)
       const keyed = Effect.ignore(withRpcRetry(call, { ...fast, idempotencyKey: true }))
       yield* keyed
       yield* keyed
-      const [first, second] = [seen.slice(0, 4), seen.slice(4)].map((keys) => new Set(keys.map(Option.getOrThrow)))
+      const [first, second] = [seen.slice(0, 4), seen.slice(4)].map((keys) => new Set(keys))
       assert.deepStrictEqual([first!.size, second!.size, seen.length], [1, 1, 8])
       assert.notDeepEqual(first, second)
       assert.match([...first!][0]!, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
       seen.length = 0
       yield* Effect.ignore(withRpcRetry(call, { ...fast, idempotencyKey: "order-17" }))
-      assert.deepStrictEqual(seen, Array(4).fill(Option.some("order-17")))
+      assert.deepStrictEqual(seen, Array(4).fill("order-17"))
       seen.length = 0
       yield* Effect.ignore(withRpcRetry(call, fast))
-      assert.deepStrictEqual(seen, Array(4).fill(Option.none()))
+      assert.deepStrictEqual(seen, Array(4).fill(undefined))
     }))
 
   it.effect("a call inside an attempt has facts of its own, but not a later deadline", () =>
@@ -540,7 +598,7 @@ describe("rule 16: ambient facts", () => {
       const start = yield* Clock.currentTimeMillis
       yield* play(Effect.ignore(outer))
       const deadline = start + 1000
-      assert.deepStrictEqual(seen, [1, 2, 1, 2].map((attempt) => [attempt, Option.none(), deadline]))
+      assert.deepStrictEqual(seen, [1, 2, 1, 2].map((attempt) => [attempt, undefined, deadline]))
     }))
 })
 
@@ -669,6 +727,17 @@ describe("every refusal carries its reason, the last error and the history", () 
       const expected = RpcError.ExhaustedReason.literals.filter((reason) => reason !== "CircuitOpen")
       assert.deepStrictEqual(seen.toSorted(), expected.toSorted())
     }))
+})
+
+describe("options that are none", () => {
+  it("are refused by name", () => {
+    const refuses = (options: unknown, message: string) =>
+      assert.throws(() => withRpcRetry(options as RpcRetry.Options), InvalidOption, `withRpcRetry: ${message}`)
+    refuses({ method: 5 }, "method must be text, got 5")
+    for (const [key, shown] of [[5, "5"], [{}, "{}"], ["", "\"\""]] as const) {
+      refuses({ idempotencyKey: key }, `idempotencyKey must be true, false or a text that is not empty, got ${shown}`)
+    }
+  })
 })
 
 describe("RpcCall.fromPromise", () => {

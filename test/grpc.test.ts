@@ -257,10 +257,9 @@ describe("validation of a service config", () => {
     it.effect(`accepts ${name}`, () => build(config))
   }
 
-  const without = (field: keyof typeof retryPolicy) => {
-    const { [field]: _, ...rest } = retryPolicy
-    return { methodConfig: [{ name: [{ service: "Echo" }], retryPolicy: rest }] }
-  }
+  const without = (field: keyof typeof retryPolicy) => ({
+    methodConfig: [{ name: [{ service: "Echo" }], retryPolicy: { ...retryPolicy, [field]: undefined } }]
+  })
   const hedging = (policy: object) => ({ methodConfig: [{ name: [{ service: "Echo" }], hedgingPolicy: policy }] })
   const policy = "methodConfig[0].retryPolicy"
   const invalid: ReadonlyArray<[string, unknown, path: string]> = [

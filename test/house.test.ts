@@ -24,12 +24,14 @@ const isCore = (name: string) => !inFolder("transport")(name) && !inFolder("test
 
 const ground = new Set(["RpcError", "Classify", "RpcCall", "Deadline", "InvalidOption"])
 
+/** What `RpcError` is made of. */
+const under = new Set(["internal/codec", "internal/report"])
+
 const rules: ReadonlyArray<Rule> = [
   {
-    says: "RpcError is the ground: it imports effect, and the text of its messages",
-    of: (name) => name === "RpcError" || name === "internal/report",
-    forbids: (imported) =>
-      !imported.startsWith("package:effect/") && imported !== "internal/report" && imported !== "RpcError"
+    says: "RpcError is the ground: it imports effect, and what it is made of",
+    of: (name) => under.has(name) || name === "RpcError",
+    forbids: (imported) => !imported.startsWith("package:effect/") && !under.has(imported) && imported !== "RpcError"
   },
   {
     says: "the core imports only effect",

@@ -210,16 +210,11 @@ describe("policies while the program runs", () => {
       const one = { ...retries(1), deadline: "1000 seconds" } as const
       const two = { ...retries(2), deadline: "2000 seconds" } as const
       const halves: Array<string> = []
-      const updates = Effect.forEach(
-        Array.from({ length: 1000 }, (_, i) => i),
-        (i) => Effect.delay(RpcRetry.update("A.B", i % 2 === 0 ? one : two), i % 40 === 0 ? 1 : 0),
-        { discard: true }
-      )
       const call = Effect.suspend(() => {
         let deadline = 0
         const attempt = Effect.flatMap(Deadline.remaining, (left) => {
           deadline ||= left._tag === "Some" ? Math.round(Duration.toSeconds(left.value) / 1000) : 0
-          return Effect.zipRight(Effect.yieldNow(), Faults.refused)
+          return Effect.delay(Faults.refused, 1)
         })
         return Effect.map(Effect.flip(attempt.pipe(withRpcRetry({ method: "A.B" }))), (error) => {
           const retried = error._tag === "RetryExhausted" ? error.attempts - 1 : -1
@@ -229,14 +224,16 @@ describe("policies while the program runs", () => {
           return retried
         })
       })
-      yield* RpcRetry.update("A.B", one)
-      const [, ended] = yield* Effect.all(
-        [
-          updates,
-          Effect.all(Array.from({ length: 1000 }, (_, i) => Effect.delay(call, i % 20)), { concurrency: "unbounded" })
-        ],
-        { concurrency: 2 }
+      // a call starts, the policy changes, the next call starts; calls take long enough to be under way together
+      const fibers = yield* Effect.forEach(
+        Array.from({ length: 1000 }),
+        (_, i) =>
+          Effect.zipRight(
+            RpcRetry.update("A.B", i % 2 === 0 ? one : two),
+            Effect.zipLeft(Effect.fork(call), Effect.yieldNow())
+          )
       )
+      const ended = yield* Fiber.join(Fiber.all(fibers))
       assert.deepStrictEqual(halves, [])
       assert.strictEqual(ended.length, 1000)
       assert.deepStrictEqual(new Set(ended), new Set([1, 2]))

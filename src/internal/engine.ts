@@ -112,7 +112,12 @@ const attempts = <A, E, R>(
     if (error === undefined) {
       return Effect.failCause(withoutRetryable(cause))
     }
-    const again = Effect.suspend(() => attempts(self, call))
+    const again = Effect.suspend(() =>
+      // a delay can take longer than asked for: the machine slept, the process was busy
+      call.clock.unsafeCurrentTimeMillis() >= call.deadline
+        ? Effect.zipRight(refund(call), exhausted(call, error, "DeadlineExceeded"))
+        : attempts(self, call)
+    )
     const next = Effect.flatMap(decide(call, error), (delay) =>
       delay > 0 ? Effect.zipRight(Effect.sleep(delay), again) : again)
     return call.attempts === 1 && call.budget !== undefined
@@ -161,6 +166,16 @@ const refund = (call: Call): Effect.Effect<void> =>
     }
   })
 
+const exhausted = (call: Call, last: Retryable, reason: ExhaustedReason) =>
+  new RetryExhausted({
+    method: call.method ?? last.method,
+    reason,
+    attempts: call.attempts,
+    elapsed: Duration.millis(call.clock.unsafeCurrentTimeMillis() - call.startedAt),
+    last,
+    history: call.history?.attempts() ?? []
+  })
+
 /** What follows a failed attempt: the delay before the next one, in milliseconds, or the end of the call. */
 const decide = Effect.fnUntraced(function*(call: Call, error: Retryable) {
   const { deadline, policy } = call
@@ -173,15 +188,7 @@ const decide = Effect.fnUntraced(function*(call: Call, error: Retryable) {
     error
   })
   call.budget?.failed(now, error)
-  const stop = (reason: ExhaustedReason) =>
-    new RetryExhausted({
-      method: call.method ?? error.method,
-      reason,
-      attempts: call.attempts,
-      elapsed: Duration.millis(now - call.startedAt),
-      last: error,
-      history: history.attempts()
-    })
+  const stop = (reason: ExhaustedReason) => exhausted(call, error, reason)
 
   if (call.deadlineExceeded) {
     return yield* stop("DeadlineExceeded")

@@ -15,11 +15,20 @@ export interface Facts {
   readonly ambientAttempt: number
 }
 
+/**
+ * A UUID of version 4. A key must differ between processes: Effect's `Random` is seeded with 32 bits, too few for that; and
+ * `crypto.randomUUID` does not exist on pages without TLS.
+ */
+const uuid = (): string => {
+  const bytes = crypto.getRandomValues(new Uint8Array(16))
+  bytes[6] = bytes[6]! & 0x0f | 0x40
+  bytes[8] = bytes[8]! & 0x3f | 0x80
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")
+  return [0, 8, 12, 16, 20].map((start, i, starts) => hex.slice(start, starts[i + 1])).join("-")
+}
+
 const keyOf = (idempotencyKey: string | boolean): Option.Option<string> =>
-  idempotencyKey === false
-    ? Option.none()
-    // A key must differ between processes. Effect's Random is seeded with 32 bits, too few for that.
-    : Option.some(idempotencyKey === true ? crypto.randomUUID() : idempotencyKey)
+  idempotencyKey === false ? Option.none() : Option.some(idempotencyKey === true ? uuid() : idempotencyKey)
 
 /** @internal */
 export const make = (

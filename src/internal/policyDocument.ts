@@ -102,9 +102,10 @@ export const config: Config.Config<unknown> = Config.all({
   idempotent: optional(Config.boolean("IDEMPOTENT")),
   maxServerDelay: text("MAX_SERVER_DELAY"),
   retryOn: optional(Config.array(Config.string(), "RETRY_ON"))
-}).pipe(Config.map(({ base, cap, factor, jitter, retries, ...rest }) => {
+}).pipe(Config.map((flat) => {
+  const { base, cap, factor, jitter, retries, ...rest } = flat
   const schedule = withoutUndefined({ base, cap, factor, jitter, retries })
-  return { ...withoutUndefined(rest), ...(Object.keys(schedule).length === 0 ? {} : { schedule }) }
+  return withoutUndefined(Object.assign(rest, { schedule: Object.keys(schedule).length === 0 ? undefined : schedule }))
 }))
 
 const withoutUndefined = (record: Readonly<Record<string, unknown>>) =>

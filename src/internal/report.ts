@@ -77,7 +77,7 @@ const row = (attempt: Attempt): ReadonlyArray<string> => [
 
 const table = (history: ReadonlyArray<Attempt>): string => {
   const rows = history.map(row)
-  const widths = columns.map((name, i) => Math.max(name.length, ...rows.map((cells) => cells[i]!.length)))
+  const widths = columns.map((name, i) => rows.reduce((width, cells) => Math.max(width, cells[i]!.length), name.length))
   const line = (cells: ReadonlyArray<string>) =>
     `  ${widths.map((width, i) => cells[i]!.padStart(width)).join("  ")}  ${cells[widths.length]}`
   const lines = [line([...columns, "outcome"])]

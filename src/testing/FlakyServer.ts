@@ -24,7 +24,6 @@
 import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as FiberSet from "effect/FiberSet"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
@@ -50,7 +49,7 @@ export type Fault = Data.TaggedEnum<{
   /** Answers after a while. */
   Late: { readonly after: Duration.DurationInput }
   /** Answers with these bytes. */
-  Garbage: { readonly bytes: string }
+  Garbage: { readonly bytes: string | Uint8Array }
   /** Answers with an error string. */
   Error: { readonly message: string }
 }>
@@ -101,7 +100,7 @@ export const late = (after: Duration.DurationInput): Fault => Late({ after })
  * @since 0.1.0
  * @category faults
  */
-export const garbage = (bytes: string = "HTTP/1.1 400 Bad Request\r\n\r\n"): Fault => Garbage({ bytes })
+export const garbage = (bytes: string | Uint8Array = "HTTP/1.1 400 Bad Request\r\n\r\n"): Fault => Garbage({ bytes })
 
 /**
  * Answers with an error string, as a Go method that returns an error does.
@@ -182,6 +181,7 @@ export const make = (options: {
 
     const reply = (socket: Net.Socket, id: unknown, result: Effect.Effect<unknown, string>): Effect.Effect<void> =>
       result.pipe(
+        Effect.catchAllDefect((defect) => Effect.fail(`panic: ${String(defect)}`)),
         Effect.match({
           onFailure: (error) => ({ id, result: null, error }),
           onSuccess: (value) => ({ id, result: value, error: null })
@@ -219,7 +219,7 @@ export const make = (options: {
       socket.on("close", () => open.delete(socket))
       socket.on("error", () => socket.destroy())
       socket.on("data", (chunk) => {
-        for (const frame of Either.getOrElse(splitter.push(chunk), () => [])) {
+        for (const frame of splitter.push(chunk).frames) {
           if (isRequest(frame)) {
             const request = { method: frame.method, args: frame.params[0], connection }
             requests.push(request)
@@ -239,15 +239,25 @@ export const make = (options: {
         })
       })
 
-    const stop = Effect.async<void>((resume) => {
+    const close = Effect.async<void>((resume) => {
       open.forEach((socket) => socket.resetAndDestroy())
       return server.listening ? void server.close(() => resume(Effect.void)) : resume(Effect.void)
     })
 
-    yield* Effect.acquireRelease(listen(0), () => stop)
+    // a server that is about to listen cannot be closed: one at a time, and each to its end
+    const semaphore = yield* Effect.makeSemaphore(1)
+    const whole = (effect: Effect.Effect<void>) => Effect.uninterruptible(semaphore.withPermits(1)(effect))
+    let closed = false
+    const stop = whole(close)
+
+    yield* Effect.acquireRelease(listen(0), () =>
+      whole(Effect.suspend(() => {
+        closed = true
+        return close
+      })))
     const bound = server.address()
     const port = Predicate.isObject(bound) && Predicate.hasProperty(bound, "port") ? bound.port as number : 0
-    const start = Effect.suspend(() => server.listening ? Effect.void : listen(port))
+    const start = whole(Effect.suspend(() => closed || server.listening ? Effect.void : listen(port)))
 
     return {
       address: { host, port },

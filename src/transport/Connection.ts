@@ -8,10 +8,10 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
+import * as FiberSet from "effect/FiberSet"
 import type { LazyArg } from "effect/Function"
 import type * as Scope from "effect/Scope"
 
@@ -42,6 +42,9 @@ interface Held<A, E> {
  *   be run as soon as the connection is known to be broken, and before anybody who uses it is told.
  * - `closed`: the error for a caller that asks after the end of the scope, or is waiting at that moment.
  *
+ * A dial sees the context that the connection was made in. Its failure is the failure of all who wait for it; make a
+ * `Retryable` of an interruption that comes from outside, or they are interrupted.
+ *
  * @example
  * ```ts
  * import { Retryable } from "effect-rpc-retry"
@@ -70,9 +73,16 @@ export const make = <A, E, R>(options: {
   readonly closed: LazyArg<E>
 }): Effect.Effect<Connection<A, E>, never, Exclude<R, Scope.Scope> | Scope.Scope> =>
   Effect.gen(function*() {
-    const scope = yield* Effect.scope
-    const context = yield* Effect.context<Exclude<R, Scope.Scope>>()
+    // a dial is nobody's in particular: it sees the context the connection was made in, not that of who asked first
+    const run = yield* FiberSet.makeRuntime<Exclude<R, Scope.Scope>>()
     let current: Held<A, E> | undefined
+    let closed = false
+    // added last, so it runs before the fibers are interrupted
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        closed = true
+      })
+    )
 
     const forget = (held: Held<A, E>) => {
       if (current === held) {
@@ -80,7 +90,7 @@ export const make = <A, E, R>(options: {
       }
     }
 
-    /** From the dial until the connection is discarded, or the scope closes: only that interrupts it. */
+    /** From the dial until the connection is discarded, or the scope closes. */
     const life = (held: Held<A, E>) => {
       const discard = Effect.sync(() => {
         forget(held)
@@ -93,31 +103,27 @@ export const make = <A, E, R>(options: {
         }),
         Effect.zipRight(held.discarded.await),
         Effect.scoped,
-        Effect.provide(context),
-        Effect.interruptible,
-        Effect.catchAllCause((cause) => {
+        Effect.onError((cause) => {
           forget(held)
-          return Cause.isInterruptedOnly(cause)
-            ? Deferred.failSync(held.ready, options.closed)
-            : Deferred.failCause(held.ready, cause)
-        })
+          return closed ? Deferred.failSync(held.ready, options.closed) : Deferred.failCause(held.ready, cause)
+        }),
+        Effect.exit
       )
     }
 
-    const dial = Effect.uninterruptibleMask((restore) =>
-      Effect.suspend(() => {
-        const held: Held<A, E> = {
-          ready: Deferred.unsafeMake(FiberId.none),
-          discarded: Effect.unsafeMakeLatch(false),
-          opened: undefined
-        }
-        current = held
-        return Effect.zipRight(
-          Effect.forkIn(life(held), scope),
-          restore(Deferred.await(held.ready))
-        )
-      })
-    )
+    const dial = Effect.suspend(() => {
+      if (closed) {
+        return Effect.failSync(options.closed)
+      }
+      const held: Held<A, E> = {
+        ready: Deferred.unsafeMake(FiberId.none),
+        discarded: Effect.unsafeMakeLatch(false),
+        opened: undefined
+      }
+      current = held
+      run(life(held))
+      return Deferred.await(held.ready)
+    })
 
     return {
       get: Effect.suspend(() => current === undefined ? dial : current.opened ?? Deferred.await(current.ready))

@@ -33,6 +33,8 @@
  * @since 0.1.0
  */
 import type * as Socket from "@effect/platform/Socket"
+import * as Array from "effect/Array"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -43,7 +45,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { ConnectionOptions } from "node:tls"
 import * as Classify from "../Classify.js"
-import { checkDuration, checkNumber, orThrow } from "../InvalidOption.js"
+import { checkDuration, checkNumber, InvalidOption, orThrow } from "../InvalidOption.js"
 import * as RpcCall from "../RpcCall.js"
 import { Fatal, Retryable, withMethod } from "../RpcError.js"
 import * as Connection from "./Connection.js"
@@ -156,7 +158,6 @@ export class GoRpc extends Context.Tag("effect-rpc-retry/GoRpc")<GoRpc, Client>(
 export const make = (options: Options): Effect.Effect<Client, never, Scope.Scope> => {
   const { dialTimeout, maxFrameBytes } = orThrow(limits(options))
   const socket = "socket" in options ? options.socket : NodeSocket.make(options)
-  const noAnswer = () => new Retryable({ reason: "Unavailable", delivery: "NotSent", code: "DIAL_TIMEOUT" })
   return Effect.gen(function*() {
     let session: Session.Session | undefined
     const connection = yield* Connection.make<Session.Session, Retryable | Fatal, Scope.Scope>({
@@ -164,7 +165,11 @@ export const make = (options: Options): Effect.Effect<Client, never, Scope.Scope
         socket.pipe(
           Effect.mapError(Classify.classify),
           Effect.flatMap((socket) => Session.open(socket, codec(maxFrameBytes), discard)),
-          Effect.timeoutFail({ duration: dialTimeout, onTimeout: noAnswer }),
+          Effect.timeoutFail({ duration: dialTimeout, onTimeout: () => notDialled("DIAL_TIMEOUT") }),
+          // an interruption that is not the client's own: nobody has asked these callers to stop
+          Effect.catchAllCause((cause) =>
+            Cause.isInterruptedOnly(cause) ? Effect.fail(notDialled("INTERRUPTED")) : Effect.failCause(cause)
+          ),
           Effect.tap((opened) => {
             session = opened
           })
@@ -215,6 +220,8 @@ export const layer = (options: Options): Layer.Layer<GoRpc> => Layer.scoped(GoRp
 // internal
 // -----------------------------------------------------------------------------
 
+const notDialled = (code: string) => new Retryable({ reason: "Unavailable", delivery: "NotSent", code })
+
 const limits = (options: Options) =>
   Either.gen(function*() {
     const where = "GoRpc.make"
@@ -224,8 +231,25 @@ const limits = (options: Options) =>
       max: Number.MAX_SAFE_INTEGER,
       integer: true
     })
-    if ("port" in options) {
+    const invalid = (field: string, problem: string) => Either.left(new InvalidOption({ where, field, problem }))
+    if ("socket" in options) {
+      return { dialTimeout, maxFrameBytes }
+    }
+    if ("path" in options) {
+      if (!Predicate.isString(options.path) || options.path === "") {
+        return yield* invalid("path", `must be the path of a socket, got ${JSON.stringify(options.path)}`)
+      }
+    } else {
+      if (!Predicate.isString(options.host) || options.host === "") {
+        return yield* invalid("host", `must be a name or an address, got ${JSON.stringify(options.host)}`)
+      }
       yield* checkNumber(where, "port", options.port, { min: 1, max: 65_535, integer: true })
+    }
+    if (options.tls !== undefined) {
+      yield* Either.mapLeft(
+        NodeSocket.validateTls(options.tls),
+        (problem) => new InvalidOption({ where, field: "tls", problem })
+      )
     }
     return { dialTimeout, maxFrameBytes }
   })
@@ -236,13 +260,19 @@ const decoded = <A, I, R>(
   method: string
 ): Effect.Effect<A, Retryable | Fatal, R> => {
   const decode = Schema.decodeUnknown(schema)
+  const unexpected = (cause: unknown) => {
+    const problem = (cause instanceof Error ? cause.message : String(cause)).slice(0, maxProblem)
+    return new Fatal({ reason: "Protocol", method, message: `the reply is not as expected: ${problem}`, cause })
+  }
   return Effect.flatMap(answer, (value) =>
-    Effect.mapError(
-      decode(value),
-      (cause) =>
-        new Fatal({ reason: "Protocol", method, message: `the reply is not as expected: ${cause.message}`, cause })
+    Effect.suspend(() => decode(value)).pipe(
+      Effect.mapError(unexpected),
+      Effect.catchAllDefect((defect) => Effect.fail(unexpected(defect)))
     ))
 }
+
+/** A schema quotes what it does not expect, and that may be all of a large reply. */
+const maxProblem = 1_000
 
 /**
  * The JSON codec of `net/rpc/jsonrpc`: `{ method, params: [args], id }` one way, `{ id, result, error }` the other.
@@ -256,7 +286,11 @@ const codec = (maxFrameBytes: number): Session.Codec => ({
     }),
   decoder: () => {
     const splitter = JsonFrames.make(maxFrameBytes)
-    return (chunk) => Either.flatMap(splitter.push(chunk), (frames) => Either.all(frames.map(answerOf)))
+    return (chunk) => {
+      const { frames, problem } = splitter.push(chunk)
+      const [strange, answers] = Array.partitionMap(frames, answerOf)
+      return { answers, problem: strange[0] ?? problem }
+    }
   }
 })
 
@@ -280,7 +314,7 @@ const unimplemented = [
 ]
 
 const serverError = (error: unknown): Fatal => {
-  const message = typeof error === "string" ? error || "unspecified error" : `invalid error ${JSON.stringify(error)}`
+  const message = typeof error === "string" ? error || "unspecified error" : "an error that is not a string"
   return new Fatal({
     reason: unimplemented.some((words) => message.startsWith(words)) ? "Unimplemented" : "ServerError",
     message

@@ -142,7 +142,11 @@ describe.skipIf(GoServer.skipped !== undefined)(`GoRpc and Go's net/rpc ${GoServ
   it.scopedLive("a server that dies in every call is given up, with the story told", () =>
     Effect.gen(function*() {
       const { rpc } = yield* connected
-      const error = yield* Effect.flip(rpc.call("Probe.Exit", {}).pipe(withRpcRetry({ schedule: Schedule.recurs(2) })))
+      const error = yield* Effect.flip(
+        rpc.call("Probe.Exit", {}).pipe(
+          withRpcRetry({ schedule: RetrySchedule.retries(Schedule.spaced("200 millis"), 2) })
+        )
+      )
       assert.instanceOf(error, RetryExhausted)
       assert.deepStrictEqual(
         error.history.map((attempt) => [attempt.error.reason, attempt.error.delivery]),

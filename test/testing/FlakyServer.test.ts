@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as FlakyServer from "effect-rpc-retry/testing/FlakyServer"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Net from "node:net"
 
@@ -76,6 +77,26 @@ describe("FlakyServer", () => {
       assert.include(yield* ask("Arith.Multiply", { A: "six" }), "[\"A\"]")
     }))
 
+  it.scopedLive("a method that dies is answered with an error string", () =>
+    Effect.gen(function*() {
+      const server = yield* FlakyServer.make({ methods: { "A.B": () => Effect.die(new Error("boom")) } })
+      const text = yield* talk(server.address.port, "{\"method\":\"A.B\",\"params\":[1],\"id\":5}")
+      assert.strictEqual(text, "{\"id\":5,\"result\":null,\"error\":\"panic: Error: boom\"}\n<silence>")
+    }))
+
+  it.live("can be closed while it starts", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const server = yield* Scope.extend(FlakyServer.make({ methods: {} }), scope)
+      yield* server.stop
+      const starting = yield* Effect.fork(server.start)
+      yield* Effect.yieldNow()
+      yield* Scope.close(scope, Exit.void)
+      yield* starting.await
+      yield* server.start
+      assert.strictEqual(yield* talk(server.address.port, ""), "<ECONNREFUSED>")
+    }))
+
   it.live("leaves nothing when its scope closes", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
@@ -87,7 +108,14 @@ describe("FlakyServer", () => {
       yield* Scope.close(scope, Exit.void)
       yield* Effect.forEach(clients, (client) => client.await)
       assert.strictEqual(yield* talk(server.address.port, request), "<ECONNREFUSED>")
-      yield* Effect.sleep(10)
+      // sockets are given back a moment after they are closed
+      const sockets = Effect.sync(() =>
+        process.getActiveResourcesInfo().filter((name) => name.startsWith("TCP")).length
+      )
+      yield* Effect.repeat(sockets, {
+        until: (n) => n === 0,
+        schedule: Schedule.spaced(5).pipe(Schedule.intersect(Schedule.recurs(400)))
+      })
       assert.deepStrictEqual(process.getActiveResourcesInfo().filter((name) => name.startsWith("TCP")), [])
     }))
 })

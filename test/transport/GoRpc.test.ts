@@ -1,13 +1,19 @@
+import * as Socket from "@effect/platform/Socket"
 import { assert, describe, it } from "@effect/vitest"
-import { Fatal, InvalidOption, type Retryable, RpcCall, type RpcError, withRpcRetry } from "effect-rpc-retry"
+import { Deadline, Fatal, InvalidOption, type Retryable, RpcCall, type RpcError, withRpcRetry } from "effect-rpc-retry"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
 import * as FlakyServer from "effect-rpc-retry/testing/FlakyServer"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
+import * as HashMap from "effect/HashMap"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as TestClock from "effect/TestClock"
 import * as Net from "node:net"
+import * as Session from "../../src/transport/internal/session.js"
 import * as MemoryPeer from "../support/memoryPeer.js"
 
 const multiply = { A: 6, B: 7 }
@@ -24,6 +30,28 @@ const summary = (error: RpcError.RpcError) =>
     : error._tag === "Fatal"
     ? [error.reason, error.message]
     : [error._tag, error.reason]
+
+/** A server of the tests' own. */
+const listen = (serve: (socket: Net.Socket) => void) =>
+  Effect.acquireRelease(
+    Effect.async<{ readonly server: Net.Server; readonly port: number }>((resume) => {
+      const server = Net.createServer((socket) => {
+        socket.on("error", () => {})
+        serve(socket)
+      })
+      server.listen(0, "127.0.0.1", () => {
+        resume(Effect.succeed({ server, port: (server.address() as Net.AddressInfo).port }))
+      })
+    }),
+    ({ server }) => Effect.sync(() => server.close())
+  )
+
+/** Asks again and again, for a while, until it is so. */
+const eventually = (is: Effect.Effect<boolean>) =>
+  is.pipe(
+    Effect.repeat({ until: (so) => so, schedule: Schedule.spaced(5).pipe(Schedule.intersect(Schedule.recurs(400))) }),
+    Effect.map(() => undefined)
+  )
 
 const fast = withRpcRetry({ schedule: Schedule.recurs(3) })
 
@@ -116,13 +144,10 @@ describe("GoRpc over a real socket", () => {
   it.scopedLive("a late answer is dropped, and reaches no other call", () =>
     Effect.gen(function*() {
       const { call, rpc, server } = yield* setup
-      yield* server.script(FlakyServer.late("40 millis"))
-      const product = yield* call.pipe(withRpcRetry({ attemptTimeout: "20 millis", schedule: Schedule.recurs(1) }))
-      assert.strictEqual(product, 42)
-      yield* server.script(FlakyServer.late("40 millis"))
-      const other = yield* rpc.call("Arith.Multiply", { A: 2, B: 2 }).pipe(Effect.fork)
-      yield* Effect.sleep(30)
-      assert.isNull(other.unsafePoll())
+      // the late answer of the first call arrives while the second one waits
+      yield* server.script(FlakyServer.late("100 millis"), FlakyServer.late("400 millis"))
+      yield* Effect.flip(Effect.timeout(call, "20 millis"))
+      const other = yield* Effect.fork(rpc.call("Arith.Multiply", { A: 2, B: 2 }))
       assert.strictEqual(yield* Fiber.join(other), 4)
       assert.deepStrictEqual(new Set((yield* server.requests).map((request) => request.connection)), new Set([1]))
     }))
@@ -180,7 +205,7 @@ describe("GoRpc over a real socket", () => {
       for (const error of [yield* Fiber.join(pending), yield* Effect.flip(later)]) {
         assert.deepStrictEqual(summary(error), ["Cancelled", "the client is closed"])
       }
-      yield* Effect.sleep(20)
+      yield* eventually(Effect.map(server.connections, (n) => n === 0))
       assert.strictEqual(yield* server.connections, 0)
     }))
 
@@ -190,6 +215,48 @@ describe("GoRpc over a real socket", () => {
       const program = Effect.flatMap(GoRpc.GoRpc, (rpc) => rpc.call("Arith.Multiply", multiply).pipe(withRpcRetry))
       assert.strictEqual(yield* program.pipe(Effect.provide(GoRpc.layer(server.address))), 42)
     }))
+
+  it.scopedLive("a method that must not run twice is retried only when it was not sent", () =>
+    Effect.gen(function*() {
+      const { rpc, server } = yield* setup
+      const order = rpc.call("Arith.Multiply", multiply, { idempotent: false }).pipe(withRpcRetry)
+      yield* server.script(FlakyServer.reset)
+      const error = yield* Effect.flip(order)
+      assert.deepStrictEqual(summary(error), ["RetryExhausted", "NotIdempotent"])
+      assert.strictEqual((yield* server.requests).length, 1)
+      yield* server.stop
+      yield* Effect.fork(Effect.delay(server.start, 50))
+      assert.strictEqual(yield* order, 42)
+    }))
+
+  it.scopedLive("closing the client ends a connection whose peer does not read", () =>
+    Effect.gen(function*() {
+      const { port, server } = yield* listen((socket) => socket.pause())
+      const clients = Effect.sync(() =>
+        process.getActiveResourcesInfo().filter((name) => name === "TCPSocketWrap").length
+      )
+      yield* Effect.gen(function*() {
+        const rpc = yield* GoRpc.make({ host: "127.0.0.1", port })
+        yield* Effect.forkScoped(Effect.ignore(rpc.call("A.B", "x".repeat(20_000_000))))
+        yield* eventually(Effect.map(rpc.pending, (n) => n === 1))
+        yield* Effect.sleep(20)
+        assert.strictEqual(yield* clients, 2)
+      }).pipe(Effect.scoped)
+      // what is left is the server's end
+      yield* eventually(Effect.map(clients, (n) => n === 1))
+      assert.strictEqual(yield* clients, 1)
+      server.unref()
+    }))
+
+  it("refuses an address that is none", () => {
+    const refuses = (options: unknown, message: string) =>
+      assert.throws(() => GoRpc.make(options as GoRpc.Options), InvalidOption, message)
+    refuses({}, "GoRpc.make: host must be a name or an address, got undefined")
+    refuses({ host: "", port: 1 }, "GoRpc.make: host must be a name or an address, got \"\"")
+    refuses({ host: "a" }, "GoRpc.make: port must be an integer from 1 to 65535, got undefined")
+    refuses({ path: "" }, "GoRpc.make: path must be the path of a socket, got \"\"")
+    refuses({ host: "a", port: 1, tls: { cert: "garbage" } }, "GoRpc.make: tls is not usable: ")
+  })
 
   it("refuses limits that are none", () => {
     const refuses = (options: GoRpc.Options, message: string) =>
@@ -202,7 +269,7 @@ describe("GoRpc over a real socket", () => {
 })
 
 describe("GoRpc and a hostile peer", () => {
-  const garbage: ReadonlyArray<[string, bytes: string, problem: string]> = [
+  const garbage: ReadonlyArray<[string, bytes: string | Uint8Array, problem: string]> = [
     ["another protocol", "HTTP/1.1 400 Bad Request\r\n\r\n", "not a JSON object: it starts with byte 0x48"],
     ["broken JSON", "{\"id\":0,]}", "not JSON"],
     ["an array", "[1]", "not a JSON object: it starts with byte 0x5b"],
@@ -216,7 +283,8 @@ describe("GoRpc and a hostile peer", () => {
       `{"id":0,"result":"${"x".repeat(3000)}`,
       "a frame of more than 2000 bytes"
     ],
-    ["arrays in arrays without end", "{\"a\":" + "[".repeat(1900) + "]".repeat(1900), "a frame of more than 2000 bytes"]
+    ["arrays in arrays without end", "{\"a\":" + "[".repeat(1900), "nested deeper than 1000 levels"],
+    ["bytes that are no UTF-8", new Uint8Array([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]), "not JSON"]
   ]
 
   for (const [name, bytes, problem] of garbage) {
@@ -233,18 +301,67 @@ describe("GoRpc and a hostile peer", () => {
           assert.include(error.message, problem)
         }
         assert.strictEqual(yield* rpc.pending, 0)
-        yield* Effect.sleep(10)
+        yield* eventually(Effect.map(server.connections, (n) => n === 0))
         assert.strictEqual(yield* server.connections, 0)
         assert.strictEqual(yield* call, 42)
       }))
   }
 
-  it.scopedLive("nesting deeper than Go reads is refused", () =>
+  it.scopedLive("an error that is nested, and not a string, ends its call and not the process", () =>
     Effect.gen(function*() {
       const { call, server } = yield* setup
-      yield* server.script(FlakyServer.garbage("{\"a\":" + "[".repeat(20_000)))
+      yield* server.script(FlakyServer.garbage(`{"id":0,"error":${"[".repeat(900)}${"]".repeat(900)}}`))
       const error = yield* Effect.flip(call)
-      assert.include(error.message, "nested deeper than 10000 levels")
+      assert.deepStrictEqual(summary(error), ["ServerError", "an error that is not a string"])
+      yield* server.script(FlakyServer.garbage(`{"id":1,"error":${"[".repeat(20_000)}${"]".repeat(20_000)}}`))
+      assert.include((yield* Effect.flip(call)).message, "nested deeper than 1000 levels")
+    }))
+
+  it.scopedLive("what is read before the garbage is kept, in one piece or in two", () =>
+    Effect.gen(function*() {
+      const { call, server } = yield* setup
+      yield* server.script(FlakyServer.stall, FlakyServer.garbage("{\"id\":0,\"result\":42,\"error\":null}\n?"))
+      const [first, second] = yield* Effect.all([Effect.either(call), Effect.either(call)], { concurrency: 2 })
+      assert.deepStrictEqual(first, Either.right(42))
+      assert.strictEqual(Either.isLeft(second) && second.left.reason, "Protocol")
+    }))
+
+  it.scopedLive("a frame over the limit is refused when it comes in pieces too, and is not kept until its end", () =>
+    Effect.gen(function*() {
+      let sent = 0
+      const { port } = yield* listen((socket) => {
+        socket.on("data", () => {
+          socket.write("{\"id\":0,\"result\":\"")
+          const more = setInterval(() => {
+            sent += 100
+            socket.write("x".repeat(100))
+          }, 1)
+          socket.on("close", () => clearInterval(more))
+        })
+      })
+      const rpc = yield* GoRpc.make({ host: "127.0.0.1", port, maxFrameBytes: 1000 })
+      const error = yield* Effect.flip(rpc.call("A.B", 1))
+      assert.include(error.message, "a frame of more than 1000 bytes")
+      assert.isBelow(sent, 10_000)
+    }))
+
+  it.scopedLive("a reply that no schema should see is an error, and a short one", () =>
+    Effect.gen(function*() {
+      const { rpc, server } = yield* setup
+      const reply = `{"id":0,"result":{"a":"${"x".repeat(100_000)}"},"error":null}`
+      yield* server.script(FlakyServer.garbage(reply))
+      const long = yield* Effect.flip(rpc.call("A.B", 1, { reply: Schema.Number }))
+      assert.isBelow(long.message.length, 1200)
+      const Throwing = Schema.transform(Schema.Unknown, Schema.Number, {
+        decode: () => {
+          throw new RangeError("too deep")
+        },
+        encode: (n) => n
+      })
+      const thrown = yield* Effect.flip(rpc.call("Arith.Multiply", multiply, { reply: Throwing }))
+      assert.instanceOf(thrown, Fatal)
+      assert.strictEqual(thrown.reason, "Protocol")
+      assert.include(thrown.message, "too deep")
     }))
 
   it.scopedLive("__proto__ in a reply harms nothing", () =>
@@ -269,7 +386,7 @@ describe("GoRpc and a hostile peer", () => {
       const answers =
         "{\"id\":0,\"result\":\"}{\\\"\\\\\",\"error\":null}  \n\t{\"id\":1,\"result\":[{\"ü\":[1]}]}{\"id\":2,\"error\":\"é\"}"
       const bytes = Buffer.from(answers)
-      const server = Net.createServer((socket) => {
+      const { port } = yield* listen((socket) => {
         let requests = 0
         socket.on("data", (chunk) => {
           requests += chunk.toString().trim().split("\n").length
@@ -283,15 +400,8 @@ describe("GoRpc and a hostile peer", () => {
             next()
           }
         })
-        socket.on("error", () => {})
       })
-      yield* Effect.acquireRelease(
-        Effect.async<void>((resume) => {
-          server.listen(0, "127.0.0.1", () => resume(Effect.void))
-        }),
-        () => Effect.sync(() => server.close())
-      )
-      const rpc = yield* GoRpc.make({ host: "127.0.0.1", port: (server.address() as Net.AddressInfo).port })
+      const rpc = yield* GoRpc.make({ host: "127.0.0.1", port })
       const results = yield* Effect.all([0, 1, 2].map((n) => Effect.either(rpc.call("A.B", n))), { concurrency: 3 })
       assert.deepStrictEqual(results.map((r) => r._tag === "Right" ? r.right : r.left.message), [
         "}{\"\\",
@@ -303,26 +413,146 @@ describe("GoRpc and a hostile peer", () => {
   it.scopedLive("a dial that is never answered ends at its timeout, and leaves no socket", () =>
     Effect.gen(function*() {
       // a TLS handshake with a server that does not speak
-      const server = Net.createServer((socket) => socket.on("error", () => {}).resume())
-      yield* Effect.acquireRelease(
-        Effect.async<void>((resume) => {
-          server.listen(0, "127.0.0.1", () => resume(Effect.void))
-        }),
-        () => Effect.sync(() => server.close())
-      )
-      const { port } = server.address() as Net.AddressInfo
+      const { port, server } = yield* listen((socket) => socket.resume())
       const rpc = yield* GoRpc.make({ host: "127.0.0.1", port, tls: {}, dialTimeout: "30 millis" })
       const error = yield* Effect.flip(rpc.call("A.B", null))
       assert.deepStrictEqual(summary(error), ["Unavailable", "NotSent", "DIAL_TIMEOUT"])
-      yield* Effect.sleep(20)
-      const open = yield* Effect.async<number>((resume) => {
+      const open = Effect.async<number>((resume) => {
         server.getConnections((_, n) => resume(Effect.succeed(n)))
       })
-      assert.strictEqual(open, 0)
+      yield* eventually(Effect.map(open, (n) => n === 0))
+      assert.strictEqual(yield* open, 0)
+    }))
+})
+
+describe("rule 7: an interruption that is not the caller's is Retryable, and the next attempt finds another connection", () => {
+  const breaks: Record<string, (socket: Socket.Socket) => Socket.Socket> = {
+    "the socket is interrupted while it is open": (socket) => ({
+      ...socket,
+      run: (handler, options) =>
+        Effect.raceFirst(socket.run(handler, options), Effect.sleep(10)).pipe(
+          Effect.zipRight(Effect.interrupt)
+        )
+    }),
+    "the socket is interrupted before it is open": (socket) => ({ ...socket, run: () => Effect.interrupt }),
+    "the writer is interrupted": (socket) => ({ ...socket, writer: Effect.succeed(() => Effect.interrupt) }),
+    "the writer cannot be had": (socket) => ({ ...socket, writer: Effect.interrupt })
+  }
+  for (const [name, broken] of Object.entries(breaks)) {
+    it.scoped(name, () =>
+      Effect.gen(function*() {
+        const peer = yield* MemoryPeer.make((line, peer) =>
+          Effect.delay(peer.send(JSON.stringify({ id: line.id, result: 42 })), 20)
+        )
+        let dials = 0
+        const socket = Effect.map(peer.socket, (socket) => ++dials === 1 ? broken(socket) : socket)
+        const rpc = yield* GoRpc.make({ socket })
+        const fiber = yield* Effect.fork(rpc.call("A.B", 1).pipe(withRpcRetry))
+        yield* TestClock.adjust("1 minute")
+        assert.strictEqual(yield* Fiber.join(fiber), 42)
+        assert.strictEqual(dials, 2)
+      }))
+  }
+
+  it.scoped("the dial is interrupted: not sent", () =>
+    Effect.gen(function*() {
+      const rpc = yield* GoRpc.make({ socket: Effect.interrupt })
+      assert.deepStrictEqual(summary(yield* Effect.flip(rpc.call("A.B", 1))), ["Unavailable", "NotSent", "INTERRUPTED"])
+    }))
+
+  it.scoped("a socket that ends before it opens: not sent", () =>
+    Effect.gen(function*() {
+      const peer = yield* MemoryPeer.make(() => Effect.void)
+      const rpc = yield* GoRpc.make({
+        socket: Effect.map(peer.socket, (socket) => ({ ...socket, run: () => Effect.void }))
+      })
+      assert.deepStrictEqual(summary(yield* Effect.flip(rpc.call("A.B", 1))), ["ConnectionLost", "NotSent", "EOF"])
+    }))
+
+  it.scoped("a writer that fails or dies ends the calls, which would wait for ever", () =>
+    Effect.gen(function*() {
+      const ends: Record<string, Effect.Effect<never, Socket.SocketError>> = {
+        ConnectionLost: new Socket.SocketGenericError({ reason: "Write", cause: new Error("broken") }),
+        Custom: Effect.die(new Error("broken"))
+      }
+      for (const [reason, end] of Object.entries(ends)) {
+        const peer = yield* MemoryPeer.make(() => Effect.void)
+        const socket = Effect.map(peer.socket, (socket) => ({ ...socket, writer: Effect.succeed(() => end) }))
+        const rpc = yield* GoRpc.make({ socket })
+        assert.strictEqual((yield* Effect.flip(rpc.call("A.B", 1))).reason, reason)
+        assert.strictEqual(yield* rpc.pending, 0)
+      }
     }))
 })
 
 describe("GoRpc on virtual time", () => {
+  it.scoped("the connection is not made in the context of the call that needed it first", () =>
+    Effect.gen(function*() {
+      const peer = yield* MemoryPeer.make((line, peer) => peer.send(JSON.stringify({ id: line.id, result: 42 })))
+      const seen = yield* Deferred.make<unknown>()
+      const facts = Effect.all([
+        Deadline.remaining,
+        Deadline.CurrentAttempt,
+        FiberRef.get(FiberRef.currentLogAnnotations)
+      ])
+      const socket = Effect.zipRight(
+        Effect.flatMap(facts, ([remaining, attempt, annotations]) =>
+          Deferred.succeed(seen, [remaining._tag, attempt, HashMap.size(annotations)])),
+        peer.socket
+      )
+      const rpc = yield* GoRpc.make({ socket })
+      yield* rpc.call("A.B", 1).pipe(withRpcRetry({ deadline: "1 second" }), Effect.annotateLogs("caller", "a"))
+      assert.deepStrictEqual(yield* Deferred.await(seen), ["None", 1, 0])
+    }))
+
+  it.scoped("calls that were given up leave nothing to be written", () =>
+    Effect.gen(function*() {
+      const written: Array<number> = []
+      const peer = yield* MemoryPeer.make(() => Effect.void)
+      const release = Effect.unsafeMakeLatch(false)
+      const socket = Effect.map(peer.socket, (socket) => ({
+        ...socket,
+        writer: Effect.succeed((chunk: unknown) => {
+          written.push(String(chunk).length)
+          return release.await
+        })
+      }))
+      const rpc = yield* GoRpc.make({ socket })
+      const fibers = yield* Effect.forEach(Array.from({ length: 100 }), () =>
+        Effect.zipLeft(Effect.fork(rpc.call("A.B", "x".repeat(1000))), Effect.yieldNow()))
+      yield* TestClock.adjust(1)
+      yield* Fiber.interruptAll(fibers)
+      yield* release.open
+      yield* TestClock.adjust(1)
+      assert.strictEqual(yield* rpc.pending, 0)
+      assert.strictEqual(written.length, 1)
+    }))
+
+  it.scoped("what does not fit the batch that is being written stays unsent", () =>
+    Effect.gen(function*() {
+      const peer = yield* MemoryPeer.make(() => Effect.void)
+      const socket = Effect.map(peer.socket, (socket) => ({ ...socket, writer: Effect.succeed(() => Effect.never) }))
+      const rpc = yield* GoRpc.make({ socket })
+      const calls = yield* Effect.forEach([1, 2], () => Effect.fork(Effect.flip(rpc.call("A.B", "x".repeat(100_000)))))
+      yield* TestClock.adjust(1)
+      yield* peer.closeAll
+      const errors = yield* Fiber.join(Fiber.all(calls))
+      assert.deepStrictEqual(errors.map((error) => (error as Retryable).delivery), ["Unknown", "NotSent"])
+    }))
+
+  it.scoped("a call on a connection that is lost already is known not to be sent", () =>
+    Effect.gen(function*() {
+      const peer = yield* MemoryPeer.make(() => Effect.void)
+      const codec: Session.Codec = {
+        encode: (id) => Either.right(`{"id":${id},"method":"A.B","params":[]}`),
+        decoder: () => () => ({ answers: [], problem: undefined })
+      }
+      const session = yield* Session.open(yield* peer.socket, codec, Effect.void)
+      yield* peer.closeAll
+      yield* TestClock.adjust(1)
+      assert.deepStrictEqual(summary(yield* Effect.flip(session.call("A.B", 1))), ["ConnectionLost", "NotSent", "EOF"])
+    }))
+
   it.scoped("a request that was not written yet is known not to be sent", () =>
     Effect.gen(function*() {
       const peer = yield* MemoryPeer.make(() => Effect.void)

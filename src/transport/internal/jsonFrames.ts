@@ -8,12 +8,21 @@ import * as Either from "effect/Either"
 
 /** @internal */
 export interface Splitter {
-  /** The objects that are complete with this chunk, or why the stream cannot be read further. */
-  readonly push: (chunk: Uint8Array) => Either.Either<ReadonlyArray<unknown>, string>
+  readonly push: (chunk: Uint8Array) => Frames
 }
 
-/** As deep as Go's decoder goes. */
-const maxDepth = 10_000
+/**
+ * The objects that are complete with this chunk, and why the stream cannot be read after them.
+ *
+ * @internal
+ */
+export interface Frames {
+  readonly frames: ReadonlyArray<unknown>
+  readonly problem: string | undefined
+}
+
+/** Far deeper than any message, and not so deep that code which recurses over one runs out of stack. */
+const maxDepth = 1_000
 
 const quote = 0x22
 const backslash = 0x5c
@@ -39,8 +48,9 @@ export const make = (maxFrameBytes: number): Splitter => {
   let inString = false
   let escaped = false
 
-  const push = (chunk: Uint8Array): Either.Either<ReadonlyArray<unknown>, string> => {
-    const values: Array<unknown> = []
+  const push = (chunk: Uint8Array): Frames => {
+    const frames: Array<unknown> = []
+    const stop = (problem: string): Frames => ({ frames, problem })
     let start = 0
     for (let i = 0; i < chunk.length; i++) {
       const byte = chunk[i]!
@@ -49,7 +59,7 @@ export const make = (maxFrameBytes: number): Splitter => {
           continue
         }
         if (byte !== 0x7b) {
-          return Either.left(`not a JSON object: it starts with byte 0x${byte.toString(16).padStart(2, "0")}`)
+          return stop(`not a JSON object: it starts with byte 0x${byte.toString(16).padStart(2, "0")}`)
         }
         start = i
         depth = 1
@@ -66,21 +76,21 @@ export const make = (maxFrameBytes: number): Splitter => {
       } else if (isOpening(byte)) {
         depth++
         if (depth > maxDepth) {
-          return Either.left(`nested deeper than ${maxDepth} levels`)
+          return stop(`nested deeper than ${maxDepth} levels`)
         }
       } else if (isClosing(byte)) {
         depth--
       }
       if (size + i - start + 1 > maxFrameBytes) {
-        return Either.left(`a frame of more than ${maxFrameBytes} bytes`)
+        return stop(`a frame of more than ${maxFrameBytes} bytes`)
       }
       if (depth === 0) {
         parts.push(chunk.subarray(start, i + 1))
         const value = parse(parts)
         if (Either.isLeft(value)) {
-          return Either.left(value.left)
+          return stop(value.left)
         }
-        values.push(value.right)
+        frames.push(value.right)
         parts = []
         size = 0
       }
@@ -89,7 +99,7 @@ export const make = (maxFrameBytes: number): Splitter => {
       parts.push(chunk.subarray(start))
       size += chunk.length - start
     }
-    return Either.right(values)
+    return { frames, problem: undefined }
   }
 
   return { push }

@@ -14,14 +14,23 @@ import * as Classify from "../../Classify.js"
 import { Fatal, Retryable } from "../../RpcError.js"
 
 /**
- * The wire format. `decoder` is made once per connection, as it keeps what has come of an answer so far; what it cannot
- * read is said in words.
+ * The wire format. `decoder` is made once per connection, as it keeps what has come of an answer so far.
  *
  * @internal
  */
 export interface Codec {
   readonly encode: (id: number, method: string, params: unknown) => Either.Either<string, Fatal>
-  readonly decoder: () => (chunk: Uint8Array) => Either.Either<ReadonlyArray<Answer>, string>
+  readonly decoder: () => (chunk: Uint8Array) => Decoded
+}
+
+/**
+ * The answers that are complete, and why nothing after them can be read.
+ *
+ * @internal
+ */
+export interface Decoded {
+  readonly answers: ReadonlyArray<Answer>
+  readonly problem: string | undefined
 }
 
 /** @internal */
@@ -47,19 +56,29 @@ interface Entry {
 /** Frames are written together up to about this many characters; those behind stay unsent, and so can be withdrawn. */
 const maxBatch = 65_536
 
-/** Why a connection ended, as the calls that were sent on it are told. */
-const lossOf = (exit: Exit.Exit<void, Socket.SocketError | Fatal>): Retryable | Fatal => {
+/**
+ * Why a connection ended, as the calls that were sent on it are told. An interruption is not theirs: somebody ended the
+ * socket, not the call.
+ */
+const lossOf = (exit: Exit.Exit<unknown, unknown>): Retryable | Fatal => {
   if (Exit.isSuccess(exit)) {
     return new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code: "EOF" })
   }
-  return Cause.isInterruptedOnly(exit.cause) ? closed() : Classify.classify(Cause.squash(exit.cause))
+  return Cause.isInterruptedOnly(exit.cause)
+    ? new Retryable({ reason: "Unavailable", delivery: "Unknown", code: "INTERRUPTED" })
+    : Classify.classify(Cause.squash(exit.cause))
 }
 
 /** The same for a call that was not sent on it: no server has seen it, and another connection will do. */
 const unsent = (loss: Retryable | Fatal): Retryable | Fatal =>
   loss.reason === "Cancelled"
     ? loss
-    : new Retryable({ reason: "ConnectionLost", delivery: "NotSent", code: loss.code, cause: loss })
+    : new Retryable({
+      reason: loss._tag === "Retryable" ? loss.reason : "ConnectionLost",
+      delivery: "NotSent",
+      code: loss.code,
+      cause: loss
+    })
 
 /** @internal */
 export const closed = (): Fatal => new Fatal({ reason: "Cancelled", message: "the client is closed" })
@@ -78,7 +97,8 @@ export const open = (
   Effect.gen(function*() {
     const opened = yield* Deferred.make<void, Retryable | Fatal>()
     const pending = new Map<number, Entry>()
-    const outbox: Array<Entry> = []
+    // what is still to be written: a call that is withdrawn leaves nothing here either
+    const outbox = new Map<number, Entry>()
     const outboxFilled = Effect.unsafeMakeLatch(false)
     let nextId = 0
     let loss: Retryable | Fatal | undefined
@@ -94,6 +114,7 @@ export const open = (
           Effect.sync(() => {
             const entries = Array.from(pending.values())
             pending.clear()
+            outbox.clear()
             entries.forEach((entry) => entry.resume(Effect.fail(entry.sent ? reason : unsent(reason))))
           })
         )
@@ -112,10 +133,15 @@ export const open = (
 
     const decode = codec.decoder()
     const received = (chunk: Uint8Array): Effect.Effect<never, Fatal> | void => {
-      const violation = Either.match(decode(chunk), {
-        onLeft: (problem) => problem,
-        onRight: (answers) => answers.map(answered).find((problem) => problem !== undefined)
-      })
+      // this runs in a listener of the socket, where a throw would end the process
+      const violation = Either.merge(Either.try({
+        try: () => {
+          const { answers, problem } = decode(chunk)
+          const stranger = answers.map(answered).find((problem) => problem !== undefined)
+          return stranger ?? problem
+        },
+        catch: (error) => `what cannot be read: ${String(error)}`
+      }))
       return violation === undefined
         ? undefined
         : Effect.fail(new Fatal({ reason: "Protocol", message: `the peer sent ${violation}` }))
@@ -124,19 +150,20 @@ export const open = (
     const reader = socket.run(received, { onOpen: Effect.asVoid(Deferred.succeed(opened, undefined)) }).pipe(
       Effect.onExit((exit) => {
         const reason = lossOf(exit)
-        return Effect.zipRight(lose(reason), Deferred.fail(opened, reason))
+        return Effect.zipRight(lose(reason), Deferred.fail(opened, reason._tag === "Fatal" ? reason : unsent(reason)))
       }),
-      Effect.ignore
+      Effect.exit
     )
 
     const nextBatch = (): string => {
       let batch = ""
-      while (outbox.length > 0 && batch.length < maxBatch) {
-        const entry = outbox.shift()!
-        if (pending.has(entry.id)) {
-          entry.sent = true
-          batch += entry.frame
+      for (const entry of outbox.values()) {
+        if (batch.length >= maxBatch) {
+          break
         }
+        outbox.delete(entry.id)
+        entry.sent = true
+        batch += entry.frame
       }
       return batch
     }
@@ -153,12 +180,16 @@ export const open = (
         }
       }
     }).pipe(
-      Effect.catchAll((error) => lose(Classify.classify(error)))
+      Effect.scoped,
+      Effect.onExit((exit) => lose(lossOf(exit))),
+      Effect.exit
     )
 
     yield* Effect.forkScoped(reader)
     yield* Deferred.await(opened)
-    yield* Effect.forkScoped(Effect.scoped(writer))
+    yield* Effect.forkScoped(writer)
+    // added last, so it runs first: what ends with the scope was closed, not lost
+    yield* Effect.addFinalizer(() => lose(closed()))
 
     return {
       pending: () => pending.size,
@@ -174,9 +205,12 @@ export const open = (
           }
           const entry: Entry = { id, frame: frame.right, resume, sent: false }
           pending.set(id, entry)
-          outbox.push(entry)
+          outbox.set(id, entry)
           outboxFilled.unsafeOpen()
-          return Effect.sync(() => pending.delete(id))
+          return Effect.sync(() => {
+            pending.delete(id)
+            outbox.delete(id)
+          })
         })
     }
   })

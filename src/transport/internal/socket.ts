@@ -7,6 +7,7 @@
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import * as Socket from "@effect/platform/Socket"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
 import * as Tls from "node:tls"
@@ -23,6 +24,17 @@ const connect = (address: Address): { readonly connection: Net.Socket; readonly 
   address.tls === undefined
     ? { connection: Net.connect({ ...address, ...common }), ready: "connect" }
     : { connection: Tls.connect({ ...address.tls, ...address, ...common }), ready: "secureConnect" }
+
+/**
+ * What Node finds wrong with the options, without a connection.
+ *
+ * @internal
+ */
+export const validateTls = (options: Tls.ConnectionOptions): Either.Either<void, string> =>
+  Either.try({
+    try: () => void Tls.createSecureContext(options),
+    catch: (error) => `is not usable: ${error instanceof Error ? error.message : String(error)}`
+  })
 
 const open = (address: Address): Effect.Effect<Net.Socket, Socket.SocketError, Scope.Scope> =>
   Effect.acquireRelease(
