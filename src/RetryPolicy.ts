@@ -9,7 +9,7 @@
  * | `idempotent`     | `false`: retry only what was not sent. See below                     | not said                 |
  * | `retryIf`        | a `Retryable` for which this is `false` is not retried               | all are                  |
  * | `maxServerDelay` | the longest delay a server may ask for; above it the call ends       | 30 seconds               |
- * | `budget`         | the shared allowance that retries are paid from                      | none; the layer's        |
+ * | `budget`         | the shared allowance that retries are paid from                      | the layer's, if any      |
  *
  * Of a call that is said to be idempotent, or of which nothing is said, every `Retryable` is retried, also when the
  * request may have run. Mark the calls for which running twice is harmful with `idempotent: false`.

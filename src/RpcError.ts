@@ -109,12 +109,12 @@ export type FatalReason = typeof FatalReason.Type
  * | ------------------- | --------------------------------------------------------------------------- |
  * | `AttemptsExhausted` | the schedule is done                                                        |
  * | `BudgetExhausted`   | the shared budget of retries is spent                                       |
- * | `DeadlineExceeded`  | the deadline passed during an attempt, which was cut                        |
+ * | `DeadlineExceeded`  | the deadline passed during an attempt, which was cut, or in a late delay    |
  * | `DeadlineTooClose`  | the next delay would have passed the deadline, so it was not slept          |
  * | `ServerSaidNo`      | the server said "do not retry", or asked for more than `maxServerDelay`     |
  * | `NotIdempotent`     | the call is marked `idempotent: false` and may have run                     |
  * | `CircuitOpen`       | the circuit breaker opened between two attempts                             |
- * | `NotRetried`        | the policy's `retryIf` said no                                              |
+ * | `NotRetried`        | the policy's `retryIf` said no, or the caller's own call is a retry         |
  *
  * @since 0.1.0
  * @category models
