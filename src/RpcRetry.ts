@@ -39,10 +39,10 @@ import { InheritedAttempt } from "./Deadline.js"
 import * as engine from "./internal/engine.js"
 import * as grpc from "./internal/grpc.js"
 import * as layerDocument from "./internal/layerDocument.js"
-import * as internal from "./internal/policies.js"
 import { configError } from "./internal/policyDocument.js"
+import * as internal from "./internal/service.js"
 import { InvalidOption, orThrow } from "./InvalidOption.js"
-import * as RetryBudget from "./RetryBudget.js"
+import type * as RetryBudget from "./RetryBudget.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as RpcCall from "./RpcCall.js"
 import type { CallRejected, Retryable, RetryExhausted } from "./RpcError.js"
@@ -88,16 +88,8 @@ export interface InForce {
  * @category references
  */
 export class RpcRetry extends Context.Reference<RpcRetry>()("effect-rpc-retry/RpcRetry", {
-  defaultValue: (): Service => ({
-    ...fromTable({ base: RetryPolicy.make({}), named: new Map() }, undefined),
-    update: noLayer,
-    remove: noLayer
-  })
+  defaultValue: (): Service => internal.withoutLayer()
 }) {}
-
-/** Without a layer there is nothing to update but what all programs share. */
-const noLayer = (): Effect.Effect<never, InvalidOption> =>
-  Effect.fail(new InvalidOption({ where: "RpcRetry.update", field: "RpcRetry", problem: "is not provided by a layer" }))
 
 /**
  * - `default`: what holds for every method; the rest comes from `RetryPolicy.default`.
@@ -115,73 +107,13 @@ export interface LayerOptions {
   readonly budget?: Effect.Effect<RetryBudget.RetryBudget> | "off" | undefined
 }
 
-const validateNamed = (
-  where: string,
-  name: string,
-  policy: RetryPolicy.Options | "off"
-): Either.Either<RetryPolicy.RetryPolicy, InvalidOption> => {
-  if (!internal.isName(name)) {
-    const problem = `is not a method ("Users.Get"), a pattern ("Users.*") or "*"`
-    return Either.left(new InvalidOption({ where, field: JSON.stringify(name), problem }))
-  }
-  return policy === "off"
-    ? Either.right(RetryPolicy.none)
-    : Either.mapLeft(
-      RetryPolicy.validate(policy),
-      (error) => new InvalidOption({ where, field: `${name}.${error.field}`, problem: error.problem })
-    )
-}
-
-const validateTable = (options: LayerOptions): Either.Either<internal.Table, InvalidOption> =>
-  Either.gen(function*() {
-    const base = yield* RetryPolicy.validate(options.default ?? {})
-    const named = new Map<string, RetryPolicy.RetryPolicy>()
-    for (const [name, policy] of Object.entries(options.methods ?? {})) {
-      named.set(name, yield* validateNamed("RpcRetry.layer", name, policy))
-    }
-    return { base, named }
-  })
-
-const fromTable = (table: internal.Table, budget: Effect.Effect<RetryBudget.RetryBudget> | undefined) => {
-  const policies = internal.make(table, budget === undefined ? undefined : internal.makeBudgets(budget))
-  const replaceNamed = (change: (named: Map<string, RetryPolicy.RetryPolicy>) => void) =>
-    Effect.sync(() => {
-      const named = new Map(policies.table().named)
-      change(named)
-      policies.replace({ ...policies.table(), named })
-    })
-  return {
-    policy: policies.policy,
-    policies: Effect.sync(() => {
-      const table = policies.table()
-      return ["default", ...table.named.keys()].map((name): InForce => {
-        const method = name === "default" ? undefined : name
-        return { name, policy: policies.policy(method), from: internal.origins(table, method) }
-      })
-    }),
-    update: (name: string, policy: RetryPolicy.Options | "off") =>
-      Effect.flatMap(
-        validateNamed("RpcRetry.update", name, policy),
-        (valid) => replaceNamed((named) => named.set(name, valid))
-      ),
-    remove: (name: string) => replaceNamed((named) => named.delete(name)),
-    replace: (next: LayerOptions) => Effect.map(validateTable(next), policies.replace)
-  }
-}
-
-const validated = (options: LayerOptions): Either.Either<Service, InvalidOption> =>
-  Either.map(validateTable(options), (table) => {
-    const budget = options.budget ?? RetryBudget.make()
-    return fromTable(table, budget === "off" ? undefined : budget)
-  })
-
 /**
  * A service. Throws `InvalidOption` for a bad option.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const make = (options: LayerOptions = {}): Service => orThrow(validated(options))
+export const make = (options: LayerOptions = {}): Service => orThrow(internal.make(options))
 
 /**
  * Gives every call inside it its policy. Throws `InvalidOption` for a bad one, when the layer is made.
@@ -270,7 +202,7 @@ export const layerConfig = (
 ): Layer.Layer<never, ConfigError.ConfigError> =>
   Layer.effect(
     RpcRetry,
-    Effect.flatMap(config, (options) => Effect.mapError(validated(options), configError))
+    Effect.flatMap(config, (options) => Effect.mapError(internal.make(options), configError))
   )
 
 /**
@@ -292,7 +224,7 @@ export const layerServiceConfig = (json: unknown): Layer.Layer<never, InvalidOpt
       const { budget, ...options } = yield* grpc.fromServiceConfig(json)
       // one throttle for all methods
       const shared = budget === "off" ? "off" : Effect.succeed(yield* budget)
-      return yield* validated({ ...options, budget: shared })
+      return yield* internal.make({ ...options, budget: shared })
     })
   )
 
@@ -309,7 +241,7 @@ export const layerReloadable = <E, R>(documents: Stream.Stream<unknown, E, R>): 
   Layer.scoped(
     RpcRetry,
     Effect.gen(function*() {
-      const service = fromTable({ base: RetryPolicy.make({}), named: new Map() }, RetryBudget.make())
+      const service = internal.replaceable()
       const follow = (document: unknown) =>
         decode(document).pipe(
           Effect.flatMap(service.replace),

@@ -1,10 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
-import { InvalidOption, Retryable, RetrySchedule } from "effect-rpc-retry"
+import { InvalidOption, Retryable, RetrySchedule, type RpcError, withRpcRetry } from "effect-rpc-retry"
+import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FastCheck from "effect/FastCheck"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
+import { play } from "./support/play.js"
 
 const millis = <Out>(schedule: Schedule.Schedule<Out, Retryable>, n: number, seed = "seed") =>
   Effect.runSync(RetrySchedule.delays(schedule, n).pipe(Effect.withRandom(Random.make(seed)))).map(Duration.toMillis)
@@ -124,6 +126,55 @@ describe("RetrySchedule", () => {
     )
   })
 
+  describe("byReason", () => {
+    const error = (reason: RpcError.RetryableReason) => new Retryable({ reason, delivery: "NotSent" })
+    /** The delays before retries that follow failures of these reasons, until the schedule is done. */
+    const after = <Out>(
+      schedule: Schedule.Schedule<Out, Retryable>,
+      ...reasons: ReadonlyArray<RpcError.RetryableReason>
+    ) => Array.from(Effect.runSync(Schedule.run(Schedule.delays(schedule), 0, reasons.map(error))), Duration.toMillis)
+
+    const schedule = RetrySchedule.byReason(
+      {
+        Throttled: RetrySchedule.exponential({ base: "1 second", factor: 2, cap: "20 seconds" }),
+        Custom: Schedule.recurs(1)
+      },
+      RetrySchedule.exponential()
+    )
+
+    it("each reason has its own schedule, with a state of its own", () => {
+      assert.deepStrictEqual(
+        after(schedule, "Unavailable", "Throttled", "ConnectionLost", "Throttled", "Unavailable"),
+        [100, 1000, 150, 2000, 225]
+      )
+    })
+
+    it("a reason whose schedule is done, or that has none, is not retried", () => {
+      // the last output is that of the decision to stop
+      assert.deepStrictEqual(after(schedule, "Custom", "Custom", "Unavailable"), [0, 0])
+      assert.deepStrictEqual(
+        after(RetrySchedule.byReason({ Throttled: Schedule.spaced(5) }), "Throttled", "Custom", "Throttled"),
+        [5, 0]
+      )
+    })
+
+    it("retries bounds them together, and states are per call", () => {
+      const bounded = RetrySchedule.retries(schedule, 3)
+      for (let i = 0; i < 2; i++) {
+        const delays = after(bounded, "Unavailable", "Throttled", "Unavailable", "Throttled", "Unavailable")
+        assert.deepStrictEqual(delays.slice(0, 3), [100, 1000, 150])
+        assert.strictEqual(delays.length, 4)
+      }
+    })
+
+    it.effect("in a call the reason of the failure chooses", () =>
+      Effect.gen(function*() {
+        const call = yield* Faults.script([Faults.refused, Effect.fail(error("Throttled")), Faults.reset, Effect.void])
+        const { took } = yield* play(call.pipe(withRpcRetry({ schedule })))
+        assert.strictEqual(took, 100 + 1000 + 150)
+      }))
+  })
+
   const invalid: ReadonlyArray<[() => unknown, string]> = [
     [() => RetrySchedule.exponential({ base: -1 }), "RetrySchedule.exponential: base must not be negative, got -1"],
     [() => RetrySchedule.exponential({ base: 0 }), "RetrySchedule.exponential: base must be greater than zero, got 0"],
@@ -147,6 +198,14 @@ describe("RetrySchedule", () => {
     [
       () => RetrySchedule.decorrelated({ base: 10, cap: 5 }),
       "RetrySchedule.decorrelated: base must not exceed the cap of 5ms, got 10ms"
+    ],
+    [
+      () => RetrySchedule.grpcA6({ maxAttempts: 1, initialBackoff: 1, maxBackoff: 1, backoffMultiplier: 1 }),
+      "RetrySchedule.grpcA6: maxAttempts must be an integer of at least 2, got 1"
+    ],
+    [
+      () => RetrySchedule.grpcA6({ maxAttempts: 2, initialBackoff: 1, maxBackoff: 1, backoffMultiplier: 0 }),
+      "RetrySchedule.grpcA6: backoffMultiplier must be a number of at least"
     ],
     [
       () => RetrySchedule.proportional(RetrySchedule.standard, 1.5),
