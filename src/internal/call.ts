@@ -1,0 +1,138 @@
+/**
+ * One call while it runs.
+ *
+ * @internal
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import { CurrentDeadline } from "../Deadline.js"
+import type * as RetryPolicy from "../RetryPolicy.js"
+import { type ExhaustedReason, isFatal, isRetryable, type Retryable, RetryExhausted } from "../RpcError.js"
+import type { Account } from "./budget.js"
+import * as Facts from "./facts.js"
+import type * as History from "./history.js"
+import type * as RetrySchedule from "./schedule.js"
+
+/**
+ * What a call is made with. `idempotencyKey: true` makes a new key for each call.
+ *
+ * @internal
+ */
+export interface Settings {
+  readonly policy: RetryPolicy.Complete
+  readonly method: string | undefined
+  readonly idempotencyKey: string | boolean
+}
+
+/**
+ * Instants are in milliseconds of the clock.
+ *
+ * @internal
+ */
+export interface Call {
+  readonly policy: RetryPolicy.Complete
+  readonly method: string | undefined
+  readonly clock: Clock.Clock
+  readonly facts: Facts.Facts
+  readonly startedAt: number
+  readonly deadline: number
+  readonly budget: Account | undefined
+  /** What the last retry cost, and whether it is still to be made. */
+  paid: number
+  owed: boolean
+  attempts: number
+  attemptStartedAt: number
+  /** The deadline cut the last attempt. */
+  deadlineExceeded: boolean
+  /** Made at the first failure: a call that succeeds at once pays for neither. */
+  schedule: RetrySchedule.Run<Retryable, never> | undefined
+  history: History.History | undefined
+}
+
+/** @internal */
+export const start = (settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unknown>): Call => {
+  const { method, policy } = settings
+  const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
+  const startedAt = clock.unsafeCurrentTimeMillis()
+  const ambient = fiber.currentContext
+  const deadline = Math.min(
+    Context.get(ambient, CurrentDeadline),
+    policy.deadline === undefined ? Infinity : startedAt + Duration.toMillis(policy.deadline)
+  )
+  return {
+    policy,
+    method,
+    clock,
+    facts: Facts.make(ambient, deadline, settings.idempotencyKey),
+    startedAt,
+    deadline,
+    budget: policy.budget?.account,
+    paid: 0,
+    owed: false,
+    attempts: 0,
+    attemptStartedAt: startedAt,
+    deadlineExceeded: false,
+    schedule: undefined,
+    history: undefined
+  }
+}
+
+/** @internal */
+export const nextAttempt = (call: Call): void => {
+  call.attempts++
+  call.owed = false
+  if (call.attempts > 1) {
+    call.attemptStartedAt = call.clock.unsafeCurrentTimeMillis()
+  }
+}
+
+/**
+ * Whether the deadline has passed: a delay can take longer than asked for, when the machine slept or the process was busy.
+ *
+ * @internal
+ */
+export const isOver = (call: Call): boolean => call.clock.unsafeCurrentTimeMillis() >= call.deadline
+
+/**
+ * An answer feeds the budget, and a domain error is one.
+ *
+ * @internal
+ */
+export const counted = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call): Effect.Effect<A, E, R> => {
+  const { budget } = call
+  if (budget === undefined) {
+    return self
+  }
+  const answered = Effect.sync(() => budget.succeeded(call.clock.unsafeCurrentTimeMillis(), call.paid))
+  return Effect.tapBoth(self, {
+    onSuccess: () => answered,
+    onFailure: (error) => isRetryable(error) || isFatal(error) ? Effect.void : answered
+  })
+}
+
+/**
+ * Pays back a retry that was paid for and not made.
+ *
+ * @internal
+ */
+export const refund = (call: Call): Effect.Effect<void> =>
+  Effect.sync(() => {
+    if (call.owed) {
+      call.owed = false
+      call.budget?.refund(call.clock.unsafeCurrentTimeMillis(), call.paid)
+    }
+  })
+
+/** @internal */
+export const exhausted = (call: Call, last: Retryable, reason: ExhaustedReason): RetryExhausted =>
+  new RetryExhausted({
+    method: call.method ?? last.method,
+    reason,
+    attempts: call.attempts,
+    elapsed: Duration.millis(call.clock.unsafeCurrentTimeMillis() - call.startedAt),
+    last,
+    history: call.history?.attempts() ?? []
+  })

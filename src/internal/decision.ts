@@ -1,0 +1,65 @@
+/**
+ * What follows a failed attempt. The order of the questions is the order of the reasons: the first "no" is the one that the
+ * caller is told.
+ *
+ * @internal
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { InheritedAttempt } from "../Deadline.js"
+import type { ExhaustedReason, Retryable } from "../RpcError.js"
+import * as Call from "./call.js"
+import * as History from "./history.js"
+import * as RetrySchedule from "./schedule.js"
+
+/**
+ * The delay before the next attempt, in milliseconds, or the end of the call.
+ *
+ * @internal
+ */
+export const decide = Effect.fnUntraced(function*(call: Call.Call, error: Retryable) {
+  const { budget, deadline, policy } = call
+  const now = call.clock.unsafeCurrentTimeMillis()
+  const history = call.history ??= History.make()
+  history.failed({
+    attempt: call.attempts,
+    startedAt: Duration.millis(call.attemptStartedAt - call.startedAt),
+    took: Duration.millis(now - call.attemptStartedAt),
+    error
+  })
+  budget?.failed(now, error)
+  const stop = (reason: ExhaustedReason) => Call.exhausted(call, error, reason)
+
+  if (call.deadlineExceeded) {
+    return yield* stop("DeadlineExceeded")
+  }
+  const hint = error.retryAfter
+  if (hint === "Never" || (hint !== undefined && Duration.greaterThan(hint, policy.maxServerDelay))) {
+    return yield* stop("ServerSaidNo")
+  }
+  if ((policy.retryIf !== undefined && !policy.retryIf(error)) || (yield* InheritedAttempt) > 1) {
+    return yield* stop("NotRetried")
+  }
+  if (policy.idempotent === false && error.delivery === "Unknown") {
+    return yield* stop("NotIdempotent")
+  }
+  const schedule = call.schedule ??= RetrySchedule.start(policy.schedule)
+  const delay = yield* schedule.next(now, error, hint === undefined ? undefined : Duration.toMillis(hint))
+  if (delay === undefined) {
+    return yield* stop("AttemptsExhausted")
+  }
+  if (budget !== undefined) {
+    const cost = budget.withdraw(now, error)
+    if (cost === undefined) {
+      return yield* stop("BudgetExhausted")
+    }
+    call.paid = cost
+    call.owed = true
+  }
+  if (now + delay >= deadline) {
+    yield* Call.refund(call)
+    return yield* stop("DeadlineTooClose")
+  }
+  history.waits(Duration.millis(delay))
+  return delay
+})
