@@ -20,7 +20,8 @@
  * **Where.** `RpcRetry.layer` makes one for each destination, unless told otherwise. A bare `withRpcRetry` has none.
  *
  * **Bounds.** Over any time all calls of a budget together make at most
- * `calls + capacity + ratio x answers + time / regainEvery` attempts.
+ * `calls + capacity + ratio x answers + time / regainEvery` attempts. (A `withRpcRetry` inside another makes two calls of
+ * one, and an answer to both.)
  *
  * @since 0.1.0
  */
@@ -78,8 +79,8 @@ export const isRetryBudget = (u: unknown): u is RetryBudget => Predicate.hasProp
 
 /**
  * - `ratio`: what an answer earns, from 0 to 1. Default 0.1: one retry for ten answers.
- * - `capacity`: the most it holds, at least 1. Default 10.
- * - `cost`: what a retry costs, greater than 0, or that by the error it follows. Default 1.
+ * - `capacity`: the most it holds, from 1 to a thousand million. Default 10.
+ * - `cost`: what a retry costs, greater than 0; or a function of the error it follows, which may give 0. Default 1.
  * - `regainEvery`: the time in which it regains 1 by itself. Default 2 minutes.
  *
  * @since 0.1.0
@@ -112,7 +113,7 @@ export const make = (options?: Options): Effect.Effect<RetryBudget> => {
   const valid = orThrow(Either.gen(function*() {
     const where = "RetryBudget.make"
     const ratio = yield* checkNumber(where, "ratio", options?.ratio ?? 0.1, { min: 0, max: 1 })
-    const capacity = yield* checkNumber(where, "capacity", options?.capacity ?? 10, { min: 1, max: Number.MAX_VALUE })
+    const capacity = yield* checkNumber(where, "capacity", options?.capacity ?? 10, { min: 1, max: 1e9 })
     const regainEvery = yield* checkDuration(where, "regainEvery", options?.regainEvery ?? "2 minutes")
     const cost = options?.cost ?? 1
     if (typeof cost === "number") {
@@ -145,7 +146,7 @@ const checked = (cost: (error: Retryable) => number) => (error: Retryable): numb
  * It does not regain by time: a client that calls rarely waits long after an outage.
  *
  * - `maxTokens`: greater than 0, at most 1000.
- * - `tokenRatio`: greater than 0; decimals beyond the third are dropped.
+ * - `tokenRatio`: at least 0.001; decimals beyond the third are dropped.
  *
  * Throws `InvalidOption` for a value out of range.
  *

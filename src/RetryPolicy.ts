@@ -249,12 +249,13 @@ export {
 /**
  * A policy in numbers.
  *
- * - `delays`: the delay before each retry, as a range where there is jitter; up to 1000 of them.
+ * - `delays`: the delay before each retry, as a range where there is jitter; up to 1000 of them. Where the schedule chooses
+ *   by the failure, those for the reason with the most retries. A deadline ends them.
  * - `totalWait`: all delays together.
  * - `longestCall`: attempts and delays at their longest, as far as timeout and deadline bound them. Delays that a server asks
  *   for are not counted.
  * - `amplification`: attempts per call when every attempt fails, without a budget; and what the budget allows lastingly.
- * - `retried`, `notRetried`: the reasons that `retryIf` lets through, and the others.
+ * - `retried`, `notRetried`: the reasons that `retryIf` and the schedule let through, and the others.
  * - `onlyNotSent`: whether only what was not sent is retried.
  *
  * @since 0.1.0
@@ -283,7 +284,7 @@ export interface Description {
 export const describe: (policy: RetryPolicy) => Effect.Effect<Description> = description.describe
 
 /**
- * A description to read, of less than 100 columns.
+ * A description to read, of at most 80 columns.
  *
  * @example
  * ```ts
@@ -346,8 +347,8 @@ export const decode = (document: unknown): Either.Either<RetryPolicy, InvalidOpt
 
 /**
  * A policy from the keys `BASE`, `FACTOR`, `CAP`, `RETRIES`, `JITTER`, `ATTEMPT_TIMEOUT`, `DEADLINE`, `IDEMPOTENT`,
- * `MAX_SERVER_DELAY` and `RETRY_ON` (reasons, with commas between them), all of them optional. Put it under a name of yours
- * with `Config.nested`.
+ * `MAX_SERVER_DELAY` and `RETRY_ON` (reasons, with commas between them). All of them are optional, and an empty one counts as
+ * absent; `JITTER` may be a number, for a proportional one. Put them under a name of yours with `Config.nested`.
  *
  * @since 0.1.0
  * @category decoding

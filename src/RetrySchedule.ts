@@ -314,7 +314,7 @@ export const delays = <Out, R>(
   error: Retryable = new Retryable({ reason: "Unavailable", delivery: "NotSent" })
 ): Effect.Effect<Array<Duration.Duration>, never, R> =>
   Effect.gen(function*() {
-    const run = internal.start(schedule)
+    const run = internal.start(schedule, (error) => error.reason)
     const list: Array<Duration.Duration> = []
     let now = yield* Clock.currentTimeMillis
     while (list.length < n) {

@@ -69,7 +69,7 @@ export interface Service {
  *
  * - `name`: a method, a pattern, or `default`.
  * - `policy`: the complete policy of a method of that name.
- * - `from`: where each of its fields was said: `library`, `default`, or a name.
+ * - `from`: where each of its fields was said: `library`, `default`, or a name; `layer` for a budget that the layer made.
  *
  * @since 0.1.0
  * @category models
@@ -96,7 +96,8 @@ export class RpcRetry extends Context.Reference<RpcRetry>()("effect-rpc-retry/Rp
  * - `methods`: policies, or some of their fields, by name: a method (`"Users.Get"`), a pattern (`"Users.*"`) or `"*"`. Of
  *   the patterns that fit a method the longest holds. `"off"` is one attempt.
  * - `budget`: the effect that makes the budget of a destination (the service part of a method), run when the destination is
- *   first called. Default `RetryBudget.make()`; `"off"` for none.
+ *   first called, and once before to see that it works. Default `RetryBudget.make()`; `"off"` for none. Beyond a thousand
+ *   destinations the others share one.
  *
  * @since 0.1.0
  * @category models
@@ -174,7 +175,8 @@ export const decode: (document: unknown) => Either.Either<LayerOptions, InvalidO
 
 /**
  * A layer from configuration: environment variables, or any `ConfigProvider`. Keys, all optional, below `RPC_RETRY`: those of
- * `RetryPolicy.config` for all methods (`RPC_RETRY_DEADLINE="5 seconds"`), and `METHODS`, the `methods` of a document as JSON.
+ * `RetryPolicy.config` for all methods (`RPC_RETRY_DEADLINE="5 seconds"`); `METHODS`, the `methods` of a document as JSON; and
+ * `BUDGET`, which may be `off`. A key that is empty counts as absent.
  *
  * - `config`: where else to read the options from.
  *
@@ -210,29 +212,34 @@ export const layerConfig = (
  * `retryThrottling`, by the rules of proposal A6. Names become `Service.Method`, `Service.*` and `*`. What else is in the
  * config is not looked at.
  *
- * As in gRPC a method without a retry policy is not retried. Not as in gRPC, `maxAttempts` above 5 is what it says. A failure
- * whose `code` is no gRPC status counts as the one it would have been: `UNAVAILABLE` for refused and lost connections,
+ * - `maxAttempts`: the client's own limit, at least 1, for all methods. Default: none.
+ *
+ * As in gRPC a method without a retry policy is not retried, and the entry that names a method most exactly holds alone. Not
+ * as in gRPC, `maxAttempts` above 5 is what it says. A failure whose `code` is no gRPC status counts as the one it would have been: `UNAVAILABLE` for refused and lost connections,
  * `DEADLINE_EXCEEDED` for timeouts, `RESOURCE_EXHAUSTED` for `Throttled`. A `hedgingPolicy` is an error until there is hedging.
  *
  * @since 0.1.0
  * @category layers
  */
-export const layerServiceConfig = (json: unknown): Layer.Layer<never, InvalidOption> =>
+export const layerServiceConfig = (
+  json: unknown,
+  options?: { readonly maxAttempts?: number | undefined }
+): Layer.Layer<never, InvalidOption> =>
   Layer.effect(
     RpcRetry,
     Effect.gen(function*() {
-      const { budget, ...options } = yield* grpc.fromServiceConfig(json)
+      const { budget, ...policies } = yield* grpc.fromServiceConfig(json, options?.maxAttempts)
       // one throttle for all methods
       const shared = budget === "off" ? "off" : Effect.succeed(yield* budget)
-      return yield* internal.make({ ...options, budget: shared })
+      return yield* internal.make({ ...policies, budget: shared }, true)
     })
   )
 
 /**
  * A layer that follows a stream of documents (see `decode`) while the program runs. Until the first one the library's
- * defaults hold. Each document replaces all that was said before; calls in flight keep the policy they started with, budgets
- * keep their level (the `budget` of a document counts only in the first one, for budgets are made once). A bad document is
- * logged as a warning and changes nothing.
+ * defaults hold. Each document replaces all that was said before; calls in flight keep the policy they started with. Budgets
+ * keep their level, unless the document says another `budget` than the one before. A bad document is logged as a warning and
+ * changes nothing.
  *
  * @since 0.1.0
  * @category layers
@@ -243,9 +250,12 @@ export const layerReloadable = <E, R>(documents: Stream.Stream<unknown, E, R>): 
     Effect.gen(function*() {
       const service = internal.replaceable()
       const follow = (document: unknown) =>
-        decode(document).pipe(
-          Effect.flatMap(service.replace),
-          Effect.catchAll((error) => Effect.logWarning(`RpcRetry: the new configuration is not used: ${error.message}`))
+        Effect.suspend(() => layerDocument.decodeKeyed(document)).pipe(
+          Effect.flatMap(({ budgetKey, options }) => service.replace(options, budgetKey)),
+          Effect.catchAll((error) =>
+            Effect.logWarning(`RpcRetry: the new configuration is not used: ${error.message}`)
+          ),
+          Effect.catchAllDefect((defect) => Effect.logWarning(`RpcRetry: the new configuration is not used: ${defect}`))
         )
       yield* Stream.runForEach(documents, follow).pipe(
         Effect.catchAllCause((cause) =>
@@ -294,9 +304,9 @@ export const remove = (name: string): Effect.Effect<void, InvalidOption> =>
   Effect.flatMap(RpcRetry, (service) => service.remove(name))
 
 /**
- * For a server: runs the work for a request that was somebody's attempt number `attempt`. Where it is above 1 the calls made
- * in it are not retried (`RetryExhausted`, reason `NotRetried`): the caller is retrying already, and retries of retries
- * multiply.
+ * For a server: runs the work for a request that was somebody's attempt number `attempt`. Where that is anything but 1 (also
+ * `NaN`, from a header that is no number) the calls made in it are not retried (`RetryExhausted`, reason `NotRetried`): the
+ * caller is retrying already, and retries of retries multiply.
  *
  * @example
  * ```ts

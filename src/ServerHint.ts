@@ -47,7 +47,11 @@ const dateOf = (text: string): Option.Option<DateTime.Utc> => {
     ? 1900 + number("year")
     : number("year")
   const [hours, minutes, seconds] = [number("hours"), number("minutes"), number("seconds")]
-  return DateTime.make({ year, month, day: number("day"), hours, minutes, seconds })
+  return Option.filter(
+    DateTime.make({ year, month, day: number("day"), hours, minutes, seconds }),
+    // there is no 31st of February
+    (date) => seconds === 60 || DateTime.toPartsUtc(date).day === number("day")
+  )
 }
 
 /**
@@ -103,8 +107,10 @@ export const fromGrpcPushback = (values: ReadonlyArray<string>): Option.Option<S
     : never
 }
 
-const toNumber = (u: unknown): number =>
-  typeof u === "bigint" || typeof u === "string" || typeof u === "number"
+const toInteger = (u: unknown): number =>
+  typeof u === "number"
+    ? (Number.isInteger(u) ? u : NaN)
+    : typeof u === "bigint" || (typeof u === "string" && /^-?\d+$/.test(u))
     ? Number(u)
     : Predicate.hasProperty(u, "toNumber") && Predicate.isFunction(u.toNumber)
     ? Number(u.toNumber())
@@ -114,11 +120,13 @@ const protoDuration = (u: unknown): number => {
   if (typeof u === "string") {
     return /^-?\d+(\.\d{1,9})?s$/.test(u) ? Number(u.slice(0, -1)) * 1000 : NaN
   }
-  if (Predicate.hasProperty(u, "seconds") || Predicate.hasProperty(u, "nanos")) {
-    const { nanos = 0, seconds = 0 } = u as { readonly seconds?: unknown; readonly nanos?: unknown }
-    return toNumber(seconds) * 1000 + toNumber(nanos) / 1e6
+  if (!Predicate.isRecord(u)) {
+    return NaN
   }
-  return NaN
+  // a field that is zero may be left out
+  const seconds = toInteger(u["seconds"] ?? 0)
+  const nanos = toInteger(u["nanos"] ?? 0)
+  return nanos >= 0 && nanos < 1e9 ? seconds * 1000 + nanos / 1e6 : NaN
 }
 
 /**

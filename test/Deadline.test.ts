@@ -65,7 +65,7 @@ describe("rule 8: the deadline", () => {
   it.effect("no attempt is sent after it, when a delay took longer than asked for", () =>
     Effect.gen(function*() {
       const call = yield* Faults.script([Faults.refused])
-      const budget = yield* RetryBudget.make()
+      const budget = yield* RetryBudget.make({ regainEvery: "10000 days" })
       // a clock whose sleeps overrun, as those of a machine that was suspended
       const clock = yield* Effect.clock
       const late: Clock.Clock = Object.assign(Object.create(clock) as Clock.Clock, {
@@ -74,7 +74,14 @@ describe("rule 8: the deadline", () => {
       const { exit } = yield* play(withRpcRetry(call, { deadline: "200 millis", budget }).pipe(Effect.withClock(late)))
       assert.deepStrictEqual([exhaustedOf(exit).reason, yield* call.attempts], ["DeadlineExceeded", 1])
       assert.strictEqual(exhaustedOf(exit).last.code, "ECONNREFUSED")
-      assert.strictEqual(yield* budget.level, 10)
+      assert.approximately(yield* budget.level, 10, 1e-6)
+    }))
+
+  it.effect("a delay without end is the end of the schedule", () =>
+    Effect.gen(function*() {
+      const schedule = Schedule.spaced(Duration.infinity)
+      const { exit, took } = yield* play(withRpcRetry(Faults.refused, { schedule }))
+      assert.deepStrictEqual([exhaustedOf(exit).reason, took], ["AttemptsExhausted", 0])
     }))
 
   it.effect("an attempt timeout of the same length is not what ended the call", () =>

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Fatal, InvalidOption, Retryable, RetryBudget, RpcRetry, withRpcRetry } from "effect-rpc-retry"
+import { Fatal, InvalidOption, Retryable, RetryBudget, type RpcError, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
@@ -100,6 +100,56 @@ describe("RetryBudget.make", () => {
       assert.strictEqual(yield* budget.level, 0.3)
     }))
 
+  it.effect("what a call inside gave up with is no answer: nested retries do not feed the budget they drain", () =>
+    Effect.gen(function*() {
+      const layer = RpcRetry.layer({ default: { schedule: Schedule.recurs(3) } })
+      yield* Effect.forEach([1, 2, 3], (layers) =>
+        Effect.gen(function*() {
+          const call = yield* Faults.script([Faults.refused])
+          let nested: Effect.Effect<never, Retryable | RpcError.RpcError> = call
+          for (let i = 0; i < layers; i++) {
+            nested = nested.pipe(withRpcRetry({ method: "A.B" }))
+          }
+          yield* Effect.replicateEffect(Effect.ignore(nested), 20)
+          const before = yield* call.attempts
+          yield* Effect.replicateEffect(Effect.ignore(nested), 100)
+          assert.strictEqual((yield* call.attempts) - before, 100, `${layers} layers`)
+        }).pipe(Effect.provide(layer)))
+    }))
+
+  it.effect("an answer that came after its attempt had timed out earns nothing", () =>
+    Effect.gen(function*() {
+      const budget = yield* RetryBudget.aws2026()
+      const late = Effect.delay(Effect.void, 100)
+      const call = Effect.uninterruptible(
+        withRpcRetry(late, { attemptTimeout: 40, schedule: Schedule.recurs(1), budget })
+      )
+      const { exit } = yield* play(call)
+      assert.strictEqual(exhaustedOf(exit).reason, "AttemptsExhausted")
+      assert.strictEqual(yield* budget.level, 500 - 14)
+    }))
+
+  it.effect("levels are exact: three thirds are one, small gains count, the clock may be set back", () =>
+    Effect.gen(function*() {
+      const thirds = yield* RetryBudget.make({ ratio: 1 / 3, capacity: 1 })
+      yield* Effect.ignore(calls(thirds)(Faults.refused))
+      yield* Effect.replicateEffect(calls(thirds)(Effect.void), 3)
+      const call = yield* Faults.script([Faults.refused, Effect.succeed("ok")])
+      assert.strictEqual(yield* calls(thirds)(call), "ok")
+      const slow = yield* RetryBudget.make({ regainEvery: "30 days", capacity: 1 })
+      yield* Effect.ignore(calls(slow)(Faults.refused))
+      for (let i = 0; i < 10; i++) {
+        yield* TestClock.adjust("1 days")
+        yield* slow.level
+        yield* slow.level
+      }
+      assert.approximately(yield* slow.level, 1 / 3, 1e-6)
+      yield* TestClock.setTime(0)
+      yield* slow.level
+      yield* TestClock.adjust("15 days")
+      assert.approximately(yield* slow.level, 1 / 3 + 1 / 2, 1e-6)
+    }))
+
   it.effect("an interruption in the delay pays back the retry that was not made, and no other", () =>
     Effect.gen(function*() {
       // attempts at 0, 110, 270, 505; delays in between
@@ -149,8 +199,8 @@ describe("RetryBudget.make", () => {
       assert.throws(() => RetryBudget.make(options), InvalidOption, `RetryBudget.make: ${message}`)
     refuses({ ratio: -0.1 }, "ratio must be a number from 0 to 1, got -0.1")
     refuses({ ratio: NaN }, "ratio must be a number from 0 to 1, got NaN")
-    refuses({ capacity: 0 }, "capacity must be a number of at least 1, got 0")
-    refuses({ capacity: Infinity }, "capacity must be a number of at least 1, got Infinity")
+    refuses({ capacity: 0 }, "capacity must be a number from 1 to 1000000000, got 0")
+    refuses({ capacity: Infinity }, "capacity must be a number from 1 to 1000000000, got Infinity")
     refuses({ cost: 0 }, "cost must be")
     refuses({ cost: 11 }, "cost must be")
     refuses({ regainEvery: 0 }, "regainEvery must be greater than zero, got 0")
@@ -170,26 +220,35 @@ describe("RetryBudget.make", () => {
 })
 
 describe("RetryBudget.make: properties, over random faults, policies and interleavings", () => {
-  const step = FastCheck.constantFrom("retry" as const, "ok" as const, "fatal" as const, "domain" as const)
+  const step = FastCheck.constantFrom(...(["retry", "hint", "never", "hang", "ok", "fatal", "domain"] as const))
   const scripts = FastCheck.array(FastCheck.array(step, { minLength: 1, maxLength: 6 }), {
     minLength: 1,
     maxLength: 20
   })
 
-  const effects: Record<"retry" | "ok" | "fatal" | "domain", Effect.Effect<void, Retryable | Fatal | UserNotFound>> = {
-    retry: Effect.fail(unavailable),
-    ok: Effect.void,
-    fatal: Effect.fail(fatal),
-    domain: new UserNotFound()
-  }
+  const failing = (retryAfter: Duration.Duration | "Never") =>
+    Effect.fail(new Retryable({ reason: "Throttled", delivery: "NotSent", retryAfter }))
+
+  const effects: Record<"retry" | "hint" | "never" | "hang" | "ok" | "fatal" | "domain", Effect.Effect<void, unknown>> =
+    {
+      retry: Effect.fail(unavailable),
+      hint: failing(Duration.millis(2)),
+      never: failing("Never"),
+      hang: Effect.never,
+      ok: Effect.void,
+      fatal: Effect.fail(fatal),
+      domain: new UserNotFound()
+    }
 
   const property = FastCheck.asyncProperty(
     scripts,
-    FastCheck.integer({ min: 1, max: 5 }),
+    FastCheck.double({ min: 1, max: 5, noNaN: true }),
     FastCheck.double({ min: 0, max: 1, noNaN: true }),
     FastCheck.integer({ min: 0, max: 6 }),
+    FastCheck.option(FastCheck.integer({ min: 5, max: 40 }), { nil: undefined }),
+    FastCheck.integer({ min: 1, max: 3 }),
     FastCheck.boolean(),
-    (scripts, capacity, ratio, retries, interrupt) =>
+    (scripts, capacity, ratio, retries, deadline, layers, interrupt) =>
       Effect.gen(function*() {
         const budget = yield* RetryBudget.make({ capacity, ratio, regainEvery: "10000 days" })
         let attempts = 0
@@ -200,7 +259,7 @@ describe("RetryBudget.make: properties, over random faults, policies and interle
         const fibers = yield* Effect.forEach(scripts, (script, i) =>
           Effect.gen(function*() {
             let made = 0
-            const attempt = Effect.suspend(() => {
+            const attempt: Effect.Effect<void, unknown> = Effect.suspend(() => {
               attempts++
               made++
               const name = script[Math.min(made - 1, script.length - 1)]!
@@ -208,7 +267,14 @@ describe("RetryBudget.make: properties, over random faults, policies and interle
               return Effect.zipRight(Effect.sleep(i % 3), Effect.zipRight(levelIsIn, effects[name]))
             })
             const schedule = Schedule.spaced(1 + i % 4).pipe(Schedule.intersect(Schedule.recurs(retries)))
-            const fiber = yield* Effect.fork(Effect.exit(attempt.pipe(withRpcRetry({ schedule, budget }))))
+            // layers of retries around it change nothing
+            let call: Effect.Effect<void, unknown> = attempt.pipe(
+              withRpcRetry({ schedule, budget, deadline, attemptTimeout: 3 })
+            )
+            for (let layer = 1; layer < layers; layer++) {
+              call = call.pipe(withRpcRetry({ schedule, budget, deadline }))
+            }
+            const fiber = yield* Effect.fork(Effect.exit(call))
             return {
               fiber,
               made: () =>
@@ -217,7 +283,9 @@ describe("RetryBudget.make: properties, over random faults, policies and interle
           }))
         if (interrupt) {
           yield* TestClock.adjust(3)
-          yield* Fiber.interruptAll(fibers.filter((_, i) => i % 2 === 0).map(({ fiber }) => fiber))
+          yield* Fiber.interruptAll(
+            fibers.filter((_, i) => i % 2 === 0).map(({ fiber }) => fiber)
+          )
         }
         yield* TestClock.adjust(1000)
         yield* Effect.forEach(fibers, ({ fiber }) => fiber.await)
@@ -226,7 +294,8 @@ describe("RetryBudget.make: properties, over random faults, policies and interle
         })
         assert.isAtMost(atMost, retries + 1)
         const first = fibers.filter(({ made }) => made() > 0).length
-        assert.isAtMost(attempts, first + capacity + ratio * answers + 1e-6)
+        // an answer is one to each call that it goes through
+        assert.isAtMost(attempts, first + capacity + ratio * answers * layers + 1e-6)
         yield* levelIsIn
       }).pipe(Effect.provide(TestContext.TestContext), Effect.runPromise)
   )
@@ -324,9 +393,29 @@ describe("RetryBudget in an outage", { timeout: 60_000 }, () => {
       assert.isAtMost(amplification, 1.01)
       assert.isAbove(amplification, 1)
 
-      // back, with 1 % of failures: nobody goes without a retry for more than 10 calls
+      // back, with 1 % of failures: from the 10th call on every call that failed once is retried
       down = false
       yield* Effect.replicateEffect(second, 10)
+      const random = yield* Effect.random
+      let failed = 0
+      let lost = 0
+      yield* Effect.replicateEffect(
+        Effect.zipRight(
+          Effect.forEach(clients, ({ budget, count }) =>
+            Effect.gen(function*() {
+              const fails = (yield* random.next) < 0.01
+              let failures = fails ? 1 : 0
+              const before = count.attempts
+              yield* client(budget, () => failures-- > 0, count)
+              failed += fails ? 1 : 0
+              lost += fails && count.attempts - before !== 2 ? 1 : 0
+            }), { discard: true }),
+          TestClock.adjust("1 second")
+        ),
+        60
+      )
+      assert.isAbove(failed, 20)
+      assert.strictEqual(lost, 0)
       const refused: Array<number> = []
       yield* Effect.forEach(clients, ({ budget, count }, i) =>
         Effect.gen(function*() {

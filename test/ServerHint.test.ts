@@ -90,6 +90,28 @@ describe("grpc-retry-pushback-ms", () => {
       assert.deepStrictEqual([exhaustedOf(exit).reason, exhaustedOf(exit).attempts, took], ["AttemptsExhausted", 4, 15])
     }))
 
+  it.effect("starting over, a throttled call does not wait as short as another", () =>
+    Effect.gen(function*() {
+      const schedule = RetrySchedule.byReason({ Throttled: Schedule.spaced("1 second") }, RetrySchedule.exponential())
+      const fail = (reason: "Unavailable" | "Throttled", retryAfter?: Duration.Duration) =>
+        Effect.fail(new Retryable({ reason, delivery: "NotSent", retryAfter }))
+      const hint = Duration.millis(7)
+      for (
+        const [steps, took] of [
+          [[fail("Unavailable", hint), fail("Throttled")], 1007],
+          [[fail("Throttled", hint), fail("Unavailable")], 107],
+          [
+            [fail("Unavailable"), fail("Unavailable", hint), fail("Unavailable"), fail("Throttled")],
+            100 + 7 + 100 + 1000
+          ]
+        ] as const
+      ) {
+        const [first, ...rest] = steps
+        const call = yield* Faults.script([first, ...rest, Effect.void])
+        assert.strictEqual((yield* play(call.pipe(withRpcRetry({ schedule })))).took, took)
+      }
+    }))
+
   it.effect("effects of the schedule run once per decision with hints too", () =>
     Effect.gen(function*() {
       let decisions = 0
@@ -124,6 +146,8 @@ describe("Retry-After", () => {
         "120s",
         "2026-11-23T12:00:05Z",
         "Mon, 99 Nov 2026 12:00:05 GMT",
+        "Sun, 31 Feb 2027 12:00:00 GMT",
+        "Mon, 00 Nov 2026 12:00:00 GMT",
         "1e3",
         "99999999999"
       ]
@@ -151,6 +175,7 @@ describe("google.rpc.RetryInfo", () => {
     assert.strictEqual(info({ seconds: "2" }), 2000)
     assert.strictEqual(info({ seconds: { toNumber: () => 2 }, nanos: 0 }), 2000)
     assert.strictEqual(info({ nanos: 1_000_000 }), 1)
+    assert.strictEqual(info({}), 0)
     assert.strictEqual(read(ServerHint.fromRetryInfo({ retry_delay: "1s" })), 1000)
   })
 
@@ -158,8 +183,25 @@ describe("google.rpc.RetryInfo", () => {
     for (const message of [undefined, null, {}, { retryDelay: null }, "1s"]) {
       assert.strictEqual(read(ServerHint.fromRetryInfo(message)), "nothing")
     }
-    for (const delay of ["-1s", "1", "soon", { seconds: -1 }, { seconds: "x" }, { seconds: Infinity }, 5, true]) {
-      assert.strictEqual(info(delay), "Never", String(delay))
+    for (
+      const delay of [
+        "-1s",
+        "1",
+        "soon",
+        { seconds: -1 },
+        { seconds: "x" },
+        { seconds: Infinity },
+        { seconds: "" },
+        { seconds: " " },
+        { seconds: "0x10" },
+        { seconds: 1.5 },
+        { seconds: 1, nanos: -1 },
+        { nanos: 1e9 },
+        5,
+        true
+      ]
+    ) {
+      assert.strictEqual(info(delay), "Never", JSON.stringify(delay))
     }
   })
 })

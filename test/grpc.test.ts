@@ -107,27 +107,63 @@ describe("behaviour under a service config", () => {
       }))
   }
 
-  it.effect("cases 60 to 62: a client limit is a schedule around the schedule", () =>
+  it.effect("cases 60 to 62: the limits of the service and of the client, the smaller one holds", () =>
     Effect.gen(function*() {
-      for (const [service, client, made] of [[9, 4, 4], [9, 7, 7], [3, 10, 3]] as const) {
-        const schedule = RetrySchedule.grpcA6({
-          maxAttempts: service,
-          initialBackoff: 10,
-          maxBackoff: 100,
-          backoffMultiplier: 1.5
-        }).pipe(RetrySchedule.retries(client - 1))
-        const end = yield* run(config({ maxAttempts: service }), [status(14)], { schedule })
-        assert.deepStrictEqual(end, ["AttemptsExhausted 14", made])
+      for (const [service, client, made] of [[9, 4, 4], [9, 7, 7], [3, 10, 3], [9, 1, 1]] as const) {
+        const call = yield* Faults.script([status(14)])
+        const layer = RpcRetry.layerServiceConfig(config({ maxAttempts: service }), { maxAttempts: client })
+        const { exit } = yield* play(call.pipe(withRpcRetry({ method: "Echo.Unary" }), Effect.provide(layer)))
+        assert.deepStrictEqual([exhaustedOf(exit).reason, yield* call.attempts], ["AttemptsExhausted", made])
       }
     }))
 
-  it("cases 63, 64, with our meaning: a limit below zero is an error, not 5; zero is no retry", () => {
-    assert.throws(() => RetrySchedule.retries(RetrySchedule.standard, -1), InvalidOption)
-    assert.deepStrictEqual(
-      Effect.runSync(RetrySchedule.delays(RetrySchedule.retries(RetrySchedule.standard, 0), 9)),
-      []
-    )
-  })
+  it.effect("cases 63, 64, with our meaning: a limit below 1 is an error, and not 5", () =>
+    Effect.gen(function*() {
+      for (const maxAttempts of [-1, 0, 1.5, NaN]) {
+        const layer = RpcRetry.layerServiceConfig(config({}), { maxAttempts })
+        const error = yield* Effect.flip(Effect.scoped(Layer.build(layer)))
+        assert.strictEqual(error.field, "maxAttempts")
+      }
+    }))
+
+  it.effect("delays are those of the config, below its maxBackoff", () =>
+    Effect.gen(function*() {
+      const layer = RpcRetry.layerServiceConfig(
+        config({ maxAttempts: 6, initialBackoff: "0.04s", backoffMultiplier: 2 })
+      )
+      const { exit } = yield* play(withRpcRetry(status(14), { method: "Echo.Unary" }).pipe(Effect.provide(layer)))
+      const delays = exhaustedOf(exit).history.flatMap(({ delay }) =>
+        delay === undefined ? [] : Duration.toMillis(delay)
+      )
+      const nominal = [40, 80, 100, 100, 100]
+      assert.strictEqual(delays.length, 5)
+      delays.forEach((delay, i) => assert.isTrue(delay >= nominal[i]! * 0.8 && delay <= nominal[i]! * 1.2, `${delay}`))
+    }))
+
+  it.effect("case 104: a fatal failure has no room for a hint, and ends the call", () =>
+    Effect.gen(function*() {
+      const hint = new Retryable({
+        reason: "Unavailable",
+        delivery: "Unknown",
+        code: 14,
+        retryAfter: Duration.millis(1)
+      })
+      assert.deepStrictEqual(yield* run(config({ maxAttempts: 5 }), [Effect.fail(hint), status(3), ok]), ["Fatal 3", 2])
+      // @ts-expect-error: a hint never makes a Fatal retryable
+      assert.isUndefined(new Fatal({ reason: "Custom", message: "" }).retryAfter)
+    }))
+
+  it.effect("T4: a failure that the policy would not retry costs the throttle nothing", () =>
+    Effect.gen(function*() {
+      const throttled = config({ retryableStatusCodes: ["UNAVAILABLE"] }, {
+        retryThrottling: { maxTokens: 4, tokenRatio: 0.1 }
+      })
+      const [, inForce] = yield* Effect.gen(function*() {
+        yield* Effect.replicateEffect(Effect.ignore(withRpcRetry(status(10), { method: "Echo.Unary" })), 3)
+        return yield* RpcRetry.policies
+      }).pipe(Effect.provide(RpcRetry.layerServiceConfig(throttled)))
+      assert.strictEqual(yield* inForce!.policy.budget!.level, 4)
+    }))
 
   it.effect("a method without a policy is not retried; names go from exact to general", () =>
     Effect.gen(function*() {
@@ -146,10 +182,22 @@ describe("behaviour under a service config", () => {
       assert.strictEqual(yield* made("pkg.Echo.Stream", layered), 3)
       assert.strictEqual(yield* made("Other.Unary", layered), 2)
       assert.strictEqual(yield* made("Other.Unary", config({})), 1)
-      assert.deepStrictEqual(yield* run(layered, [status(14)], { method: "pkg.Echo.Unary" }), [
-        "DeadlineTooClose 14",
-        1
-      ])
+      // the entry that names the method holds alone: its timeout, and no retries
+      assert.strictEqual(yield* made("pkg.Echo.Unary", layered), 1)
+      const { exit, took } = yield* play(
+        withRpcRetry(Effect.never, { method: "pkg.Echo.Unary" }).pipe(
+          Effect.provide(RpcRetry.layerServiceConfig(layered))
+        )
+      )
+      assert.deepStrictEqual([exhaustedOf(exit).reason, took], ["DeadlineExceeded", 5])
+      // and a timeout of a more general one is not its own
+      const general = {
+        methodConfig: [
+          { name: [{}], timeout: "0.02s" },
+          { name: [{ service: "Echo" }], retryPolicy: { ...retryPolicy, initialBackoff: "0.1s" } }
+        ]
+      }
+      assert.strictEqual(yield* made("Echo.Unary", general), 3)
     }))
 
   it.effect("a failure without a status counts as the one it would have been", () =>
@@ -307,6 +355,14 @@ describe("validation of a service config", () => {
     ],
     ["no names", { methodConfig: [{ name: [] }] }, "methodConfig[0].name[0]"],
     ["a bad timeout", { methodConfig: [{ name: [{}], timeout: "1" }] }, "methodConfig[0].timeout"],
+    ["maxAttempts beyond 32 bits", config({ maxAttempts: 1e16 }), `${policy}.maxAttempts`],
+    ["a backoff beyond all bounds", config({ initialBackoff: `${"9".repeat(400)}s` }), `${policy}.initialBackoff`],
+    [
+      "a timeout beyond all bounds",
+      { methodConfig: [{ name: [{}], timeout: `${"9".repeat(400)}s` }] },
+      "methodConfig[0].timeout"
+    ],
+    ["a service that is no name", { methodConfig: [{ name: [{ service: "a b" }] }] }, "methodConfig[0].name[0]"],
     ["what is no JSON", "{", "the document"]
   ]
   for (const [name, config, path] of invalid) {

@@ -88,11 +88,12 @@ describe("policies per method", () => {
   it.effect("policies says what is in force, and where each field was said", () =>
     Effect.gen(function*() {
       const inForce = yield* RpcRetry.policies
+      const common = { schedule: "*", attemptTimeout: "default", maxServerDelay: "library", budget: "layer" }
       assert.deepStrictEqual(inForce.map(({ from, name }) => [name, from]), [
-        ["default", { schedule: "*", attemptTimeout: "default", maxServerDelay: "library" }],
-        ["*", { schedule: "*", attemptTimeout: "default", maxServerDelay: "library" }],
-        ["A.*", { schedule: "*", attemptTimeout: "default", deadline: "A.*", maxServerDelay: "library" }],
-        ["A.B", { schedule: "*", attemptTimeout: "A.B", deadline: "A.*", maxServerDelay: "library" }]
+        ["default", common],
+        ["*", common],
+        ["A.*", { ...common, deadline: "A.*" }],
+        ["A.B", { ...common, attemptTimeout: "A.B", deadline: "A.*" }]
       ])
       assert.strictEqual(Duration.toMillis(inForce[3]!.policy.attemptTimeout!), 5)
       assert.strictEqual(inForce[3]!.policy.budget?.capacity, 10)
@@ -110,7 +111,7 @@ describe("policies per method", () => {
       { methods: { "Users.Get": { deadline: -1 } } },
       "RpcRetry.layer: Users.Get.deadline must not be negative, got -1"
     )
-    for (const name of ["", "*.Get", "Us*", "Users. Get", "Users.*.Get"]) {
+    for (const name of ["", "*.Get", "Us*", "Users. Get", "Users.*.Get", "default"]) {
       refuses({ methods: { [name]: {} } }, `RpcRetry.layer: ${JSON.stringify(name)} is not a method`)
     }
   })
@@ -140,6 +141,26 @@ describe("budgets of a layer", () => {
       }).pipe(Effect.provide(layer))
       assert.strictEqual(yield* shared.level, 0)
     }))
+
+  it("a budget that cannot be made at once is refused", () => {
+    for (const budget of [Effect.as(Effect.sleep(1), RetryBudget.unlimited), Effect.die("no")]) {
+      assert.throws(
+        () => RpcRetry.layer({ budget }),
+        InvalidOption,
+        "RpcRetry.layer: budget must be an effect that makes"
+      )
+    }
+  })
+
+  it.effect("a thousand destinations have their own, those beyond share one", () =>
+    Effect.gen(function*() {
+      yield* Effect.forEach(Array.from({ length: 1000 }, (_, i) => i), (i) =>
+        Effect.zipRight(withRpcRetry(Effect.void, { method: `S${i}.M` }), Effect.void), { discard: true })
+      assert.strictEqual(yield* attemptsOf("S5.M"), 11)
+      assert.strictEqual(yield* attemptsOf("S6.M"), 11)
+      assert.strictEqual(yield* attemptsOf("S2000.M"), 11)
+      assert.strictEqual(yield* attemptsOf("S3000.M"), 1)
+    }).pipe(Effect.provide(RpcRetry.layer({ default: retries(100) }))))
 
   it.effect("each build of a layer has budgets of its own", () =>
     Effect.gen(function*() {
@@ -284,7 +305,14 @@ describe("documents", () => {
     [{ deadline: -1 }, "deadline", "must not be negative, got -1"],
     [{ deadline: "0s" }, "deadline", "must be greater than zero"],
     [{ schedule: { base: "5s", cap: "1s" } }, "schedule.base", "must not exceed the cap of 1s, got 5s"],
-    [{ schedule: { retries: -1 } }, "schedule.n", "must be an integer of at least 0, got -1"],
+    [{ schedule: { retries: -1 } }, "schedule.retries", "must be an integer of at least 0, got -1"],
+    [
+      { schedule: { jitter: { proportional: 2 } } },
+      "schedule.jitter.proportional",
+      "must be a number from 0 to 1, got 2"
+    ],
+    [{ deadline: "5constructor" }, "deadline", "must be a duration, such as \"250 millis\", got 5constructor"],
+    [{ deadline: "1s", attemptTimeout: "2s" }, "attemptTimeout", "must not exceed the deadline of 1s, got 2s"],
     [{ retryOn: ["Boredom"] }, "retryOn[0]", "Boredom"],
     [{ retryOn: [] }, "retryOn[0]", "is missing"],
     [{ idempotent: "yes" }, "idempotent", "Expected boolean"]
@@ -312,7 +340,11 @@ describe("documents", () => {
           [{ methods: { "A.B": { deadline: "x" } } }, "methods.A.B.deadline"],
           [{ budget: { ratio: 2 } }, "budget.ratio"],
           [{ default: { schedule: { cap: 1 } } }, "default.schedule.base"],
-          [{ budgets: {} }, "budgets"]
+          [{ budgets: {} }, "budgets"],
+          [{ default: { deadline: 0 } }, "default.deadline"],
+          [{ methods: { "A.B": { deadline: "1s", attemptTimeout: "2s" } } }, "methods.A.B.attemptTimeout"],
+          [{ methods: { "*.x": {} } }, "methods.\"*.x\""],
+          ["{ \"methods\": { \"__proto__\": { \"deadline\": 1 } } }", "methods.__proto__"]
         ] as const
       ) {
         assert.strictEqual(Either.getOrThrow(Either.flip(RpcRetry.decode(document))).field, field)
@@ -356,10 +388,25 @@ describe("layerConfig", () => {
       assert.strictEqual(second!.name, "A.B")
     }))
 
-  it.effect("without any key it is the default", () =>
+  it.effect("without any key it is the default, and an empty one counts as absent", () =>
     Effect.gen(function*() {
-      const { exit, took } = yield* play(attemptsOf("A.B").pipe(Effect.provide(withEnv({}))))
-      assert.deepStrictEqual([exit._tag === "Success" && exit.value, took], [4, 475])
+      const keys = ["RETRIES", "FACTOR", "BASE", "JITTER", "DEADLINE", "IDEMPOTENT", "RETRY_ON", "METHODS", "BUDGET"]
+      const empty = Object.fromEntries(keys.flatMap((key) => [[`RPC_RETRY_${key}`, ""], [`RPC_RETRY_${key}`, " "]]))
+      for (const env of [{}, empty]) {
+        const { exit, took } = yield* play(attemptsOf("A.B").pipe(Effect.provide(withEnv(env))))
+        assert.deepStrictEqual([exit._tag === "Success" && exit.value, took], [4, 475])
+      }
+    }))
+
+  it.effect("no retries, no budget, a proportional jitter", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* attemptsOf("A.B").pipe(Effect.provide(withEnv({ RPC_RETRY_RETRIES: "0" }))), 1)
+      const [inForce] = yield* RpcRetry.policies.pipe(
+        Effect.provide(withEnv({ RPC_RETRY_BUDGET: "off", RPC_RETRY_JITTER: "0.5" }))
+      )
+      assert.isUndefined(inForce!.policy.budget)
+      const { delays } = yield* RetryPolicy.describe(inForce!.policy)
+      assert.deepStrictEqual([delays[0]!.shortest, delays[0]!.longest].map(Duration.toMillis), [50, 100])
     }))
 
   it.effect("a bad value is a ConfigError that names it", () =>
@@ -402,7 +449,7 @@ describe("layerReloadable", () => {
         assert.strictEqual(yield* settled, 2)
         assert.strictEqual(warnings.length, 2)
         assert.include(warnings[0]!, "WARN RpcRetry: the new configuration is not used: ")
-        assert.include(warnings[0]!, "methods.A.B.schedule.n must be an integer of at least 0, got -1")
+        assert.include(warnings[0]!, "methods.A.B.schedule.retries must be an integer of at least 0, got -1")
         yield* put({ methods: { "*": "off" } })
         assert.strictEqual(yield* settled, 1)
         yield* put({})
@@ -425,6 +472,78 @@ describe("layerReloadable", () => {
         1
       )
     }))
+
+  /** Runs under a layer that follows the documents, with what it warns of. */
+  const following = <A, E>(
+    documents: Stream.Stream<unknown, string>,
+    use: (warnings: ReadonlyArray<string>) => Effect.Effect<A, E>
+  ) => {
+    const warnings: Array<string> = []
+    const logger = Logger.make(({ message }) => void warnings.push(String(message)))
+    return Effect.zipRight(TestClock.adjust(1), use(warnings)).pipe(
+      Effect.provide(RpcRetry.layerReloadable(documents)),
+      Effect.provide(Logger.replace(Logger.defaultLogger, logger))
+    )
+  }
+
+  it.effect("a stream that fails leaves the last configuration in force, and says so", () =>
+    following(
+      Stream.concat(Stream.make({ default: { schedule: "none" } }), Stream.fail("gone")),
+      (warnings) =>
+        Effect.gen(function*() {
+          assert.strictEqual(yield* attemptsOf("A.B"), 1)
+          assert.strictEqual(warnings.length, 1)
+          assert.include(warnings[0]!, "the configuration is not followed any more")
+        })
+    ))
+
+  it.effect("a document that cannot even be looked at is reported, and the next one is followed", () => {
+    const trap = Object.defineProperty({}, "default", {
+      enumerable: true,
+      get: () => {
+        throw new Error("trap")
+      }
+    })
+    return following(
+      Stream.make<Array<unknown>>(trap, { default: { schedule: "none" } }),
+      (warnings) =>
+        Effect.gen(function*() {
+          assert.strictEqual(yield* attemptsOf("A.B"), 1)
+          assert.include(warnings[0]!, "trap")
+        })
+    )
+  })
+
+  it.effect("the budget of a document is used; levels stay unless it is another one", () =>
+    Effect.gen(function*() {
+      const documents = yield* Queue.unbounded<unknown>()
+      const put = (document: object) => Effect.zipRight(Queue.offer(documents, document), TestClock.adjust(1))
+      const many = { default: { schedule: { base: 1, cap: 1, retries: 100 } } }
+      const attempts = Effect.gen(function*() {
+        const fiber = yield* Effect.fork(attemptsOf("A.B"))
+        yield* TestClock.adjust(200)
+        return yield* Fiber.join(fiber)
+      })
+      yield* following(Stream.fromQueue(documents), () =>
+        Effect.gen(function*() {
+          yield* put({ ...many, budget: { capacity: 2 } })
+          assert.strictEqual(yield* attempts, 3)
+          yield* put({ ...many, budget: { capacity: 2 }, methods: { "C.D": "off" } })
+          assert.strictEqual(yield* attempts, 1)
+          yield* put({ ...many, budget: { capacity: 4 } })
+          assert.strictEqual(yield* attempts, 5)
+          yield* put({ ...many, budget: "off" })
+          assert.strictEqual(yield* attempts, 101)
+        }))
+    }))
+
+  it.effect("ends with its scope", () =>
+    Effect.gen(function*() {
+      let ended = false
+      const documents = Stream.never.pipe(Stream.ensuring(Effect.sync(() => void (ended = true))))
+      yield* following(documents, () => Effect.sync(() => assert.isFalse(ended)))
+      assert.isTrue(ended)
+    }))
 })
 
 describe("inheritAttempt", () => {
@@ -437,7 +556,9 @@ describe("inheritAttempt", () => {
           return [attempts, reason]
         })
       assert.deepStrictEqual(yield* ends(1), [4, "AttemptsExhausted"])
-      assert.deepStrictEqual(yield* ends(2), [1, "NotRetried"])
+      for (const attempt of [2, 0, -1, NaN, 1.5]) {
+        assert.deepStrictEqual(yield* ends(attempt), [1, "NotRetried"], `attempt ${attempt}`)
+      }
     }))
 
   it.effect("\"I am a retry\" is not \"my caller was one\"", () =>
@@ -466,7 +587,8 @@ attempt timeout none
 deadline        none
 longest call    forever
 load at worst   x4
-retried         ConnectionRefused ConnectionLost AttemptTimeout Unavailable Throttled Custom
+retried         ConnectionRefused, ConnectionLost, AttemptTimeout, Unavailable,
+                Throttled, Custom
 not retried     Fatal, domain errors, defects`
       )
     }))
@@ -494,26 +616,58 @@ not retried     Fatal, domain errors, defects`
       assert.strictEqual(
         text,
         `attempts        9 (8 retries)
-delays          100ms to 200ms, 200ms to 400ms, 400ms to 800ms, 500ms to 1s, 500ms to 1s, 500ms to 1s, ...
+delays          100ms to 200ms, 200ms to 400ms, 400ms to 800ms, 500ms to 1s,
+                500ms to 1s, 500ms to 1s, ...
 total wait      3s 200ms to 6s 400ms
 attempt timeout 500ms
 deadline        1m
 longest call    10s 900ms
 load at worst   x1.1 lasting; x9 without the budget
-retried         ConnectionRefused ConnectionLost AttemptTimeout Unavailable Custom, if not sent
+retried         ConnectionRefused, ConnectionLost, AttemptTimeout, Unavailable,
+                Custom, if not sent
 not retried     Fatal, domain errors, defects, Throttled`
       )
-      assert.isTrue(text.split("\n").every((line) => line.length <= 110))
+      assert.isTrue(text.split("\n").every((line) => line.length <= 80))
     }))
 
-  it.effect("none, and without an end", () =>
+  it.effect("a deadline ends the retries, as it does in a call", () =>
     Effect.gen(function*() {
-      const none = yield* RetryPolicy.describe(RetryPolicy.none)
-      assert.deepStrictEqual([none.attempts, none.delays, none.amplification.withoutBudget], [1, [], 1])
+      const short = RetryPolicy.merge(RetryPolicy.default, RetryPolicy.make({ deadline: 200 }))
+      const description = yield* RetryPolicy.describe(short)
+      const { exit, took } = yield* play(withRpcRetry(Faults.refused, short))
+      assert.strictEqual(description.attempts, exhaustedOf(exit).attempts)
+      assert.strictEqual(Duration.toMillis(description.totalWait.longest), took)
       const forever = yield* printed(RetryPolicy.make({ schedule: RetrySchedule.exponential(), deadline: "2 seconds" }))
+      assert.include(forever, "attempts        6 (5 retries)")
+      assert.include(forever, "longest call    2s")
+    }))
+
+  it.effect("where the schedule chooses by the failure, the worst of the reasons", () =>
+    Effect.gen(function*() {
+      const schedule = RetrySchedule.byReason({
+        Throttled: Schedule.spaced(10).pipe(Schedule.intersect(Schedule.recurs(7)))
+      })
+      const description = yield* RetryPolicy.describe(RetryPolicy.make({ schedule }))
+      assert.deepStrictEqual([description.attempts, description.retried], [8, ["Throttled"]])
+      assert.strictEqual(Duration.toMillis(description.totalWait.longest), 70)
+    }))
+
+  it.effect("none, without an end, and the many in between", () =>
+    Effect.gen(function*() {
+      for (const policy of [RetryPolicy.none, RetryPolicy.make({ retryIf: () => false })]) {
+        const { amplification, attempts, delays, retried } = yield* RetryPolicy.describe(policy)
+        assert.deepStrictEqual([attempts, delays, amplification.withoutBudget, retried], [1, [], 1, []])
+      }
+      const budget = yield* RetryBudget.make({ ratio: 1 })
+      const { amplification } = yield* RetryPolicy.describe(RetryPolicy.make({ schedule: Schedule.stop, budget }))
+      assert.strictEqual(amplification.withBudget, 1)
+      const forever = yield* printed(RetryPolicy.make({ schedule: RetrySchedule.exponential() }))
       assert.include(forever, "attempts        no limit")
       assert.include(forever, "delays          100ms, 150ms, 225ms, 337.5ms, 506.25ms, 759.38ms, ...")
-      assert.include(forever, "longest call    2s")
+      assert.include(forever, "longest call    forever")
       assert.include(forever, "load at worst   without bound")
+      for (const n of [999, 1000]) {
+        assert.strictEqual((yield* RetryPolicy.describe(RetryPolicy.make(retries(n)))).attempts, n + 1)
+      }
     }))
 })

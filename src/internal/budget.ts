@@ -12,7 +12,7 @@ export interface Account {
   readonly level: (now: number) => number
   /** A call was answered. `spent` is what its last retry cost, 0 when the first attempt was answered. */
   readonly succeeded: (now: number, spent: number) => void
-  /** An attempt ended in `Retryable`, whether it will be retried or not. */
+  /** An attempt ended in a `Retryable` that the policy would retry, or that says not to; whether it will be or not. */
   readonly failed: (now: number, error: Retryable) => void
   /** Pays for a retry: what it cost, or `undefined` when the budget does not allow it. */
   readonly withdraw: (now: number, error: Retryable) => number | undefined
@@ -20,20 +20,20 @@ export interface Account {
   readonly refund: (now: number, cost: number) => void
 }
 
-/** Ten credits of 0.1 are to be 1, which they are not in binary floating point. */
-const exact = (n: number) => Math.round(n * 1e9) / 1e9
+/** Ten credits of 0.1 are to be 1, and three of a third; in binary floating point they are a little less. */
+const tolerance = 1e-9
 
-/**
- * A level within [0, capacity] that starts full.
- *
- * @internal
- */
-export const makeLevel = (capacity: number) => {
+/** A level within [0, capacity] that starts full. */
+const makeLevel = (capacity: number) => {
   let level = capacity
   return {
-    get: () => level,
+    /** To show: without the last digits, which are noise. */
+    get: () => Math.min(capacity, Math.round(level * 1e9) / 1e9),
+    isFull: () => level === capacity,
+    covers: (n: number) => level + tolerance >= n,
+    isAbove: (n: number) => level > n + tolerance,
     add: (n: number) => {
-      level = exact(Math.min(capacity, Math.max(0, level + n)))
+      level = Math.min(capacity, Math.max(0, level + n))
     }
   }
 }
@@ -52,12 +52,11 @@ export const makeFed = (options: {
   const level = makeLevel(options.capacity)
   let regainedAt: number | undefined
   const regain = (now: number) => {
-    if (regainedAt === undefined || level.get() === options.capacity) {
-      regainedAt = now
-    } else if (now > regainedAt) {
+    // a clock that was set back earns nothing, and loses nothing after that
+    if (regainedAt !== undefined && !level.isFull() && now > regainedAt) {
       level.add((now - regainedAt) / options.regainEvery)
-      regainedAt = now
     }
+    regainedAt = now
   }
   return {
     capacity: options.capacity,
@@ -73,7 +72,7 @@ export const makeFed = (options: {
     withdraw: (now, error) => {
       regain(now)
       const cost = options.cost(error)
-      if (level.get() < cost) {
+      if (!level.covers(cost)) {
         return undefined
       }
       level.add(-cost)
@@ -98,7 +97,7 @@ export const makeGrpc = (maxTokens: number, tokenRatio: number): Account => {
     level: level.get,
     succeeded: () => level.add(tokenRatio),
     failed: () => level.add(-1),
-    withdraw: () => level.get() > maxTokens / 2 ? 0 : undefined,
+    withdraw: () => level.isAbove(maxTokens / 2) ? 0 : undefined,
     refund: () => {}
   }
 }

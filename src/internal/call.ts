@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import { CurrentDeadline } from "../Deadline.js"
 import type * as RetryPolicy from "../RetryPolicy.js"
-import { type ExhaustedReason, isFatal, isRetryable, type Retryable, RetryExhausted } from "../RpcError.js"
+import { type ExhaustedReason, isRpcError, type Retryable, RetryExhausted } from "../RpcError.js"
 import type { Account } from "./budget.js"
 import * as Facts from "./facts.js"
 import type * as History from "./history.js"
@@ -97,7 +97,8 @@ export const nextAttempt = (call: Call): void => {
 export const isOver = (call: Call): boolean => call.clock.unsafeCurrentTimeMillis() >= call.deadline
 
 /**
- * An answer feeds the budget, and a domain error is one.
+ * An answer feeds the budget, and a domain error is one. None of our own errors is: not `Fatal`, and not what a call inside
+ * this one gave up with.
  *
  * @internal
  */
@@ -109,7 +110,7 @@ export const counted = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call): Effe
   const answered = Effect.sync(() => budget.succeeded(call.clock.unsafeCurrentTimeMillis(), call.paid))
   return Effect.tapBoth(self, {
     onSuccess: () => answered,
-    onFailure: (error) => isRetryable(error) || isFatal(error) ? Effect.void : answered
+    onFailure: (error) => isRpcError(error) ? Effect.void : answered
   })
 }
 

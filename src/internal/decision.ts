@@ -27,25 +27,28 @@ export const decide = Effect.fnUntraced(function*(call: Call.Call, error: Retrya
     took: Duration.millis(now - call.attemptStartedAt),
     error
   })
-  budget?.failed(now, error)
   const stop = (reason: ExhaustedReason) => Call.exhausted(call, error, reason)
 
   if (call.deadlineExceeded) {
     return yield* stop("DeadlineExceeded")
   }
   const hint = error.retryAfter
+  const wanted = policy.retryIf?.(error) ?? true
+  if (wanted || hint === "Never") {
+    budget?.failed(now, error)
+  }
   if (hint === "Never" || (hint !== undefined && Duration.greaterThan(hint, policy.maxServerDelay))) {
     return yield* stop("ServerSaidNo")
   }
-  if ((policy.retryIf !== undefined && !policy.retryIf(error)) || (yield* InheritedAttempt) > 1) {
+  if (!wanted || (yield* InheritedAttempt) !== 1) {
     return yield* stop("NotRetried")
   }
   if (policy.idempotent === false && error.delivery === "Unknown") {
     return yield* stop("NotIdempotent")
   }
-  const schedule = call.schedule ??= RetrySchedule.start(policy.schedule)
+  const schedule = call.schedule ??= RetrySchedule.start(policy.schedule, (error) => error.reason)
   const delay = yield* schedule.next(now, error, hint === undefined ? undefined : Duration.toMillis(hint))
-  if (delay === undefined) {
+  if (delay === undefined || delay === Infinity) {
     return yield* stop("AttemptsExhausted")
   }
   if (budget !== undefined) {

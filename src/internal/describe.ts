@@ -14,52 +14,92 @@ import { showDuration } from "./report.js"
 /** A schedule that goes on after so many retries is taken to go on for ever. */
 const many = 1_000
 
-const dryRun = (policy: RetryPolicy, draw: number) =>
-  RetrySchedule.delays(policy.schedule ?? RetrySchedule.standard, many).pipe(
-    Effect.withRandom(Random.fixed([draw]))
-  )
+interface Delay {
+  readonly shortest: Duration.Duration
+  readonly longest: Duration.Duration
+}
 
-const isRetried = (policy: RetryPolicy, reason: RetryableReason): boolean =>
-  policy.retryIf?.(new Retryable({ reason, delivery: "NotSent" })) ?? true
+/** A jitter draws from a range, so its least and its greatest draw give the range of the delays. */
+const delaysAfter = (policy: RetryPolicy, reason: RetryableReason): Effect.Effect<ReadonlyArray<Delay>> => {
+  const error = new Retryable({ reason, delivery: "NotSent" })
+  const dryRun = (draw: number) =>
+    RetrySchedule.delays(policy.schedule ?? RetrySchedule.standard, many + 1, error).pipe(
+      Effect.withRandom(Random.fixed([draw]))
+    )
+  return policy.retryIf?.(error) === false
+    ? Effect.succeed([])
+    : Effect.zipWith(
+      dryRun(0),
+      dryRun(1),
+      (least, most) => least.map((shortest, i) => ({ shortest, longest: most[i] ?? shortest }))
+    )
+}
+
+/** As many as fit before the deadline, when attempts take no time. */
+const before = (deadline: Duration.Duration | undefined, delays: ReadonlyArray<Delay>): ReadonlyArray<Delay> => {
+  let waited = 0
+  return delays.filter(({ shortest }) => {
+    waited += Duration.toMillis(shortest)
+    return deadline === undefined || waited < Duration.toMillis(deadline)
+  })
+}
 
 const sum = (durations: ReadonlyArray<Duration.Duration>): Duration.Duration =>
   durations.reduce(Duration.sum, Duration.zero)
 
+const longestOf = (delays: ReadonlyArray<Delay>) => sum(delays.map(({ longest }) => longest))
+
 /** @internal */
 export const describe = (policy: RetryPolicy): Effect.Effect<Description> =>
   Effect.gen(function*() {
-    // a jitter draws from a range, so its least and its greatest draw give the range of the delays
-    const least = yield* dryRun(policy, 0)
-    const most = yield* dryRun(policy, 1)
-    const retries = least.length < many ? least.length : Infinity
-    const totalWait = retries === Infinity ? Duration.infinity : sum(most)
     const { attemptTimeout, budget, deadline } = policy
+    const byReason = yield* Effect.forEach(RetryableReason.literals, (reason) =>
+      Effect.map(delaysAfter(policy, reason), (delays) => ({ reason, delays: before(deadline, delays) })))
+    // the worst of the reasons: the most retries, then the longest wait
+    const { delays } = byReason.reduce((worst, each) =>
+      each.delays.length > worst.delays.length ||
+        (each.delays.length === worst.delays.length &&
+          Duration.greaterThan(longestOf(each.delays), longestOf(worst.delays)))
+        ? each
+        : worst
+    )
+    const endless = delays.length > many
+    const retries = endless ? Infinity : delays.length
+    const total = (wait: Duration.Duration) =>
+      Duration.min(deadline ?? Duration.infinity, endless ? Duration.infinity : wait)
     const undisturbed = attemptTimeout === undefined
       ? Duration.infinity
-      : Duration.sum(Duration.times(attemptTimeout, retries + 1), totalWait)
+      : Duration.sum(Duration.times(attemptTimeout, retries + 1), total(longestOf(delays)))
     return {
       attempts: retries + 1,
       retries,
-      delays: least.map((shortest, i) => ({ shortest, longest: most[i]! })),
-      totalWait: { shortest: retries === Infinity ? Duration.infinity : sum(least), longest: totalWait },
+      delays: delays.slice(0, many),
+      totalWait: {
+        shortest: total(sum(delays.map(({ shortest }) =>
+          shortest
+        ))),
+        longest: total(longestOf(delays))
+      },
       attemptTimeout,
       deadline,
-      longestCall: deadline === undefined ? undisturbed : Duration.min(deadline, undisturbed),
+      longestCall: Duration.min(deadline ?? Duration.infinity, undisturbed),
       amplification: {
         withoutBudget: retries + 1,
         withBudget: budget === undefined ? undefined : Math.min(retries + 1, 1 + budget.sustained)
       },
-      retried: RetryableReason.literals.filter((reason) => isRetried(policy, reason)),
-      notRetried: RetryableReason.literals.filter((reason) => !isRetried(policy, reason)),
+      retried: byReason.filter(({ delays }) => delays.length > 0).map(({ reason }) => reason),
+      notRetried: byReason.filter(({ delays }) => delays.length === 0).map(({ reason }) => reason),
       onlyNotSent: policy.idempotent === false
     }
   })
 
 const shown = 6
 
-const showRange = (
-  { longest, shortest }: { readonly shortest: Duration.Duration; readonly longest: Duration.Duration }
-) =>
+const width = 80
+
+const indent = 16
+
+const showRange = ({ longest, shortest }: Delay) =>
   Duration.equals(shortest, longest) ? showDuration(shortest) : `${showDuration(shortest)} to ${showDuration(longest)}`
 
 const showDelays = (description: Description): string => {
@@ -72,6 +112,20 @@ const showDelays = (description: Description): string => {
 
 const showFactor = (factor: number): string =>
   factor === Infinity ? "without bound" : `x${Math.round(factor * 100) / 100}`
+
+/** The words in lines that fit the terminal. */
+const wrapped = (text: string): string => {
+  const lines: Array<string> = []
+  for (const word of text.split(" ")) {
+    const line = lines.at(-1)
+    if (line !== undefined && indent + line.length + 1 + word.length <= width) {
+      lines[lines.length - 1] = `${line} ${word}`
+    } else {
+      lines.push(word)
+    }
+  }
+  return lines.join(`\n${" ".repeat(indent)}`)
+}
 
 /** @internal */
 export const show = (description: Description): string => {
@@ -90,8 +144,8 @@ export const show = (description: Description): string => {
     ["deadline", deadline === undefined ? "none" : showDuration(deadline)],
     ["longest call", showDuration(description.longestCall)],
     ["load at worst", load],
-    ["retried", description.retried.join(" ") + (description.onlyNotSent ? ", if not sent" : "")],
+    ["retried", (description.retried.join(", ") || "nothing") + (description.onlyNotSent ? ", if not sent" : "")],
     ["not retried", ["Fatal", "domain errors", "defects", ...description.notRetried].join(", ")]
   ]
-  return rows.map(([name, value]) => `${name.padEnd(16)}${value}`).join("\n")
+  return rows.map(([name, value]) => `${name.padEnd(indent)}${wrapped(value)}`).join("\n")
 }

@@ -13,20 +13,21 @@ import * as Schema from "effect/Schema"
 import { InvalidOption } from "../InvalidOption.js"
 import * as duration from "./duration.js"
 
-const units: Record<string, `${number} millis` | string> = {
-  ns: "nanos",
-  us: "micros",
-  ms: "millis",
-  s: "seconds",
-  m: "minutes",
-  h: "hours",
-  d: "days"
-}
+const units = new Map([
+  ["ns", "nanos"],
+  ["us", "micros"],
+  ["µs", "micros"],
+  ["ms", "millis"],
+  ["s", "seconds"],
+  ["m", "minutes"],
+  ["h", "hours"],
+  ["d", "days"]
+])
 
 /** `250 millis` and `1.5 seconds` as Effect reads them, `250ms` and `1.5s` as everybody writes them. */
 const expanded = (text: string): string => {
   const match = /^(-?\d+(?:\.\d+)?)\s*([a-zµ]+)$/.exec(text.trim())
-  return match === null ? text : `${match[1]} ${units[match[2]!] ?? match[2]}`
+  return match === null ? text : `${match[1]} ${units.get(match[2]!) ?? match[2]}`
 }
 
 /**
@@ -41,12 +42,15 @@ export const DurationText = Schema.transformOrFail(
     strict: true,
     decode: (input, _, ast) =>
       Either.mapLeft(
-        duration.decode(typeof input === "string" ? expanded(input) : input, { zero: true }),
+        duration.decode(typeof input === "string" ? expanded(input) : input, { zero: true }, input),
         (problem) => new ParseResult.Type(ast, input, problem)
       ),
     encode: (value) => Either.right(`${Duration.toMillis(value)} millis`)
   }
 )
+
+/** What is wrong when the path to it is empty. */
+const whole = "the document"
 
 const pathOf = (path: ReadonlyArray<PropertyKey>): string =>
   path.reduce<string>(
@@ -74,7 +78,7 @@ export const decode = <A, I>(
         issue.path.length > furthest.path.length ? issue : furthest
       )
       const path = pathOf(issue.path)
-      return new InvalidOption({ where, field: path === "" ? "the document" : path, problem: issue.message })
+      return new InvalidOption({ where, field: path === "" ? whole : path, problem: issue.message })
     })
   )
 
@@ -87,7 +91,7 @@ export const parsed = (where: string, input: unknown): Either.Either<unknown, In
   typeof input !== "string" ? Either.right(input) : Either.try({
     try: () => JSON.parse(input) as unknown,
     catch: (error) =>
-      new InvalidOption({ where, field: "the document", problem: `is not JSON: ${(error as SyntaxError).message}` })
+      new InvalidOption({ where, field: whole, problem: `is not JSON: ${(error as SyntaxError).message}` })
   })
 
 /**
@@ -106,4 +110,8 @@ export const attempt = <A>(where: string, path: string, make: () => A): Either.E
 
 /** @internal */
 export const at = (where: string, path: string, error: InvalidOption): InvalidOption =>
-  new InvalidOption({ where, field: path === "" ? error.field : `${path}.${error.field}`, problem: error.problem })
+  new InvalidOption({
+    where,
+    field: path === "" ? error.field : error.field === whole ? path : `${path}.${error.field}`,
+    problem: error.problem
+  })

@@ -32,19 +32,23 @@ const isNaN = (input: Duration.DurationInput): boolean =>
  *
  * @internal
  */
-export const decode = (input: unknown, bounds: Bounds): Either.Either<Duration.Duration, string> => {
+export const decode = (
+  input: unknown,
+  bounds: Bounds,
+  shown: unknown = input
+): Either.Either<Duration.Duration, string> => {
   const decoded = Duration.decodeUnknown(input)
   if (decoded._tag === "None" || isNaN(input as Duration.DurationInput)) {
-    return Either.left(`must be a duration, such as "250 millis", got ${show(input)}`)
+    return Either.left(`must be a duration, such as "250 millis", got ${show(shown)}`)
   }
   if (isNegative(input as Duration.DurationInput)) {
-    return Either.left(`must not be negative, got ${show(input)}`)
+    return Either.left(`must not be negative, got ${show(shown)}`)
   }
   if (!Duration.isFinite(decoded.value)) {
-    return Either.left(`must be finite, got ${show(input)}`)
+    return Either.left(`must be finite, got ${show(shown)}`)
   }
   if (!bounds.zero && Duration.toMillis(decoded.value) === 0) {
-    return Either.left(`must be greater than zero, got ${show(input)}`)
+    return Either.left(`must be greater than zero, got ${show(shown)}`)
   }
   return Either.right(decoded.value)
 }

@@ -67,13 +67,14 @@ const attempts = <A, E, R>(
 /** One attempt: it sees the facts of its call, and is cut at its timeout or at the deadline, whichever is first. */
 const attempt = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effect.Effect<A, E | Retryable, R> => {
   Call.nextAttempt(call)
-  const informed = Call.counted(Facts.provide(self, call.facts, call.attempts), call)
+  const informed = Facts.provide(self, call.facts, call.attempts)
   const timeout = call.policy.attemptTimeout === undefined ? Infinity : Duration.toMillis(call.policy.attemptTimeout)
   const remaining = call.deadline - call.attemptStartedAt
-  return timeout === Infinity && remaining === Infinity
+  const bounded = timeout === Infinity && remaining === Infinity
     ? informed
     : attemptTimeout(informed, Math.min(timeout, remaining), () => {
       call.deadlineExceeded = remaining <= timeout
       return new Retryable({ reason: "AttemptTimeout", delivery: "Unknown", method: call.method })
     })
+  return Call.counted(bounded, call)
 }

@@ -5,13 +5,15 @@
  */
 import type * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
-import { InvalidOption } from "../InvalidOption.js"
+import { checkNumber, InvalidOption } from "../InvalidOption.js"
 import * as RetryBudget from "../RetryBudget.js"
 import * as RetryPolicy from "../RetryPolicy.js"
 import * as RetrySchedule from "../RetrySchedule.js"
 import type { Retryable, RetryableReason } from "../RpcError.js"
 import * as documents from "./documents.js"
+import { isName } from "./policies.js"
 
 /** The canonical codes; the place in the list is the number. */
 const codes = [
@@ -56,16 +58,17 @@ const StatusCode = Schema.Union(Schema.String, Schema.Number).pipe(
 
 /** Seconds as proto3 JSON has them, in milliseconds, greater than zero. */
 const ProtoDuration = Schema.transform(
-  Schema.String.pipe(Schema.filter((text) => /^\d+(\.\d{1,9})?s$/.test(text) && Number(text.slice(0, -1)) > 0, {
+  Schema.String.pipe(Schema.filter((text) => /^\d{1,12}(\.\d{1,9})?s$/.test(text) && Number(text.slice(0, -1)) > 0, {
     message: (issue) => `must be a duration greater than zero, such as "0.1s", got ${JSON.stringify(issue.actual)}`
   })),
   Schema.Number,
   { strict: true, decode: (text) => Number(text.slice(0, -1)) * 1000, encode: (millis) => `${millis / 1000}s` }
 )
 
+/** An integer of 32 bits, as in the message it stands for. */
 const atLeast = (min: number) =>
   Schema.Number.pipe(
-    Schema.filter((n) => Number.isInteger(n) && n >= min, {
+    Schema.filter((n) => Number.isInteger(n) && n >= min && n < 2 ** 31, {
       message: (issue) => `must be an integer of at least ${min}, got ${String(issue.actual)}`
     })
   )
@@ -103,20 +106,22 @@ const invalid = (field: string, problem: string) => Either.left(new InvalidOptio
 /** `Service.Method`, `Service.*` or `*`. */
 const patternOf = (name: typeof Name.Type, path: string): Either.Either<string, InvalidOption> => {
   const { method = "", service = "" } = name
-  return service === ""
-    ? method === "" ? Either.right("*") : invalid(path, "has a method and no service")
-    : Either.right(`${service}.${method === "" ? "*" : method}`)
+  if (service === "") {
+    return method === "" ? Either.right("*") : invalid(path, "has a method and no service")
+  }
+  const pattern = `${service}.${method === "" ? "*" : method}`
+  return isName(pattern) ? Either.right(pattern) : invalid(path, `names no method: ${JSON.stringify(pattern)}`)
 }
 
-const toPolicy = (config: typeof MethodConfig.Type): RetryPolicy.Options => {
+const toPolicy = (config: typeof MethodConfig.Type, maxAttempts: number): RetryPolicy.Options => {
   const { retryPolicy, timeout } = config
   if (retryPolicy === undefined) {
-    return { deadline: timeout }
+    return { deadline: timeout, schedule: Schedule.stop }
   }
   const retried = new Set(retryPolicy.retryableStatusCodes.map(nameOf))
   return {
     deadline: timeout,
-    schedule: RetrySchedule.grpcA6(retryPolicy),
+    schedule: RetrySchedule.retries(RetrySchedule.grpcA6(retryPolicy), maxAttempts - 1),
     retryIf: (error) => retried.has(codeOf(error))
   }
 }
@@ -127,12 +132,17 @@ const toPolicy = (config: typeof MethodConfig.Type): RetryPolicy.Options => {
  *
  * @internal
  */
-export const fromServiceConfig = (json: unknown): Either.Either<{
+export const fromServiceConfig = (
+  json: unknown,
+  maxAttempts: number = Number.MAX_SAFE_INTEGER
+): Either.Either<{
   readonly default: RetryPolicy.RetryPolicy
   readonly methods: Readonly<Record<string, RetryPolicy.Options>>
   readonly budget: Effect.Effect<RetryBudget.RetryBudget> | "off"
 }, InvalidOption> =>
   Either.gen(function*() {
+    const range = { min: 1, max: Number.MAX_SAFE_INTEGER, integer: true }
+    const limit = yield* checkNumber(where, "maxAttempts", maxAttempts, range)
     const document = yield* documents.parsed(where, json)
     const config = yield* documents.decode(where, ServiceConfig, document, { extra: true })
     const methods = new Map<string, RetryPolicy.Options>()
@@ -146,7 +156,7 @@ export const fromServiceConfig = (json: unknown): Either.Either<{
         if (methods.has(pattern)) {
           return yield* invalid(`${path}.name[${j}]`, `says ${pattern} for the second time`)
         }
-        methods.set(pattern, toPolicy(methodConfig))
+        methods.set(pattern, toPolicy(methodConfig, limit))
       }
     }
     const throttling = config.retryThrottling

@@ -13,6 +13,8 @@ export interface Table {
   readonly base: RetryPolicy.RetryPolicy
   /** By name: `Users.Get`, `Users.*`, `*`. */
   readonly named: ReadonlyMap<string, RetryPolicy.RetryPolicy>
+  /** Whether the most specific name alone holds, as in gRPC, or what it leaves open is taken from the more general ones. */
+  readonly exclusive: boolean
 }
 
 /** A policy, and the name of where it was said. */
@@ -24,7 +26,7 @@ interface Layer {
 const isPattern = (name: string) => name.endsWith("*")
 
 /** Whether a name can be one: a method, or a prefix that ends in `.*`, or `*`. */
-export const isName = (name: string): boolean => /^(\*|[^*\s]+\.\*|[^*\s]+)$/.test(name)
+export const isName = (name: string): boolean => name !== "default" && /^(\*|[^*\s]+\.\*|[^*\s]+)$/.test(name)
 
 /** All that is said of a method, the most general first. */
 const layersOf = (table: Table, method: string | undefined): ReadonlyArray<Layer> => {
@@ -32,29 +34,24 @@ const layersOf = (table: Table, method: string | undefined): ReadonlyArray<Layer
     .filter((name) => isPattern(name) && name !== "*" && method?.startsWith(name.slice(0, -1)) === true)
     .toSorted((a, b) => b.length - a.length)
   const names = ["*", ...patterns.slice(0, 1), ...(method === undefined || isPattern(method) ? [] : [method])]
-  return [
-    { from: "library", policy: RetryPolicy.default },
+  const said = [
     { from: "default", policy: table.base },
     ...names.flatMap((name) => {
       const policy = table.named.get(name)
       return policy === undefined ? [] : [{ from: name, policy }]
     })
   ]
+  return [{ from: "library", policy: RetryPolicy.default }, ...(table.exclusive ? said.slice(-1) : said)]
 }
 
-/** @internal */
-export const resolve = (table: Table, method: string | undefined): RetryPolicy.Complete =>
+const resolve = (table: Table, method: string | undefined): RetryPolicy.Complete =>
   layersOf(table, method).reduce<RetryPolicy.Complete>(
     (policy, layer) => RetryPolicy.merge(policy, layer.policy),
     RetryPolicy.default
   )
 
-/**
- * Where each field of a method's policy was said.
- *
- * @internal
- */
-export const origins = (table: Table, method: string | undefined): Partial<Record<RetryPolicy.Field, string>> => {
+/** Where each field of a method's policy was said. */
+const origins = (table: Table, method: string | undefined): Partial<Record<RetryPolicy.Field, string>> => {
   const from: Partial<Record<RetryPolicy.Field, string>> = {}
   for (const layer of layersOf(table, method)) {
     for (const field of RetryPolicy.fields) {
@@ -74,6 +71,9 @@ export const origins = (table: Table, method: string | undefined): Partial<Recor
 export const destinationOf = (method: string | undefined): string =>
   method === undefined ? "" : method.slice(0, Math.max(0, method.lastIndexOf(".")))
 
+/** So many destinations have a budget of their own; all beyond share one. */
+const maxDestinations = 1_000
+
 /**
  * One budget for each destination, made when it is first called.
  *
@@ -83,37 +83,40 @@ export const makeBudgets = (make: Effect.Effect<RetryBudget>) => {
   const budgets = new Map<string, RetryBudget>()
   return {
     of: (destination: string): RetryBudget => {
-      const budget = budgets.get(destination) ?? Effect.runSync(make)
-      budgets.set(destination, budget)
+      const key = budgets.has(destination) || budgets.size < maxDestinations ? destination : "*"
+      const budget = budgets.get(key) ?? Effect.runSync(make)
+      budgets.set(key, budget)
       return budget
-    },
-    all: (): ReadonlyMap<string, RetryBudget> => budgets
+    }
   }
 }
+
+/** @internal */
+export type Budgets = ReturnType<typeof makeBudgets>
 
 /** Resolved policies are kept for so many methods; those beyond are resolved for each call. */
 const maxCached = 1_000
 
 /**
- * The service's state: a table that is replaced whole, so that a call sees the old one or the new one.
+ * The service's state: a table and its budgets, replaced whole, so that a call sees the old ones or the new ones.
  *
  * @internal
  */
-export const make = (initial: Table, budgets: ReturnType<typeof makeBudgets> | undefined) => {
-  let table = initial
+export const make = (table: Table, budgets: Budgets | undefined) => {
+  let state = { table, budgets }
   let cache = new Map<string | undefined, RetryPolicy.Complete>()
 
   const resolved = (method: string | undefined): RetryPolicy.Complete => {
-    const policy = resolve(table, method)
-    return policy.budget !== undefined || budgets === undefined
+    const policy = resolve(state.table, method)
+    return policy.budget !== undefined || state.budgets === undefined
       ? policy
-      : RetryPolicy.merge(policy, RetryPolicy.make({ budget: budgets.of(destinationOf(method)) }))
+      : RetryPolicy.merge(policy, RetryPolicy.make({ budget: state.budgets.of(destinationOf(method)) }))
   }
 
   return {
-    table: () => table,
-    replace: (next: Table) => {
-      table = next
+    state: () => state,
+    replace: (next: { readonly table: Table; readonly budgets: Budgets | undefined }) => {
+      state = next
       cache = new Map()
     },
     policy: (method: string | undefined): RetryPolicy.Complete => {
@@ -126,6 +129,10 @@ export const make = (initial: Table, budgets: ReturnType<typeof makeBudgets> | u
         cache.set(method, policy)
       }
       return policy
+    },
+    origins: (method: string | undefined): Partial<Record<RetryPolicy.Field, string>> => {
+      const from = origins(state.table, method)
+      return from.budget === undefined && state.budgets !== undefined ? { ...from, budget: "layer" } : from
     }
   }
 }

@@ -9,7 +9,7 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
-import type { InvalidOption } from "../InvalidOption.js"
+import { InvalidOption } from "../InvalidOption.js"
 import type * as RetryPolicy from "../RetryPolicy.js"
 import * as RetrySchedule from "../RetrySchedule.js"
 import { type Retryable, RetryableReason } from "../RpcError.js"
@@ -66,6 +66,15 @@ const toSchedule = (document: NonNullable<Document["schedule"]>): Schedule.Sched
       RetrySchedule.retries(document.retries ?? 3)
     )
 
+/** What the constructors of schedules call their options, and what a document calls them. */
+const inDocument = new Map([["schedule.n", "schedule.retries"], ["schedule.p", "schedule.jitter.proportional"]])
+
+const scheduleOf = (where: string, document: NonNullable<Document["schedule"]>) =>
+  Either.mapLeft(
+    documents.attempt(where, "schedule", () => toSchedule(document)),
+    ({ field, problem }) => new InvalidOption({ where, field: inDocument.get(field) ?? field, problem })
+  )
+
 /**
  * The options that a document stands for; they are checked when a policy is made of them.
  *
@@ -77,14 +86,44 @@ export const toOptions = (where: string, document: Document): Either.Either<Retr
   return schedule === undefined
     ? Either.right({ ...rest, retryIf })
     : Either.map(
-      documents.attempt(where, "schedule", () => toSchedule(schedule)),
+      scheduleOf(where, schedule),
       (schedule) => ({ ...rest, retryIf, schedule })
     )
 }
 
-const optional = <A>(config: Config.Config<A>) => Config.map(Config.option(config), Option.getOrUndefined)
+/**
+ * A key that may be absent; an empty one counts as that.
+ *
+ * @internal
+ */
+export const text = (name: string): Config.Config<string | undefined> =>
+  Config.map(
+    Config.option(Config.string(name)),
+    (value) => Option.getOrUndefined(Option.filter(value, (text) => text.trim() !== ""))
+  )
 
-const text = (name: string) => optional(Config.string(name))
+const parsedAs = <A>(name: string, kind: string, parse: (text: string) => A | undefined) =>
+  Config.mapOrFail(text(name), (value): Either.Either<A | undefined, ConfigError.ConfigError> => {
+    const parsed = value === undefined ? undefined : parse(value.trim())
+    return value !== undefined && parsed === undefined
+      ? Either.left(ConfigError.InvalidData([name], `must be ${kind}, got ${value}`))
+      : Either.right(parsed)
+  })
+
+const number = (name: string) =>
+  parsedAs(name, "a number", (text) => Number.isFinite(Number(text)) ? Number(text) : undefined)
+
+const boolean = (name: string) =>
+  parsedAs(name, "true or false", (text) => text === "true" ? true : text === "false" ? false : undefined)
+
+const list = (name: string) => parsedAs(name, "a list", (text) => text.split(",").map((part) => part.trim()))
+
+/** `full`, or a number for a proportional jitter. */
+const jitter = (name: string) =>
+  Config.map(
+    text(name),
+    (value) => value === undefined || Number.isNaN(Number(value)) ? value : { proportional: Number(value) }
+  )
 
 /**
  * The same document from flat keys, as environment variables have them.
@@ -93,15 +132,15 @@ const text = (name: string) => optional(Config.string(name))
  */
 export const config: Config.Config<unknown> = Config.all({
   base: text("BASE"),
-  factor: optional(Config.number("FACTOR")),
+  factor: number("FACTOR"),
   cap: text("CAP"),
-  retries: optional(Config.integer("RETRIES")),
-  jitter: text("JITTER"),
+  retries: number("RETRIES"),
+  jitter: jitter("JITTER"),
   attemptTimeout: text("ATTEMPT_TIMEOUT"),
   deadline: text("DEADLINE"),
-  idempotent: optional(Config.boolean("IDEMPOTENT")),
+  idempotent: boolean("IDEMPOTENT"),
   maxServerDelay: text("MAX_SERVER_DELAY"),
-  retryOn: optional(Config.array(Config.string(), "RETRY_ON"))
+  retryOn: list("RETRY_ON")
 }).pipe(Config.map((flat) => {
   const { base, cap, factor, jitter, retries, ...rest } = flat
   const schedule = withoutUndefined({ base, cap, factor, jitter, retries })
@@ -112,9 +151,11 @@ const withoutUndefined = (record: Readonly<Record<string, unknown>>) =>
   Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined))
 
 /**
- * An error of ours as the `Config` it came from would say it.
+ * An error of ours as the `Config` it came from would say it: with the key.
  *
  * @internal
  */
-export const configError = (error: InvalidOption): ConfigError.ConfigError =>
-  ConfigError.InvalidData(error.field.split("."), error.message)
+export const configError = (error: InvalidOption): ConfigError.ConfigError => {
+  const field = error.field.replace(/^default\./, "").replace(/^schedule\./, "").replace(/[.[].*$/, "")
+  return ConfigError.InvalidData([field.replaceAll(/[A-Z]/g, "_$&").toUpperCase()], error.message)
+}

@@ -52,7 +52,7 @@ export const choose = <In, R>(
  * schedule is done. Unlike `Schedule.driver` it does not sleep: whether to sleep is decided after the delay is known.
  *
  * A `hint` of the server's takes the place of the delay, and after it the delays start over: those the schedule has given
- * before come again. The schedule itself goes on, for it also counts.
+ * before, for failures of the same kind, come again. The schedule itself goes on, for it also counts.
  *
  * @internal
  */
@@ -60,25 +60,37 @@ export interface Run<In, R> {
   readonly next: (now: number, input: In, hint?: number) => Effect.Effect<number | undefined, never, R>
 }
 
-/** How many delays are remembered to start over from; after them the last one stays. */
+/** How many delays are remembered, of each kind, to start over from; after them the last one stays. */
 const remembered = 64
 
-/** @internal */
-export const start = <In, R>(schedule: Schedule.Schedule<unknown, In, R>): Run<In, R> => {
-  let state = schedule.initial
-  const given: Array<number> = []
-  /** The next delay to come again, `undefined` as long as no hint was given. */
-  let again: number | undefined
+/** The delays that were given for failures of one kind, and how many have come again since the last hint. */
+interface Given {
+  readonly delays: Array<number>
+  again: number
+}
 
-  const follow = (delay: number, hint: number | undefined): number => {
-    if (given.length < remembered) {
-      given.push(delay)
+/** @internal */
+export const start = <In, R>(
+  schedule: Schedule.Schedule<unknown, In, R>,
+  kindOf: (input: In) => string
+): Run<In, R> => {
+  let state = schedule.initial
+  let hinted = false
+  const given = new Map<string, Given>()
+
+  const follow = (delay: number, kind: string, hint: number | undefined): number => {
+    const { delays } = given.get(kind) ?? given.set(kind, { delays: [], again: 0 }).get(kind)!
+    if (delays.length < remembered) {
+      delays.push(delay)
     }
     if (hint !== undefined) {
-      again = 0
+      hinted = true
+      given.forEach((each) => {
+        each.again = 0
+      })
       return hint
     }
-    return again === undefined ? delay : given[Math.min(again++, given.length - 1)]!
+    return hinted ? delays[Math.min(given.get(kind)!.again++, delays.length - 1)]! : delay
   }
 
   return {
@@ -87,7 +99,7 @@ export const start = <In, R>(schedule: Schedule.Schedule<unknown, In, R>): Run<I
         state = newState
         return Decision.isDone(decision)
           ? undefined
-          : follow(Math.max(0, Intervals.start(decision.intervals) - now), hint)
+          : follow(Math.max(0, Intervals.start(decision.intervals) - now), kindOf(input), hint)
       })
   }
 }

@@ -12,12 +12,13 @@ import type { InForce, LayerOptions, Service } from "../RpcRetry.js"
 import * as internal from "./policies.js"
 
 /**
- * A service all of whose policies can be replaced.
+ * A service all of whose policies can be replaced. `budgetKey` says the budget of the options in text: only when it is
+ * another one than before are the budgets made anew.
  *
  * @internal
  */
 export interface Replaceable extends Service {
-  readonly replace: (options: LayerOptions) => Effect.Effect<void, InvalidOption>
+  readonly replace: (options: LayerOptions, budgetKey: string) => Effect.Effect<void, InvalidOption>
 }
 
 const validateNamed = (
@@ -37,62 +38,81 @@ const validateNamed = (
     )
 }
 
-const validateTable = (options: LayerOptions): Either.Either<internal.Table, InvalidOption> =>
+const validateTable = (options: LayerOptions, exclusive: boolean): Either.Either<internal.Table, InvalidOption> =>
   Either.gen(function*() {
     const base = yield* RetryPolicy.validate(options.default ?? {})
     const named = new Map<string, RetryPolicy.RetryPolicy>()
     for (const [name, policy] of Object.entries(options.methods ?? {})) {
       named.set(name, yield* validateNamed("RpcRetry.layer", name, policy))
     }
-    return { base, named }
+    return { base, named, exclusive }
   })
 
-const fromTable = (table: internal.Table, budget: Effect.Effect<RetryBudget.RetryBudget> | undefined): Replaceable => {
-  const policies = internal.make(table, budget === undefined ? undefined : internal.makeBudgets(budget))
+/** Budgets are made while a call starts: how they are made is tried once before. */
+const validateBudgets = (
+  budget: LayerOptions["budget"] = RetryBudget.make()
+): Either.Either<internal.Budgets | undefined, InvalidOption> => {
+  if (budget === "off") {
+    return Either.right(undefined)
+  }
+  const problem = "must be an effect that makes a budget at once, without waiting or failing"
+  return Effect.runSyncExit(budget)._tag === "Success"
+    ? Either.right(internal.makeBudgets(budget))
+    : Either.left(new InvalidOption({ where: "RpcRetry.layer", field: "budget", problem }))
+}
+
+const fromTable = (table: internal.Table, budgets: internal.Budgets | undefined): Replaceable => {
+  const policies = internal.make(table, budgets)
+  let budgetKey = ""
   const replaceNamed = (change: (named: Map<string, RetryPolicy.RetryPolicy>) => void) =>
     Effect.sync(() => {
-      const named = new Map(policies.table().named)
+      const { budgets, table } = policies.state()
+      const named = new Map(table.named)
       change(named)
-      policies.replace({ ...policies.table(), named })
+      policies.replace({ table: { ...table, named }, budgets })
     })
   return {
     policy: policies.policy,
-    policies: Effect.sync(() => {
-      const table = policies.table()
-      return ["default", ...table.named.keys()].map((name): InForce => {
+    policies: Effect.sync(() =>
+      ["default", ...policies.state().table.named.keys()].map((name): InForce => {
         const method = name === "default" ? undefined : name
-        return { name, policy: policies.policy(method), from: internal.origins(table, method) }
+        return { name, policy: policies.policy(method), from: policies.origins(method) }
       })
-    }),
-    update: (name: string, policy: RetryPolicy.Options | "off") =>
+    ),
+    update: (name, policy) =>
       Effect.flatMap(
         validateNamed("RpcRetry.update", name, policy),
         (valid) => replaceNamed((named) => named.set(name, valid))
       ),
-    remove: (name: string) => replaceNamed((named) => named.delete(name)),
-    replace: (next: LayerOptions) => Effect.map(validateTable(next), policies.replace)
+    remove: (name) => replaceNamed((named) => named.delete(name)),
+    replace: (next, nextKey) =>
+      Effect.gen(function*() {
+        const table = yield* validateTable(next, false)
+        const budgets = nextKey === budgetKey ? policies.state().budgets : yield* validateBudgets(next.budget)
+        budgetKey = nextKey
+        policies.replace({ table, budgets })
+      })
   }
 }
 
 /**
- * The service of a layer.
+ * The service of a layer. `exclusive`: see `Table`.
  *
  * @internal
  */
-export const make = (options: LayerOptions): Either.Either<Service, InvalidOption> =>
-  Either.map(validateTable(options), (table) => {
-    const budget = options.budget ?? RetryBudget.make()
-    return fromTable(table, budget === "off" ? undefined : budget)
+export const make = (options: LayerOptions, exclusive = false): Either.Either<Service, InvalidOption> =>
+  Either.gen(function*() {
+    return fromTable(yield* validateTable(options, exclusive), yield* validateBudgets(options.budget))
   })
 
-const nothing: internal.Table = { base: RetryPolicy.make({}), named: new Map() }
+const nothing: internal.Table = { base: RetryPolicy.make({}), named: new Map(), exclusive: false }
 
 /**
  * The service of a layer that is still to be told its policies.
  *
  * @internal
  */
-export const replaceable = (): Replaceable => fromTable(nothing, RetryBudget.make())
+export const replaceable = (): Replaceable => fromTable(nothing, internal.makeBudgets(RetryBudget.make()))
 
 /**
  * The service of calls without a layer. There is nothing to update, but what all programs share.
