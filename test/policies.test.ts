@@ -17,11 +17,13 @@ import * as ConfigProvider from "effect/ConfigProvider"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as FastCheck from "effect/FastCheck"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import { exhaustedOf, play } from "./support/play.js"
@@ -296,6 +298,40 @@ describe("documents", () => {
         assert.strictEqual((yield* delays(decoded({ schedule: { jitter } }))).length, 3)
       }
     }))
+
+  it("property: a document that was decoded is encoded as JSON, and decoded to the same again", () => {
+    const duration = FastCheck.option(
+      FastCheck.oneof(
+        FastCheck.integer({ min: 1, max: 1e9 }),
+        FastCheck.constantFrom("1s", "250 millis", "1.5 minutes", "5µs", "7ms")
+      ),
+      { nil: undefined }
+    )
+    const document = FastCheck.record({
+      schedule: FastCheck.option(
+        FastCheck.record({
+          base: FastCheck.constantFrom("1ms", 5),
+          factor: FastCheck.constantFrom(1, 1.5, 3),
+          cap: FastCheck.constantFrom("1s", "2 minutes"),
+          retries: FastCheck.integer({ min: 0, max: 9 }),
+          jitter: FastCheck.constantFrom("none", "full", "equal", { proportional: 0.25 })
+        }),
+        { nil: undefined }
+      ),
+      deadline: duration,
+      maxServerDelay: duration,
+      idempotent: FastCheck.option(FastCheck.boolean(), { nil: undefined }),
+      retryOn: FastCheck.constantFrom(undefined, ["Throttled"], ["Custom", "Unavailable"])
+    })
+    FastCheck.assert(FastCheck.property(document, (document) => {
+      const once = Schema.decodeUnknownSync(RetryPolicy.Document)(document)
+      const json = JSON.parse(JSON.stringify(Schema.encodeSync(RetryPolicy.Document)(once)))
+      const again = Schema.decodeUnknownSync(RetryPolicy.Document)(json)
+      const shown = (value: unknown) => JSON.stringify(value)
+      assert.strictEqual(shown(again), shown(once))
+      assert.isTrue(Either.isRight(RetryPolicy.decode(json)))
+    }))
+  })
 
   const bad: ReadonlyArray<[document: unknown, field: string, problem: string]> = [
     ["{", "the document", "is not JSON"],
