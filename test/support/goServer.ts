@@ -15,6 +15,11 @@ const hasGo = spawnSync("go", ["version"]).status === 0
 /** Why the tests are skipped, or `undefined` when they are not. */
 export const skipped = hasGo ? undefined : "skipped: `go` was not found; install Go to run the interop tests"
 
+if (skipped !== undefined) {
+  // the reporter of vitest says that tests were skipped, and not why
+  process.stderr.write(`\ntest/interop ${skipped}\n`)
+}
+
 const source = Path.join(import.meta.dirname, "..", "interop", "go")
 
 /** Builds a program for the life of the scope. */
