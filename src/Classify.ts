@@ -27,12 +27,12 @@
  * | `ETIMEDOUT` `EHOSTUNREACH` `ENETUNREACH`, while connecting           | `Unavailable`                    | `NotSent` |
  * | `EHOSTUNREACH` `ENETUNREACH`, later                                  | `Unavailable`                    | `Unknown` |
  * | `ECONNRESET` `ECONNABORTED` `EPIPE` `ETIMEDOUT`, end of stream       | `ConnectionLost`                 | `Unknown` |
- * | the same, while connecting                                           | `ConnectionLost`                 | `NotSent` |
+ * | `ECONNRESET` `ECONNABORTED`, while connecting                        | `ConnectionLost`                 | `NotSent` |
  * | `fetch` of Node: `UND_ERR_SOCKET`                                    | `ConnectionLost`                 | `Unknown` |
  * | `fetch` of Node: `UND_ERR_CONNECT_TIMEOUT`                           | `Unavailable`                    | `NotSent` |
  * | `fetch` of Node: `UND_ERR_HEADERS_TIMEOUT` `UND_ERR_BODY_TIMEOUT`    | `AttemptTimeout`                 | `Unknown` |
  * | `SocketError` of `@effect/platform`, `Open` `OpenTimeout`            | as its cause, or `Unavailable`   | `NotSent` |
- * | `SocketError`, `Read` `Write` `Close`                                | `ConnectionLost`                 | `Unknown` |
+ * | `SocketError`, `Read` `Write` `Close`                                | as its cause, or `ConnectionLost` | `Unknown` |
  * | `TimeoutException` of Effect, `TimeoutError` of the platform         | `AttemptTimeout`                 | `Unknown` |
  * | `AbortError` of the platform                                         | `Fatal Cancelled`                |           |
  * | a TLS certificate that does not verify                               | `Fatal Protocol`                 |           |

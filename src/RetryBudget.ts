@@ -19,8 +19,8 @@
  *
  * **Where.** `RpcRetry.layer` makes one for each destination, unless told otherwise. A bare `withRpcRetry` has none.
  *
- * **Bounds.** Over any time all calls of a budget together make at most
- * `calls + capacity + ratio x answers + time / regainEvery` attempts. (A `withRpcRetry` inside another makes two calls of
+ * **Bounds.** Over any time all calls of a budget of `make` with a cost of 1 together make at most
+ * `calls + capacity + ratio x answers + time / regainEvery` attempts; with another cost, `calls` and the rest divided by it. (A `withRpcRetry` inside another makes two calls of
  * one, and an answer to both.)
  *
  * @since 0.1.0
@@ -80,8 +80,9 @@ export const isRetryBudget = (u: unknown): u is RetryBudget => Predicate.hasProp
 /**
  * - `ratio`: what an answer earns, from 0 to 1. Default 0.1: one retry for ten answers.
  * - `capacity`: the most it holds, from 1 to a thousand million. Default 10.
- * - `cost`: what a retry costs, greater than 0; or a function of the error it follows, which may give 0. Default 1.
- * - `regainEvery`: the time in which it regains 1 by itself. Default 2 minutes.
+ * - `cost`: what a retry costs, greater than 0 and at most `capacity`; or a function of the error it follows, which may give
+ *   0. A call for which the function gives less than 0, or no number, dies with `InvalidOption`. Default 1.
+ * - `regainEvery`: the time in which it regains 1 by itself, finite and greater than zero. Default 2 minutes.
  *
  * @since 0.1.0
  * @category models
@@ -141,7 +142,8 @@ const checked = (cost: (error: Retryable) => number) => (error: Retryable): numb
 
 /**
  * The retry throttling of gRPC (proposal A6), to the letter: it starts at `maxTokens`; an attempt that fails with a
- * `Retryable` costs 1, retried or not; an answer earns `tokenRatio`; retries are made while more than half is left.
+ * `Retryable` that the policy's `retryIf` lets through, or that says not to retry, costs 1, retried or not; an answer earns
+ * `tokenRatio`; retries are made while more than half is left. An attempt that the deadline cut costs nothing.
  *
  * It does not regain by time: a client that calls rarely waits long after an outage.
  *

@@ -314,7 +314,8 @@ export const show: (description: Description) => string = description.show
  * }
  * ```
  *
- * Everything may be left out. Durations are text with a unit, or milliseconds. `schedule` may be `"none"`; its `jitter` is
+ * Everything may be left out; within a `schedule`, `base` is then 100 ms, `factor` 1.5, `cap` 1 s, `retries` 3 and `jitter`
+ * `"none"`. Durations are text with a unit, or milliseconds. `schedule` may be `"none"`; its `jitter` is
  * `"none"`, `"full"`, `"equal"` or `{ "proportional": 0.2 }`.
  *
  * @since 0.1.0
@@ -347,8 +348,9 @@ export const decode = (document: unknown): Either.Either<RetryPolicy, InvalidOpt
 
 /**
  * A policy from the keys `BASE`, `FACTOR`, `CAP`, `RETRIES`, `JITTER`, `ATTEMPT_TIMEOUT`, `DEADLINE`, `IDEMPOTENT`,
- * `MAX_SERVER_DELAY` and `RETRY_ON` (reasons, with commas between them). All of them are optional, and an empty one counts as
- * absent; `JITTER` may be a number, for a proportional one. Put them under a name of yours with `Config.nested`.
+ * `MAX_SERVER_DELAY` and `RETRY_ON` (reasons, with commas between them). Durations are text with a unit, as in a `Document`;
+ * `JITTER` is `none`, `full`, `equal`, or a number for a proportional one; `IDEMPOTENT` is `true` or `false`. All of them are
+ * optional, with the defaults of a `Document`, and an empty one counts as absent. Put them under a name of yours with `Config.nested`.
  *
  * @since 0.1.0
  * @category decoding
@@ -363,11 +365,11 @@ export const config: Config.Config<RetryPolicy> = Config.mapOrFail(
  *
  * - `policy`: what it says: `max_retry_times`, the backoff, and timeouts as the only failures that are retried;
  *   `max_duration_ms` becomes the deadline, and so bounds the last delay and attempt too. `enable: false` is `none`.
- * - `retryRatio`: its `error_rate`, for a budget: `RetryBudget.make({ ratio: retryRatio })`.
+ * - `retryRatio`: its `error_rate`, 0.1 where it has none, for a budget: `RetryBudget.make({ ratio: retryRatio })`.
  *
  * Backup and mixed policies are errors until there is hedging. Errors too, where Kitex accepts them: an `error_rate` outside
  * (0, 0.3] (Kitex takes 0.1 instead), an empty failure policy, a backoff that is unknown or lacks its numbers, a negative or
- * empty range of delays. `disable_chain_stop`, `ddl_stop`, `retry_same_node` and `extra` are not part of a policy here.
+ * empty range of delays, or one that starts at 0. `disable_chain_stop`, `ddl_stop`, `retry_same_node` and `extra` are not part of a policy here.
  *
  * @since 0.1.0
  * @category decoding

@@ -2,7 +2,7 @@
  * Named `Schedule`s for retries.
  *
  * They are ordinary Effect `Schedule`s: compose them with `Schedule.intersect`, `Schedule.whileInput`,
- * `Schedule.tapOutput` and all the others. Their output is the delay.
+ * `Schedule.tapOutput` and all the others. Their output is the delay, zero on the decision to stop.
  *
  * | schedule or operator        | delays, in order                                                        | ends            |
  * | --------------------------- | ----------------------------------------------------------------------- | --------------- |
@@ -123,10 +123,12 @@ export const decorrelated = (options?: {
 const shorten = <Out, In, R>(
   self: Schedule.Schedule<Out, In, R>,
   least: number
-): Schedule.Schedule<Out, In, R> =>
-  Schedule.modifyDelayEffect(
-    self,
-    (_, delay) => Effect.map(Random.nextRange(least, 1), (share) => Duration.times(delay, share))
+): Schedule.Schedule<Duration.Duration, In, R> =>
+  Schedule.delays(
+    Schedule.modifyDelayEffect(
+      self,
+      (_, delay) => Effect.map(Random.nextRange(least, 1), (share) => Duration.times(delay, share))
+    )
   )
 
 /**
@@ -136,8 +138,9 @@ const shorten = <Out, In, R>(
  * @since 0.1.0
  * @category jitter
  */
-export const fullJitter = <Out, In, R>(self: Schedule.Schedule<Out, In, R>): Schedule.Schedule<Out, In, R> =>
-  shorten(self, 0)
+export const fullJitter = <Out, In, R>(
+  self: Schedule.Schedule<Out, In, R>
+): Schedule.Schedule<Duration.Duration, In, R> => shorten(self, 0)
 
 /**
  * Draws each delay between half of the schedule's and all of it: spread, with a least wait.
@@ -145,8 +148,9 @@ export const fullJitter = <Out, In, R>(self: Schedule.Schedule<Out, In, R>): Sch
  * @since 0.1.0
  * @category jitter
  */
-export const equalJitter = <Out, In, R>(self: Schedule.Schedule<Out, In, R>): Schedule.Schedule<Out, In, R> =>
-  shorten(self, 0.5)
+export const equalJitter = <Out, In, R>(
+  self: Schedule.Schedule<Out, In, R>
+): Schedule.Schedule<Duration.Duration, In, R> => shorten(self, 0.5)
 
 /**
  * Draws each delay between the schedule's less a share of `p` and all of it: `proportional(0.2)` waits 80 to 100 % of
@@ -156,11 +160,11 @@ export const equalJitter = <Out, In, R>(self: Schedule.Schedule<Out, In, R>): Sc
  * @category jitter
  */
 export const proportional: {
-  (p: number): <Out, In, R>(self: Schedule.Schedule<Out, In, R>) => Schedule.Schedule<Out, In, R>
-  <Out, In, R>(self: Schedule.Schedule<Out, In, R>, p: number): Schedule.Schedule<Out, In, R>
+  (p: number): <Out, In, R>(self: Schedule.Schedule<Out, In, R>) => Schedule.Schedule<Duration.Duration, In, R>
+  <Out, In, R>(self: Schedule.Schedule<Out, In, R>, p: number): Schedule.Schedule<Duration.Duration, In, R>
 } = dual(
   2,
-  <Out, In, R>(self: Schedule.Schedule<Out, In, R>, p: number): Schedule.Schedule<Out, In, R> =>
+  <Out, In, R>(self: Schedule.Schedule<Out, In, R>, p: number): Schedule.Schedule<Duration.Duration, In, R> =>
     shorten(self, 1 - orThrow(checkNumber("RetrySchedule.proportional", "p", p, { min: 0, max: 1 })))
 )
 
@@ -260,6 +264,7 @@ export const grpcA6 = (options: {
       )
   ).pipe(
     Schedule.jittered,
+    Schedule.delays,
     retries(maxAttempts - 1)
   )
 }

@@ -29,7 +29,7 @@ export type TypeId = typeof TypeId
 /**
  * - `method`: `"Service.Method"`.
  * - `idempotent`: `true` when running twice is the same as running once, `false` when it is not, `undefined` when nobody
- *   said.
+ *   said. What a call says itself comes before what a layer says of its method.
  *
  * @since 0.1.0
  * @category models

@@ -12,7 +12,7 @@
  * `RetryExhausted`, so a caller sees `Fatal | RetryExhausted | CallRejected` and its own domain errors.
  *
  * Each class is its own `Schema`: a server can declare them as the errors of a procedure and pass them on. The `cause`
- * survives encoding as text. `JSON.stringify` gives the encoded form too.
+ * survives encoding as text, up to 4000 characters. `JSON.stringify` gives the encoded form too.
  *
  * @since 0.1.0
  */
@@ -81,6 +81,18 @@ export type Delivery = typeof Delivery.Type
 /**
  * Why an attempt failed in a way that another one would repeat.
  *
+ * | reason             | means                                                                     |
+ * | ------------------ | ------------------------------------------------------------------------- |
+ * | `ServerError`      | the server answered with an error                                         |
+ * | `InvalidArgument`  | the arguments cannot be sent, or the server does not take them            |
+ * | `NotFound`         | there is no such thing                                                    |
+ * | `PermissionDenied` | the caller may not                                                        |
+ * | `Unauthenticated`  | the server does not know who the caller is                                |
+ * | `Unimplemented`    | the server has no such method                                             |
+ * | `Protocol`         | the peer does not speak the protocol, or not as agreed                    |
+ * | `Cancelled`        | the work was given up: an aborted request, a closed client                |
+ * | `Custom`           | the application's own, or a failure that no classifier knows              |
+ *
  * @since 0.1.0
  * @category models
  */
@@ -113,7 +125,7 @@ export type FatalReason = typeof FatalReason.Type
  * | `DeadlineTooClose`  | the next delay would have passed the deadline, so it was not slept          |
  * | `ServerSaidNo`      | the server said "do not retry", or asked for more than `maxServerDelay`     |
  * | `NotIdempotent`     | the call is marked `idempotent: false` and may have run                     |
- * | `CircuitOpen`       | the circuit breaker opened between two attempts                             |
+ * | `CircuitOpen`       | reserved for a circuit breaker that opens between two attempts              |
  * | `NotRetried`        | the policy's `retryIf` said no, or the caller's own call is a retry         |
  *
  * @since 0.1.0
@@ -138,6 +150,13 @@ export type ExhaustedReason = typeof ExhaustedReason.Type
 
 /**
  * Why a call was turned away before anything was sent.
+ *
+ * | reason             | means                                                                     |
+ * | ------------------ | ------------------------------------------------------------------------- |
+ * | `DeadlineExceeded` | the deadline had passed                                                   |
+ * | `CircuitOpen`      | reserved for a circuit breaker that is open                               |
+ * | `Throttled`        | reserved for a limit of the client's own                                  |
+ * | `BulkheadFull`     | reserved for a limit of calls at once                                     |
  *
  * @since 0.1.0
  * @category models
@@ -272,6 +291,10 @@ export type Attempt = typeof Attempt.Type
 /**
  * A call that made at least one attempt and gave up, the last attempt having failed with a `Retryable`.
  *
+ * - `attempts`: how many were made.
+ * - `elapsed`: from the start of the call to its end, delays included.
+ * - `last`: how the last attempt failed.
+ *
  * Its `message` alone tells the story; `report` prints every attempt. `history` keeps the first four and the last four
  * failed attempts (one of another make, decoded, may have up to 100). An outer `withRpcRetry` does not retry it, so layers of retries do not multiply.
  *
@@ -294,7 +317,7 @@ export class RetryExhausted extends lean(
 }
 
 /**
- * A call that was turned away before anything was sent. `retryIn` says when it may be worth another try.
+ * A call that was turned away before anything was sent. `retryIn`, where it is known, says when it may be worth another try.
  *
  * @since 0.1.0
  * @category errors

@@ -176,7 +176,8 @@ export const decode: (document: unknown) => Either.Either<LayerOptions, InvalidO
 /**
  * A layer from configuration: environment variables, or any `ConfigProvider`. Keys, all optional, below `RPC_RETRY`: those of
  * `RetryPolicy.config` for all methods (`RPC_RETRY_DEADLINE="5 seconds"`); `METHODS`, the `methods` of a document as JSON; and
- * `BUDGET`, which may be `off`. A key that is empty counts as absent.
+ * `BUDGET`, whose only value is `off`. A key that is empty counts as absent. To say more of budgets, read a document with
+ * `decode`.
  *
  * - `config`: where else to read the options from.
  *
@@ -212,6 +213,8 @@ export const layerConfig = (
  * `retryThrottling`, by the rules of proposal A6. Names become `Service.Method`, `Service.*` and `*`. What else is in the
  * config is not looked at.
  *
+ * The `timeout` of a method is its `deadline`. `retryThrottling` is one budget for all methods; without it there is none.
+ *
  * - `maxAttempts`: the client's own limit, at least 1, for all methods. Default: none.
  *
  * As in gRPC a method without a retry policy is not retried, and the entry that names a method most exactly holds alone. Not
@@ -239,7 +242,7 @@ export const layerServiceConfig = (
  * A layer that follows a stream of documents (see `decode`) while the program runs. Until the first one the library's
  * defaults hold. Each document replaces all that was said before; calls in flight keep the policy they started with. Budgets
  * keep their level, unless the document says another `budget` than the one before. A bad document is logged as a warning and
- * changes nothing.
+ * changes nothing. When the stream fails that is logged as a warning too, and when it ends or fails what was said last stays.
  *
  * @since 0.1.0
  * @category layers
@@ -276,8 +279,11 @@ export const layerReloadable = <E, R>(documents: Stream.Stream<unknown, E, R>): 
 export const policies: Effect.Effect<ReadonlyArray<InForce>> = Effect.flatMap(RpcRetry, (service) => service.policies)
 
 /**
- * Says something else of a method or a pattern while the program runs. Calls in flight keep the policy they started with;
- * budgets keep their level. A bad policy is an error and changes nothing.
+ * Says something else of a method or a pattern while the program runs: all that was said of that name before is replaced.
+ * Calls in flight keep the policy they started with; budgets keep their level. The `default` of a layer cannot be changed so;
+ * say it of `"*"`.
+ *
+ * Fails with `InvalidOption` for a bad policy or name, and changes nothing; and where no layer provides `RpcRetry`.
  *
  * @example
  * ```ts
@@ -295,7 +301,8 @@ export const update = (name: string, policy: RetryPolicy.Options | "off"): Effec
   Effect.flatMap(RpcRetry, (service) => service.update(name, policy))
 
 /**
- * Takes back what was said of a method or a pattern; of one that nothing was said of it changes nothing.
+ * Takes back what was said of a method or a pattern; of one that nothing was said of it changes nothing. Fails with
+ * `InvalidOption` where no layer provides `RpcRetry`.
  *
  * @since 0.1.0
  * @category updates
@@ -338,7 +345,7 @@ export const inheritAttempt: {
  * What one call says for itself: any field of a policy, and
  *
  * - `method`: `"Service.Method"`, for the policy, the errors and the telemetry. An `RpcCall` knows its own.
- * - `idempotencyKey`: `true` for a key made anew for each call, or the key itself. All attempts of the call see it as
+ * - `idempotencyKey`: `true` for a key made anew for each call, or the key itself, not empty. All attempts of the call see it as
  *   `Deadline.IdempotencyKey`, for the transport to send. Default: none.
  *
  * @since 0.1.0

@@ -11,6 +11,8 @@ import { play } from "./support/play.js"
 const millis = <Out>(schedule: Schedule.Schedule<Out, Retryable>, n: number, seed = "seed") =>
   Effect.runSync(RetrySchedule.delays(schedule, n).pipe(Effect.withRandom(Random.make(seed)))).map(Duration.toMillis)
 
+const capped = RetrySchedule.exponential()
+
 describe("RetrySchedule", () => {
   it("standard: 100, 150, 225 ms and stop", () => {
     assert.deepStrictEqual(millis(RetrySchedule.standard, 10), [100, 150, 225])
@@ -47,6 +49,28 @@ describe("RetrySchedule", () => {
     }
   })
 
+  it("outputs the delay, with jitter too", () => {
+    const grpc = RetrySchedule.grpcA6({ maxAttempts: 6, initialBackoff: 10, maxBackoff: 100, backoffMultiplier: 2 })
+    for (
+      const schedule of [
+        RetrySchedule.fullJitter(capped),
+        RetrySchedule.equalJitter(capped),
+        RetrySchedule.proportional(capped, 0.5),
+        RetrySchedule.decorrelated(),
+        grpc
+      ]
+    ) {
+      const outputs: Array<number> = []
+      const watched = schedule.pipe(
+        RetrySchedule.retries(5),
+        Schedule.tapOutput((delay) => Effect.sync(() => outputs.push(Duration.toMillis(delay))))
+      )
+      const delays = millis(watched, 9)
+      assert.strictEqual(delays.length, 5)
+      delays.forEach((delay, i) => assert.approximately(delay, outputs[i]!, 1e-3))
+    }
+  })
+
   it("outputs the delay, not a tuple", () => {
     const outputs = Effect.runSync(Schedule.run(RetrySchedule.standard, 0, [1, 2, 3]))
     assert.deepStrictEqual(Array.from(outputs, Duration.toMillis), [100, 150, 225])
@@ -76,8 +100,6 @@ describe("RetrySchedule", () => {
       "proportional(0.2)": { least: 800, make: () => RetrySchedule.proportional(capped, 0.2) },
       decorrelated: { least: 100, make: () => RetrySchedule.decorrelated() }
     }
-  const capped = RetrySchedule.exponential()
-
   for (const [name, { least, make }] of Object.entries(jitters)) {
     it(`${name}: never below 0, never above the cap, whatever the seed`, () => {
       FastCheck.assert(FastCheck.property(FastCheck.integer(), (seed) => {

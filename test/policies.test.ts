@@ -224,6 +224,7 @@ describe("policies while the program runs", () => {
     Effect.gen(function*() {
       const error = yield* Effect.flip(RpcRetry.update("A.B", "off"))
       assert.strictEqual(error.message, "RpcRetry.update: RpcRetry is not provided by a layer")
+      assert.strictEqual((yield* Effect.flip(RpcRetry.remove("A.B"))).where, "RpcRetry.remove")
       assert.strictEqual(yield* attemptsOf("A.B", retries(2)), 3)
     }))
 

@@ -120,9 +120,11 @@ export const replaceable = (): Replaceable => fromTable(nothing, internal.makeBu
  * @internal
  */
 export const withoutLayer = (): Service => {
-  const noLayer = () =>
-    Effect.fail(
-      new InvalidOption({ where: "RpcRetry.update", field: "RpcRetry", problem: "is not provided by a layer" })
-    )
-  return { ...fromTable(nothing, undefined), update: noLayer, remove: noLayer }
+  const noLayer = (where: string) => () =>
+    Effect.fail(new InvalidOption({ where, field: "RpcRetry", problem: "is not provided by a layer" }))
+  return {
+    ...fromTable(nothing, undefined),
+    update: noLayer("RpcRetry.update"),
+    remove: noLayer("RpcRetry.remove")
+  }
 }

@@ -174,10 +174,12 @@ export const make = (options: {
     const open = new Set<Net.Socket>()
     let accepted = 0
 
+    const serves = (service: string) => Object.keys(options.methods).some((method) => method.startsWith(`${service}.`))
+
     const call = (method: string, args: unknown): Effect.Effect<unknown, string> =>
       Object.hasOwn(options.methods, method)
         ? options.methods[method]!(args)
-        : Effect.fail(`rpc: can't find method ${method}`)
+        : Effect.fail(`rpc: can't find ${serves(method.split(".")[0]!) ? "method" : "service"} ${method}`)
 
     const reply = (socket: Net.Socket, id: unknown, result: Effect.Effect<unknown, string>): Effect.Effect<void> =>
       result.pipe(

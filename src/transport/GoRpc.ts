@@ -18,12 +18,13 @@
  * | what happens                                                | error of the call                                   |
  * | ----------------------------------------------------------- | --------------------------------------------------- |
  * | nobody listens, no such host, no answer to the dial         | `Retryable`, not sent                               |
- * | the connection breaks before the request is written         | `Retryable ConnectionLost`, not sent                |
+ * | the connection breaks before the request is written         | `Retryable`, mostly `ConnectionLost`, not sent      |
  * | the connection breaks after that                            | `Retryable ConnectionLost`, may have run            |
  * | the server answers with an error string                     | `Fatal ServerError`, the string as `message`        |
  * | the server does not know the service or the method          | `Fatal Unimplemented`                               |
- * | the arguments cannot be written as JSON                     | `Fatal InvalidArgument`, nothing sent               |
- * | the peer sends what is not an answer, or a frame too large  | `Fatal Protocol`, and the connection is closed      |
+ * | `JSON.stringify` throws on the arguments (bigints, cycles)  | `Fatal InvalidArgument`, nothing sent               |
+ * | the peer sends no answer, or one too large or too deep      | `Fatal Protocol`, and the connection is closed      |
+ * | the certificate of the peer does not verify                 | `Fatal Protocol`                                    |
  * | the answer does not fit the `reply` schema                  | `Fatal Protocol`; the connection stays              |
  * | the client is closed                                        | `Fatal Cancelled`                                   |
  *
@@ -60,6 +61,8 @@ import * as NodeSocket from "./internal/socket.js"
  * - `tls`: Node's options; an empty object trusts what Node trusts.
  * - `socket`: instead of these, anything that makes a `Socket` of `@effect/platform`. It is made anew for every dial.
  *
+ * TCP connections send small requests at once (no delay), and probe a silent peer after 15 seconds (keep-alive).
+ *
  * @since 0.1.0
  * @category models
  */
@@ -79,7 +82,7 @@ export type Address =
 
 /**
  * - `dialTimeout`: bound on one dial. Default 5 seconds.
- * - `maxFrameBytes`: the largest answer that is read. Default 64 MiB.
+ * - `maxFrameBytes`: the largest answer that is read. Default 64 MiB. One nested deeper than 1000 levels is not read either.
  *
  * @since 0.1.0
  * @category models
@@ -134,7 +137,7 @@ export class GoRpc extends Context.Tag("effect-rpc-retry/GoRpc")<GoRpc, Client>(
 /**
  * A client that lives as long as the scope. It does not connect before the first call.
  *
- * Throws `InvalidOption` for a limit that is out of range.
+ * Throws `InvalidOption` for an address that is none, TLS options that Node refuses, or a limit out of range.
  *
  * @example
  * ```ts
@@ -198,7 +201,7 @@ export const make = (options: Options): Effect.Effect<Client, never, Scope.Scope
 }
 
 /**
- * The client as a service.
+ * The client as a service. Throws as `make` does.
  *
  * @example
  * ```ts

@@ -72,7 +72,8 @@ describe("FlakyServer", () => {
           (text) => JSON.parse(text.replace("<silence>", "")).error as string
         )
       assert.strictEqual(yield* ask("Arith.Power", {}), "rpc: can't find method Arith.Power")
-      assert.strictEqual(yield* ask("toString", {}), "rpc: can't find method toString")
+      assert.strictEqual(yield* ask("Geometry.Area", {}), "rpc: can't find service Geometry.Area")
+      assert.strictEqual(yield* ask("toString", {}), "rpc: can't find service toString")
       assert.strictEqual(yield* ask("Arith.Divide", { A: 1, B: 0 }), "divide by zero")
       assert.include(yield* ask("Arith.Multiply", { A: "six" }), "[\"A\"]")
     }))
