@@ -200,6 +200,13 @@ describe("behaviour under a service config", () => {
       assert.strictEqual(yield* made("Echo.Unary", general), 3)
     }))
 
+  it.effect("an update that says no schedule does not switch retries on", () =>
+    Effect.gen(function*() {
+      yield* RpcRetry.update("Other.Unary", { deadline: "1 minute" })
+      const { exit } = yield* play(withRpcRetry(Faults.refused, { method: "Other.Unary" }))
+      assert.deepStrictEqual([exhaustedOf(exit).reason, exhaustedOf(exit).attempts], ["AttemptsExhausted", 1])
+    }).pipe(Effect.provide(RpcRetry.layerServiceConfig(config({})))))
+
   it.effect("a failure without a status counts as the one it would have been", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* run(config({}), [Faults.refused, Faults.reset, ok]), ["ok", 3])

@@ -13,7 +13,7 @@ import * as RetryBudget from "../RetryBudget.js"
 import * as RetryPolicy from "../RetryPolicy.js"
 import type { LayerOptions } from "../RpcRetry.js"
 import * as documents from "./documents.js"
-import { isName } from "./policies.js"
+import { checkName } from "./policies.js"
 import * as policyDocument from "./policyDocument.js"
 
 const Document = Schema.Struct({
@@ -50,10 +50,7 @@ export const decodeKeyed = (
       )
     const methods = new Map<string, RetryPolicy.Options | "off">()
     for (const [name, policy] of Object.entries(valid.methods ?? {})) {
-      if (!isName(name)) {
-        const problem = `is not a method ("Users.Get"), a pattern ("Users.*") or "*"`
-        return yield* Either.left(new InvalidOption({ where, field: `methods.${JSON.stringify(name)}`, problem }))
-      }
+      yield* checkName(where, "methods.", name)
       methods.set(name, policy === "off" ? policy : yield* checked(`methods.${name}`, policy))
     }
     const { budget } = valid

@@ -4,6 +4,8 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import { InvalidOption } from "../InvalidOption.js"
 import type { RetryBudget } from "../RetryBudget.js"
 import * as RetryPolicy from "../RetryPolicy.js"
 
@@ -13,7 +15,7 @@ export interface Table {
   readonly base: RetryPolicy.RetryPolicy
   /** By name: `Users.Get`, `Users.*`, `*`. */
   readonly named: ReadonlyMap<string, RetryPolicy.RetryPolicy>
-  /** Whether the most specific name alone holds, as in gRPC, or what it leaves open is taken from the more general ones. */
+  /** Whether of the names the most specific one alone holds, as in gRPC, or what it leaves open is said by the others. */
   readonly exclusive: boolean
 }
 
@@ -25,8 +27,20 @@ interface Layer {
 
 const isPattern = (name: string) => name.endsWith("*")
 
-/** Whether a name can be one: a method, or a prefix that ends in `.*`, or `*`. */
+/**
+ * Whether a name can be one: a method, or a prefix that ends in `.*`, or `*`.
+ *
+ * @internal
+ */
 export const isName = (name: string): boolean => name !== "default" && /^(\*|[^*\s]+\.\*|[^*\s]+)$/.test(name)
+
+/** @internal */
+export const checkName = (where: string, path: string, name: string): Either.Either<void, InvalidOption> => {
+  const problem = `is not a method ("Users.Get"), a pattern ("Users.*") or "*"`
+  return isName(name)
+    ? Either.void
+    : Either.left(new InvalidOption({ where, field: `${path}${JSON.stringify(name)}`, problem }))
+}
 
 /** All that is said of a method, the most general first. */
 const layersOf = (table: Table, method: string | undefined): ReadonlyArray<Layer> => {
@@ -34,14 +48,15 @@ const layersOf = (table: Table, method: string | undefined): ReadonlyArray<Layer
     .filter((name) => isPattern(name) && name !== "*" && method?.startsWith(name.slice(0, -1)) === true)
     .toSorted((a, b) => b.length - a.length)
   const names = ["*", ...patterns.slice(0, 1), ...(method === undefined || isPattern(method) ? [] : [method])]
-  const said = [
+  const said = names.flatMap((name) => {
+    const policy = table.named.get(name)
+    return policy === undefined ? [] : [{ from: name, policy }]
+  })
+  return [
+    { from: "library", policy: RetryPolicy.default },
     { from: "default", policy: table.base },
-    ...names.flatMap((name) => {
-      const policy = table.named.get(name)
-      return policy === undefined ? [] : [{ from: name, policy }]
-    })
+    ...(table.exclusive ? said.slice(-1) : said)
   ]
-  return [{ from: "library", policy: RetryPolicy.default }, ...(table.exclusive ? said.slice(-1) : said)]
 }
 
 const resolve = (table: Table, method: string | undefined): RetryPolicy.Complete =>
@@ -63,12 +78,8 @@ const origins = (table: Table, method: string | undefined): Partial<Record<Retry
   return from
 }
 
-/**
- * What a method belongs to that is overloaded as a whole: the service.
- *
- * @internal
- */
-export const destinationOf = (method: string | undefined): string =>
+/** What a method belongs to that is overloaded as a whole: the service. */
+const destinationOf = (method: string | undefined): string =>
   method === undefined ? "" : method.slice(0, Math.max(0, method.lastIndexOf(".")))
 
 /** So many destinations have a budget of their own; all beyond share one. */

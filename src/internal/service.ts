@@ -26,16 +26,13 @@ const validateNamed = (
   name: string,
   policy: RetryPolicy.Options | "off"
 ): Either.Either<RetryPolicy.RetryPolicy, InvalidOption> => {
-  if (!internal.isName(name)) {
-    const problem = `is not a method ("Users.Get"), a pattern ("Users.*") or "*"`
-    return Either.left(new InvalidOption({ where, field: JSON.stringify(name), problem }))
-  }
-  return policy === "off"
+  const valid = policy === "off"
     ? Either.right(RetryPolicy.none)
     : Either.mapLeft(
       RetryPolicy.validate(policy),
       (error) => new InvalidOption({ where, field: `${name}.${error.field}`, problem: error.problem })
     )
+  return Either.flatMap(internal.checkName(where, "", name), () => valid)
 }
 
 const validateTable = (options: LayerOptions, exclusive: boolean): Either.Either<internal.Table, InvalidOption> =>
