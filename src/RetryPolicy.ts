@@ -10,6 +10,9 @@
  * | `retryIf`        | a `Retryable` for which this is `false` is not retried               | all are                  |
  * | `maxServerDelay` | the longest delay a server may ask for; above it the call ends       | 30 seconds               |
  * | `budget`         | the shared allowance that retries are paid from                      | the layer's, if any      |
+ * | `onEvent`        | told of what happens to the call                                     | none                     |
+ * | `spans`          | whether the call and each attempt have a span                        | no                       |
+ * | `logs`           | whether retries and giving up are logged                             | yes                      |
  *
  * Of a call that is said to be idempotent, or of which nothing is said, every `Retryable` is retried, also when the
  * request may have run. Mark the calls for which running twice is harmful with `idempotent: false`.
@@ -32,6 +35,7 @@ import * as kitex from "./internal/kitex.js"
 import * as policyDocument from "./internal/policyDocument.js"
 import { checkDuration, InvalidOption, orThrow } from "./InvalidOption.js"
 import * as RetryBudget from "./RetryBudget.js"
+import type { RetryEvent } from "./RetryEvent.js"
 import * as RetrySchedule from "./RetrySchedule.js"
 import type { Retryable, RetryableReason } from "./RpcError.js"
 
@@ -62,6 +66,9 @@ export interface RetryPolicy extends Pipeable {
   readonly retryIf: Predicate.Predicate<Retryable> | undefined
   readonly maxServerDelay: Duration.Duration | undefined
   readonly budget: RetryBudget.RetryBudget | undefined
+  readonly onEvent: ((event: RetryEvent) => Effect.Effect<void>) | undefined
+  readonly spans: boolean | undefined
+  readonly logs: boolean | undefined
 }
 
 /**
@@ -85,6 +92,10 @@ export interface Complete extends RetryPolicy {
  * - `deadline`: finite, greater than zero. A delay that would pass it is not slept: the call ends at once.
  * - `maxServerDelay`: finite, zero or more.
  * - `budget`: one that is shared with other calls; `RetryBudget.unlimited` to be free of the layer's.
+ * - `onEvent`: run for each event of a call, one after the other, in a fiber beside the call. The call does not wait for it,
+ *   and goes on when it dies, which is logged as a warning. See `RetryEvent`.
+ * - `spans`: a span for the call, a child of it for each attempt.
+ * - `logs`: a retry is logged at DEBUG, giving up once at WARN.
  *
  * @since 0.1.0
  * @category models
@@ -97,6 +108,9 @@ export interface Options {
   readonly retryIf?: Predicate.Predicate<Retryable> | undefined
   readonly maxServerDelay?: Duration.DurationInput | undefined
   readonly budget?: RetryBudget.RetryBudget | undefined
+  readonly onEvent?: ((event: RetryEvent) => Effect.Effect<void>) | undefined
+  readonly spans?: boolean | undefined
+  readonly logs?: boolean | undefined
 }
 
 /**
@@ -120,7 +134,10 @@ export const fields: ReadonlyArray<Field> = [
   "idempotent",
   "retryIf",
   "maxServerDelay",
-  "budget"
+  "budget",
+  "onEvent",
+  "spans",
+  "logs"
 ]
 
 /**
@@ -181,7 +198,21 @@ export const validate = (options: Options): Either.Either<RetryPolicy, InvalidOp
     const retryIf = yield* optionalOf("retryIf", options.retryIf, Predicate.isFunction, "a function")
     const maxServerDelay = yield* optionalDuration("maxServerDelay", options.maxServerDelay, { zero: true })
     const budget = yield* optionalOf("budget", options.budget, RetryBudget.isRetryBudget, "a RetryBudget")
-    return fromFields({ schedule, attemptTimeout, deadline, idempotent, retryIf, maxServerDelay, budget })
+    const onEvent = yield* optionalOf("onEvent", options.onEvent, Predicate.isFunction, "a function")
+    const spans = yield* optionalOf("spans", options.spans, Predicate.isBoolean, "a boolean")
+    const logs = yield* optionalOf("logs", options.logs, Predicate.isBoolean, "a boolean")
+    return fromFields({
+      schedule,
+      attemptTimeout,
+      deadline,
+      idempotent,
+      retryIf,
+      maxServerDelay,
+      budget,
+      onEvent,
+      spans,
+      logs
+    })
   })
 
 /**
@@ -223,7 +254,10 @@ export const merge: {
     idempotent: that.idempotent ?? self.idempotent,
     retryIf: that.retryIf ?? self.retryIf,
     maxServerDelay: that.maxServerDelay ?? self.maxServerDelay,
-    budget: that.budget ?? self.budget
+    budget: that.budget ?? self.budget,
+    onEvent: that.onEvent ?? self.onEvent,
+    spans: that.spans ?? self.spans,
+    logs: that.logs ?? self.logs
   }))
 
 const default_: Complete = fromFields({
@@ -233,7 +267,10 @@ const default_: Complete = fromFields({
   idempotent: undefined,
   retryIf: undefined,
   maxServerDelay: Duration.seconds(30),
-  budget: undefined
+  budget: undefined,
+  onEvent: undefined,
+  spans: undefined,
+  logs: undefined
 })
 
 export {
@@ -310,7 +347,9 @@ export const show: (description: Description) => string = description.show
  *   "deadline": "5 seconds",
  *   "idempotent": true,
  *   "maxServerDelay": "30s",
- *   "retryOn": ["ConnectionRefused", "ConnectionLost", "Unavailable"]
+ *   "retryOn": ["ConnectionRefused", "ConnectionLost", "Unavailable"],
+ *   "spans": true,
+ *   "logs": false
  * }
  * ```
  *
@@ -348,8 +387,9 @@ export const decode = (document: unknown): Either.Either<RetryPolicy, InvalidOpt
 
 /**
  * A policy from the keys `BASE`, `FACTOR`, `CAP`, `RETRIES`, `JITTER`, `ATTEMPT_TIMEOUT`, `DEADLINE`, `IDEMPOTENT`,
- * `MAX_SERVER_DELAY` and `RETRY_ON` (reasons, with commas between them). Durations are text with a unit, as in a `Document`;
- * `JITTER` is `none`, `full`, `equal`, or a number for a proportional one; `IDEMPOTENT` is `true` or `false`. All of them are
+ * `MAX_SERVER_DELAY`, `RETRY_ON` (reasons, with commas between them), `SPANS` and `LOGS`. Durations are text with a unit, as in
+ * a `Document`; `JITTER` is `none`, `full`, `equal`, or a number for a proportional one; `IDEMPOTENT`, `SPANS` and `LOGS` are
+ * `true` or `false`. All of them are
  * optional, with the defaults of a `Document`, and an empty one counts as absent. Put them under a name of yours with `Config.nested`.
  *
  * @since 0.1.0

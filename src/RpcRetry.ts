@@ -35,24 +35,27 @@ import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
+import type * as Connections from "./Connections.js"
 import { InheritedAttempt } from "./Deadline.js"
 import * as engine from "./internal/engine.js"
 import * as grpc from "./internal/grpc.js"
 import * as layerDocument from "./internal/layerDocument.js"
+import { AnnotateLogs } from "./internal/logs.js"
 import { configError } from "./internal/policyDocument.js"
 import * as internal from "./internal/service.js"
+import type { Telemetry } from "./internal/telemetry.js"
 import { InvalidOption, orThrow } from "./InvalidOption.js"
 import type * as RetryBudget from "./RetryBudget.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as RpcCall from "./RpcCall.js"
-import type { CallRejected, Retryable, RetryExhausted } from "./RpcError.js"
+import type { CallRejected, Retryable, RetryableReason, RetryExhausted } from "./RpcError.js"
 
 /**
  * The policies in force.
  *
  * - `policy`: the complete policy of a method, its budget included.
  * - `policies`: what was said by name, and what comes of it.
- * - `update`, `remove`: see the functions of the same names.
+ * - `update`, `remove`, `inspect`: see the functions of the same names.
  *
  * @since 0.1.0
  * @category models
@@ -62,6 +65,9 @@ export interface Service {
   readonly policies: Effect.Effect<ReadonlyArray<InForce>>
   readonly update: (name: string, policy: RetryPolicy.Options | "off") => Effect.Effect<void, InvalidOption>
   readonly remove: (name: string) => Effect.Effect<void, InvalidOption>
+  readonly inspect: Effect.Effect<Inspection>
+  /** @internal */
+  readonly telemetry: Telemetry
 }
 
 /**
@@ -98,6 +104,8 @@ export class RpcRetry extends Context.Reference<RpcRetry>()("effect-rpc-retry/Rp
  * - `budget`: the effect that makes the budget of a destination (the service part of a method), run when the destination is
  *   first called, and once before to see that it works. Default `RetryBudget.make()`; `"off"` for none. Beyond a thousand
  *   destinations the others share one.
+ * - `metrics`: `"off"` for none. `maxMethods`: how many methods have metrics of their own, from 1 to 100 000, default 1000;
+ *   those beyond count as one, with the name `other`.
  *
  * @since 0.1.0
  * @category models
@@ -106,6 +114,7 @@ export interface LayerOptions {
   readonly default?: RetryPolicy.Options | undefined
   readonly methods?: Readonly<Record<string, RetryPolicy.Options | "off">> | undefined
   readonly budget?: Effect.Effect<RetryBudget.RetryBudget> | "off" | undefined
+  readonly metrics?: "off" | { readonly maxMethods?: number | undefined } | undefined
 }
 
 /**
@@ -279,6 +288,55 @@ export const layerReloadable = <E, R>(documents: Stream.Stream<unknown, E, R>): 
 export const policies: Effect.Effect<ReadonlyArray<InForce>> = Effect.flatMap(RpcRetry, (service) => service.policies)
 
 /**
+ * What is in force now, as values that `JSON.stringify` writes whole: for an endpoint to look at.
+ *
+ * - `policies`: what the policy of each name comes to, as `RetryPolicy.describe` has it, and where each field was said.
+ *   At most 20 delays are shown.
+ * - `budgets`: of each destination that was called: what it holds, and can hold.
+ * - `connections`: those of this process. See `Connections`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Inspection {
+  readonly policies: ReadonlyArray<{
+    readonly name: string
+    readonly from: InForce["from"]
+    readonly attempts: number | "unlimited"
+    readonly delays: ReadonlyArray<string>
+    readonly totalWait: string
+    readonly attemptTimeout: string | null
+    readonly deadline: string | null
+    readonly idempotent: boolean | null
+    readonly maxServerDelay: string
+    readonly retried: ReadonlyArray<RetryableReason>
+    readonly budget: { readonly level: number; readonly capacity: number } | "unlimited" | null
+    readonly spans: boolean
+    readonly logs: boolean
+  }>
+  readonly budgets: ReadonlyArray<{ readonly destination: string; readonly level: number; readonly capacity: number }>
+  readonly connections: ReadonlyArray<Connections.Status>
+}
+
+/**
+ * What is in force now: policies, budgets, connections. The schedules of all policies are run dry for it.
+ *
+ * @example
+ * ```ts
+ * import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+ * import { RpcRetry } from "effect-rpc-retry"
+ * import * as Effect from "effect/Effect"
+ *
+ * // GET /debug/rpc
+ * const debug = Effect.flatMap(RpcRetry.inspect, (inspection) => HttpServerResponse.json(inspection))
+ * ```
+ *
+ * @since 0.1.0
+ * @category inspection
+ */
+export const inspect: Effect.Effect<Inspection> = Effect.flatMap(RpcRetry, (service) => service.inspect)
+
+/**
  * Says something else of a method or a pattern while the program runs: all that was said of that name before is replaced.
  * Calls in flight keep the policy they started with; budgets keep their level. The `default` of a layer cannot be changed so;
  * say it of `"*"`.
@@ -342,6 +400,31 @@ export const inheritAttempt: {
 )
 
 /**
+ * Puts the method, the number of the attempt and the idempotency key, as far as there are any, on every log line written
+ * inside an attempt: annotations `method`, `attempt` and `idempotencyKey`. For all calls inside the effect.
+ *
+ * @example
+ * ```ts
+ * import { type Fatal, type Retryable, RpcRetry, withRpcRetry } from "effect-rpc-retry"
+ * import * as Effect from "effect/Effect"
+ *
+ * declare const request: Effect.Effect<string, Retryable | Fatal>
+ *
+ * // ... message="asking" method=Users.Get attempt=2
+ * const program = Effect.log("asking").pipe(
+ *   Effect.zipRight(request),
+ *   withRpcRetry({ method: "Users.Get" }),
+ *   RpcRetry.annotateLogs
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const annotateLogs = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.provideService(self, AnnotateLogs, true)
+
+/**
  * What one call says for itself: any field of a policy, and
  *
  * - `method`: `"Service.Method"`, for the policy, the errors and the telemetry. An `RpcCall` knows its own.
@@ -401,11 +484,10 @@ const retrying = (options: Options): (self: AnyCall) => AnyCall => {
     const over = named?.idempotent === undefined
       ? ownOver
       : mergedOver(RetryPolicy.merge(RetryPolicy.make({ idempotent: named.idempotent }), own))
-    return engine.run(self, (ambient) => ({
-      policy: over(Context.get(ambient, RpcRetry).policy(method)),
-      method,
-      idempotencyKey
-    }))
+    return engine.run(self, (ambient) => {
+      const service = Context.get(ambient, RpcRetry)
+      return { policy: over(service.policy(method)), telemetry: service.telemetry, method, idempotencyKey }
+    })
   }
 }
 

@@ -45,12 +45,22 @@ export * as Classify from "./Classify.js"
 /**
  * @since 0.1.0
  */
+export * as Connections from "./Connections.js"
+
+/**
+ * @since 0.1.0
+ */
 export * as Deadline from "./Deadline.js"
 
 /**
  * @since 0.1.0
  */
 export * as RetryBudget from "./RetryBudget.js"
+
+/**
+ * @since 0.1.0
+ */
+export * as RetryEvent from "./RetryEvent.js"
 
 /**
  * @since 0.1.0

@@ -229,7 +229,11 @@ describe("layerReloadable", () => {
     Effect.gen(function*() {
       const documents = yield* Queue.unbounded<unknown>()
       const warnings: Array<string> = []
-      const logger = Logger.make(({ logLevel, message }) => void warnings.push(`${logLevel.label} ${String(message)}`))
+      const logger = Logger.make(({ logLevel, message }) => {
+        if (logLevel._tag === "Warning" && String(message).startsWith("RpcRetry: ")) {
+          warnings.push(`${logLevel.label} ${String(message)}`)
+        }
+      })
       const put = (document: unknown) => Effect.zipRight(Queue.offer(documents, document), TestClock.adjust(0))
       yield* Effect.gen(function*() {
         const attempts = Effect.map(Effect.flip(Faults.refused.pipe(withRpcRetry({ method: "A.B" }))), (error) =>
@@ -277,7 +281,11 @@ describe("layerReloadable", () => {
     use: (warnings: ReadonlyArray<string>) => Effect.Effect<A, E>
   ) => {
     const warnings: Array<string> = []
-    const logger = Logger.make(({ message }) => void warnings.push(String(message)))
+    const logger = Logger.make(({ logLevel, message }) => {
+      if (logLevel._tag === "Warning" && String(message).startsWith("RpcRetry: ")) {
+        warnings.push(String(message))
+      }
+    })
     return Effect.zipRight(TestClock.adjust(1), use(warnings)).pipe(
       Effect.provide(RpcRetry.layerReloadable(documents)),
       Effect.provide(Logger.replace(Logger.defaultLogger, logger))

@@ -10,6 +10,8 @@ import type { Retryable } from "../RpcError.js"
 export interface Account {
   readonly capacity: number
   readonly level: (now: number) => number
+  /** Of all the retries that it allows when it is full the share that it allows now, from 0 to 1. */
+  readonly left: (now: number) => number
   /** A call was answered. `spent` is what its last retry cost, 0 when the first attempt was answered. */
   readonly succeeded: (now: number, spent: number) => void
   /** An attempt ended in a `Retryable` that the policy would retry, or that says not to; whether it will be or not. */
@@ -64,6 +66,10 @@ export const makeFed = (options: {
       regain(now)
       return level.get()
     },
+    left: (now) => {
+      regain(now)
+      return level.get() / options.capacity
+    },
     succeeded: (now, spent) => {
       regain(now)
       level.add(options.credit(spent))
@@ -95,6 +101,7 @@ export const makeGrpc = (maxTokens: number, tokenRatio: number): Account => {
   return {
     capacity: maxTokens,
     level: level.get,
+    left: () => Math.max(0, level.get() / maxTokens * 2 - 1),
     succeeded: () => level.add(tokenRatio),
     failed: () => level.add(-1),
     withdraw: () => level.isAbove(maxTokens / 2) ? 0 : undefined,
@@ -106,6 +113,7 @@ export const makeGrpc = (maxTokens: number, tokenRatio: number): Account => {
 export const unlimited: Account = {
   capacity: Infinity,
   level: () => Infinity,
+  left: () => 1,
   succeeded: () => {},
   failed: () => {},
   withdraw: () => 0,

@@ -11,10 +11,14 @@ import type * as Fiber from "effect/Fiber"
 import { CurrentDeadline } from "../Deadline.js"
 import type * as RetryPolicy from "../RetryPolicy.js"
 import { type ExhaustedReason, isRpcError, type Retryable, RetryExhausted } from "../RpcError.js"
+import { read } from "./ambient.js"
 import type { Account } from "./budget.js"
+import { destinationOf } from "./destination.js"
 import * as Facts from "./facts.js"
 import type * as History from "./history.js"
+import { AnnotateLogs } from "./logs.js"
 import type * as RetrySchedule from "./schedule.js"
+import type { Observer, Telemetry } from "./telemetry.js"
 
 /**
  * What a call is made with. `idempotencyKey: true` makes a new key for each call.
@@ -23,6 +27,7 @@ import type * as RetrySchedule from "./schedule.js"
  */
 export interface Settings {
   readonly policy: RetryPolicy.Complete
+  readonly telemetry: Telemetry
   readonly method: string | undefined
   readonly idempotencyKey: string | boolean
 }
@@ -35,6 +40,11 @@ export interface Settings {
 export interface Call {
   readonly policy: RetryPolicy.Complete
   readonly method: string | undefined
+  readonly annotateLogs: boolean
+  readonly destination: string
+  /** Told of what happens; `undefined` when nobody wants to know, and then neither `id` nor `destination` is made. */
+  observer: Observer | undefined
+  readonly id: number
   readonly clock: Clock.Clock
   readonly facts: Facts.Facts
   readonly startedAt: number
@@ -45,6 +55,13 @@ export interface Call {
   owed: boolean
   attempts: number
   attemptStartedAt: number
+  /** Whether an attempt is under way. */
+  attempting: boolean
+  /** When the last attempt failed, and how. */
+  attemptEndedAt: number
+  last: Retryable | undefined
+  /** In delays, in milliseconds. */
+  waited: number
   /** The deadline cut the last attempt. */
   deadlineExceeded: boolean
   /** Made at the first failure: a call that succeeds at once pays for neither. */
@@ -54,19 +71,25 @@ export interface Call {
 
 /** @internal */
 export const start = (settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unknown>): Call => {
-  const { method, policy } = settings
+  const { method, policy, telemetry } = settings
   const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
   const startedAt = clock.unsafeCurrentTimeMillis()
   const ambient = fiber.currentContext
-  const deadline = Math.min(
-    Context.get(ambient, CurrentDeadline),
-    policy.deadline === undefined ? Infinity : startedAt + Duration.toMillis(policy.deadline)
-  )
+  const ambientDeadline = read(ambient, CurrentDeadline, Infinity)
+  const deadline = policy.deadline === undefined
+    ? ambientDeadline
+    : Math.min(ambientDeadline, startedAt + Duration.toMillis(policy.deadline))
+  const observer = telemetry.observer(method, policy, fiber)
+  const observed = observer !== undefined || policy.spans === true
   return {
     policy,
     method,
+    annotateLogs: read(ambient, AnnotateLogs, false),
+    destination: observed ? destinationOf(method) : "",
+    observer,
+    id: observed ? telemetry.nextCall() : 0,
     clock,
-    facts: Facts.make(ambient, deadline, settings.idempotencyKey),
+    facts: Facts.make(ambient, deadline === ambientDeadline ? undefined : deadline, settings.idempotencyKey),
     startedAt,
     deadline,
     budget: policy.budget?.account,
@@ -74,6 +97,10 @@ export const start = (settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unk
     owed: false,
     attempts: 0,
     attemptStartedAt: startedAt,
+    attempting: false,
+    attemptEndedAt: startedAt,
+    last: undefined,
+    waited: 0,
     deadlineExceeded: false,
     schedule: undefined,
     history: undefined
@@ -83,10 +110,18 @@ export const start = (settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unk
 /** @internal */
 export const nextAttempt = (call: Call): void => {
   call.attempts++
+  call.attempting = true
   call.owed = false
   if (call.attempts > 1) {
     call.attemptStartedAt = call.clock.unsafeCurrentTimeMillis()
+    call.waited += call.attemptStartedAt - call.attemptEndedAt
   }
+}
+
+/** @internal */
+export const attemptFailed = (call: Call, error: Retryable | undefined): void => {
+  call.attemptEndedAt = call.clock.unsafeCurrentTimeMillis()
+  call.last = error
 }
 
 /**

@@ -10,6 +10,7 @@ import { InheritedAttempt } from "../Deadline.js"
 import type { ExhaustedReason, Retryable } from "../RpcError.js"
 import * as Call from "./call.js"
 import * as History from "./history.js"
+import * as Observe from "./observe.js"
 import * as RetrySchedule from "./schedule.js"
 
 /**
@@ -19,7 +20,7 @@ import * as RetrySchedule from "./schedule.js"
  */
 export const decide = Effect.fnUntraced(function*(call: Call.Call, error: Retryable) {
   const { budget, deadline, policy } = call
-  const now = call.clock.unsafeCurrentTimeMillis()
+  const now = call.attemptEndedAt
   const history = call.history ??= History.make()
   history.failed({
     attempt: call.attempts,
@@ -27,7 +28,8 @@ export const decide = Effect.fnUntraced(function*(call: Call.Call, error: Retrya
     took: Duration.millis(now - call.attemptStartedAt),
     error
   })
-  const stop = (reason: ExhaustedReason) => Call.exhausted(call, error, reason)
+  const stop = (reason: ExhaustedReason) => Observe.giveUp(call, error, reason)
+  const left = budget?.left(now) ?? 1
 
   if (call.deadlineExceeded) {
     return yield* stop("DeadlineExceeded")
@@ -64,5 +66,7 @@ export const decide = Effect.fnUntraced(function*(call: Call.Call, error: Retrya
     return yield* stop("DeadlineTooClose")
   }
   history.waits(Duration.millis(delay))
+  Observe.retryPaid(call, left)
+  yield* Observe.retryScheduled(call, error, delay)
   return delay
 })

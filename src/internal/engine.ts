@@ -2,12 +2,12 @@
  * The one loop that makes attempts.
  *
  * ```text
- * deadline > [ attempt timeout > the call's own effect ]
- *          ^ on Retryable: server said stop? wanted? safe to repeat? schedule goes on? budget? deadline far enough?
- *            -> delay -> next attempt
+ * call span > deadline > [ attempt span > attempt timeout > the call's own effect ]
+ *                      ^ on Retryable: server said stop? wanted? safe to repeat? schedule goes on? budget? deadline far enough?
+ *                        -> delay -> next attempt
  * ```
  *
- * The questions are in `decision.ts`, the state of a call is in `call.ts`.
+ * The questions are in `decision.ts`, the state of a call is in `call.ts`, what others are told of it in `observe.ts`.
  *
  * @internal
  */
@@ -20,6 +20,8 @@ import * as Call from "./call.js"
 import { retryableOf, withoutRetryable } from "./cause.js"
 import { decide } from "./decision.js"
 import * as Facts from "./facts.js"
+import * as Logs from "./logs.js"
+import * as Observe from "./observe.js"
 
 /** The errors that a call ends with in place of `Retryable`. */
 type Ended = RetryExhausted | CallRejected
@@ -35,9 +37,12 @@ export const run = <A, E, R>(
 ): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> =>
   Effect.withFiberRuntime((fiber) => {
     const call = Call.start(settings(fiber.currentContext), fiber)
-    return call.startedAt >= call.deadline
-      ? Effect.fail(new CallRejected({ method: call.method, reason: "DeadlineExceeded" }))
-      : attempts(self, call)
+    return Observe.call(
+      call,
+      call.startedAt >= call.deadline
+        ? Effect.fail(new CallRejected({ method: call.method, reason: "DeadlineExceeded" }))
+        : attempts(self, call)
+    )
   })
 
 /** The retry loop. */
@@ -47,12 +52,14 @@ const attempts = <A, E, R>(
 ): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> =>
   Effect.catchAllCause(attempt(self, call), (cause) => {
     const error = retryableOf(cause)
+    Call.attemptFailed(call, error)
+    Observe.attemptFailed(call, cause)
     if (error === undefined) {
       return Effect.failCause(withoutRetryable(cause))
     }
     const again = Effect.suspend(() =>
       Call.isOver(call)
-        ? Effect.zipRight(Call.refund(call), Call.exhausted(call, error, "DeadlineExceeded"))
+        ? Effect.zipRight(Call.refund(call), Observe.giveUp(call, error, "DeadlineExceeded"))
         : attempts(self, call)
     )
     const next = Effect.flatMap(decide(call, error), (delay) =>
@@ -67,7 +74,8 @@ const attempts = <A, E, R>(
 /** One attempt: it sees the facts of its call, and is cut at its timeout or at the deadline, whichever is first. */
 const attempt = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effect.Effect<A, E | Retryable, R> => {
   Call.nextAttempt(call)
-  const informed = Facts.provide(self, call.facts, call.attempts)
+  Observe.attemptStarted(call)
+  const informed = Facts.provide(call.annotateLogs ? Logs.ofAttempt(call, self) : self, call.facts, call.attempts)
   const timeout = call.policy.attemptTimeout === undefined ? Infinity : Duration.toMillis(call.policy.attemptTimeout)
   const remaining = call.deadline - call.attemptStartedAt
   const bounded = timeout === Infinity && remaining === Infinity
@@ -76,5 +84,5 @@ const attempt = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effect
       call.deadlineExceeded = remaining <= timeout
       return new Retryable({ reason: "AttemptTimeout", delivery: "Unknown", method: call.method })
     })
-  return Call.counted(bounded, call)
+  return Observe.attempt(call, Call.counted(bounded, call))
 }

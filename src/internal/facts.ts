@@ -7,6 +7,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { CurrentAttempt, CurrentDeadline, IdempotencyKey } from "../Deadline.js"
+import { read } from "./ambient.js"
 
 /** @internal */
 export interface Facts {
@@ -27,23 +28,29 @@ const uuid = (): string => {
   return [0, 8, 12, 16, 20].map((start, i, starts) => hex.slice(start, starts[i + 1])).join("-")
 }
 
+const none: Option.Option<string> = Option.none()
+
 const keyOf = (idempotencyKey: string | boolean): Option.Option<string> =>
   idempotencyKey === false ? Option.none() : Option.some(idempotencyKey === true ? uuid() : idempotencyKey)
 
-/** @internal */
+/**
+ * `deadline` is that of the call, where it differs from the ambient one.
+ *
+ * @internal
+ */
 export const make = (
   ambient: Context.Context<never>,
-  deadline: number,
+  deadline: number | undefined,
   idempotencyKey: string | boolean
 ): Facts => {
   let common: Context.Context<never> | undefined
-  if (Context.get(ambient, CurrentDeadline) !== deadline) {
+  if (deadline !== undefined) {
     common = Context.add(common ?? Context.empty(), CurrentDeadline, deadline)
   }
-  if (idempotencyKey !== false || Option.isSome(Context.get(ambient, IdempotencyKey))) {
+  if (idempotencyKey !== false || read(ambient, IdempotencyKey, none)._tag === "Some") {
     common = Context.add(common ?? Context.empty(), IdempotencyKey, keyOf(idempotencyKey))
   }
-  return { common, ambientAttempt: Context.get(ambient, CurrentAttempt) }
+  return { common, ambientAttempt: read(ambient, CurrentAttempt, 1) }
 }
 
 /**

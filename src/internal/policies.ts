@@ -8,6 +8,7 @@ import * as Either from "effect/Either"
 import { InvalidOption } from "../InvalidOption.js"
 import type { RetryBudget } from "../RetryBudget.js"
 import * as RetryPolicy from "../RetryPolicy.js"
+import { destinationOf } from "./destination.js"
 
 /** @internal */
 export interface Table {
@@ -78,10 +79,6 @@ const origins = (table: Table, method: string | undefined): Partial<Record<Retry
   return from
 }
 
-/** What a method belongs to that is overloaded as a whole: the service. */
-const destinationOf = (method: string | undefined): string =>
-  method === undefined ? "" : method.slice(0, Math.max(0, method.lastIndexOf(".")))
-
 /** So many destinations have a budget of their own; all beyond share one. */
 const maxDestinations = 1_000
 
@@ -93,6 +90,7 @@ const maxDestinations = 1_000
 export const makeBudgets = (make: Effect.Effect<RetryBudget>) => {
   const budgets = new Map<string, RetryBudget>()
   return {
+    all: (): ReadonlyMap<string, RetryBudget> => budgets,
     of: (destination: string): RetryBudget => {
       const key = budgets.has(destination) || budgets.size < maxDestinations ? destination : "*"
       const budget = budgets.get(key) ?? Effect.runSync(make)

@@ -36,7 +36,9 @@ export const Document = Schema.Struct({
   deadline: Schema.optional(documents.DurationText),
   idempotent: Schema.optional(Schema.Boolean),
   maxServerDelay: Schema.optional(documents.DurationText),
-  retryOn: Schema.optional(Schema.NonEmptyArray(RetryableReason))
+  retryOn: Schema.optional(Schema.NonEmptyArray(RetryableReason)),
+  spans: Schema.optional(Schema.Boolean),
+  logs: Schema.optional(Schema.Boolean)
 })
 
 /** @internal */
@@ -140,7 +142,9 @@ export const config: Config.Config<unknown> = Config.all({
   deadline: text("DEADLINE"),
   idempotent: boolean("IDEMPOTENT"),
   maxServerDelay: text("MAX_SERVER_DELAY"),
-  retryOn: list("RETRY_ON")
+  retryOn: list("RETRY_ON"),
+  spans: boolean("SPANS"),
+  logs: boolean("LOGS")
 }).pipe(Config.map((flat) => {
   const { base, cap, factor, jitter, retries, ...rest } = flat
   const schedule = withoutUndefined({ base, cap, factor, jitter, retries })

@@ -36,8 +36,12 @@ const textOf = (cause: unknown): string | undefined => {
   return text === "" ? undefined : text
 }
 
-/** What happened in one attempt, without the name of the method. */
-const outcome = (error: Retryable): string => {
+/**
+ * What happened in one attempt, without the name of the method.
+ *
+ * @internal
+ */
+export const outcome = (error: Retryable): string => {
   const code = error.code === undefined ? "" : ` (${error.code})`
   const delivery = error.delivery === "NotSent" ? "not sent" : "may have run"
   const hint = error.retryAfter === undefined

@@ -3,13 +3,17 @@
  *
  * @internal
  */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import { InvalidOption } from "../InvalidOption.js"
+import { checkNumber, InvalidOption } from "../InvalidOption.js"
 import * as RetryBudget from "../RetryBudget.js"
+import type { PolicyUpdated } from "../RetryEvent.js"
 import * as RetryPolicy from "../RetryPolicy.js"
 import type { InForce, LayerOptions, Service } from "../RpcRetry.js"
+import { inspect } from "./inspect.js"
 import * as internal from "./policies.js"
+import * as Telemetry from "./telemetry.js"
 
 /**
  * A service all of whose policies can be replaced. `budgetKey` says the budget of the options in text: only when it is
@@ -58,8 +62,32 @@ const validateBudgets = (
     : Either.left(new InvalidOption({ where: "RpcRetry.layer", field: "budget", problem }))
 }
 
-const fromTable = (table: internal.Table, budgets: internal.Budgets | undefined): Replaceable => {
+const validateMetrics = (metrics: LayerOptions["metrics"] = {}): Either.Either<number | undefined, InvalidOption> =>
+  metrics === "off"
+    ? Either.right(undefined)
+    : checkNumber("RpcRetry.layer", "metrics.maxMethods", metrics.maxMethods ?? defaultMaxMethods, {
+      min: 1,
+      max: 100_000,
+      integer: true
+    })
+
+const defaultMaxMethods = 1_000
+
+const fromTable = (
+  table: internal.Table,
+  budgets: internal.Budgets | undefined,
+  maxMethods: number | undefined
+): Replaceable => {
   const policies = internal.make(table, budgets)
+  const telemetry = Telemetry.make({ maxMethods })
+  const updated = (name: string | undefined, change: PolicyUpdated["change"]) =>
+    Effect.zipRight(
+      Effect.map(
+        Clock.currentTimeMillis,
+        (at) => telemetry.publish({ _tag: "PolicyUpdated", name, change, at })
+      ),
+      Effect.logInfo(`RpcRetry: ${name === undefined ? "all policies" : `the policy of ${name}`} ${change}`)
+    )
   let budgetKey = ""
   const replaceNamed = (change: (named: Map<string, RetryPolicy.RetryPolicy>) => void) =>
     Effect.sync(() => {
@@ -68,26 +96,35 @@ const fromTable = (table: internal.Table, budgets: internal.Budgets | undefined)
       change(named)
       policies.replace({ table: { ...table, named }, budgets })
     })
+  const inForce = Effect.sync(() =>
+    ["default", ...policies.state().table.named.keys()].map((name): InForce => {
+      const method = name === "default" ? undefined : name
+      return { name, policy: policies.policy(method), from: policies.origins(method) }
+    })
+  )
   return {
     policy: policies.policy,
-    policies: Effect.sync(() =>
-      ["default", ...policies.state().table.named.keys()].map((name): InForce => {
-        const method = name === "default" ? undefined : name
-        return { name, policy: policies.policy(method), from: policies.origins(method) }
-      })
-    ),
+    policies: inForce,
+    inspect: inspect(inForce, () => policies.state().budgets?.all() ?? new Map()),
+    telemetry,
     update: (name, policy) =>
-      Effect.flatMap(
-        validateNamed("RpcRetry.update", name, policy),
-        (valid) => replaceNamed((named) => named.set(name, valid))
+      validateNamed("RpcRetry.update", name, policy).pipe(
+        Effect.flatMap((valid) => replaceNamed((named) => named.set(name, valid))),
+        Effect.zipRight(updated(name, "updated"))
       ),
-    remove: (name) => replaceNamed((named) => named.delete(name)),
+    remove: (name) =>
+      Effect.suspend(() =>
+        policies.state().table.named.has(name)
+          ? Effect.zipRight(replaceNamed((named) => named.delete(name)), updated(name, "removed"))
+          : Effect.void
+      ),
     replace: (next, nextKey) =>
       Effect.gen(function*() {
         const table = yield* validateTable(next, false)
         const budgets = nextKey === budgetKey ? policies.state().budgets : yield* validateBudgets(next.budget)
         budgetKey = nextKey
         policies.replace({ table, budgets })
+        yield* updated(undefined, "replaced")
       })
   }
 }
@@ -99,7 +136,8 @@ const fromTable = (table: internal.Table, budgets: internal.Budgets | undefined)
  */
 export const make = (options: LayerOptions, exclusive = false): Either.Either<Service, InvalidOption> =>
   Either.gen(function*() {
-    return fromTable(yield* validateTable(options, exclusive), yield* validateBudgets(options.budget))
+    const table = yield* validateTable(options, exclusive)
+    return fromTable(table, yield* validateBudgets(options.budget), yield* validateMetrics(options.metrics))
   })
 
 const nothing: internal.Table = { base: RetryPolicy.make({}), named: new Map(), exclusive: false }
@@ -109,7 +147,8 @@ const nothing: internal.Table = { base: RetryPolicy.make({}), named: new Map(), 
  *
  * @internal
  */
-export const replaceable = (): Replaceable => fromTable(nothing, internal.makeBudgets(RetryBudget.make()))
+export const replaceable = (): Replaceable =>
+  fromTable(nothing, internal.makeBudgets(RetryBudget.make()), defaultMaxMethods)
 
 /**
  * The service of calls without a layer. There is nothing to update, but what all programs share.
@@ -120,7 +159,7 @@ export const withoutLayer = (): Service => {
   const noLayer = (where: string) => () =>
     Effect.fail(new InvalidOption({ where, field: "RpcRetry", problem: "is not provided by a layer" }))
   return {
-    ...fromTable(nothing, undefined),
+    ...fromTable(nothing, undefined, undefined),
     update: noLayer("RpcRetry.update"),
     remove: noLayer("RpcRetry.remove")
   }

@@ -14,6 +14,7 @@ import * as FiberId from "effect/FiberId"
 import * as FiberSet from "effect/FiberSet"
 import type { LazyArg } from "effect/Function"
 import type * as Scope from "effect/Scope"
+import { Connections } from "../Connections.js"
 
 /**
  * - `get`: the connection, dialled if need be.
@@ -41,6 +42,7 @@ interface Held<A, E> {
  * - `dial`: opens it, in a scope of its own that closes when it is discarded. It is given the effect that discards it, to
  *   be run as soon as the connection is known to be broken, and before anybody who uses it is told.
  * - `closed`: the error for a caller that asks after the end of the scope, or is waiting at that moment.
+ * - `name`: under which `RpcRetry.inspect` shows it. Default `"connection"`.
  *
  * A dial sees the context that the connection was made in. Its failure is the failure of all who wait for it; make a
  * `Retryable` of an interruption that comes from outside, or they are interrupted.
@@ -71,12 +73,22 @@ interface Held<A, E> {
 export const make = <A, E, R>(options: {
   readonly dial: (discard: Effect.Effect<void>) => Effect.Effect<A, E, R>
   readonly closed: LazyArg<E>
+  readonly name?: string | undefined
 }): Effect.Effect<Connection<A, E>, never, Exclude<R, Scope.Scope> | Scope.Scope> =>
   Effect.gen(function*() {
     // a dial is nobody's in particular: it sees the context the connection was made in, not that of who asked first
     const run = yield* FiberSet.makeRuntime<Exclude<R, Scope.Scope>>()
     let current: Held<A, E> | undefined
     let closed = false
+    let dials = 0
+    let failedDials = 0
+    const { add } = yield* Connections
+    yield* add(Effect.sync(() => ({
+      name: options.name ?? "connection",
+      state: current === undefined ? "idle" : current.opened === undefined ? "connecting" : "ready",
+      dials,
+      failedDials
+    })))
     // added last, so it runs before the fibers are interrupted
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
@@ -105,6 +117,7 @@ export const make = <A, E, R>(options: {
         Effect.scoped,
         Effect.onError((cause) => {
           forget(held)
+          failedDials += held.opened === undefined ? 1 : 0
           return closed ? Deferred.failSync(held.ready, options.closed) : Deferred.failCause(held.ready, cause)
         }),
         Effect.exit
@@ -121,6 +134,7 @@ export const make = <A, E, R>(options: {
         opened: undefined
       }
       current = held
+      dials++
       run(life(held))
       return Deferred.await(held.ready)
     })

@@ -177,7 +177,8 @@ export const make = (options: Options): Effect.Effect<Client, never, Scope.Scope
             session = opened
           })
         ),
-      closed: Session.closed
+      closed: Session.closed,
+      name: nameOf(options)
     })
     const answer = (method: string, args: unknown) =>
       connection.get.pipe(
@@ -224,6 +225,13 @@ export const layer = (options: Options): Layer.Layer<GoRpc> => Layer.scoped(GoRp
 // -----------------------------------------------------------------------------
 
 const notDialled = (code: string) => new Retryable({ reason: "Unavailable", delivery: "NotSent", code })
+
+const nameOf = (options: Options): string =>
+  "socket" in options
+    ? "socket"
+    : `${options.tls === undefined ? "" : "tls+"}${
+      "path" in options ? `unix:${options.path}` : `tcp://${options.host}:${options.port}`
+    }`
 
 const limits = (options: Options) =>
   Either.gen(function*() {

@@ -2,27 +2,35 @@
  * `npm run bench`: what retries cost. Every figure is a ratio to a peer measured in the same run, inside one fiber; the
  * absolute times are of this machine and this moment.
  */
-import { Retryable, withRpcRetry } from "effect-rpc-retry"
+import { Retryable, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { Bench } from "tinybench"
 
+/** A call, and the service that it finds. */
+interface Served {
+  readonly call: Effect.Effect<unknown, unknown>
+  readonly service: RpcRetry.Service
+}
+
 /** Nanoseconds for one run of each effect: the median of rounds in which all take their turn. */
 const measure = (
-  cases: Readonly<Record<string, Effect.Effect<unknown, unknown>>>,
+  cases: Readonly<Record<string, Effect.Effect<unknown, unknown> | Served>>,
   options: { readonly runs: number }
 ) =>
   Effect.promise(async () => {
     const bench = new Bench({ time: 1500, warmupTime: 300 })
-    for (const [name, effect] of Object.entries(cases)) {
+    for (const [name, one] of Object.entries(cases)) {
+      const effect = Effect.isEffect(one) ? one : one.call
       const many = Effect.suspend(() => {
         let i = 0
         return Effect.whileLoop({ while: () => i < options.runs, body: () => effect, step: () => i++ })
       })
+      const served = Effect.isEffect(one) ? many : Effect.provideService(many, RpcRetry.RpcRetry, one.service)
       bench.add(name, async () => {
-        await Effect.runPromise(many as Effect.Effect<void>)
+        await Effect.runPromise(served as Effect.Effect<void>)
       })
     }
     await bench.run()
@@ -90,6 +98,40 @@ const program = Effect.gen(function*() {
     [
       "  ratio to Effect.timeoutFail",
       `${(added("withRpcRetry, attemptTimeout") / added("timeoutFail")).toFixed(2)}x`
+    ]
+  ])
+
+  const named = succeeding.pipe(withRpcRetry({ method: "Users.Get" }))
+  const unwatched = RpcRetry.make({ metrics: "off", budget: "off" })
+  const telemetry = yield* measure({
+    bare: succeeding,
+    "Effect.retry": Effect.retry(succeeding, schedule),
+    layer: { call: named, service: unwatched },
+    metrics: { call: named, service: RpcRetry.make({ budget: "off" }) },
+    "metrics and a budget": { call: named, service: RpcRetry.make() },
+    onEvent: {
+      call: succeeding.pipe(withRpcRetry({ method: "Users.Get", onEvent: () => Effect.void })),
+      service: unwatched
+    },
+    spans: { call: succeeding.pipe(withRpcRetry({ method: "Users.Get", spans: true })), service: unwatched },
+    "two spans": succeeding.pipe(
+      Effect.withSpan("attempt", { captureStackTrace: false }),
+      Effect.withSpan("call", { captureStackTrace: false })
+    )
+  }, { runs: 2000 })
+  const beyond = (name: string, base: string) => telemetry[name]! - telemetry[base]!
+  const retryAdds = beyond("Effect.retry", "bare")
+  yield* print("What telemetry adds to a call that succeeds", [
+    ["a layer, events without a subscriber", nanos(beyond("layer", "bare"))],
+    ["  ratio to Effect.retry(schedule)", `${(beyond("layer", "bare") / retryAdds).toFixed(3)}x (at most 0.15x)`],
+    ["metrics", nanos(beyond("metrics", "layer"))],
+    ["  ratio to Effect.retry(schedule)", `${(beyond("metrics", "layer") / retryAdds).toFixed(2)}x (at most 1.0x)`],
+    ["metrics and a budget", nanos(beyond("metrics and a budget", "layer"))],
+    ["onEvent", nanos(beyond("onEvent", "layer"))],
+    ["spans", nanos(beyond("spans", "layer"))],
+    [
+      "  ratio to two spans of Effect.withSpan",
+      `${(beyond("spans", "layer") / beyond("two spans", "bare")).toFixed(2)}x`
     ]
   ])
 

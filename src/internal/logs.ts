@@ -1,0 +1,57 @@
+/**
+ * What is logged: a retry at DEBUG, giving up once at WARN. The annotations are the method and the reason.
+ *
+ * @internal
+ */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as FiberRef from "effect/FiberRef"
+import type { LazyArg } from "effect/Function"
+import * as LogLevel from "effect/LogLevel"
+import * as Option from "effect/Option"
+import { IdempotencyKey } from "../Deadline.js"
+import type { Retryable, RetryExhausted } from "../RpcError.js"
+import type { Call } from "./call.js"
+import { outcome, showDuration } from "./report.js"
+
+/**
+ * Whether the lines written inside an attempt are annotated with it.
+ *
+ * @internal
+ */
+export class AnnotateLogs extends Context.Reference<AnnotateLogs>()("effect-rpc-retry/RpcRetry/AnnotateLogs", {
+  defaultValue: () => false
+}) {}
+
+/** @internal */
+export const ofAttempt = <A, E, R>(call: Call, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.flatMap(IdempotencyKey, (idempotencyKey) =>
+    Effect.annotateLogs(self, {
+      ...(call.method === undefined ? {} : { method: call.method }),
+      attempt: call.attempts,
+      ...Option.match(idempotencyKey, { onNone: () => ({}), onSome: (idempotencyKey) => ({ idempotencyKey }) })
+    }))
+
+/** @internal */
+export const retryScheduled = (call: Call, error: Retryable, delay: number): Effect.Effect<void> =>
+  line(call, LogLevel.Debug, error.reason, () => {
+    const wait = showDuration(Duration.millis(delay))
+    return `${call.method ?? "call"}: attempt ${call.attempts} failed, the next in ${wait}: ${outcome(error)}`
+  })
+
+/** @internal */
+export const gaveUp = (call: Call, error: RetryExhausted): Effect.Effect<void> =>
+  line(call, LogLevel.Warning, error.reason, () => error.message)
+
+const line = (call: Call, level: LogLevel.LogLevel, reason: string, message: LazyArg<string>): Effect.Effect<void> =>
+  call.policy.logs === false ? Effect.void : Effect.withFiberRuntime((fiber) =>
+    // asked first: most programs run without DEBUG, and making the line costs more than the decision to retry
+    LogLevel.lessThan(level, fiber.getFiberRef(FiberRef.currentMinimumLogLevel))
+      ? Effect.void
+      : Effect.logWithLevel(level, message()).pipe(
+        Effect.annotateLogs(call.method === undefined ? { reason } : { method: call.method, reason }),
+        // a logger that throws must not harm the call
+        Effect.catchAllDefect(() => Effect.void)
+      )
+  )

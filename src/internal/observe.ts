@@ -1,0 +1,209 @@
+/**
+ * The one place that events are made at. The engine says what happens; whoever is told of it is in `telemetry.ts`.
+ *
+ * Each event is one literal: made by spreading what they have in common it takes ten times as long.
+ *
+ * @internal
+ */
+import type * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type { ExhaustedReason, Retryable, RetryExhausted } from "../RpcError.js"
+import * as Call from "./call.js"
+import * as Logs from "./logs.js"
+import { endOf } from "./outcome.js"
+import * as Spans from "./spans.js"
+import { both } from "./telemetry.js"
+
+/**
+ * Tells how the call ends. One that nobody watches is passed through.
+ *
+ * @internal
+ */
+export const call = <A, E, R>(call: Call.Call, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
+  if (call.policy.spans === true) {
+    return Spans.ofCall(call, (observer) => {
+      call.observer = both(call.observer, observer)
+      return watched(call, self)
+    })
+  }
+  return call.observer === undefined ? self : watched(call, self)
+}
+
+const watched = <A, E, R>(call: Call.Call, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.onExit(self, (exit) => {
+    const now = call.clock.unsafeCurrentTimeMillis()
+    if (Exit.isSuccess(exit)) {
+      attemptSucceeded(call, now)
+      callSucceeded(call, now)
+    } else {
+      callEnded(call, now, exit.cause)
+    }
+    return Effect.void
+  })
+
+/** @internal */
+export const attempt = <A, E, R>(call: Call.Call, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  call.policy.spans === true ? Spans.ofAttempt(call, self) : self
+
+/** @internal */
+export const attemptStarted = (call: Call.Call): void =>
+  call.observer?.({
+    _tag: "AttemptStarted",
+    call: call.id,
+    method: call.method,
+    destination: call.destination,
+    at: call.attemptStartedAt,
+    attempt: call.attempts,
+    after: call.last
+  })
+
+const attemptSucceeded = (call: Call.Call, now: number): void =>
+  call.observer?.({
+    _tag: "AttemptSucceeded",
+    call: call.id,
+    method: call.method,
+    destination: call.destination,
+    at: now,
+    attempt: call.attempts,
+    took: Duration.millis(now - call.attemptStartedAt)
+  })
+
+/** @internal */
+export const attemptFailed = (call: Call.Call, cause: Cause.Cause<unknown>): void => {
+  if (call.observer === undefined) {
+    return
+  }
+  const { outcome, reason } = endOf(cause)
+  // an interruption ends the call, and is told as that
+  if (outcome !== "interrupted") {
+    call.attempting = false
+    call.observer({
+      _tag: "AttemptFailed",
+      call: call.id,
+      method: call.method,
+      destination: call.destination,
+      at: call.attemptEndedAt,
+      attempt: call.attempts,
+      took: Duration.millis(call.attemptEndedAt - call.attemptStartedAt),
+      outcome,
+      reason,
+      cause
+    })
+  }
+}
+
+/** @internal */
+export const retryPaid = (call: Call.Call, before: number): void => {
+  const { attemptEndedAt: now, budget, observer } = call
+  if (observer !== undefined && budget !== undefined && before >= low && budget.left(now) < low) {
+    observer({
+      _tag: "BudgetLow",
+      call: call.id,
+      method: call.method,
+      destination: call.destination,
+      at: now,
+      level: budget.level(now),
+      capacity: budget.capacity
+    })
+  }
+}
+
+/** The share of what a budget allows below which it is called low. */
+const low = 0.25
+
+/** @internal */
+export const retryScheduled = (call: Call.Call, error: Retryable, delay: number): Effect.Effect<void> => {
+  call.observer?.({
+    _tag: "RetryScheduled",
+    call: call.id,
+    method: call.method,
+    destination: call.destination,
+    at: call.attemptEndedAt,
+    attempt: call.attempts,
+    delay: Duration.millis(delay),
+    error
+  })
+  return Logs.retryScheduled(call, error, delay)
+}
+
+/**
+ * Gives up: the end of a call that is not retried any more.
+ *
+ * @internal
+ */
+export const giveUp = (
+  call: Call.Call,
+  last: Retryable,
+  reason: ExhaustedReason
+): Effect.Effect<never, RetryExhausted> => {
+  call.observer?.({
+    _tag: "RetryRefused",
+    call: call.id,
+    method: call.method,
+    destination: call.destination,
+    at: call.clock.unsafeCurrentTimeMillis(),
+    attempt: call.attempts,
+    reason,
+    error: last
+  })
+  const error = Call.exhausted(call, last, reason)
+  return Effect.zipRight(Logs.gaveUp(call, error), Effect.fail(error))
+}
+
+const callSucceeded = (call: Call.Call, now: number): void =>
+  call.observer?.({
+    _tag: "CallSucceeded",
+    call: call.id,
+    method: call.method,
+    destination: call.destination,
+    at: now,
+    attempts: call.attempts,
+    elapsed: Duration.millis(now - call.startedAt),
+    waited: Duration.millis(call.waited),
+    budget: call.budget?.level(now)
+  })
+
+const callEnded = (call: Call.Call, now: number, cause: Cause.Cause<unknown>): void => {
+  const { outcome, reason } = endOf(cause)
+  if (outcome === "interrupted") {
+    return callInterrupted(call, now)
+  }
+  if (call.attempting) {
+    // the caller went and a finalizer of the attempt failed: the loop did not see it
+    call.attemptEndedAt = now
+    attemptFailed(call, cause)
+  }
+  call.observer?.({
+    _tag: "CallFailed",
+    call: call.id,
+    method: call.method,
+    destination: call.destination,
+    at: now,
+    attempts: call.attempts,
+    elapsed: Duration.millis(now - call.startedAt),
+    waited: Duration.millis(call.waited),
+    budget: call.budget?.level(now),
+    outcome,
+    reason,
+    cause
+  })
+}
+
+const callInterrupted = (call: Call.Call, now: number): void => {
+  const took = now - (call.attempting ? call.attemptStartedAt : call.attemptEndedAt)
+  call.observer?.({
+    _tag: "CallInterrupted",
+    call: call.id,
+    method: call.method,
+    destination: call.destination,
+    at: now,
+    attempts: call.attempts,
+    elapsed: Duration.millis(now - call.startedAt),
+    waited: Duration.millis(call.waited + (call.attempting ? 0 : took)),
+    budget: call.budget?.level(now),
+    during: call.attempting ? "attempt" : "delay",
+    took: Duration.millis(took)
+  })
+}

@@ -1,0 +1,92 @@
+/**
+ * Spans: one for a call, with a child for each attempt. What a transport opens inside an attempt becomes a child of that.
+ *
+ * Attributes have the names of OpenTelemetry's conventions (`rpc.method`, `error.type`) and of gRPC's proposal A72
+ * (`previous-rpc-attempts`) where these have one.
+ *
+ * @internal
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Tracer from "effect/Tracer"
+import type { RetryEvent } from "../RetryEvent.js"
+import type { Call } from "./call.js"
+import { type End, endOf } from "./outcome.js"
+import type { Observer } from "./telemetry.js"
+
+const named = (call: Call): Record<string, unknown> => ({
+  ...(call.method === undefined ? {} : { "rpc.method": call.method }),
+  ...(call.destination === "" ? {} : { "rpc.destination": call.destination })
+})
+
+const ended = (span: Tracer.Span, { outcome, reason }: End) => {
+  span.attribute("rpc.outcome", outcome)
+  if (reason !== undefined) {
+    span.attribute("error.type", reason)
+  }
+}
+
+/** What a call's span is told of the events in it. */
+const annotating = (span: Tracer.Span, nanos: () => bigint): Observer => (event: RetryEvent) => {
+  switch (event._tag) {
+    case "RetryScheduled":
+      return span.event("retry scheduled", nanos(), {
+        "rpc.attempt": event.attempt,
+        "rpc.delay_ms": Duration.toMillis(event.delay),
+        "error.type": event.error.reason
+      })
+    case "RetryRefused":
+      return span.event("retry refused", nanos(), { "rpc.attempt": event.attempt, "error.type": event.reason })
+    case "BudgetLow":
+      return span.event("retry budget low", nanos(), { "rpc.budget": event.level })
+    case "CallSucceeded":
+    case "CallFailed":
+    case "CallInterrupted":
+      return span.attribute("rpc.attempts", event.attempts)
+  }
+}
+
+/**
+ * The span of a call. `evaluate` is given what to tell of the events in it.
+ *
+ * @internal
+ */
+export const ofCall = <A, E, R>(
+  call: Call,
+  evaluate: (observer: Observer) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> => {
+  const options = { kind: "internal", attributes: named(call), captureStackTrace: false } as const
+  return Effect.useSpan(
+    call.method ?? "rpc call",
+    options,
+    (span) =>
+      evaluate(annotating(span, () => call.clock.unsafeCurrentTimeNanos())).pipe(
+        Effect.withParentSpan(span),
+        endedWith(span)
+      )
+  )
+}
+
+/**
+ * The span of an attempt, a child of that of its call.
+ *
+ * @internal
+ */
+export const ofAttempt = <A, E, R>(call: Call, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
+  const attributes = { ...named(call), "previous-rpc-attempts": call.attempts - 1 }
+  return Effect.useSpan(
+    `${call.method ?? "rpc call"} attempt`,
+    { kind: "client", attributes, captureStackTrace: false },
+    (span) => self.pipe(Effect.withParentSpan(span), endedWith(span))
+  )
+}
+
+const endedWith = (span: Tracer.Span) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.onExit(
+    self,
+    (exit) =>
+      Effect.sync(() =>
+        ended(span, Exit.isSuccess(exit) ? { outcome: "success", reason: undefined } : endOf(exit.cause))
+      )
+  )

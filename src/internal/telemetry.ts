@@ -1,0 +1,136 @@
+/**
+ * Who is told of events: the metrics of a service, the readers of its stream, the `onEvent` of a policy.
+ *
+ * @internal
+ */
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
+import * as Runtime from "effect/Runtime"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { RetryEvent } from "../RetryEvent.js"
+import type * as RetryPolicy from "../RetryPolicy.js"
+import * as EventBuffer from "./eventBuffer.js"
+import * as Metrics from "./metrics.js"
+
+/**
+ * Takes an event at once: it neither waits nor fails.
+ *
+ * @internal
+ */
+export type Observer = (event: RetryEvent) => void
+
+/**
+ * The telemetry of one service.
+ *
+ * @internal
+ */
+export interface Telemetry {
+  /** Who is told of a call, `undefined` when nobody is. */
+  readonly observer: (
+    method: string | undefined,
+    policy: RetryPolicy.Complete,
+    fiber: Fiber.RuntimeFiber<unknown, unknown>
+  ) => Observer | undefined
+  /** A number that no other call of this service has. */
+  readonly nextCall: () => number
+  /** Tells the readers of the stream. */
+  readonly publish: Observer
+  readonly subscribe: (capacity: number) => Effect.Effect<Stream.Stream<RetryEvent>, never, Scope.Scope>
+}
+
+/** @internal */
+export const make = (options: { readonly maxMethods: number | undefined }): Telemetry => {
+  const recorderOf = options.maxMethods === undefined ? undefined : Metrics.make(options.maxMethods)
+  const subscribers = new Set<Observer>()
+  const publish: Observer = (event) => subscribers.forEach((subscriber) => subscriber(event))
+  let calls = 0
+  return {
+    observer: (method, policy, fiber) => {
+      let observer: Observer | undefined
+      if (recorderOf !== undefined) {
+        const labels = fiber.getFiberRef(FiberRef.currentMetricLabels)
+        const record = recorderOf(method)
+        observer = (event) => record(event, labels)
+      }
+      if (subscribers.size > 0) {
+        observer = both(observer, publish)
+      }
+      if (policy.onEvent !== undefined) {
+        observer = both(observer, handler(policy.onEvent, fiber))
+      }
+      return observer
+    },
+    nextCall: () => ++calls,
+    publish,
+    subscribe: (capacity) =>
+      Effect.map(
+        Effect.acquireRelease(
+          Effect.sync(() => {
+            const buffer = EventBuffer.make(capacity)
+            const filled = Effect.unsafeMakeLatch(false)
+            const subscriber: Observer = (event) => {
+              buffer.push(event)
+              filled.unsafeOpen()
+            }
+            subscribers.add(subscriber)
+            return { buffer, filled, subscriber }
+          }),
+          ({ subscriber }) => Effect.sync(() => subscribers.delete(subscriber))
+        ),
+        ({ buffer, filled }) =>
+          Stream.repeatEffectChunk(Effect.map(filled.await, () => {
+            filled.unsafeClose()
+            return Chunk.unsafeFromArray(buffer.takeAll())
+          }))
+      )
+  }
+}
+
+/** @internal */
+export const both = (first: Observer | undefined, second: Observer): Observer =>
+  first === undefined ? second : (event) => {
+    first(event)
+    second(event)
+  }
+
+/**
+ * Gives events to the user's effect one after the other, in a fiber of its own that the call does not wait for. It sees the
+ * context of the call.
+ */
+const handler = (
+  onEvent: (event: RetryEvent) => Effect.Effect<void>,
+  fiber: Fiber.RuntimeFiber<unknown, unknown>
+): Observer => {
+  const buffer = EventBuffer.make(EventBuffer.defaultCapacity)
+  let busy = false
+  const work = Effect.suspend((): Effect.Effect<void> => {
+    const events = buffer.takeAll()
+    if (events.length === 0) {
+      busy = false
+      return Effect.void
+    }
+    return Effect.zipRight(Effect.forEach(events, handle, { discard: true }), work)
+  })
+  const handle = (event: RetryEvent) =>
+    Effect.catchAllCause(
+      Effect.suspend(() => onEvent(event)),
+      (cause) => Effect.logWarning(`onEvent failed for ${event._tag}`, cause)
+    )
+  return (event) => {
+    buffer.push(event)
+    if (!busy) {
+      busy = true
+      Runtime.runFork(runtimeOf(fiber))(work, { immediate: false })
+    }
+  }
+}
+
+const runtimeOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Runtime.Runtime<never> =>
+  Runtime.make({
+    context: fiber.currentContext,
+    runtimeFlags: Runtime.defaultRuntimeFlags,
+    fiberRefs: fiber.getFiberRefs()
+  })
