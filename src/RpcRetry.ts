@@ -292,7 +292,8 @@ export const policies: Effect.Effect<ReadonlyArray<InForce>> = Effect.flatMap(Rp
  *
  * - `policies`: what the policy of each name comes to, as `RetryPolicy.describe` has it, and where each field was said.
  *   At most 20 delays are shown.
- * - `budgets`: of each destination that was called: what it holds, and can hold.
+ * - `budgets`: those the layer made, one for each destination that was called or that a policy names: what it holds, and can
+ *   hold.
  * - `connections`: those of this process. See `Connections`.
  *
  * @since 0.1.0
@@ -452,9 +453,12 @@ export type Retried<T> = T extends Effect.Effect<infer A, infer E, infer R>
     self: Effect.Effect<A, E, R>
   ) => Effect.Effect<A, Exclude<E, Retryable> | RetryExhausted | CallRejected, R>
 
-/** What makes an option that does not exist an error: a type parameter alone takes any. */
+/**
+ * What makes an option that does not exist an error, and gives the functions among the options the types of their
+ * parameters: a type parameter alone does neither.
+ */
 type NoExcess<T> = T extends AnyCall ? unknown
-  : { readonly [K in Exclude<keyof T, keyof Options | keyof RetryPolicy.RetryPolicy>]: never }
+  : Options & { readonly [K in Exclude<keyof T, keyof Options | keyof RetryPolicy.RetryPolicy>]: never }
 
 type AnyCall = Effect.Effect<unknown, unknown, unknown>
 

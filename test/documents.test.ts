@@ -38,12 +38,14 @@ describe("documents", () => {
         deadline: "5 seconds",
         idempotent: false,
         maxServerDelay: 500,
-        retryOn: ["Unavailable"]
+        retryOn: ["Unavailable"],
+        spans: true,
+        logs: false
       })
       assert.deepStrictEqual(yield* delays(policy), [50, 100, 200, 300])
       const millis = [policy.attemptTimeout, policy.deadline, policy.maxServerDelay].map((d) => Duration.toMillis(d!))
       assert.deepStrictEqual(millis, [1000, 5000, 500])
-      assert.strictEqual(policy.idempotent, false)
+      assert.deepStrictEqual([policy.idempotent, policy.spans, policy.logs], [false, true, false])
       const { exit } = yield* play(withRpcRetry(Faults.refused, policy))
       assert.strictEqual(exhaustedOf(exit).reason, "NotRetried")
       for (
@@ -83,7 +85,9 @@ describe("documents", () => {
       deadline: duration,
       maxServerDelay: duration,
       idempotent: FastCheck.option(FastCheck.boolean(), { nil: undefined }),
-      retryOn: FastCheck.constantFrom(undefined, ["Throttled"], ["Custom", "Unavailable"])
+      retryOn: FastCheck.constantFrom(undefined, ["Throttled"], ["Custom", "Unavailable"]),
+      spans: FastCheck.constantFrom(undefined, true, false),
+      logs: FastCheck.constantFrom(undefined, true, false)
     })
     FastCheck.assert(FastCheck.property(document, (document) => {
       const once = Schema.decodeUnknownSync(RetryPolicy.Document)(document)
@@ -113,7 +117,9 @@ describe("documents", () => {
     [{ deadline: "1s", attemptTimeout: "2s" }, "attemptTimeout", "must not exceed the deadline of 1s, got 2s"],
     [{ retryOn: ["Boredom"] }, "retryOn[0]", "Boredom"],
     [{ retryOn: [] }, "retryOn[0]", "is missing"],
-    [{ idempotent: "yes" }, "idempotent", "Expected boolean"]
+    [{ idempotent: "yes" }, "idempotent", "Expected boolean"],
+    [{ spans: 1 }, "spans", "Expected boolean"],
+    [{ logs: "no" }, "logs", "Expected boolean"]
   ]
   for (const [document, field, problem] of bad) {
     it(`refuses ${JSON.stringify(document)}`, () => {
@@ -170,19 +176,21 @@ describe("layerConfig", () => {
         RPC_RETRY_ATTEMPT_TIMEOUT: "1s",
         RPC_RETRY_MAX_SERVER_DELAY: "2s",
         RPC_RETRY_IDEMPOTENT: "false",
+        RPC_RETRY_SPANS: "true",
+        RPC_RETRY_LOGS: "false",
         RPC_RETRY_RETRY_ON: "ConnectionRefused, Unavailable",
         RPC_RETRY_METHODS: `{ "A.B": "off" }`
       })
       const [first, second] = yield* RpcRetry.policies.pipe(Effect.provide(layer))
       const { exit, took } = yield* play(attemptsOf("X.Y").pipe(Effect.provide(layer)))
       assert.deepStrictEqual([exit._tag === "Success" && exit.value, took], [4, 90])
-      const { attemptTimeout, deadline, idempotent, maxServerDelay } = first!.policy
+      const { attemptTimeout, deadline, idempotent, logs, maxServerDelay, spans } = first!.policy
       assert.deepStrictEqual([attemptTimeout, deadline, maxServerDelay].map((d) => Duration.toMillis(d!)), [
         1000,
         5000,
         2000
       ])
-      assert.strictEqual(idempotent, false)
+      assert.deepStrictEqual([idempotent, spans, logs], [false, true, false])
       assert.strictEqual(second!.name, "A.B")
     }))
 

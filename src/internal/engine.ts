@@ -14,10 +14,10 @@
 import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { CallRejected, Retryable, type RetryExhausted } from "../RpcError.js"
+import { type CallRejected, Retryable, type RetryExhausted } from "../RpcError.js"
 import { attemptTimeout } from "./attemptTimeout.js"
 import * as Call from "./call.js"
-import { retryableOf, withoutRetryable } from "./cause.js"
+import { retryableOf } from "./cause.js"
 import { decide } from "./decision.js"
 import * as Facts from "./facts.js"
 import * as Logs from "./logs.js"
@@ -40,7 +40,7 @@ export const run = <A, E, R>(
     return Observe.call(
       call,
       call.startedAt >= call.deadline
-        ? Effect.fail(new CallRejected({ method: call.method, reason: "DeadlineExceeded" }))
+        ? Observe.reject(call, "DeadlineExceeded")
         : attempts(self, call)
     )
   })
@@ -55,7 +55,7 @@ const attempts = <A, E, R>(
     Call.attemptFailed(call, error)
     Observe.attemptFailed(call, cause)
     if (error === undefined) {
-      return Effect.failCause(withoutRetryable(cause))
+      return Observe.end(call, cause)
     }
     const again = Effect.suspend(() =>
       Call.isOver(call)

@@ -1,5 +1,6 @@
 /**
- * What is logged: a retry at DEBUG, giving up once at WARN. The annotations are the method and the reason.
+ * What is logged: giving up once at WARN, a retry, or that there will be none for an error of ours, at DEBUG. The annotations
+ * are the method and the reason.
  *
  * @internal
  */
@@ -11,7 +12,7 @@ import type { LazyArg } from "effect/Function"
 import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import { IdempotencyKey } from "../Deadline.js"
-import type { Retryable, RetryExhausted } from "../RpcError.js"
+import type { Retryable, RetryExhausted, RpcError } from "../RpcError.js"
 import type { Call } from "./call.js"
 import { outcome, showDuration } from "./report.js"
 
@@ -39,6 +40,13 @@ export const retryScheduled = (call: Call, error: Retryable, delay: number): Eff
     const wait = showDuration(Duration.millis(delay))
     return `${call.method ?? "call"}: attempt ${call.attempts} failed, the next in ${wait}: ${outcome(error)}`
   })
+
+/** @internal */
+export const notRetried = (call: Call, error: RpcError): Effect.Effect<void> =>
+  line(call, LogLevel.Debug, error.reason, () =>
+    error._tag === "Fatal"
+      ? `${error.method ?? call.method ?? "call"}: not retried: ${error.message} [${error.reason}]`
+      : error.message)
 
 /** @internal */
 export const gaveUp = (call: Call, error: RetryExhausted): Effect.Effect<void> =>

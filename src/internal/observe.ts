@@ -9,10 +9,17 @@ import type * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type { ExhaustedReason, Retryable, RetryExhausted } from "../RpcError.js"
+import {
+  CallRejected,
+  type ExhaustedReason,
+  type RejectedReason,
+  type Retryable,
+  type RetryExhausted
+} from "../RpcError.js"
 import * as Call from "./call.js"
+import { withoutRetryable } from "./cause.js"
 import * as Logs from "./logs.js"
-import { endOf } from "./outcome.js"
+import { endOf, rpcErrorOf } from "./outcome.js"
 import * as Spans from "./spans.js"
 import { both } from "./telemetry.js"
 
@@ -150,6 +157,27 @@ export const giveUp = (
   })
   const error = Call.exhausted(call, last, reason)
   return Effect.zipRight(Logs.gaveUp(call, error), Effect.fail(error))
+}
+
+/**
+ * Turns the call away: its end before it began.
+ *
+ * @internal
+ */
+export const reject = (call: Call.Call, reason: RejectedReason): Effect.Effect<never, CallRejected> => {
+  const error = new CallRejected({ method: call.method, reason })
+  return Effect.zipRight(Logs.notRetried(call, error), Effect.fail(error))
+}
+
+/**
+ * Ends the call as its last attempt ended.
+ *
+ * @internal
+ */
+export const end = <E>(call: Call.Call, cause: Cause.Cause<E>): Effect.Effect<never, Exclude<E, Retryable>> => {
+  const error = rpcErrorOf(cause)
+  const failed = Effect.failCause(withoutRetryable(cause))
+  return error === undefined ? failed : Effect.zipRight(Logs.notRetried(call, error), failed)
 }
 
 const callSucceeded = (call: Call.Call, now: number): void =>

@@ -38,9 +38,18 @@ export const endOf = (cause: Cause.Cause<unknown>): End => {
   if (retryable !== undefined) {
     return { outcome: "retryable", reason: retryable.reason }
   }
-  const failures = Chunk.toReadonlyArray(Cause.failures(cause))
-  const [error] = failures
-  return failures.every(isRpcError) && isRpcError(error)
-    ? { outcome: outcomes[error._tag], reason: error.reason }
-    : { outcome: "domain", reason: undefined }
+  const error = rpcErrorOf(cause)
+  return error === undefined
+    ? { outcome: "domain", reason: undefined }
+    : { outcome: outcomes[error._tag], reason: error.reason }
+}
+
+/**
+ * The error of ours that a cause is of, if it is of nothing else.
+ *
+ * @internal
+ */
+export const rpcErrorOf = (cause: Cause.Cause<unknown>): RpcError | undefined => {
+  const failures: ReadonlyArray<unknown> = Chunk.toReadonlyArray(Cause.failures(cause))
+  return failures.every(isRpcError) && !Cause.isDie(cause) ? failures[0] : undefined
 }

@@ -2,6 +2,7 @@ import {
   type CallRejected,
   type Fatal,
   type Retryable,
+  type RetryEvent,
   type RetryExhausted,
   RetryPolicy,
   RetrySchedule,
@@ -80,6 +81,30 @@ describe("withRpcRetry", () => {
     expect(withRpcRetry).type.not.toBeCallableWith({ attemptTimeout: "soon" })
     expect(withRpcRetry).type.not.toBeCallableWith({ idempotent: "yes" })
     expect(withRpcRetry).type.toBeCallableWith({ method: "Users.Get", deadline: "2 seconds" })
+  })
+
+  test("the functions among the options know the types of their parameters", () => {
+    call.pipe(withRpcRetry({
+      retryIf: (error) => {
+        expect(error).type.toBe<Retryable>()
+        return true
+      },
+      onEvent: (event) => {
+        expect(event).type.toBe<RetryEvent.RetryEvent>()
+        return Effect.void
+      }
+    }))
+    withRpcRetry(call, {
+      onEvent: (event) => {
+        expect(event).type.toBe<RetryEvent.RetryEvent>()
+        return Effect.void
+      }
+    })
+  })
+
+  test("onEvent neither fails nor needs a service", () => {
+    expect(withRpcRetry).type.not.toBeCallableWith({ onEvent: () => Effect.fail("no") })
+    expect(withRpcRetry).type.not.toBeCallableWith({ onEvent: () => null as unknown as Effect.Effect<void, never, Db> })
   })
 
   test("a schedule that needs a narrower error is rejected, and so is one that needs a service", () => {

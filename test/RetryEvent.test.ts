@@ -1,0 +1,293 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Retryable, RetryEvent, RpcRetry, withRpcRetry } from "effect-rpc-retry"
+import * as Faults from "effect-rpc-retry/testing/Faults"
+import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as HashMap from "effect/HashMap"
+import * as Logger from "effect/Logger"
+import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
+import * as Lab from "./support/lab.js"
+import { play } from "./support/play.js"
+
+const tags = (events: Iterable<RetryEvent.RetryEvent>) => Array.from(events, ({ _tag }) => _tag)
+
+/** Refused, then well, after 100 ms. */
+const flaky = Effect.sync(() => {
+  let n = 0
+  return Effect.suspend(() => n++ === 0 ? Faults.refused : Effect.succeed(1))
+})
+
+const flakyCall = (options: RpcRetry.Options) => Effect.flatMap(flaky, (call) => call.pipe(withRpcRetry(options)))
+
+const all: Array<string> = [
+  "AttemptStarted",
+  "AttemptFailed",
+  "RetryScheduled",
+  "AttemptStarted",
+  "AttemptSucceeded",
+  "CallSucceeded"
+]
+
+/** A layer with nothing but the stream. */
+const quiet = RpcRetry.layer({ metrics: "off", budget: "off" })
+
+describe("stream", () => {
+  const listen = (options?: { readonly capacity?: number }) =>
+    Effect.tap(
+      Effect.fork(
+        Stream.runCollect(Stream.takeUntil(RetryEvent.stream(options), ({ _tag }) => _tag === "PolicyUpdated"))
+      ),
+      () => TestClock.adjust(0)
+    )
+
+  it.effect("gives every subscriber every event, in order", () =>
+    Effect.gen(function*() {
+      const first = yield* listen()
+      yield* play(flakyCall({ method: "Users.Get" }))
+      const second = yield* listen()
+      yield* play(flakyCall({ method: "Users.Get" }))
+      yield* RpcRetry.update("Users.Get", "off")
+      assert.deepStrictEqual(tags(yield* Fiber.join(first)), [...all, ...all, "PolicyUpdated"])
+      assert.deepStrictEqual(tags(yield* Fiber.join(second)), [...all, "PolicyUpdated"])
+    }).pipe(Effect.provide(quiet)))
+
+  it.effect("numbers calls: the same for one, another for each", () =>
+    Effect.gen(function*() {
+      const listener = yield* listen()
+      yield* play(Effect.all([flakyCall({}), flakyCall({})], { concurrency: 2 }))
+      yield* RpcRetry.update("Users.Get", "off")
+      const numbers = Array.from(yield* Fiber.join(listener), (event) => "call" in event ? event.call : 0)
+      const counts = new Map<number, number>()
+      numbers.forEach((n) => counts.set(n, (counts.get(n) ?? 0) + 1))
+      assert.deepStrictEqual(Array.from(counts.values()), [all.length, all.length, 1])
+    }).pipe(Effect.provide(quiet)))
+
+  it.effect("hears of calls without a layer too", () =>
+    Effect.gen(function*() {
+      const listener = yield* Effect.fork(Stream.runCollect(Stream.take(RetryEvent.stream(), all.length)))
+      yield* TestClock.adjust(0)
+      yield* play(flakyCall({ method: "Bare.Get" }))
+      const events = yield* Fiber.join(listener)
+      assert.deepStrictEqual(tags(events), all)
+      assert.isTrue(Chunk.every(events, (event) => "method" in event && event.method === "Bare.Get"))
+    }))
+
+  it.effect("a reader that is too slow loses the oldest, and is told how many", () =>
+    Effect.gen(function*() {
+      const gate = yield* Deferred.make<void>()
+      const seen: Array<RetryEvent.RetryEvent> = []
+      const listener = yield* Effect.fork(Stream.runForEach(RetryEvent.stream({ capacity: 3 }), (event) =>
+        Effect.zipRight(
+          Deferred.await(gate),
+          Effect.sync(() => seen.push(event))
+        )))
+      yield* TestClock.adjust(0)
+      yield* play(Effect.succeed(1).pipe(withRpcRetry))
+      // the reader has taken the events of the first call, and waits with the first of them in its hand
+      yield* play(Effect.repeatN(flakyCall({}), 9))
+      yield* RpcRetry.update("Users.Get", "off")
+      yield* Deferred.succeed(gate, undefined)
+      yield* TestClock.adjust(0)
+      yield* Fiber.interrupt(listener)
+      assert.deepStrictEqual(tags(seen.slice(-4)), [
+        "EventsDropped",
+        "AttemptSucceeded",
+        "CallSucceeded",
+        "PolicyUpdated"
+      ])
+      const lost = seen.reduce((sum, event) =>
+        sum + (event._tag === "EventsDropped" ? event.count : 0), 0)
+      const told = seen.filter(({ _tag }) => _tag !== "EventsDropped").length
+      assert.strictEqual(lost + told, 3 + 10 * all.length + 1)
+      assert.isAbove(lost, 50)
+    }).pipe(Effect.provide(quiet)))
+
+  it.effect("a reader that never reads does not slow a call", () =>
+    Effect.gen(function*() {
+      const listener = yield* Effect.fork(Stream.runForEach(RetryEvent.stream(), () => Effect.never))
+      yield* TestClock.adjust(0)
+      const { exit, took } = yield* play(flakyCall({}))
+      yield* Fiber.interrupt(listener)
+      assert.isTrue(Exit.isSuccess(exit))
+      assert.strictEqual(took, 100)
+    }).pipe(Effect.provide(quiet)))
+
+  it("refuses a capacity that is none", () => {
+    for (const capacity of [0, 1.5, -1, NaN, Infinity]) {
+      assert.throws(() => RetryEvent.stream({ capacity }), /RetryEvent.stream: capacity must be an integer/)
+    }
+  })
+})
+
+describe("onEvent", () => {
+  it.effect("is given each event of its calls, in order, one at a time", () =>
+    Effect.gen(function*() {
+      const seen: Array<string> = []
+      let running = 0
+      const { took } = yield* play(flakyCall({
+        onEvent: (event) =>
+          Effect.sync(() => assert.strictEqual(++running, 1)).pipe(
+            // the later ones come sooner
+            Effect.zipRight(Effect.sleep(10_000 / (seen.length + 1))),
+            Effect.zipRight(Effect.sync(() => {
+              seen.push(event._tag)
+              running--
+            }))
+          )
+      }))
+      assert.strictEqual(took, 100)
+      assert.deepStrictEqual(seen, all)
+    }))
+
+  const harmful: ReadonlyArray<[name: string, onEvent: () => Effect.Effect<void>]> = [
+    ["dies", () => Effect.die("a bug")],
+    ["throws", () => {
+      throw new Error("a bug")
+    }],
+    ["interrupts itself", () => Effect.interrupt],
+    ["never ends", () => Effect.never],
+    ["takes hours", () => Effect.sleep("3 hours")]
+  ]
+  for (const [name, onEvent] of harmful) {
+    it.effect(`one that ${name} neither fails nor slows the call`, () =>
+      Effect.gen(function*() {
+        let given = 0
+        const warnings: Array<string> = []
+        const logger = Logger.make(({ logLevel, message }) =>
+          void (logLevel._tag === "Warning" && warnings.push(String(message)))
+        )
+        const { exit, took } = yield* play(flakyCall({
+          onEvent: () => {
+            given++
+            return onEvent()
+          }
+        })).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+        assert.deepStrictEqual(exit, Exit.succeed(1))
+        assert.strictEqual(took, 100)
+        const ends = name !== "never ends" && name !== "takes hours"
+        assert.strictEqual(given, ends ? all.length : 1)
+        assert.deepStrictEqual(
+          warnings,
+          ends ? all.map((tag) => `onEvent failed for ${tag}`) : []
+        )
+      }))
+  }
+
+  it.effect("hears that the call was interrupted, after it was", () =>
+    Effect.gen(function*() {
+      const seen: Array<string> = []
+      const fiber = yield* Effect.fork(flakyCall({
+        onEvent: (event) => Effect.sync(() => seen.push(event._tag))
+      }))
+      yield* TestClock.adjust(50)
+      yield* Fiber.interrupt(fiber)
+      yield* TestClock.adjust(0)
+      assert.strictEqual(seen.at(-1), "CallInterrupted")
+    }))
+
+  it.effect("of the layer, of a method, of a call: the nearest one", () =>
+    Effect.gen(function*() {
+      const seen: Array<string> = []
+      const to = (name: string) => () => Effect.sync(() => void seen.push(name))
+      yield* Effect.gen(function*() {
+        const nearer: ReadonlyArray<RpcRetry.Options> = [{}, { method: "Users.Get" }, {
+          method: "Users.Get",
+          onEvent: to("call")
+        }]
+        for (const options of nearer) {
+          yield* play(Effect.succeed(1).pipe(withRpcRetry(options)))
+        }
+      }).pipe(Effect.provide(RpcRetry.layer({
+        default: { onEvent: to("layer") },
+        methods: { "Users.*": { onEvent: to("method") } }
+      })))
+      assert.deepStrictEqual(seen, ["layer", "method", "call"].flatMap((name) => [name, name, name]))
+    }))
+
+  it.effect("sees the context of the call", () =>
+    Effect.gen(function*() {
+      const lines: Array<unknown> = []
+      const logger = Logger.make(({ annotations, message }) => {
+        lines.push([String(message), Object.fromEntries(HashMap.toEntries(annotations))])
+      })
+      yield* play(
+        Effect.succeed(1).pipe(
+          withRpcRetry({ onEvent: ({ _tag }) => _tag === "CallSucceeded" ? Effect.log("done") : Effect.void }),
+          Effect.annotateLogs("request", 7)
+        )
+      ).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+      assert.deepStrictEqual(lines, [["done", { request: 7 }]])
+    }))
+
+  it("refuses what is no function", () => {
+    assert.throws(
+      () => withRpcRetry({ onEvent: "log" as never }),
+      /RetryPolicy.make: onEvent must be a function, got log/
+    )
+  })
+})
+
+describe("what events say in rare cases", () => {
+  it.effect("a retried call inside another has events of its own, and is an answer's end for the outer one", () =>
+    Effect.gen(function*() {
+      const inner = Faults.refused.pipe(withRpcRetry({ method: "Inner.Get", schedule: Schedule.stop }))
+      const { events } = yield* Lab.watching(inner.pipe(withRpcRetry({ method: "Outer.Get" })), { budget: "off" })
+      assert.deepStrictEqual(events.map((line) => line.split(" ").slice(1, 3).join(" ")), [
+        "AttemptStarted Outer.Get#1",
+        "AttemptStarted Inner.Get#2",
+        "AttemptFailed Inner.Get#2",
+        "RetryRefused Inner.Get#2",
+        "CallFailed Inner.Get#2",
+        "AttemptFailed Outer.Get#1",
+        "CallFailed Outer.Get#1"
+      ])
+      assert.include(events[5], "outcome=exhausted reason=AttemptsExhausted")
+    }))
+
+  it.effect("an attempt that interrupts itself interrupts the call", () =>
+    Effect.gen(function*() {
+      const { events } = yield* Lab.watching(Effect.interrupt.pipe(withRpcRetry({ method: "Users.Get" })), {
+        budget: "off"
+      })
+      assert.deepStrictEqual(events, [
+        "0 AttemptStarted Users.Get#1 attempt=1",
+        "0 CallInterrupted Users.Get#1 attempts=1 elapsed=0 waited=0 during=attempt took=0"
+      ])
+    }))
+
+  it.effect("an interrupted attempt whose finalizer dies has failed", () =>
+    Effect.gen(function*() {
+      const call = Effect.never.pipe(
+        Effect.onInterrupt(() => Effect.die("a bug")),
+        withRpcRetry({ method: "Users.Get" })
+      )
+      const { events } = yield* Lab.watching(
+        Effect.fork(call).pipe(Effect.tap(() => Effect.sleep(10)), Effect.flatMap(Fiber.interrupt)),
+        { budget: "off" }
+      )
+      assert.deepStrictEqual(events, [
+        "0 AttemptStarted Users.Get#1 attempt=1",
+        "10 AttemptFailed Users.Get#1 attempt=1 took=10 outcome=defect cause=Error: a bug",
+        "10 CallFailed Users.Get#1 attempts=1 elapsed=10 waited=0 outcome=defect cause=Error: a bug"
+      ])
+    }))
+
+  it.effect("of attempts that fail in several ways the reason is that of the error which decides", () =>
+    Effect.gen(function*() {
+      const sent = new Retryable({ reason: "ConnectionLost", delivery: "Unknown" })
+      const notSent = new Retryable({ reason: "ConnectionRefused", delivery: "NotSent" })
+      const call = Effect.failCause(Cause.parallel(Cause.fail(notSent), Cause.fail(sent))).pipe(
+        withRpcRetry({ method: "Users.Get", idempotent: false })
+      )
+      const { events, logs } = yield* Lab.watching(call, { budget: "off" })
+      assert.include(events[1], "reason=ConnectionLost")
+      assert.include(events[2], "reason=NotIdempotent error=connection lost")
+      assert.include(logs[0], "connection lost")
+    }))
+})
