@@ -12,10 +12,12 @@
  * `RetryExhausted`, so a caller sees `Fatal | RetryExhausted | CallRejected` and its own domain errors.
  *
  * Each class is its own `Schema`: a server can declare them as the errors of a procedure and pass them on. The `cause`
- * survives encoding as text, up to 4000 characters. `JSON.stringify` gives the encoded form too.
+ * survives encoding as text, up to 4000 characters. `JSON.stringify` gives the encoded form too, with the message; and
+ * `console.log` the report.
  *
  * @since 0.1.0
  */
+import { NodeInspectSymbol } from "effect/Inspectable"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as codec from "./internal/codec.js"
@@ -200,7 +202,15 @@ const lean = <A extends new(props: never, options?: Schema.MakeOptions) => unkno
       return TypeId
     }
     toJSON(): unknown {
-      return Schema.encodeUnknownSync(this.constructor as unknown as Schema.Schema<unknown>)(this)
+      const encoded = Schema.encodeUnknownSync(this.constructor as unknown as Schema.Schema<object>)(this)
+      return { message: (this as unknown as RpcError).message, ...encoded }
+    }
+    [NodeInspectSymbol](
+      _depth?: number,
+      options?: unknown,
+      inspect: (value: unknown, options: unknown) => string = String
+    ) {
+      return internal.inspect(this as unknown as RpcError, (value) => inspect(value, options))
     }
   }
   return Lean as unknown as A

@@ -5,6 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
+import { inspect } from "node:util"
 
 const refused = new Retryable({ reason: "ConnectionRefused", delivery: "NotSent", code: "ECONNREFUSED" })
 
@@ -91,6 +92,66 @@ describe("RpcError", () => {
     )
     assert.strictEqual(RpcError.report(refused), "connection refused (ECONNREFUSED), not sent [ConnectionRefused]")
     assert.strictEqual(RpcError.report(new CallRejected({ reason: "Throttled" })), "call was not sent [Throttled]")
+  })
+
+  it("says where, and what was said, as far as the cause knows, on one line that is not too long", () => {
+    const text = (cause: unknown, code?: string | number) =>
+      new Retryable({ reason: "Unavailable", delivery: "NotSent", cause, code }).message
+    assert.strictEqual(
+      text(new Error("connect ECONNREFUSED 10.0.0.7:80"), "ECONNREFUSED"),
+      "unavailable (connect ECONNREFUSED 10.0.0.7:80), not sent"
+    )
+    assert.strictEqual(text(new Error("Service Unavailable"), 503), "unavailable (503), not sent")
+    assert.strictEqual(text(new Error("Service Unavailable")), "unavailable, not sent: Service Unavailable")
+    assert.strictEqual(text({ _tag: "RequestError", message: "" }), "unavailable, not sent: RequestError")
+    assert.strictEqual(text("two\n  lines\n"), "unavailable, not sent: two lines")
+    assert.strictEqual(text("x".repeat(1e6)), `unavailable, not sent: ${"x".repeat(200)}...`)
+    const hostile = {
+      get message() {
+        throw new Error("no")
+      }
+    }
+    for (const cause of [hostile, {}, 7, null, undefined, { message: 7 }, { message: " " }]) {
+      assert.strictEqual(text(cause), "unavailable, not sent")
+    }
+  })
+
+  it("is shown by a terminal as its report, and the cause with its stack below it", () => {
+    const cause = new Error("no route to host")
+    const error = new RetryExhausted({
+      ...exhausted,
+      last: new Retryable({ ...refused, cause }),
+      history: exhausted.history
+    })
+    const shown = inspect(error)
+    assert.isTrue(
+      shown.startsWith(`RetryExhausted: ${RpcError.report(error)}\n\ncaused by Error: no route to host\n    at `)
+    )
+    assert.strictEqual(
+      inspect(new Fatal({ reason: "ServerError", method: "Arith.Divide", message: "divide by zero" })),
+      "Fatal: Arith.Divide: divide by zero [ServerError]"
+    )
+    assert.strictEqual(
+      inspect(new Fatal({ reason: "Custom", message: "no", cause: { why: 7 } })),
+      "Fatal: no [Custom]\n\ncaused by { why: 7 }"
+    )
+    assert.strictEqual(inspect(refused), "Retryable: connection refused (ECONNREFUSED), not sent [ConnectionRefused]")
+    assert.strictEqual(
+      inspect(new CallRejected({ reason: "Throttled", method: "A.B" })),
+      "CallRejected: A.B was not sent [Throttled]"
+    )
+  })
+
+  it("has its message in JSON, where a log is read", () => {
+    for (const error of [exhausted, refused, new CallRejected({ reason: "Throttled", method: "A.B" })]) {
+      const json = JSON.parse(JSON.stringify(error))
+      assert.strictEqual(json.message, error.message)
+      assert.strictEqual(Schema.decodeUnknownSync(RpcError.RpcError)(json).message, error.message)
+    }
+  })
+
+  it("tells the story in a trace and in a cause that is printed", () => {
+    assert.strictEqual(Cause.pretty(Cause.fail(exhausted)), `RetryExhausted: ${exhausted.message}`)
   })
 
   it("round-trips through its Schema, the cause as text", () => {

@@ -58,8 +58,9 @@ const line = (call: Call, level: LogLevel.LogLevel, reason: string, message: Laz
     LogLevel.lessThan(level, fiber.getFiberRef(FiberRef.currentMinimumLogLevel))
       ? Effect.void
       : Effect.logWithLevel(level, message()).pipe(
-        Effect.annotateLogs(call.method === undefined ? { reason } : { method: call.method, reason }),
-        // a logger that throws must not harm the call
-        Effect.catchAllDefect(() => Effect.void)
+        Effect.annotateLogs(call.method === undefined ? { reason } : { method: call.method, reason })
       )
+  ).pipe(
+    // a logger that throws must not harm the call
+    Effect.catchAllDefect(() => Effect.void)
   )

@@ -4,6 +4,8 @@
  * @internal
  */
 import * as Duration from "effect/Duration"
+import * as Either from "effect/Either"
+import * as Predicate from "effect/Predicate"
 import type { Attempt, CallRejected, Retryable, RetryableReason, RetryExhausted, RpcError } from "../RpcError.js"
 
 const phrases: Record<RetryableReason, string> = {
@@ -31,9 +33,24 @@ export const showDuration = (duration: Duration.Duration): string => {
   return Duration.format(Duration.millis(Math.round(millis))).split(" ").slice(0, 2).join(" ")
 }
 
+const maxText = 200
+
+/** What a failure says of itself, on one line. It comes from elsewhere, and reading it may throw. */
 const textOf = (cause: unknown): string | undefined => {
-  const text = cause instanceof Error ? cause.message : typeof cause === "string" ? cause : undefined
-  return text === "" ? undefined : text
+  const said = typeof cause === "string"
+    ? [cause]
+    : ["message", "_tag"].map((key) =>
+      Either.getOrUndefined(Either.try(() => Predicate.hasProperty(cause, key) ? cause[key] : undefined))
+    )
+  const text = said.find((text) => Predicate.isString(text) && text.trim() !== "")
+  const line = String(text).slice(0, 2 * maxText).trim().replaceAll(/\s+/g, " ")
+  return text === undefined ? undefined : line.length > maxText ? `${line.slice(0, maxText)}...` : line
+}
+
+/** The code, or the text that it is in: `connect ECONNREFUSED 127.0.0.1:80` says where, `ECONNREFUSED` does not. */
+const codeOf = ({ cause, code }: Retryable): string => {
+  const text = textOf(cause)
+  return code === undefined ? "" : ` (${text?.includes(String(code)) === true ? text : code})`
 }
 
 /**
@@ -42,7 +59,6 @@ const textOf = (cause: unknown): string | undefined => {
  * @internal
  */
 export const outcome = (error: Retryable): string => {
-  const code = error.code === undefined ? "" : ` (${error.code})`
   const delivery = error.delivery === "NotSent" ? "not sent" : "may have run"
   const hint = error.retryAfter === undefined
     ? ""
@@ -50,7 +66,7 @@ export const outcome = (error: Retryable): string => {
     ? ", server says do not retry"
     : `, server says retry after ${showDuration(error.retryAfter)}`
   const text = error.code === undefined ? textOf(error.cause) : undefined
-  return `${phrases[error.reason]}${code}, ${delivery}${hint}${text === undefined ? "" : `: ${text}`}`
+  return `${phrases[error.reason]}${codeOf(error)}, ${delivery}${hint}${text === undefined ? "" : `: ${text}`}`
 }
 
 /** @internal */
@@ -93,6 +109,20 @@ const table = (history: ReadonlyArray<Attempt>): string => {
     lines.push(line(rows[i]!))
   })
   return lines.join("\n")
+}
+
+/**
+ * What a terminal is to show of an error: the report, and below it the cause, which has the stack.
+ *
+ * @internal
+ */
+export const inspect = (error: RpcError, show: (value: unknown) => string): string => {
+  const cause = error._tag === "RetryExhausted"
+    ? error.last.cause
+    : error._tag === "CallRejected"
+    ? undefined
+    : error.cause
+  return `${error._tag}: ${report(error)}${cause === undefined ? "" : `\n\ncaused by ${show(cause)}`}`
 }
 
 /** @internal */
