@@ -42,16 +42,18 @@ export interface Registry {
  * @category constructors
  */
 export const make = (): Registry => {
-  const entered = new Set<Effect.Effect<Status>>()
+  const entered = new Set<{ readonly status: Effect.Effect<Status> }>()
   return {
     add: (status) =>
       Effect.acquireRelease(
         Effect.sync(() => {
-          entered.add(status)
+          const entry = { status }
+          entered.add(entry)
+          return entry
         }),
-        () => Effect.sync(() => entered.delete(status))
+        (entry) => Effect.sync(() => entered.delete(entry))
       ),
-    all: Effect.suspend(() => Effect.all(Array.from(entered)))
+    all: Effect.suspend(() => Effect.forEach(entered, ({ status }) => status))
   }
 }
 

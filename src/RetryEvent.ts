@@ -11,7 +11,7 @@
  * | `CallSucceeded`    | the call ended well                                                                     |
  * | `CallFailed`       | it ended in an error, its own or one of yours; or was turned away before it began       |
  * | `CallInterrupted`  | the caller went, in an attempt or in a delay                                            |
- * | `BudgetLow`        | a retry left less than a quarter of what the budget allows                              |
+ * | `BudgetLow`        | what is left of a budget fell below a quarter of the retries that it allows when full   |
  * | `PolicyUpdated`    | a policy of the service was replaced or taken back                                      |
  * | `EventsDropped`    | a subscriber was too slow; so many events before this one are lost                      |
  *
@@ -212,7 +212,7 @@ export interface CallInterrupted extends EndOfCall {
 }
 
 /**
- * - `level`: what the budget holds after the retry that this event goes with was paid.
+ * - `level`: what the budget holds after the step that lowered it.
  *
  * @since 0.1.0
  * @category models

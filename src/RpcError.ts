@@ -206,11 +206,16 @@ const lean = <A extends new(props: never, options?: Schema.MakeOptions) => unkno
       return { message: (this as unknown as RpcError).message, ...encoded }
     }
     [NodeInspectSymbol](
-      _depth?: number,
-      options?: unknown,
-      inspect: (value: unknown, options: unknown) => string = String
+      depth?: number | null,
+      options?: object,
+      inspect: (value: unknown, options: object) => string = String
     ) {
-      return internal.inspect(this as unknown as RpcError, (value) => inspect(value, options))
+      const error = this as unknown as RpcError
+      const left = Math.min(depth ?? 2, 4)
+      // a cause that leads back here ends where Node ends other values
+      return left < 0
+        ? `[${error._tag}: ${error.message}]`
+        : internal.inspect(error, (value) => inspect(value, { ...options, depth: left - 1 }))
     }
   }
   return Lean as unknown as A

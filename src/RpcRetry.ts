@@ -291,8 +291,8 @@ export const policies: Effect.Effect<ReadonlyArray<InForce>> = Effect.flatMap(Rp
  * What is in force now, as values that `JSON.stringify` writes whole: for an endpoint to look at.
  *
  * - `policies`: what the policy of each name comes to, as `RetryPolicy.describe` has it, and where each field was said.
- *   At most 20 delays are shown.
- * - `budgets`: those the layer made, one for each destination that was called or that a policy names: what it holds, and can
+ *   At most 20 delays are shown. Where a function of the policy fails in the dry run, what needs it is `unknown`.
+ * - `budgets`: those with a limit that the layer made, one for each destination that was called or that a policy names: what it holds, and can
  *   hold.
  * - `connections`: those of this process. See `Connections`.
  *
@@ -303,7 +303,7 @@ export interface Inspection {
   readonly policies: ReadonlyArray<{
     readonly name: string
     readonly from: InForce["from"]
-    readonly attempts: number | "unlimited"
+    readonly attempts: number | "unlimited" | "unknown"
     readonly delays: ReadonlyArray<string>
     readonly totalWait: string
     readonly attemptTimeout: string | null

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Retryable, RetryEvent, RpcRetry, withRpcRetry } from "effect-rpc-retry"
+import { Fatal, Retryable, RetryBudget, RetryEvent, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
@@ -106,6 +106,19 @@ describe("stream", () => {
       const told = seen.filter(({ _tag }) => _tag !== "EventsDropped").length
       assert.strictEqual(lost + told, 3 + 10 * all.length + 1)
       assert.isAbove(lost, 50)
+    }).pipe(Effect.provide(quiet)))
+
+  it.effect("a reader that comes in the middle of a call hears of the next one", () =>
+    Effect.gen(function*() {
+      const first = yield* listen()
+      const call = yield* Effect.fork(Effect.sleep(100).pipe(withRpcRetry))
+      yield* TestClock.adjust(50)
+      const second = yield* listen()
+      yield* TestClock.adjust(50)
+      yield* Fiber.join(call)
+      yield* RpcRetry.update("Users.Get", "off")
+      assert.strictEqual((yield* Fiber.join(first)).length, 4)
+      assert.deepStrictEqual(tags(yield* Fiber.join(second)), ["PolicyUpdated"])
     }).pipe(Effect.provide(quiet)))
 
   it.effect("a reader that never reads does not slow a call", () =>
@@ -225,6 +238,21 @@ describe("onEvent", () => {
       assert.deepStrictEqual(lines, [["done", { request: 7 }]])
     }))
 
+  it.effect("one that dies is given the next event also where the logger throws", () =>
+    Effect.gen(function*() {
+      const seen: Array<string> = []
+      const logger = Logger.make(() => {
+        throw new Error("a bug")
+      })
+      yield* play(flakyCall({
+        onEvent: ({ _tag }) => {
+          seen.push(_tag)
+          return Effect.zipRight(Effect.sleep(1), Effect.die("another"))
+        }
+      })).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+      assert.deepStrictEqual(seen, all)
+    }))
+
   it("refuses what is no function", () => {
     assert.throws(
       () => withRpcRetry({ onEvent: "log" as never }),
@@ -248,6 +276,51 @@ describe("what events say in rare cases", () => {
         "CallFailed Outer.Get#1"
       ])
       assert.include(events[5], "outcome=exhausted reason=AttemptsExhausted")
+    }))
+
+  it.effect("a Retryable beside a Fatal is not what the call is said to have failed with", () =>
+    Effect.gen(function*() {
+      const fatal = new Fatal({ reason: "NotFound", message: "no such table" })
+      const call = Effect.failCause(
+        Cause.parallel(Cause.fail(new Retryable({ reason: "ConnectionLost", delivery: "Unknown" })), Cause.fail(fatal))
+      ).pipe(
+        withRpcRetry({ method: "Users.Get" })
+      )
+      const { events, logs } = yield* Lab.watching(call, { budget: "off" })
+      assert.include(events[1], "AttemptFailed Users.Get#1 attempt=1 took=0 outcome=fatal reason=NotFound")
+      assert.include(events[2], "CallFailed Users.Get#1 attempts=1 elapsed=0 waited=0 outcome=fatal reason=NotFound")
+      assert.deepStrictEqual(logs, [
+        "DEBUG Users.Get: not retried: no such table [NotFound] {reason=NotFound method=Users.Get}"
+      ])
+    }))
+
+  it.effect("a delay that took longer than asked for counts as waited", () =>
+    Effect.gen(function*() {
+      const schedule = Schedule.spaced(50).pipe(Schedule.tapInput(() => Effect.sleep(200)))
+      const { events } = yield* Lab.watching(
+        Faults.refused.pipe(withRpcRetry({ method: "Users.Get", schedule, deadline: 100 })),
+        { budget: "off" }
+      )
+      assert.include(events.at(-1), "CallFailed Users.Get#1 attempts=1 elapsed=250 waited=250 outcome=exhausted")
+    }))
+
+  it.effect("BudgetLow is said once each time a budget falls below a quarter, whichever step lowers it", () =>
+    Effect.gen(function*() {
+      const low = (events: ReadonlyArray<string>) => events.filter((line) => line.includes("BudgetLow"))
+      const call = Effect.exit(Faults.refused.pipe(withRpcRetry({ method: "Users.Get" })))
+      // gRPC's is lowered by failures, the last of which no retry follows
+      const grpc = yield* Lab.watching(Effect.repeatN(call, 5), {
+        budget: RetryBudget.grpc({ maxTokens: 10, tokenRatio: 0.1 }),
+        default: { schedule: Schedule.recurs(1) }
+      })
+      assert.deepStrictEqual(low(grpc.events), ["0 BudgetLow Users.Get#2 level=6 capacity=10"])
+      // others spend while the schedule takes its time
+      const slow = Schedule.recurs(1).pipe(Schedule.tapInput(() => Effect.sleep(5)))
+      const fed = yield* Lab.watching(Effect.all([call, call, call, call], { concurrency: "unbounded" }), {
+        budget: RetryBudget.make({ capacity: 4, ratio: 0, regainEvery: "100000000 days" }),
+        default: { schedule: slow }
+      })
+      assert.strictEqual(low(fed.events).length, 1)
     }))
 
   it.effect("an attempt that interrupts itself interrupts the call", () =>

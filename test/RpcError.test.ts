@@ -111,6 +111,8 @@ describe("RpcError", () => {
         throw new Error("no")
       }
     }
+    assert.strictEqual(text("\u001b[2J\u202eevil"), "unavailable, not sent: [2J evil")
+    assert.strictEqual(text(undefined, "x\n".repeat(1000)).length, "unavailable (...), not sent".length + 60)
     for (const cause of [hostile, {}, 7, null, undefined, { message: 7 }, { message: " " }]) {
       assert.strictEqual(text(cause), "unavailable, not sent")
     }
@@ -139,6 +141,24 @@ describe("RpcError", () => {
     assert.strictEqual(
       inspect(new CallRejected({ reason: "Throttled", method: "A.B" })),
       "CallRejected: A.B was not sent [Throttled]"
+    )
+  })
+
+  it("is shown within bounds when its cause leads back to it, or cannot be shown", () => {
+    const cause: { error?: unknown } = {}
+    const error = new Retryable({ reason: "Custom", delivery: "NotSent", cause })
+    cause.error = error
+    for (const depth of [2, null, Infinity]) {
+      assert.isBelow(inspect(error, { depth }).length, 10_000)
+    }
+    const hostile = {
+      [inspect.custom]() {
+        throw new Error("no")
+      }
+    }
+    assert.include(
+      inspect(new Retryable({ reason: "Custom", delivery: "NotSent", cause: hostile })),
+      "caused by what cannot be shown"
     )
   })
 

@@ -99,6 +99,32 @@ describe("inspect", () => {
       assert.strictEqual(endless?.totalWait, "forever")
     }).pipe(Effect.provide(RpcRetry.layer({ default: { schedule: Schedule.spaced("1 second") } }))))
 
+  it.effect("a policy whose own function fails in a dry run is shown as far as it is known", () =>
+    Effect.gen(function*() {
+      const { policies } = yield* RpcRetry.inspect
+      assert.deepStrictEqual(policies.map(({ attempts, maxServerDelay }) => [attempts, maxServerDelay]), [[
+        "unknown",
+        "30s"
+      ]])
+    }).pipe(
+      Effect.provide(RpcRetry.layer({ default: { retryIf: ({ cause }) => (cause as Error).message.startsWith("x") } }))
+    ))
+
+  it.effect("a budget without a limit is not listed: JSON has no infinity", () =>
+    Effect.gen(function*() {
+      const { budgets, policies } = yield* RpcRetry.inspect
+      assert.deepStrictEqual([policies[0]!.budget, budgets], ["unlimited", []])
+    }).pipe(Effect.provide(RpcRetry.layer({ budget: Effect.succeed(RetryBudget.unlimited) }))))
+
+  it.scoped("one status that is entered twice is there until both scopes are closed", () =>
+    Effect.gen(function*() {
+      const registry = Connections.make()
+      const status = Effect.succeed<Connections.Status>({ name: "own", state: "ready", dials: 1, failedDials: 0 })
+      yield* registry.add(status)
+      yield* Effect.scoped(registry.add(status))
+      assert.strictEqual((yield* registry.all).length, 1)
+    }))
+
   it.effect("without a layer there is the default, and no budget", () =>
     Effect.gen(function*() {
       const { budgets, policies } = yield* RpcRetry.inspect

@@ -15,6 +15,9 @@ const maxText = 4_000
 const textOf = (get: () => unknown): string =>
   Either.getOrElse(Either.try(() => Inspectable.toStringUnknown(get()).slice(0, maxText)), () => "unreadable")
 
+const isError = (cause: unknown): cause is Error =>
+  Either.getOrElse(Either.try(() => cause instanceof Error), () => false)
+
 const Encoded = Schema.Union(Schema.String, Schema.Struct({ name: Schema.String, message: Schema.String }))
 
 /**
@@ -33,7 +36,7 @@ export const Cause = Schema.transform(Encoded, Schema.Unknown, {
     return error
   },
   encode: (cause) =>
-    cause instanceof Error
+    isError(cause)
       ? { name: textOf(() => cause.name), message: textOf(() => cause.message) }
       : textOf(() => cause)
 })

@@ -29,7 +29,6 @@ export const decide = Effect.fnUntraced(function*(call: Call.Call, error: Retrya
     error
   })
   const stop = (reason: ExhaustedReason) => Observe.giveUp(call, error, reason)
-  const left = budget?.left(now) ?? 1
 
   if (call.deadlineExceeded) {
     return yield* stop("DeadlineExceeded")
@@ -37,7 +36,9 @@ export const decide = Effect.fnUntraced(function*(call: Call.Call, error: Retrya
   const hint = error.retryAfter
   const wanted = policy.retryIf?.(error) ?? true
   if (wanted || hint === "Never") {
+    const left = budget?.left(now)
     budget?.failed(now, error)
+    Observe.budgetLowered(call, left)
   }
   if (hint === "Never" || (hint !== undefined && Duration.greaterThan(hint, policy.maxServerDelay))) {
     return yield* stop("ServerSaidNo")
@@ -53,6 +54,7 @@ export const decide = Effect.fnUntraced(function*(call: Call.Call, error: Retrya
   if (delay === undefined || delay === Infinity) {
     return yield* stop("AttemptsExhausted")
   }
+  const left = budget?.left(now)
   if (budget !== undefined) {
     const cost = budget.withdraw(now, error)
     if (cost === undefined) {
@@ -66,7 +68,7 @@ export const decide = Effect.fnUntraced(function*(call: Call.Call, error: Retrya
     return yield* stop("DeadlineTooClose")
   }
   history.waits(Duration.millis(delay))
-  Observe.retryPaid(call, left)
+  Observe.budgetLowered(call, left)
   yield* Observe.retryScheduled(call, error, delay)
   return delay
 })

@@ -16,26 +16,35 @@ const inspectBudget = ({ capacity, level }: RetryBudget.RetryBudget) =>
     ? Effect.succeed("unlimited" as const)
     : Effect.map(level, (level) => ({ level, capacity }))
 
+/** What a policy's own functions do to a dry run is not known: they may read a cause that is not there. */
+const describe = (policy: RetryPolicy.Complete) =>
+  Effect.map(RetryPolicy.describe(policy), ({ attempts, delays, retried, totalWait }) => ({
+    attempts: attempts === Infinity ? "unlimited" as const : attempts,
+    delays: delays.slice(0, shown).map(({ longest, shortest }) =>
+      Duration.equals(shortest, longest)
+        ? showDuration(shortest)
+        : `${showDuration(shortest)} to ${showDuration(longest)}`
+    ),
+    totalWait: showDuration(totalWait.longest),
+    retried
+  })).pipe(
+    Effect.catchAllDefect(() =>
+      Effect.succeed({ attempts: "unknown" as const, delays: [], totalWait: "unknown", retried: [] })
+    )
+  )
+
 const duration = (duration: Duration.Duration | undefined) => duration === undefined ? null : showDuration(duration)
 
 const shown = 20
 
 const inspectPolicy = (policy: RetryPolicy.Complete) =>
   Effect.gen(function*() {
-    const { attempts, delays, retried, totalWait } = yield* RetryPolicy.describe(policy)
     return {
-      attempts: attempts === Infinity ? "unlimited" as const : attempts,
-      delays: delays.slice(0, shown).map(({ longest, shortest }) =>
-        Duration.equals(shortest, longest)
-          ? showDuration(shortest)
-          : `${showDuration(shortest)} to ${showDuration(longest)}`
-      ),
-      totalWait: showDuration(totalWait.longest),
+      ...(yield* describe(policy)),
       attemptTimeout: duration(policy.attemptTimeout),
       deadline: duration(policy.deadline),
       idempotent: policy.idempotent ?? null,
       maxServerDelay: showDuration(policy.maxServerDelay),
-      retried,
       budget: policy.budget === undefined ? null : yield* inspectBudget(policy.budget),
       spans: policy.spans ?? false,
       logs: policy.logs ?? true
@@ -51,9 +60,12 @@ export const inspect = (
     return {
       policies: yield* Effect.forEach(yield* policies, ({ from, name, policy }) =>
         Effect.map(inspectPolicy(policy), (policy) => ({ name, from, ...policy }))),
-      budgets: yield* Effect.forEach(budgets(), ([destination, { capacity, level }]) =>
-        Effect.map(level, (level) => ({ destination, level, capacity }))),
-      connections: yield* Effect.flatMap(Connections, ({ all }) =>
-        all)
+      budgets: yield* Effect.forEach(
+        Array.from(budgets()).filter(([, { capacity }]) =>
+          capacity !== Infinity
+        ),
+        ([destination, { capacity, level }]) => Effect.map(level, (level) => ({ destination, level, capacity }))
+      ),
+      connections: yield* Effect.flatMap(Connections, ({ all }) => all)
     }
   })

@@ -9,12 +9,13 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import type { LazyArg } from "effect/Function"
+import * as HashMap from "effect/HashMap"
 import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import { IdempotencyKey } from "../Deadline.js"
 import type { Retryable, RetryExhausted, RpcError } from "../RpcError.js"
 import type { Call } from "./call.js"
-import { outcome, showDuration } from "./report.js"
+import { oneLine, outcome, showDuration } from "./report.js"
 
 /**
  * Whether the lines written inside an attempt are annotated with it.
@@ -27,12 +28,16 @@ export class AnnotateLogs extends Context.Reference<AnnotateLogs>()("effect-rpc-
 
 /** @internal */
 export const ofAttempt = <A, E, R>(call: Call, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.flatMap(IdempotencyKey, (idempotencyKey) =>
-    Effect.annotateLogs(self, {
-      ...(call.method === undefined ? {} : { method: call.method }),
-      attempt: call.attempts,
-      ...Option.match(idempotencyKey, { onNone: () => ({}), onSome: (idempotencyKey) => ({ idempotencyKey }) })
-    }))
+  Effect.flatMap(IdempotencyKey, (idempotencyKey) => {
+    const own = { method: call.method, attempt: call.attempts, idempotencyKey: Option.getOrUndefined(idempotencyKey) }
+    // what it says nothing of is not left to a call around it
+    return Effect.locallyWith(self, FiberRef.currentLogAnnotations, (annotations) =>
+      Object.entries(own).reduce(
+        (annotations, [key, value]) =>
+          value === undefined ? HashMap.remove(annotations, key) : HashMap.set(annotations, key, value),
+        annotations
+      ))
+  })
 
 /** @internal */
 export const retryScheduled = (call: Call, error: Retryable, delay: number): Effect.Effect<void> =>
@@ -45,7 +50,7 @@ export const retryScheduled = (call: Call, error: Retryable, delay: number): Eff
 export const notRetried = (call: Call, error: RpcError): Effect.Effect<void> =>
   line(call, LogLevel.Debug, error.reason, () =>
     error._tag === "Fatal"
-      ? `${error.method ?? call.method ?? "call"}: not retried: ${error.message} [${error.reason}]`
+      ? `${error.method ?? call.method ?? "call"}: not retried: ${oneLine(error.message)} [${error.reason}]`
       : error.message)
 
 /** @internal */

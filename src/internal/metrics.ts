@@ -103,9 +103,10 @@ const byEnd = (key: Key, common: Labels) => {
 
 const toSeconds = (duration: Duration.Duration) => Duration.toMillis(duration) / 1000
 
-type Recorder = (event: RetryEvent, labels: Labels) => void
+/** `labels` are those of the user's, from `Effect.tagMetrics`; `gauged` says whether the call's budget is its destination's. */
+type Recorder = (event: RetryEvent, labels: Labels, gauged: boolean) => void
 
-/** What is recorded of the calls of one method. `labels` are those of the user's, from `Effect.tagMetrics`. */
+/** What is recorded of the calls of one method. */
 const forMethod = (method: string, destination: string): Recorder => {
   const ofDestination = [label("rpc.destination", destination)]
   const common = [label("rpc.method", method), ...ofDestination]
@@ -120,7 +121,13 @@ const forMethod = (method: string, destination: string): Recorder => {
   const rejected = byEnd(callRejected, common)
   const level = series(budgetLevel, ofDestination)
 
-  const ended = (event: EndOfCall, outcome: Outcome, reason: Reason | undefined, labels: Labels) => {
+  const ended = (
+    event: EndOfCall,
+    outcome: Outcome,
+    reason: Reason | undefined,
+    labels: Labels,
+    gauged: boolean
+  ) => {
     duration(outcome, reason).unsafeUpdate(toSeconds(event.elapsed), labels)
     if (event.attempts > 0) {
       attempts(outcome).unsafeUpdate(event.attempts, labels)
@@ -128,12 +135,12 @@ const forMethod = (method: string, destination: string): Recorder => {
     if (Duration.greaterThan(event.waited, Duration.zero)) {
       retryDelay(outcome).unsafeUpdate(toSeconds(event.waited), labels)
     }
-    if (event.budget !== undefined && Number.isFinite(event.budget)) {
+    if (gauged && event.budget !== undefined && Number.isFinite(event.budget)) {
       level.unsafeUpdate(event.budget, labels)
     }
   }
 
-  return (event, labels) => {
+  return (event, labels, gauged) => {
     switch (event._tag) {
       case "AttemptStarted":
         if (event.after !== undefined) {
@@ -147,19 +154,19 @@ const forMethod = (method: string, destination: string): Recorder => {
       case "RetryRefused":
         return refused(undefined, event.reason).unsafeUpdate(1, labels)
       case "CallSucceeded":
-        return ended(event, "success", undefined, labels)
+        return ended(event, "success", undefined, labels, gauged)
       case "CallFailed":
         if (event.outcome === "exhausted") {
           exhausted(undefined, event.reason).unsafeUpdate(1, labels)
         } else if (event.outcome === "rejected") {
           rejected(undefined, event.reason).unsafeUpdate(1, labels)
         }
-        return ended(event, event.outcome, event.reason, labels)
+        return ended(event, event.outcome, event.reason, labels, gauged)
       case "CallInterrupted":
         if (event.during === "attempt") {
           attempt("interrupted").unsafeUpdate(toSeconds(event.took), labels)
         }
-        return ended(event, "interrupted", undefined, labels)
+        return ended(event, "interrupted", undefined, labels, gauged)
     }
   }
 }
@@ -183,6 +190,11 @@ export const make = (maxMethods: number) => {
       known.set(method, made)
       return made
     }
-    return other ??= forMethod("other", "other")
+    if (other === undefined) {
+      const record = forMethod("other", "other")
+      // many destinations, many budgets
+      other = (event, labels) => record(event, labels, false)
+    }
+    return other
   }
 }

@@ -101,11 +101,15 @@ export const attemptFailed = (call: Call.Call, cause: Cause.Cause<unknown>): voi
   }
 }
 
-/** @internal */
-export const retryPaid = (call: Call.Call, before: number): void => {
-  const { attemptEndedAt: now, budget, observer } = call
-  if (observer !== undefined && budget !== undefined && before >= low && budget.left(now) < low) {
-    observer({
+/**
+ * Tells when a budget falls below what is called low: `before` is what was left of it before the step that lowered it.
+ *
+ * @internal
+ */
+export const budgetLowered = (call: Call.Call, before: number | undefined): void => {
+  const { attemptEndedAt: now, budget } = call
+  if (budget !== undefined && before !== undefined && before >= low && budget.left(now) < low) {
+    call.observer?.({
       _tag: "BudgetLow",
       call: call.id,
       method: call.method,
@@ -211,7 +215,7 @@ const callEnded = (call: Call.Call, now: number, cause: Cause.Cause<unknown>): v
     at: now,
     attempts: call.attempts,
     elapsed: Duration.millis(now - call.startedAt),
-    waited: Duration.millis(call.waited),
+    waited: Duration.millis(call.waited + (call.attempts > 0 ? now - call.attemptEndedAt : 0)),
     budget: call.budget?.level(now),
     outcome,
     reason,

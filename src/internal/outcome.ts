@@ -51,5 +51,9 @@ export const endOf = (cause: Cause.Cause<unknown>): End => {
  */
 export const rpcErrorOf = (cause: Cause.Cause<unknown>): RpcError | undefined => {
   const failures: ReadonlyArray<unknown> = Chunk.toReadonlyArray(Cause.failures(cause))
-  return failures.every(isRpcError) && !Cause.isDie(cause) ? failures[0] : undefined
+  if (!failures.every(isRpcError) || Cause.isDie(cause)) {
+    return undefined
+  }
+  // a `Retryable` beside another error is dropped from what the caller gets
+  return failures.find((error) => error._tag !== "Retryable") ?? failures[0]
 }

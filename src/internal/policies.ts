@@ -89,12 +89,15 @@ const maxDestinations = 1_000
  */
 export const makeBudgets = (make: Effect.Effect<RetryBudget>) => {
   const budgets = new Map<string, RetryBudget>()
+  const made = new WeakSet<RetryBudget>()
   return {
+    has: (budget: RetryBudget): boolean => made.has(budget),
     all: (): ReadonlyMap<string, RetryBudget> => budgets,
     of: (destination: string): RetryBudget => {
       const key = budgets.has(destination) || budgets.size < maxDestinations ? destination : "*"
       const budget = budgets.get(key) ?? Effect.runSync(make)
       budgets.set(key, budget)
+      made.add(budget)
       return budget
     }
   }

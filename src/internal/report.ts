@@ -33,24 +33,38 @@ export const showDuration = (duration: Duration.Duration): string => {
   return Duration.format(Duration.millis(Math.round(millis))).split(" ").slice(0, 2).join(" ")
 }
 
-const maxText = 200
+/** What moves a terminal's cursor, or turns the direction of what follows. */
+// oxlint-disable-next-line no-control-regex
+const controls = /[\s\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]+/g
 
-/** What a failure says of itself, on one line. It comes from elsewhere, and reading it may throw. */
+/**
+ * A text from elsewhere as part of a line.
+ *
+ * @internal
+ */
+export const oneLine = (text: string, maxLength = 1_000): string => {
+  const line = text.slice(0, 2 * maxLength).replaceAll(controls, " ").trim()
+  return line.length > maxLength ? `${line.slice(0, maxLength)}...` : line
+}
+
+const maxText = 200
+const maxCode = 60
+
+/** What a failure says of itself. Reading it may throw. */
 const textOf = (cause: unknown): string | undefined => {
   const said = typeof cause === "string"
     ? [cause]
     : ["message", "_tag"].map((key) =>
       Either.getOrUndefined(Either.try(() => Predicate.hasProperty(cause, key) ? cause[key] : undefined))
     )
-  const text = said.find((text) => Predicate.isString(text) && text.trim() !== "")
-  const line = String(text).slice(0, 2 * maxText).trim().replaceAll(/\s+/g, " ")
-  return text === undefined ? undefined : line.length > maxText ? `${line.slice(0, maxText)}...` : line
+  return said.flatMap((text) => Predicate.isString(text) ? [oneLine(text, maxText)] : []).find((text) => text !== "")
 }
 
 /** The code, or the text that it is in: `connect ECONNREFUSED 127.0.0.1:80` says where, `ECONNREFUSED` does not. */
 const codeOf = ({ cause, code }: Retryable): string => {
   const text = textOf(cause)
-  return code === undefined ? "" : ` (${text?.includes(String(code)) === true ? text : code})`
+  const shown = oneLine(String(code), maxCode)
+  return code === undefined ? "" : ` (${text?.includes(shown) === true ? text : shown})`
 }
 
 /**
@@ -122,7 +136,11 @@ export const inspect = (error: RpcError, show: (value: unknown) => string): stri
     : error._tag === "CallRejected"
     ? undefined
     : error.cause
-  return `${error._tag}: ${report(error)}${cause === undefined ? "" : `\n\ncaused by ${show(cause)}`}`
+  return `${error._tag}: ${report(error)}${
+    cause === undefined
+      ? ""
+      : `\n\ncaused by ${Either.getOrElse(Either.try(() => show(cause)), () => "what cannot be shown")}`
+  }`
 }
 
 /** @internal */
@@ -131,7 +149,7 @@ export const report = (error: RpcError): string => {
     case "RetryExhausted":
       return `${error.message}\n\n${table(error.history)}`
     case "Fatal":
-      return `${error.method === undefined ? "" : `${error.method}: `}${error.message} [${error.reason}]`
+      return `${error.method === undefined ? "" : `${error.method}: `}${oneLine(error.message)} [${error.reason}]`
     case "Retryable":
       return `${error.message} [${error.reason}]`
     case "CallRejected":

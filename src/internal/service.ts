@@ -6,6 +6,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Predicate from "effect/Predicate"
 import { checkNumber, InvalidOption } from "../InvalidOption.js"
 import * as RetryBudget from "../RetryBudget.js"
 import type { PolicyUpdated } from "../RetryEvent.js"
@@ -65,6 +66,14 @@ const validateBudgets = (
 const validateMetrics = (metrics: LayerOptions["metrics"] = {}): Either.Either<number | undefined, InvalidOption> =>
   metrics === "off"
     ? Either.right(undefined)
+    : !Predicate.isRecord(metrics)
+    ? Either.left(
+      new InvalidOption({
+        where: "RpcRetry.layer",
+        field: "metrics",
+        problem: `must be "off" or { maxMethods }, got ${JSON.stringify(metrics)}`
+      })
+    )
     : checkNumber("RpcRetry.layer", "metrics.maxMethods", metrics.maxMethods ?? defaultMaxMethods, {
       min: 1,
       max: 100_000,
@@ -79,14 +88,21 @@ const fromTable = (
   maxMethods: number | undefined
 ): Replaceable => {
   const policies = internal.make(table, budgets)
-  const telemetry = Telemetry.make({ maxMethods })
+  const telemetry = Telemetry.make({
+    maxMethods,
+    isOfDestination: (budget) => policies.state().budgets?.has(budget) === true
+  })
   const updated = (name: string | undefined, change: PolicyUpdated["change"]) =>
     Effect.zipRight(
       Effect.map(
         Clock.currentTimeMillis,
         (at) => telemetry.publish({ _tag: "PolicyUpdated", name, change, at })
       ),
-      Effect.logInfo(`RpcRetry: ${name === undefined ? "all policies" : `the policy of ${name}`} ${change}`)
+      // the policy is in force already: a logger that throws does not change that
+      Effect.catchAllDefect(
+        Effect.logInfo(`RpcRetry: ${name === undefined ? "all policies" : `the policy of ${name}`} ${change}`),
+        () => Effect.void
+      )
     )
   let budgetKey = ""
   const replaceNamed = (change: (named: Map<string, RetryPolicy.RetryPolicy>) => void) =>

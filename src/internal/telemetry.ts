@@ -10,6 +10,7 @@ import * as FiberRef from "effect/FiberRef"
 import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type { RetryBudget } from "../RetryBudget.js"
 import type { RetryEvent } from "../RetryEvent.js"
 import type * as RetryPolicy from "../RetryPolicy.js"
 import * as EventBuffer from "./eventBuffer.js"
@@ -42,7 +43,12 @@ export interface Telemetry {
 }
 
 /** @internal */
-export const make = (options: { readonly maxMethods: number | undefined }): Telemetry => {
+export const make = (options: {
+  /** `undefined` for no metrics. */
+  readonly maxMethods: number | undefined
+  /** Whether a budget is the one of its destination. */
+  readonly isOfDestination: (budget: RetryBudget) => boolean
+}): Telemetry => {
   const recorderOf = options.maxMethods === undefined ? undefined : Metrics.make(options.maxMethods)
   const subscribers = new Set<Observer>()
   const publish: Observer = (event) => subscribers.forEach((subscriber) => subscriber(event))
@@ -53,10 +59,13 @@ export const make = (options: { readonly maxMethods: number | undefined }): Tele
       if (recorderOf !== undefined) {
         const labels = fiber.getFiberRef(FiberRef.currentMetricLabels)
         const record = recorderOf(method)
-        observer = (event) => record(event, labels)
+        const gauged = policy.budget !== undefined && options.isOfDestination(policy.budget)
+        observer = (event) => record(event, labels, gauged)
       }
       if (subscribers.size > 0) {
-        observer = both(observer, publish)
+        // those of now: who comes later hears of no call in the middle
+        const listening = Array.from(subscribers)
+        observer = both(observer, (event) => listening.forEach((subscriber) => subscriber(event)))
       }
       if (policy.onEvent !== undefined) {
         observer = both(observer, handler(policy.onEvent, fiber))
@@ -117,7 +126,7 @@ const handler = (
   const handle = (event: RetryEvent) =>
     Effect.catchAllCause(
       Effect.suspend(() => onEvent(event)),
-      (cause) => Effect.logWarning(`onEvent failed for ${event._tag}`, cause)
+      (cause) => Effect.catchAllDefect(Effect.logWarning(`onEvent failed for ${event._tag}`, cause), () => Effect.void)
     )
   return (event) => {
     buffer.push(event)

@@ -2,7 +2,7 @@
  * What can be said of metrics, spans and logs, and where their limits are.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { type Fatal, type Retryable, RpcRetry, withRpcRetry } from "effect-rpc-retry"
+import { Fatal, type Retryable, RetryBudget, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
@@ -91,6 +91,23 @@ describe("metrics", () => {
         "rpc.client.attempt.started {rpc.method=other} 2"
       ])
     }))
+
+  it.effect("the gauge is of the budget of the destination, not of one that a policy brings along", () =>
+    Effect.gen(function*() {
+      const own = yield* RetryBudget.make({ capacity: 100 })
+      yield* Effect.gen(function*() {
+        yield* ok.pipe(withRpcRetry({ method: "MetricsGauge.A" }))
+        yield* ok.pipe(withRpcRetry({ method: "MetricsGauge.B", budget: own }))
+      }).pipe(Effect.provide(RpcRetry.layer()))
+      const gauges = (yield* Lab.metrics("MetricsGauge")).filter((line) => line.includes("retry.budget"))
+      assert.deepStrictEqual(gauges, ["rpc.client.retry.budget {} 10"])
+    }))
+
+  it("refuse what is neither off nor an object", () => {
+    for (const metrics of ["on", "OFF", true, false, 5, null]) {
+      assert.throws(() => RpcRetry.layer({ metrics: metrics as never }), /RpcRetry.layer: metrics must be "off" or/)
+    }
+  })
 
   it("refuse a maxMethods that is out of range", () => {
     for (const maxMethods of [0, -1, 1.5, NaN, 100_001]) {
@@ -217,6 +234,26 @@ describe("logs", () => {
       assert.strictEqual(exit._tag, "Success")
     }))
 
+  it.effect("a logger that throws does not undo an update", () =>
+    Effect.gen(function*() {
+      const logger = Logger.make(() => {
+        throw new Error("a bug")
+      })
+      yield* Effect.gen(function*() {
+        yield* RpcRetry.update("A.B", "off")
+        assert.include((yield* RpcRetry.policies).map(({ name }) => name), "A.B")
+      }).pipe(Effect.provide(RpcRetry.layer()), Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+    }))
+
+  it.effect("what a server says stays on one line, and moves no cursor", () =>
+    Effect.gen(function*() {
+      const fatal = new Fatal({ reason: "ServerError", message: "a\nWARN b\u001b[2J" })
+      const { logs } = yield* Lab.watching(Effect.fail(fatal).pipe(withRpcRetry({ method: "Users.Get" })))
+      assert.deepStrictEqual(logs, [
+        "DEBUG Users.Get: not retried: a WARN b [2J [ServerError] {reason=ServerError method=Users.Get}"
+      ])
+    }))
+
   it.effect("are not made where their level is off", () =>
     Effect.gen(function*() {
       const { logs } = yield* Lab.watching(failing.pipe(Logger.withMinimumLogLevel(LogLevel.Warning)), {
@@ -251,6 +288,16 @@ describe("annotateLogs", () => {
         { request: 7, method: "Users.Get", attempt: 2, idempotencyKey: "key-1" },
         { request: 7 }
       ])
+    }))
+
+  it.effect("says nothing of a call around it", () =>
+    Effect.gen(function*() {
+      const inner = annotationsOf.pipe(withRpcRetry)
+      const outer = inner.pipe(
+        withRpcRetry({ method: "Outer.Get", idempotencyKey: "key-1" }),
+        RpcRetry.annotateLogs
+      )
+      assert.deepStrictEqual(yield* outer, { attempt: 1 })
     }))
 
   it.effect("says only what there is, and nothing outside of it", () =>
