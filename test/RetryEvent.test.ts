@@ -108,6 +108,19 @@ describe("stream", () => {
       assert.isAbove(lost, 50)
     }).pipe(Effect.provide(quiet)))
 
+  it.effect("nothing watches a call where nobody reads, not before and not after somebody did", () =>
+    Effect.gen(function*() {
+      const service = yield* RpcRetry.RpcRetry
+      const watched = Effect.withFiberRuntime<boolean>((fiber) =>
+        Effect.succeed(service.telemetry.observer("Users.Get", service.policy("Users.Get"), fiber) !== undefined)
+      )
+      assert.isFalse(yield* watched)
+      const reader = yield* listen()
+      assert.isTrue(yield* watched)
+      yield* Fiber.interrupt(reader)
+      assert.isFalse(yield* watched)
+    }).pipe(Effect.provide(quiet)))
+
   it.effect("a reader that comes in the middle of a call hears of the next one", () =>
     Effect.gen(function*() {
       const first = yield* listen()
