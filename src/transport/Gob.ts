@@ -1,0 +1,332 @@
+/**
+ * Go's `encoding/gob`, driven by `Schema`: what Go writes is read, and what is written Go reads.
+ *
+ * ```ts
+ * import * as Gob from "effect-rpc-retry/Gob"
+ * import * as Schema from "effect/Schema"
+ *
+ * // type Quotient struct { Quo, Rem int }
+ * const Quotient = Schema.Struct({ Quo: Gob.Int, Rem: Gob.Int })
+ *
+ * const bytes = Gob.encode(Quotient)({ Quo: 3, Rem: 2 })
+ * ```
+ *
+ * | Go                                       | here                                           | in JavaScript              |
+ * | ---------------------------------------- | ---------------------------------------------- | -------------------------- |
+ * | `int`, `int8` to `int64`                 | `Gob.Int`; `Gob.Int64` where it may not be safe | `number`; `bigint`        |
+ * | `uint`, `uint8` to `uint64`, `uintptr`   | `Gob.Uint`; `Gob.Uint64`                       | `number`; `bigint`         |
+ * | `float32`, `float64`                     | `Gob.Float`                                    | `number`                   |
+ * | `complex64`, `complex128`                | `Gob.Complex`                                  | `{ re, im }`               |
+ * | `bool`, `string`                         | `Schema.Boolean`, `Schema.String`              | `boolean`, `string`        |
+ * | `[]byte`                                 | `Schema.Uint8ArrayFromSelf`                    | `Uint8Array`               |
+ * | `[]T`                                    | `Schema.Array(T)`                              | `Array`                    |
+ * | `[3]T`                                   | `Schema.Tuple(T, T, T)`, `Gob.array(3, T)`     | `Array`                    |
+ * | `map[K]V`                                | `Gob.map({ key, value })`; `Schema.Record`     | `Map`; object              |
+ * | `struct`                                 | `Schema.Struct`, `Schema.Class`                | object, instance           |
+ * | `*T`                                     | `Schema.optional(T)`, `Schema.NullOr(T)`       | absent or `null` for `nil` |
+ * | `interface{}`                            | `Gob.named({ name: T })`                       | `{ name, value }`          |
+ * | `time.Time`                              | `Gob.Time`                                     | `DateTime.Utc` |
+ *
+ * A struct in Go may have fields that the schema has not, and the other way round: they are passed over, and zero. Zeros are
+ * not sent inside a struct, so a pointer to a zero and `nil` are the same when they come from Go.
+ *
+ * What is not gob, or not of the type that was asked for, is a `GobError`; reading it takes no more memory than its bytes
+ * account for.
+ *
+ * @since 0.1.0
+ */
+import * as Data from "effect/Data"
+import * as DateTime from "effect/DateTime"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+import { Problem, Reader } from "./internal/gob/bytes.js"
+import * as decoder from "./internal/gob/decoder.js"
+import * as encoder from "./internal/gob/encoder.js"
+import * as Type from "./internal/gob/type.js"
+
+/**
+ * Bytes that are no gob, a value that is not of the type that was asked for, or a schema that is no type of Go.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class GobError extends Data.TaggedError("GobError")<{ readonly problem: string }> {
+  override get message(): string {
+    return this.problem
+  }
+}
+
+/**
+ * Any of Go's signed integers, as a number. One that a number does not hold is an error; see `Int64`.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Int: Schema.Schema<number> = Type.annotated(
+  Schema.Number.pipe(Schema.filter((n) => Number.isSafeInteger(n) || "is not a safe integer")),
+  { kind: "int" }
+)
+
+/**
+ * Any of Go's signed integers, whole.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Int64: Schema.Schema<bigint> = Type.annotated(
+  Schema.BigIntFromSelf.pipe(Schema.filter((n) => BigInt.asIntN(64, n) === n || "does not fit 64 bits")),
+  { kind: "int64" }
+)
+
+/**
+ * Any of Go's unsigned integers, as a number. One that a number does not hold is an error; see `Uint64`.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Uint: Schema.Schema<number> = Type.annotated(
+  Schema.Number.pipe(Schema.filter((n) => Number.isSafeInteger(n) && n >= 0 || "is not a safe integer of at least 0")),
+  { kind: "uint" }
+)
+
+/**
+ * Any of Go's unsigned integers, whole.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Uint64: Schema.Schema<bigint> = Type.annotated(
+  Schema.BigIntFromSelf.pipe(
+    Schema.filter((n) => BigInt.asUintN(64, n) === n || "does not fit 64 bits without a sign")
+  ),
+  { kind: "uint64" }
+)
+
+/**
+ * `float32` or `float64`.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Float: Schema.Schema<number> = Type.annotated(Schema.Number, { kind: "float" })
+
+/**
+ * `complex64` or `complex128`.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Complex: Schema.Schema<{ readonly re: number; readonly im: number }> = Type.annotated(
+  Schema.Struct({ re: Schema.Number, im: Schema.Number }),
+  { kind: "complex" }
+)
+
+/**
+ * An array of a fixed length.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const array = <A, I, R>(
+  length: number,
+  item: Schema.Schema<A, I, R>
+): Schema.Schema<ReadonlyArray<A>, ReadonlyArray<I>, R> =>
+  Type.annotated(Schema.Array(item).pipe(Schema.itemsCount(length)), {
+    kind: "array",
+    length,
+    item: Type.once(() => Type.of(item.ast))
+  })
+
+/**
+ * A map with keys of any type that Go can compare. (`Schema.Record` is one with text as keys, and an object here.)
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const map = <K, KI, KR, V, VI, VR>(options: {
+  readonly key: Schema.Schema<K, KI, KR>
+  readonly value: Schema.Schema<V, VI, VR>
+}): Schema.Schema<Map<K, V>, ReadonlyMap<KI, VI>, KR | VR> =>
+  Type.annotated(Schema.MapFromSelf(options), {
+    kind: "map",
+    key: Type.once(() => Type.of(options.key.ast)),
+    value: Type.once(() => Type.of(options.value.ast)),
+    record: false
+  })
+
+/**
+ * An `interface{}`: a value of one of the types that Go knows by name (`gob.Register`), or `undefined` for `nil`. Go's own
+ * types have the names `int`, `string`, `float64`, ...; those of a program `main.Circle`.
+ *
+ * @example
+ * ```ts
+ * import * as Gob from "effect-rpc-retry/Gob"
+ * import * as Schema from "effect/Schema"
+ *
+ * const Shape = Gob.named({
+ *   "main.Circle": Schema.Struct({ Radius: Gob.Float }),
+ *   string: Schema.String
+ * })
+ *
+ * const bytes = Gob.encode(Schema.Struct({ Shape }))({ Shape: { name: "main.Circle", value: { Radius: 2 } } })
+ * ```
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const named = <Types extends Readonly<Record<string, Schema.Schema.Any>>>(
+  types: Types
+): Schema.Schema<Named<Types>, NamedEncoded<Types>> =>
+  Type.annotated(
+    Schema.Union(
+      ...Object.entries(types).map(([name, value]) => Schema.Struct({ name: Schema.Literal(name), value })),
+      Schema.Undefined
+    ) as unknown as Schema.Schema<Named<Types>, NamedEncoded<Types>>,
+    {
+      kind: "interface",
+      types: new Map(
+        Object.entries(types).map(([name, value]) => [name, Type.once(() => Type.of(value.ast))] as const)
+      )
+    }
+  )
+
+/**
+ * What `named` reads.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Named<Types extends Readonly<Record<string, Schema.Schema.Any>>> =
+  | { [Name in keyof Types]: { readonly name: Name; readonly value: Schema.Schema.Type<Types[Name]> } }[keyof Types]
+  | undefined
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type NamedEncoded<Types extends Readonly<Record<string, Schema.Schema.Any>>> =
+  | { [Name in keyof Types]: { readonly name: Name; readonly value: Schema.Schema.Encoded<Types[Name]> } }[keyof Types]
+  | undefined
+
+/**
+ * A type that writes itself in Go, as the bytes it writes: `by` its `GobEncode`, `MarshalBinary` or `MarshalText`, in the order
+ * in which Go looks for them. Transform it into what they stand for. Where Go sends none, its zero, they are empty.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const external = (by: "gob" | "binary" | "text", name: string = ""): Schema.Schema<Uint8Array> =>
+  Type.annotated(Schema.Uint8ArrayFromSelf, { kind: "external", by, name })
+
+/** From the first of January of the year 1 to that of 1970, in seconds. */
+const unixEpoch = 62_135_596_800n
+
+const timeOf = (bytes: Uint8Array): Option.Option<DateTime.Utc> => {
+  if (bytes.length === 0) {
+    return DateTime.make(Number(-unixEpoch) * 1000)
+  }
+  if ((bytes[0] !== 1 || bytes.length !== 15) && (bytes[0] !== 2 || bytes.length !== 16)) {
+    return Option.none()
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  return DateTime.make(Number(view.getBigInt64(1) - unixEpoch) * 1000 + Math.floor(view.getInt32(9) / 1_000_000))
+}
+
+const bytesOf = ({ epochMillis }: DateTime.Utc): Uint8Array => {
+  const bytes = new Uint8Array(15)
+  const view = new DataView(bytes.buffer)
+  const seconds = Math.floor(epochMillis / 1000)
+  view.setUint8(0, 1)
+  view.setBigInt64(1, BigInt(seconds) + unixEpoch)
+  view.setInt32(9, (epochMillis - seconds * 1000) * 1_000_000)
+  // UTC
+  view.setInt16(13, -1)
+  return bytes
+}
+
+/**
+ * `time.Time`, as an instant: what is below a millisecond is dropped, and so is the time zone.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Time: Schema.Schema<DateTime.Utc, Uint8Array> = Schema.transformOrFail(
+  external("gob", "Time"),
+  Schema.DateTimeUtcFromSelf,
+  {
+    strict: true,
+    decode: (bytes, _, ast) =>
+      Option.match(timeOf(bytes), {
+        onNone: () => ParseResult.fail(new ParseResult.Type(ast, bytes, "is no time.Time")),
+        onSome: ParseResult.succeed
+      }),
+    encode: (time) => ParseResult.succeed(bytesOf(time))
+  }
+)
+
+const problemOf = (failure: unknown): GobError =>
+  new GobError({
+    problem: failure instanceof Problem
+      ? `gob: ${failure.message}`
+      : failure instanceof Error
+      ? failure.message
+      : String(failure)
+  })
+
+const attempt = <A>(evaluate: () => A): Either.Either<A, GobError> => Either.try({ try: evaluate, catch: problemOf })
+
+/**
+ * Writes one stream. The definition of a type is sent once, before its first value, so a stream has one encoder.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Encoder {
+  readonly encode: <A, I>(schema: Schema.Schema<A, I>, value: A) => Either.Either<Uint8Array, GobError>
+}
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const makeEncoder = (): Encoder => {
+  const stream = new encoder.Encoder()
+  return {
+    encode: (schema, value) =>
+      Either.flatMap(
+        attempt(() => Schema.encodeSync(schema)(value)),
+        (encoded) => attempt(() => stream.encode(Type.of(schema.ast), encoded))
+      )
+  }
+}
+
+/**
+ * A stream of one value.
+ *
+ * @since 0.1.0
+ * @category encoding
+ */
+export const encode = <A, I>(schema: Schema.Schema<A, I>) => (value: A): Either.Either<Uint8Array, GobError> =>
+  makeEncoder().encode(schema, value)
+
+/**
+ * The first value of a stream; what follows it is not looked at.
+ *
+ * @since 0.1.0
+ * @category decoding
+ */
+export const decode = <A, I>(schema: Schema.Schema<A, I>) => (bytes: Uint8Array): Either.Either<A, GobError> =>
+  Either.flatMap(
+    attempt(() => {
+      const types = new decoder.Types()
+      const reader = new Reader(bytes)
+      let message: decoder.Message | undefined
+      while (message === undefined) {
+        message = types.message(reader.block())
+      }
+      return types.decode(Type.of(schema.ast), message, () => reader.block())
+    }),
+    (encoded) => attempt(() => Schema.decodeUnknownSync(schema)(encoded))
+  )

@@ -1,0 +1,186 @@
+/**
+ * The numbers and texts of gob, written to and read from bytes.
+ *
+ * @internal
+ */
+
+/**
+ * What a stream, a value or a schema is found to be wrong with. It is thrown inside the codec and caught where the codec ends.
+ *
+ * @internal
+ */
+export class Problem extends Error {}
+
+/** @internal */
+export const fail = (problem: string): never => {
+  throw new Problem(problem)
+}
+
+const utf8 = new TextEncoder()
+const fromUtf8 = new TextDecoder()
+const scratch = new DataView(new ArrayBuffer(8))
+
+/**
+ * @internal
+ */
+export class Writer {
+  private bytes = new Uint8Array(256)
+  length = 0
+
+  private room(n: number): void {
+    if (this.length + n > this.bytes.length) {
+      const bytes = new Uint8Array(Math.max(this.bytes.length * 2, this.length + n))
+      bytes.set(this.bytes.subarray(0, this.length))
+      this.bytes = bytes
+    }
+  }
+
+  byte(byte: number): void {
+    this.room(1)
+    this.bytes[this.length++] = byte
+  }
+
+  raw(bytes: Uint8Array): void {
+    this.room(bytes.length)
+    this.bytes.set(bytes, this.length)
+    this.length += bytes.length
+  }
+
+  /** Small ones are one byte; others the number of their bytes, negated, and these, the highest first. */
+  uint(n: number | bigint): void {
+    if (n < 128) {
+      return this.byte(Number(n))
+    }
+    scratch.setBigUint64(0, BigInt(n))
+    let first = 0
+    while (scratch.getUint8(first) === 0) {
+      first++
+    }
+    this.byte(256 - (8 - first))
+    for (; first < 8; first++) {
+      this.byte(scratch.getUint8(first))
+    }
+  }
+
+  /** The sign is the lowest bit. */
+  int(n: number | bigint): void {
+    if (typeof n === "number" && n > -0x40000000 && n < 0x40000000) {
+      this.uint(n < 0 ? -2 * n - 1 : 2 * n)
+    } else {
+      const big = BigInt(n)
+      this.uint(big < 0n ? -2n * big - 1n : 2n * big)
+    }
+  }
+
+  /** Its bytes in reverse: the ends of most are zeros, which then need not be sent. */
+  float(n: number): void {
+    scratch.setFloat64(0, n, true)
+    this.uint(scratch.getBigUint64(0))
+  }
+
+  block(bytes: Uint8Array): void {
+    this.uint(bytes.length)
+    this.raw(bytes)
+  }
+
+  text(text: string): void {
+    this.block(utf8.encode(text))
+  }
+
+  finish(): Uint8Array {
+    return this.bytes.slice(0, this.length)
+  }
+}
+
+/**
+ * @internal
+ */
+export class Reader {
+  constructor(private bytes: Uint8Array, private at = 0, private end = bytes.length) {}
+
+  /** Goes on with other bytes, where these have ended. */
+  continue(bytes: Uint8Array): void {
+    this.bytes = bytes
+    this.at = 0
+    this.end = bytes.length
+  }
+
+  get left(): number {
+    return this.end - this.at
+  }
+
+  byte(): number {
+    return this.at < this.end ? this.bytes[this.at++]! : fail("ends in the middle of a value")
+  }
+
+  private wide(): bigint {
+    const first = this.byte()
+    if (first < 128) {
+      return BigInt(first)
+    }
+    const size = 256 - first
+    if (size > 8) {
+      return fail("has a number of more than 8 bytes")
+    }
+    let n = 0n
+    for (let i = 0; i < size; i++) {
+      n = n << 8n | BigInt(this.byte())
+    }
+    return n
+  }
+
+  bigUint(): bigint {
+    return this.wide()
+  }
+
+  bigInt(): bigint {
+    const n = this.wide()
+    return (n & 1n) === 1n ? -(n >> 1n) - 1n : n >> 1n
+  }
+
+  uint(): number {
+    // most are one byte
+    return this.at < this.end && this.bytes[this.at]! < 128 ? this.bytes[this.at++]! : safe(this.wide())
+  }
+
+  int(): number {
+    if (this.at < this.end && this.bytes[this.at]! < 128) {
+      const n = this.bytes[this.at++]!
+      return (n & 1) === 1 ? -(n >> 1) - 1 : n >> 1
+    }
+    return safe(this.bigInt())
+  }
+
+  float(): number {
+    scratch.setBigUint64(0, this.wide())
+    return scratch.getFloat64(0, true)
+  }
+
+  /** How many follow, each of at least one byte: a number that cannot be is found before there is room made for it. */
+  count(): number {
+    const n = this.wide()
+    return n > BigInt(this.left) ? fail(`says that ${n} items follow, in ${this.left} bytes`) : Number(n)
+  }
+
+  block(): Uint8Array {
+    const size = this.count()
+    this.at += size
+    return this.bytes.subarray(this.at - size, this.at)
+  }
+
+  text(): string {
+    return fromUtf8.decode(this.block())
+  }
+
+  /** A reader of the next so many bytes. */
+  part(): Reader {
+    const size = this.count()
+    this.at += size
+    return new Reader(this.bytes, this.at - size, this.at)
+  }
+}
+
+const safe = (n: bigint): number =>
+  n > BigInt(Number.MAX_SAFE_INTEGER) || n < BigInt(Number.MIN_SAFE_INTEGER)
+    ? fail(`has the integer ${n}, which a number does not hold: use Gob.Int64 or Gob.Uint64`)
+    : Number(n)

@@ -1,0 +1,217 @@
+/**
+ * Writes values, and before the first value of each type its definition.
+ *
+ * @internal
+ */
+import { fail, Writer } from "./bytes.js"
+import type { Field, GobType } from "./type.js"
+import * as Wire from "./wire.js"
+
+/** As deep as values may be nested, when written and when read. @internal */
+export const maxDepth = 1_000
+
+/** A value of a type that is told apart by a name. @internal */
+export interface Named {
+  readonly name: string
+  readonly value: unknown
+}
+
+/** @internal */
+export interface Complex {
+  readonly re: number
+  readonly im: number
+}
+
+/**
+ * The encoder of one stream.
+ *
+ * @internal
+ */
+export class Encoder {
+  private readonly ids = new Map<GobType, number>()
+  private nextId = Wire.firstId
+  private definitions: Array<Uint8Array> = []
+
+  /** The messages for a value: definitions that were not sent yet, and the value. */
+  encode(type: GobType, value: unknown): Uint8Array {
+    this.definitions = []
+    const body = new Writer()
+    body.int(this.idOf(type))
+    this.single(body, type, value, 0)
+    const stream = new Writer()
+    this.definitions.forEach((definition) => stream.block(definition))
+    stream.block(body.finish())
+    return stream.finish()
+  }
+
+  /** A value with nothing around it. */
+  private single(writer: Writer, type: GobType, value: unknown, depth: number): void {
+    const bare = pointed(type)
+    if (bare.kind !== "struct") {
+      writer.uint(0)
+    }
+    this.write(writer, type, value, depth)
+  }
+
+  private idOf(type: GobType): number {
+    const bare = pointed(type)
+    const known = this.ids.get(bare)
+    if (known !== undefined) {
+      return known
+    }
+    if (bare.kind === "interface") {
+      return Wire.interfaceId
+    }
+    if (bare.kind in Wire.basicIds) {
+      return Wire.basicIds[bare.kind as keyof typeof Wire.basicIds]
+    }
+    const id = this.nextId++
+    this.ids.set(bare, id)
+    // its place is before the definitions of what it is made of
+    const place = this.definitions.push(new Uint8Array()) - 1
+    this.definitions[place] = Wire.definition(id, this.wireOf(bare))
+    return id
+  }
+
+  private wireOf(type: GobType): Wire.WireType {
+    switch (type.kind) {
+      case "slice":
+        return { kind: "slice", name: "", item: this.idOf(type.item()) }
+      case "array":
+        return { kind: "array", name: "", item: this.idOf(type.item()), length: type.length }
+      case "map":
+        return { kind: "map", name: "", key: this.idOf(type.key()), value: this.idOf(type.value()) }
+      case "struct":
+        return {
+          kind: "struct",
+          name: type.name,
+          fields: type.fields().map((field) => ({ name: field.name, id: this.idOf(field.type) }))
+        }
+      case "external":
+        return { kind: "external", name: type.name, by: type.by }
+      default:
+        return fail(`${type.kind} is not defined by a stream`)
+    }
+  }
+
+  private write(writer: Writer, type: GobType, value: unknown, depth: number): void {
+    if (depth > maxDepth) {
+      fail(`is nested deeper than ${maxDepth} levels`)
+    }
+    switch (type.kind) {
+      case "bool":
+        return writer.uint(value === true ? 1 : 0)
+      case "int":
+      case "int64":
+        return writer.int(value as number | bigint)
+      case "uint":
+      case "uint64":
+        return writer.uint(value as number | bigint)
+      case "float":
+        return writer.float(value as number)
+      case "complex": {
+        const { im, re } = value as Complex
+        writer.float(re)
+        return writer.float(im)
+      }
+      case "string":
+        return writer.text(value as string)
+      case "bytes":
+      case "external":
+        return writer.block(value as Uint8Array)
+      case "slice":
+      case "array": {
+        const items = value as ReadonlyArray<unknown>
+        const item = type.item()
+        writer.uint(items.length)
+        return items.forEach((one) => this.element(writer, item, one, depth))
+      }
+      case "map": {
+        const entries = type.record
+          ? Object.entries(value as Readonly<Record<string, unknown>>)
+          : Array.from(value as ReadonlyMap<unknown, unknown>)
+        writer.uint(entries.length)
+        return entries.forEach(([key, one]) => {
+          this.element(writer, type.key(), key, depth)
+          this.element(writer, type.value(), one, depth)
+        })
+      }
+      case "struct":
+        return this.struct(writer, type.fields(), value as Readonly<Record<string, unknown>>, depth)
+      case "optional":
+        return value === undefined || value === null
+          ? fail("is absent where gob has no place for nil: only a field of a struct can be")
+          : this.write(writer, type.of(), value, depth + 1)
+      case "interface":
+        return this.named(writer, type.types, value as Named | undefined, depth)
+    }
+  }
+
+  private element(writer: Writer, type: GobType, value: unknown, depth: number): void {
+    this.write(writer, type, value, depth + 1)
+  }
+
+  private struct(
+    writer: Writer,
+    fields: ReadonlyArray<Field>,
+    value: Readonly<Record<string, unknown>>,
+    depth: number
+  ): void {
+    let last = -1
+    fields.forEach(({ name, type }, i) => {
+      if (!isLeftOut(type, value[name])) {
+        writer.uint(i - last)
+        last = i
+        this.write(writer, type, value[name], depth + 1)
+      }
+    })
+    writer.uint(0)
+  }
+
+  private named(
+    writer: Writer,
+    types: ReadonlyMap<string, () => GobType>,
+    value: Named | undefined,
+    depth: number
+  ): void {
+    if (value === undefined) {
+      return writer.text("")
+    }
+    const type = types.get(value.name)?.() ?? fail(`has a ${JSON.stringify(value.name)}, which is not registered`)
+    writer.text(value.name)
+    writer.int(this.idOf(type))
+    const body = new Writer()
+    this.single(body, type, value.value, depth + 1)
+    writer.block(body.finish())
+  }
+}
+
+/** What a pointer points at: gob does not send pointers. @internal */
+export const pointed = (type: GobType): GobType => type.kind === "optional" ? pointed(type.of()) : type
+
+/**
+ * What Go leaves out of a struct. It makes the zero value of its own accord, but for a map, which would be nil then, and
+ * cannot be written to.
+ */
+const isLeftOut = (type: GobType, value: unknown): boolean => {
+  switch (type.kind) {
+    case "bool":
+      return value === false
+    case "int":
+    case "int64":
+    case "uint":
+    case "uint64":
+    case "float":
+      return Object.is(Number(value), 0)
+    case "string":
+      return value === ""
+    case "bytes":
+    case "slice":
+      return (value as ReadonlyArray<unknown>).length === 0
+    case "optional":
+    case "interface":
+      return value === undefined || value === null
+    default:
+      return false
+  }
+}

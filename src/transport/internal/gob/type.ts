@@ -1,0 +1,149 @@
+/**
+ * What a schema is as a type of Go.
+ *
+ * @internal
+ */
+import * as Schema from "effect/Schema"
+import * as AST from "effect/SchemaAST"
+import { fail } from "./bytes.js"
+
+/** @internal */
+export type Basic = "bool" | "int" | "int64" | "uint" | "uint64" | "float" | "complex" | "string" | "bytes"
+
+/** @internal */
+export interface Field {
+  readonly name: string
+  readonly type: GobType
+}
+
+/**
+ * `optional` is a pointer; `absent` is what a nil one is here. `external` is a type that writes itself, as bytes.
+ *
+ * @internal
+ */
+export type GobType =
+  | { readonly kind: Basic }
+  | { readonly kind: "slice"; readonly item: () => GobType }
+  | { readonly kind: "array"; readonly length: number; readonly item: () => GobType }
+  | { readonly kind: "map"; readonly key: () => GobType; readonly value: () => GobType; readonly record: boolean }
+  | { readonly kind: "struct"; readonly name: string; readonly fields: () => ReadonlyArray<Field> }
+  | { readonly kind: "optional"; readonly of: () => GobType; readonly absent: null | undefined }
+  | { readonly kind: "interface"; readonly types: ReadonlyMap<string, () => GobType> }
+  | { readonly kind: "external"; readonly by: "gob" | "binary" | "text"; readonly name: string }
+
+/** @internal */
+export const Annotation = Symbol.for("effect-rpc-retry/Gob/type")
+
+/**
+ * Says of a schema what it is.
+ *
+ * @internal
+ */
+export const annotated = <A, I, R>(schema: Schema.Schema<A, I, R>, type: GobType): Schema.Schema<A, I, R> =>
+  schema.annotations({ [Annotation]: type })
+
+const known = new WeakMap<AST.AST, GobType>()
+
+/**
+ * The type of a schema's encoded side. The same schema is the same type, so that recursive ones end.
+ *
+ * @internal
+ */
+export const of = (ast: AST.AST): GobType => {
+  const type = known.get(ast) ?? (ast.annotations[Annotation] as GobType | undefined) ?? read(ast)
+  known.set(ast, type)
+  return type
+}
+
+const nameOf = (ast: AST.AST): string => {
+  const name = ast.annotations[AST.IdentifierAnnotationId]
+  return typeof name === "string" ? name : ""
+}
+
+const read = (ast: AST.AST): GobType => {
+  switch (ast._tag) {
+    case "BooleanKeyword":
+      return { kind: "bool" }
+    case "StringKeyword":
+      return { kind: "string" }
+    case "Literal":
+      return typeof ast.literal === "string" ? { kind: "string" } : unsupported(ast)
+    case "Refinement":
+    case "Transformation":
+      return of(ast.from)
+    case "Suspend":
+      return of(ast.f())
+    case "TypeLiteral":
+      return struct(ast)
+    case "TupleType":
+      return list(ast)
+    case "Union":
+      return union(ast)
+    case "Declaration":
+      return ast === Schema.Uint8ArrayFromSelf.ast ? { kind: "bytes" } : unsupported(ast)
+    default:
+      return unsupported(ast)
+  }
+}
+
+const unsupported = (ast: AST.AST): never =>
+  fail(
+    ast._tag === "NumberKeyword" || ast._tag === "BigIntKeyword"
+      ? `${ast} can be several types of Go: use Gob.Int, Gob.Uint, Gob.Float, Gob.Int64 or Gob.Uint64`
+      : `${ast} has no type in Go`
+  )
+
+const struct = (ast: AST.TypeLiteral): GobType => {
+  const [index] = ast.indexSignatures
+  if (index !== undefined) {
+    return ast.propertySignatures.length === 0 && ast.indexSignatures.length === 1
+      ? { kind: "map", key: () => of(index.parameter), value: () => of(index.type), record: true }
+      : unsupported(ast)
+  }
+  return {
+    kind: "struct",
+    name: nameOf(ast),
+    fields: once(() =>
+      ast.propertySignatures.map(({ isOptional, name, type }) => {
+        const own = of(isOptional ? withoutUndefined(type) : type)
+        return {
+          name: typeof name === "string" ? name : unsupported(ast),
+          type: isOptional && own.kind !== "optional" ? { kind: "optional", of: () => own, absent: undefined } : own
+        }
+      })
+    )
+  }
+}
+
+const withoutUndefined = (ast: AST.AST): AST.AST =>
+  ast._tag === "Union" ? AST.Union.make(ast.types.filter((type) => type._tag !== "UndefinedKeyword")) : ast
+
+const list = (ast: AST.TupleType): GobType => {
+  const [rest, ...more] = ast.rest
+  if (ast.elements.length === 0 && rest !== undefined && more.length === 0) {
+    return { kind: "slice", item: once(() => of(rest.type)) }
+  }
+  const [first, ...others] = ast.elements
+  return rest === undefined && first !== undefined && !first.isOptional &&
+      others.every((element) => !element.isOptional && element.type === first.type)
+    ? { kind: "array", length: ast.elements.length, item: once(() => of(first.type)) }
+    : unsupported(ast)
+}
+
+const union = (ast: AST.Union): GobType => {
+  const isNull = (type: AST.AST) => type._tag === "Literal" && type.literal === null
+  const present = ast.types.filter((type) => type._tag !== "UndefinedKeyword" && !isNull(type))
+  const [only, ...others] = present
+  if (only !== undefined && others.length === 0) {
+    return { kind: "optional", of: once(() => of(only)), absent: ast.types.some(isNull) ? null : undefined }
+  }
+  return ast.types.every((type) => type._tag === "Literal" && typeof type.literal === "string")
+    ? { kind: "string" }
+    : unsupported(ast)
+}
+
+/** @internal */
+export const once = <A>(make: () => A): () => A => {
+  let made: { readonly value: A } | undefined
+  return () => (made ??= { value: make() }).value
+}

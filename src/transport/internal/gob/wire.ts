@@ -1,0 +1,181 @@
+/**
+ * How gob describes types: the ids that every stream starts with, and the definitions that a stream sends of its own.
+ *
+ * @internal
+ */
+import { fail, type Reader, Writer } from "./bytes.js"
+import type { Basic } from "./type.js"
+
+/** @internal */
+export const basicIds: Record<Basic, number> = {
+  bool: 1,
+  int: 2,
+  int64: 2,
+  uint: 3,
+  uint64: 3,
+  float: 4,
+  bytes: 5,
+  string: 6,
+  complex: 7
+}
+
+/** @internal */
+export const interfaceId = 8
+
+/** The first id that is not gob's own. @internal */
+export const firstId = 65
+
+/** @internal */
+export type WireType =
+  | { readonly kind: "array"; readonly name: string; readonly item: number; readonly length: number }
+  | { readonly kind: "slice"; readonly name: string; readonly item: number }
+  | { readonly kind: "struct"; readonly name: string; readonly fields: ReadonlyArray<WireField> }
+  | { readonly kind: "map"; readonly name: string; readonly key: number; readonly value: number }
+  | { readonly kind: "external"; readonly name: string; readonly by: "gob" | "binary" | "text" }
+
+/** @internal */
+export interface WireField {
+  readonly name: string
+  readonly id: number
+}
+
+const externals = ["gob", "binary", "text"] as const
+
+/** A struct as gob writes one: each field that is not zero after the distance from the one before, and a 0 at the end. */
+const writeStruct = (writer: Writer, fields: ReadonlyArray<((writer: Writer) => void) | undefined>): void => {
+  let last = -1
+  fields.forEach((write, i) => {
+    if (write !== undefined) {
+      writer.uint(i - last)
+      write(writer)
+      last = i
+    }
+  })
+  writer.uint(0)
+}
+
+const int = (n: number) => n === 0 ? undefined : (writer: Writer) => writer.int(n)
+
+const text = (text: string) => text === "" ? undefined : (writer: Writer) => writer.text(text)
+
+const common = (name: string, id: number) => (writer: Writer) => writeStruct(writer, [text(name), int(id)])
+
+const body = (type: WireType, id: number): ReadonlyArray<((writer: Writer) => void) | undefined> => {
+  const first = common(type.name, id)
+  switch (type.kind) {
+    case "array":
+      return [first, int(type.item), int(type.length)]
+    case "slice":
+      return [first, int(type.item)]
+    case "map":
+      return [first, int(type.key), int(type.value)]
+    case "external":
+      return [first]
+    case "struct":
+      return [
+        first,
+        type.fields.length === 0 ? undefined : (writer) => {
+          writer.uint(type.fields.length)
+          type.fields.forEach((field) => writeStruct(writer, [text(field.name), int(field.id)]))
+        }
+      ]
+  }
+}
+
+const slotOf = (type: WireType): number => {
+  switch (type.kind) {
+    case "array":
+      return 0
+    case "slice":
+      return 1
+    case "struct":
+      return 2
+    case "map":
+      return 3
+    case "external":
+      return 4 + externals.indexOf(type.by)
+  }
+}
+
+/**
+ * The definition of a type, as a message without its length.
+ *
+ * @internal
+ */
+export const definition = (id: number, type: WireType): Uint8Array => {
+  const writer = new Writer()
+  writer.int(-id)
+  const slot = slotOf(type)
+  writeStruct(writer, [
+    ...Array.from({ length: slot }, () => undefined),
+    (writer) => writeStruct(writer, body(type, id))
+  ])
+  return writer.finish()
+}
+
+/** Reads a struct: each field is read by its place; there are no others. */
+const readStruct = (reader: Reader, fields: ReadonlyArray<() => void>): void => {
+  let field = -1
+  for (let delta = reader.uint(); delta !== 0; delta = reader.uint()) {
+    field += delta
+    const read = fields[field] ?? fail("has a type definition that is none")
+    read()
+  }
+}
+
+const readCommon = (reader: Reader): string => {
+  let name = ""
+  readStruct(reader, [() => {
+    name = reader.text()
+  }, () => void reader.int()])
+  return name
+}
+
+const readFields = (reader: Reader): ReadonlyArray<WireField> =>
+  Array.from({ length: reader.count() }, () => {
+    let name = ""
+    let id = 0
+    readStruct(reader, [() => {
+      name = reader.text()
+    }, () => {
+      id = reader.int()
+    }])
+    return { name, id }
+  })
+
+/**
+ * @internal
+ */
+export const readDefinition = (reader: Reader): WireType => {
+  let type: WireType | undefined
+  const numbers = (make: (name: string, a: number, b: number) => WireType) => () => {
+    let name = ""
+    let a = 0
+    let b = 0
+    readStruct(reader, [() => {
+      name = readCommon(reader)
+    }, () => {
+      a = reader.int()
+    }, () => {
+      b = reader.int()
+    }])
+    type = make(name, a, b)
+  }
+  readStruct(reader, [
+    numbers((name, item, length) => ({ kind: "array", name, item, length })),
+    numbers((name, item) => ({ kind: "slice", name, item })),
+    () => {
+      let name = ""
+      let fields: ReadonlyArray<WireField> = []
+      readStruct(reader, [() => {
+        name = readCommon(reader)
+      }, () => {
+        fields = readFields(reader)
+      }])
+      type = { kind: "struct", name, fields }
+    },
+    numbers((name, key, value) => ({ kind: "map", name, key, value })),
+    ...externals.map((by) => numbers((name) => ({ kind: "external", name, by })))
+  ])
+  return type ?? fail("has a type definition that defines nothing")
+}

@@ -1,0 +1,64 @@
+/**
+ * `Gob` against Go's `encoding/gob`: what is written here Go reads, and what Go writes of that is read back as it was.
+ */
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import * as Gob from "effect-rpc-retry/Gob"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import { spawnSync } from "node:child_process"
+import { cases } from "../support/gobTypes.js"
+import * as GoServer from "../support/goServer.js"
+
+interface Answer {
+  readonly hex: string
+  readonly text: string
+  readonly error?: string
+}
+
+describe.skipIf(GoServer.skipped !== undefined)(`Gob and Go's encoding/gob ${GoServer.skipped ?? ""}`, () => {
+  const scope = Effect.runSync(Scope.make())
+  let binary = ""
+  beforeAll(async () => {
+    binary = (await Effect.runPromise(Scope.extend(GoServer.build("gobecho"), scope))).binary
+  })
+  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+
+  const echo = (lines: ReadonlyArray<string>): ReadonlyArray<Answer> =>
+    spawnSync(binary, { input: lines.join("\n"), maxBuffer: 1 << 28 }).stdout.toString().trim().split("\n").map((
+      line
+    ) => JSON.parse(line))
+
+  it("every value comes back as it was", () => {
+    assert.isAbove(cases.length, 60)
+    const sent = cases.map(({ go, schema, value }) =>
+      `${go} ${Buffer.from(Either.getOrThrow(Gob.encode(schema)(value))).toString("hex")}`
+    )
+    const answers = echo(sent)
+    assert.strictEqual(answers.length, cases.length)
+    cases.forEach(({ name, schema, value }, i) => {
+      assert.isUndefined(answers[i]!.error, name)
+      const back = Either.getOrThrow(Gob.decode(schema)(new Uint8Array(Buffer.from(answers[i]!.hex, "hex"))))
+      assert.deepStrictEqual(back, value, name)
+    })
+  })
+
+  it("Go sees the value that was meant", () => {
+    const see = (name: string, i: number) => {
+      const { go, schema, value } = cases.filter(({ go }) => go === name)[i]!
+      return echo([`${go} ${Buffer.from(Either.getOrThrow(Gob.encode(schema)(value))).toString("hex")}`])[0]!.text
+    }
+    assert.strictEqual(see("int", 20), "-9223372036854775808")
+    assert.strictEqual(see("uint", 11), "18446744073709551615")
+    assert.strictEqual(see("complex", 1), "(1-2.5i)")
+    assert.strictEqual(see("point", 1), "{X:22 Y:33}")
+    assert.strictEqual(see("time", 3), "2026-11-23 11:22:33.444 +0000 UTC")
+    assert.strictEqual(see("intmap", 1), "map[-7: 1:x]")
+  })
+
+  it("what Go does not accept it says, and nothing crashes", () => {
+    const [answer] = echo([`int ${Buffer.from(Either.getOrThrow(Gob.encode(Gob.Uint)(7))).toString("hex")}`])
+    assert.include(answer!.error, "decoding into local type *int, received remote type uint")
+  })
+})
