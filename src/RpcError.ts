@@ -18,6 +18,7 @@
  * @since 0.1.0
  */
 import { NodeInspectSymbol } from "effect/Inspectable"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as codec from "./internal/codec.js"
@@ -202,8 +203,10 @@ const lean = <A extends new(props: never, options?: Schema.MakeOptions) => unkno
       return TypeId
     }
     toJSON(): unknown {
-      const encoded = Schema.encodeUnknownSync(this.constructor as unknown as Schema.Schema<object>)(this)
-      return { message: (this as unknown as RpcError).message, ...encoded }
+      const { _tag, message } = this as unknown as RpcError
+      const encoded = Schema.encodeUnknownOption(this.constructor as unknown as Schema.Schema<object>)(this)
+      // what is not as its type says cannot be encoded, and is logged all the same
+      return { message, ...Option.getOrElse(encoded, () => ({ _tag })) }
     }
     [NodeInspectSymbol](
       depth?: number | null,

@@ -7,9 +7,11 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as HashMap from "effect/HashMap"
 import * as Logger from "effect/Logger"
 import * as Schedule from "effect/Schedule"
+import * as Scheduler from "effect/Scheduler"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as Lab from "./support/lab.js"
@@ -274,7 +276,55 @@ describe("onEvent", () => {
   })
 })
 
+/** Interrupts a fiber before its operation number k. */
+class InterruptAt extends Scheduler.MixedScheduler {
+  hit = false
+  private n = 0
+  private readonly k: number
+  constructor(k: number) {
+    super(2048)
+    this.k = k
+  }
+  override shouldYield(fiber: Fiber.RuntimeFiber<unknown, unknown>) {
+    if (++this.n !== this.k) {
+      return false as const
+    }
+    this.hit = true
+    fiber.unsafeInterruptAsFork(FiberId.none)
+    return 1
+  }
+}
+
 describe("what events say in rare cases", () => {
+  for (const spans of [false, true]) {
+    it.live(`every attempt and every call has one end, interrupted before any operation${spans ? ", with spans" : ""}`, () =>
+      Effect.gen(function*() {
+        const service = RpcRetry.make({ budget: "off" })
+        let k = 0
+        for (let hit = true; hit;) {
+          const scheduler = new InterruptAt(++k)
+          const seen: Array<string> = []
+          yield* Effect.gen(function*() {
+            const reader = yield* Effect.fork(
+              Stream.runForEach(RetryEvent.stream(), ({ _tag }) => Effect.sync(() => seen.push(_tag)))
+            )
+            yield* Effect.sleep(1)
+            const call = Faults.refused.pipe(
+              withRpcRetry({ method: "Op.Get", spans, logs: false, schedule: Schedule.recurs(1) })
+            )
+            yield* Effect.exit(Fiber.join(yield* Effect.fork(Effect.withScheduler(call, scheduler))))
+            yield* Effect.sleep(1)
+            yield* Fiber.interrupt(reader)
+          }).pipe(Effect.provideService(RpcRetry.RpcRetry, service))
+          const count = (tags: ReadonlyArray<string>) => seen.filter((tag) => tags.includes(tag)).length
+          const ends = count(["CallSucceeded", "CallFailed", "CallInterrupted"])
+          assert.isTrue(ends === 1 || seen.length === 0, `before operation ${k}: ${seen.join(", ")}`)
+          hit = scheduler.hit
+        }
+        assert.isAbove(k, 20)
+      }))
+  }
+
   it.effect("a retried call inside another has events of its own, and is an answer's end for the outer one", () =>
     Effect.gen(function*() {
       const inner = Faults.refused.pipe(withRpcRetry({ method: "Inner.Get", schedule: Schedule.stop }))

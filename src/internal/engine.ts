@@ -39,9 +39,10 @@ export const run = <A, E, R>(
     const call = Call.start(settings(fiber.currentContext), fiber)
     return Observe.call(
       call,
-      call.startedAt >= call.deadline
-        ? Observe.reject(call, "DeadlineExceeded")
-        : attempts(self, call)
+      () =>
+        call.startedAt >= call.deadline
+          ? Observe.reject(call, "DeadlineExceeded")
+          : attempts(self, call)
     )
   })
 

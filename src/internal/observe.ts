@@ -9,6 +9,7 @@ import type * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type { LazyArg } from "effect/Function"
 import {
   CallRejected,
   type ExhaustedReason,
@@ -24,18 +25,19 @@ import * as Spans from "./spans.js"
 import { both } from "./telemetry.js"
 
 /**
- * Tells how the call ends. One that nobody watches is passed through.
+ * Tells how the call ends. One that nobody watches is passed through; one that is starts when it is watched already, or an
+ * interruption between the two would leave an attempt without an end.
  *
  * @internal
  */
-export const call = <A, E, R>(call: Call.Call, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
+export const call = <A, E, R>(call: Call.Call, self: LazyArg<Effect.Effect<A, E, R>>): Effect.Effect<A, E, R> => {
   if (call.policy.spans === true) {
     return Spans.ofCall(call, (observer) => {
       call.observer = both(call.observer, observer)
-      return watched(call, self)
+      return watched(call, Effect.suspend(self))
     })
   }
-  return call.observer === undefined ? self : watched(call, self)
+  return call.observer === undefined ? self() : watched(call, Effect.suspend(self))
 }
 
 const watched = <A, E, R>(call: Call.Call, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>

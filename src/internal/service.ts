@@ -126,12 +126,16 @@ const fromTable = (
     update: (name, policy) =>
       validateNamed("RpcRetry.update", name, policy).pipe(
         Effect.flatMap((valid) => replaceNamed((named) => named.set(name, valid))),
-        Effect.zipRight(updated(name, "updated"))
+        Effect.zipRight(updated(name, "updated")),
+        // what is in force was told of
+        Effect.uninterruptible
       ),
     remove: (name) =>
       Effect.suspend(() =>
         policies.state().table.named.has(name)
-          ? Effect.zipRight(replaceNamed((named) => named.delete(name)), updated(name, "removed"))
+          ? Effect.uninterruptible(
+            Effect.zipRight(replaceNamed((named) => named.delete(name)), updated(name, "removed"))
+          )
           : Effect.void
       ),
     replace: (next, nextKey) =>

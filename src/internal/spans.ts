@@ -8,6 +8,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import type * as Tracer from "effect/Tracer"
 import type { RetryEvent } from "../RetryEvent.js"
@@ -47,6 +48,9 @@ const annotating = (span: Tracer.Span, nanos: () => bigint): Observer => (event:
   }
 }
 
+/** A tracer that throws must not harm the call. */
+const harmless = (observer: Observer): Observer => (event) => void Either.try(() => observer(event))
+
 /**
  * The span of a call. `evaluate` is given what to tell of the events in it.
  *
@@ -61,7 +65,7 @@ export const ofCall = <A, E, R>(
     call.method ?? "rpc call",
     options,
     (span) =>
-      evaluate(annotating(span, () => call.clock.unsafeCurrentTimeNanos())).pipe(
+      evaluate(harmless(annotating(span, () => call.clock.unsafeCurrentTimeNanos()))).pipe(
         Effect.withParentSpan(span),
         endedWith(span)
       )
@@ -83,10 +87,8 @@ export const ofAttempt = <A, E, R>(call: Call, self: Effect.Effect<A, E, R>): Ef
 }
 
 const endedWith = (span: Tracer.Span) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.onExit(
-    self,
-    (exit) =>
-      Effect.sync(() =>
-        ended(span, Exit.isSuccess(exit) ? { outcome: "success", reason: undefined } : endOf(exit.cause))
-      )
-  )
+  Effect.onExit(self, (exit) =>
+    Effect.sync(() => {
+      const end: End = Exit.isSuccess(exit) ? { outcome: "success", reason: undefined } : endOf(exit.cause)
+      void Either.try(() => ended(span, end))
+    }))
