@@ -207,6 +207,29 @@ describe("onEvent", () => {
       }))
   }
 
+  it.effect("one that is too slow loses all but 1024 events, and is told how many", () =>
+    Effect.gen(function*() {
+      const gate = yield* Deferred.make<void>()
+      const seen: Array<RetryEvent.RetryEvent> = []
+      yield* play(Faults.refused.pipe(
+        withRpcRetry({
+          schedule: Schedule.recurs(999),
+          logs: false,
+          onEvent: (event) => Effect.zipRight(Deferred.await(gate), Effect.sync(() => void seen.push(event)))
+        }),
+        Effect.either
+      ))
+      yield* Deferred.succeed(gate, undefined)
+      yield* TestClock.adjust(0)
+      const lost = seen.reduce((sum, event) => sum + (event._tag === "EventsDropped" ? event.count : 0), 0)
+      const told = seen.filter(({ _tag }) => _tag !== "EventsDropped").length
+      // three for each attempt, and the end of the call
+      assert.strictEqual(lost + told, 3 * 1_000 + 1)
+      const dropped = seen.findIndex(({ _tag }) => _tag === "EventsDropped")
+      assert.strictEqual(seen.length - dropped - 1, 1024)
+      assert.strictEqual(seen.at(-1)?._tag, "CallFailed")
+    }))
+
   it.effect("hears that the call was interrupted, after it was", () =>
     Effect.gen(function*() {
       const seen: Array<string> = []

@@ -34,8 +34,7 @@ export const showDuration = (duration: Duration.Duration): string => {
 }
 
 /** What moves a terminal's cursor, or turns the direction of what follows. */
-// oxlint-disable-next-line no-control-regex
-const controls = /[\s\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]+/g
+const controls = /[\s\p{Cc}\p{Bidi_Control}]+/gu
 
 /**
  * A text from elsewhere as part of a line.

@@ -10,6 +10,7 @@ import * as HashMap from "effect/HashMap"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Metric from "effect/Metric"
+import * as MetricState from "effect/MetricState"
 import * as Schedule from "effect/Schedule"
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
@@ -46,6 +47,23 @@ describe("metrics", () => {
       )
       assert.include(names(yield* Lab.metrics("MetricsConfig")), "rpc.client.call.duration")
       assert.include(names(yield* Lab.metrics("MetricsService")), "rpc.client.call.duration")
+    }))
+
+  it.effect("have the boundaries that OpenTelemetry advises, and one for each attempt up to five", () =>
+    Effect.gen(function*() {
+      yield* ok.pipe(withRpcRetry({ method: "MetricsBounds.Get" }), Effect.provide(RpcRetry.layer()))
+      const boundaries = (name: string) =>
+        Effect.map(Metric.snapshot, (pairs) => {
+          const pair = pairs.find(({ metricKey }) =>
+            metricKey.name === name && metricKey.tags.some(({ value }) => value === "MetricsBounds.Get")
+          )
+          assert.isTrue(pair !== undefined && MetricState.isHistogramState(pair.metricState))
+          return (pair!.metricState as MetricState.MetricState.Histogram).buckets.map(([boundary]) => boundary)
+        })
+      const seconds = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, Infinity]
+      assert.deepStrictEqual(yield* boundaries("rpc.client.call.duration"), seconds)
+      assert.deepStrictEqual(yield* boundaries("rpc.client.attempt.duration"), seconds)
+      assert.deepStrictEqual(yield* boundaries("rpc.client.call.attempts"), [1, 2, 3, 4, 5, 10, Infinity])
     }))
 
   it.effect("carry the labels of Effect.tagMetrics", () =>
@@ -134,11 +152,19 @@ describe("metrics", () => {
         })
       yield* Effect.gen(function*() {
         yield* calls(0, 2_000)
-        const series = (yield* Metric.snapshot).length
+        const pairs = yield* Metric.snapshot
+        const series = pairs.length
+        const methods = pairs
+          .filter(({ metricKey }) => metricKey.name === "rpc.client.attempt.started")
+          .flatMap(({ metricKey }) =>
+            metricKey.tags.filter(({ key, value }) => key === "rpc.method" && value.startsWith("Service"))
+          )
+        assert.strictEqual(methods.length, 1_000)
         const before = heap()
         yield* calls(2_000, 102_000)
+        const grown = heap() - before
         assert.strictEqual((yield* Metric.snapshot).length, series)
-        assert.isBelow(heap() - before, 4 * 1024 * 1024)
+        assert.isBelow(grown, 4 * 1024 * 1024)
       }).pipe(Effect.provide(RpcRetry.layer()))
     }))
 })
