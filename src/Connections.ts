@@ -11,8 +11,20 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 
 /**
+ * - `idle`: none, and none was needed: before the first call, or after the last one was long ago.
+ * - `connecting`: it is being dialled.
+ * - `ready`: calls go out on it at once.
+ * - `draining`: it finishes the calls it has, and takes no others.
+ * - `broken`: it failed, or could not be dialled. The next call dials anew.
+ * - `closed`: at the end of its scope, or by its owner.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type State = "idle" | "connecting" | "ready" | "draining" | "broken" | "closed"
+
+/**
  * - `name`: where it leads: `tcp://10.0.0.7:1234`.
- * - `state`: `idle` before the first dial and after a break, until the next call.
  * - `dials`: how often it was dialled; `failedDials`: how many of those failed.
  *
  * @since 0.1.0
@@ -20,7 +32,7 @@ import type * as Scope from "effect/Scope"
  */
 export interface Status {
   readonly name: string
-  readonly state: "idle" | "connecting" | "ready"
+  readonly state: State
   readonly dials: number
   readonly failedDials: number
 }

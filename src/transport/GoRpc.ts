@@ -1,40 +1,51 @@
 /**
- * A client of Go's `net/rpc` servers that use the JSON codec (`net/rpc/jsonrpc`), over TCP, TLS or a Unix socket.
+ * A client of Go's `net/rpc` servers, with either of its codecs: gob, and JSON as in `net/rpc/jsonrpc`; over TCP, TLS, a Unix
+ * socket, or HTTP as `rpc.DialHTTP` does.
  *
  * ```ts
  * import { withRpcRetry } from "effect-rpc-retry"
+ * import * as Gob from "effect-rpc-retry/Gob"
  * import * as GoRpc from "effect-rpc-retry/GoRpc"
- * import * as Effect from "effect/Effect"
+ * import * as Schema from "effect/Schema"
  *
- * const program = Effect.gen(function*() {
- *   const rpc = yield* GoRpc.make({ host: "127.0.0.1", port: 1234 })
- *   return yield* rpc.call("Arith.Multiply", { A: 6, B: 7 }).pipe(withRpcRetry)
+ * const Arith = GoRpc.service("Arith", {
+ *   Divide: {
+ *     args: Schema.Struct({ A: Gob.Int, B: Gob.Int }),
+ *     reply: Schema.Struct({ Quo: Gob.Int, Rem: Gob.Int })
+ *   }
  * })
+ *
+ * const program = Arith.Divide({ A: 17, B: 5 }).pipe(withRpcRetry)
  * ```
  *
  * One connection serves all calls at once. It is dialled when the first call needs it, and again after it broke: a
- * connection that failed is never used again, and its calls fail with `Retryable ConnectionLost`.
+ * connection that failed is never used again, and its calls fail with `Retryable ConnectionLost`. See `Connection`.
  *
  * | what happens                                                | error of the call                                   |
  * | ----------------------------------------------------------- | --------------------------------------------------- |
  * | nobody listens, no such host, no answer to the dial         | `Retryable`, not sent                               |
  * | the connection breaks before the request is written         | `Retryable`, mostly `ConnectionLost`, not sent      |
  * | the connection breaks after that                            | `Retryable ConnectionLost`, may have run            |
+ * | a ping is not answered in time                              | `Retryable ConnectionLost`, may have run            |
  * | the server answers with an error string                     | `Fatal ServerError`, the string as `message`        |
  * | the server does not know the service or the method          | `Fatal Unimplemented`                               |
- * | `JSON.stringify` throws on the arguments (bigints, cycles)  | `Fatal InvalidArgument`, nothing sent               |
+ * | the arguments do not fit their schema, or cannot be written | `Fatal InvalidArgument`, nothing sent               |
  * | the peer sends no answer, or one too large or too deep      | `Fatal Protocol`, and the connection is closed      |
+ * | the peer answers `CONNECT` with 502, 503, 504 or 429        | `Retryable Unavailable`, not sent                   |
+ * | ... with anything else but Go's words                       | `Fatal Protocol`                                    |
  * | the certificate of the peer does not verify                 | `Fatal Protocol`                                    |
  * | the answer does not fit the `reply` schema                  | `Fatal Protocol`; the connection stays              |
  * | the client is closed                                        | `Fatal Cancelled`                                   |
  *
  * A call that is interrupted is forgotten: `net/rpc` has no way to cancel, so the server may go on, and its late answer is
- * dropped. JSON numbers are JavaScript numbers: integers beyond 2^53 lose precision.
+ * dropped.
+ *
+ * With JSON, numbers are JavaScript numbers: integers beyond 2^53 lose precision. With gob, `Gob.Int64` keeps them whole; and
+ * a call needs a schema for its `args`, since a value alone does not say what type of Go it is.
  *
  * @since 0.1.0
  */
 import type * as Socket from "@effect/platform/Socket"
-import * as Array from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
@@ -44,13 +55,17 @@ import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import type { ConnectionOptions } from "node:tls"
 import * as Classify from "../Classify.js"
+import type { State } from "../Connections.js"
 import { checkDuration, checkNumber, InvalidOption, orThrow } from "../InvalidOption.js"
 import * as RpcCall from "../RpcCall.js"
 import { Fatal, Retryable, withMethod } from "../RpcError.js"
 import * as Connection from "./Connection.js"
-import * as JsonFrames from "./internal/jsonFrames.js"
+import * as gob from "./internal/gobCodec.js"
+import type { Codec } from "./internal/goCodec.js"
+import * as json from "./internal/jsonCodec.js"
 import * as Session from "./internal/session.js"
 import * as NodeSocket from "./internal/socket.js"
 
@@ -59,6 +74,7 @@ import * as NodeSocket from "./internal/socket.js"
  *
  * - `host` and `port`, or the `path` of a Unix socket.
  * - `tls`: Node's options; an empty object trusts what Node trusts.
+ * - `http`: for a server that uses `rpc.HandleHTTP`: `true`, or the path if it is not `/_goRPC_`.
  * - `socket`: instead of these, anything that makes a `Socket` of `@effect/platform`. It is made anew for every dial.
  *
  * TCP connections send small requests at once (no delay), and probe a silent peer after 15 seconds (keep-alive).
@@ -71,32 +87,45 @@ export type Address =
     readonly host: string
     readonly port: number
     readonly tls?: ConnectionOptions | undefined
+    readonly http?: boolean | string | undefined
   }
   | {
     readonly path: string
     readonly tls?: ConnectionOptions | undefined
+    readonly http?: boolean | string | undefined
   }
   | {
     readonly socket: Effect.Effect<Socket.Socket, Socket.SocketError>
   }
 
 /**
+ * - `codec`: what the server speaks: `"gob"` is Go's default (`rpc.ServeConn`), `"json"` that of `net/rpc/jsonrpc`. Default
+ *   `"json"`.
  * - `dialTimeout`: bound on one dial. Default 5 seconds.
  * - `maxFrameBytes`: the largest answer that is read. Default 64 MiB. One nested deeper than 1000 levels is not read either.
+ * - `ping`: asks a peer that was silent for `every` whether it is there; when no answer of any kind comes within `timeout`
+ *   (default 5 seconds) the connection is broken. Every server answers, if only that it does not know `method` (default
+ *   `"Ping"`), so this needs nothing there. Default no ping.
  *
  * @since 0.1.0
  * @category models
  */
-export interface Limits {
+export interface Settings {
+  readonly codec?: "json" | "gob" | undefined
   readonly dialTimeout?: Duration.DurationInput | undefined
   readonly maxFrameBytes?: number | undefined
+  readonly ping?: {
+    readonly every: Duration.DurationInput
+    readonly timeout?: Duration.DurationInput | undefined
+    readonly method?: string | undefined
+  } | undefined
 }
 
 /**
  * @since 0.1.0
  * @category models
  */
-export type Options = Address & Limits
+export type Options = Address & Settings & Connection.Lifetime
 
 /**
  * - `idempotent`: whether the method may run twice. See `RpcCall`.
@@ -110,22 +139,41 @@ export interface CallOptions {
 
 /**
  * - `call`: one call of `"Service.Method"`, not retried: pipe it through `withRpcRetry`. With a schema for the `reply` the
- *   answer is decoded by it; without one it is `unknown`.
+ *   answer is decoded by it; without one it is `unknown`. With a schema for the `args` they are encoded by it; gob needs one.
  * - `pending`: how many calls wait for their answer now.
+ * - `state`, `states`: of the connection. See `Connections.State`.
+ * - `close`: takes no more calls, and ends when those that are pending have ended and the connection is closed. The end of
+ *   the scope closes at once, unless `drainTimeout` gives it time.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Client {
   readonly call: {
+    <Args, AI, AR, A, I, R>(
+      method: string,
+      args: Args,
+      options: CallOptions & {
+        readonly args: Schema.Schema<Args, AI, AR>
+        readonly reply: Schema.Schema<A, I, R>
+      }
+    ): RpcCall.RpcCall<A, Retryable | Fatal, AR | R>
     <A, I, R>(
       method: string,
       args: unknown,
-      options: CallOptions & { readonly reply: Schema.Schema<A, I, R> }
+      options: CallOptions & { readonly args?: undefined; readonly reply: Schema.Schema<A, I, R> }
     ): RpcCall.RpcCall<A, Retryable | Fatal, R>
+    <Args, AI, AR>(
+      method: string,
+      args: Args,
+      options: CallOptions & { readonly args: Schema.Schema<Args, AI, AR>; readonly reply?: undefined }
+    ): RpcCall.RpcCall<unknown, Retryable | Fatal, AR>
     (method: string, args: unknown, options?: CallOptions): RpcCall.RpcCall<unknown, Retryable | Fatal>
   }
   readonly pending: Effect.Effect<number>
+  readonly state: Effect.Effect<State>
+  readonly states: Stream.Stream<State>
+  readonly close: Effect.Effect<void>
 }
 
 /**
@@ -137,7 +185,7 @@ export class GoRpc extends Context.Tag("effect-rpc-retry/GoRpc")<GoRpc, Client>(
 /**
  * A client that lives as long as the scope. It does not connect before the first call.
  *
- * Throws `InvalidOption` for an address that is none, TLS options that Node refuses, or a limit out of range.
+ * Throws `InvalidOption` for an address that is none, TLS options that Node refuses, or a setting out of range.
  *
  * @example
  * ```ts
@@ -158,48 +206,8 @@ export class GoRpc extends Context.Tag("effect-rpc-retry/GoRpc")<GoRpc, Client>(
  * @since 0.1.0
  * @category constructors
  */
-export const make = (options: Options): Effect.Effect<Client, never, Scope.Scope> => {
-  const { dialTimeout, maxFrameBytes } = orThrow(limits(options))
-  const socket = "socket" in options ? options.socket : NodeSocket.make(options)
-  return Effect.gen(function*() {
-    let session: Session.Session | undefined
-    const connection = yield* Connection.make<Session.Session, Retryable | Fatal, Scope.Scope>({
-      dial: (discard) =>
-        socket.pipe(
-          Effect.mapError(Classify.classify),
-          Effect.flatMap((socket) => Session.open(socket, codec(maxFrameBytes), discard)),
-          Effect.timeoutFail({ duration: dialTimeout, onTimeout: () => notDialled("DIAL_TIMEOUT") }),
-          // an interruption that is not the client's own: nobody has asked these callers to stop
-          Effect.catchAllCause((cause) =>
-            Cause.isInterruptedOnly(cause) ? Effect.fail(notDialled("INTERRUPTED")) : Effect.failCause(cause)
-          ),
-          Effect.tap((opened) => {
-            session = opened
-          })
-        ),
-      closed: Session.closed,
-      name: nameOf(options)
-    })
-    const answer = (method: string, args: unknown) =>
-      connection.get.pipe(
-        Effect.flatMap((session) => session.call(method, args)),
-        Effect.mapError((error) => withMethod(error, method))
-      )
-    const call = (
-      method: string,
-      args: unknown,
-      options?: CallOptions & { readonly reply?: Schema.Schema<unknown, unknown, unknown> }
-    ) =>
-      RpcCall.make(
-        options?.reply === undefined ? answer(method, args) : decoded(answer(method, args), options.reply, method),
-        { method, idempotent: options?.idempotent }
-      )
-    return {
-      call: call as Client["call"],
-      pending: Effect.sync(() => session?.pending() ?? 0)
-    }
-  })
-}
+export const make = (options: Options): Effect.Effect<Client, never, Scope.Scope> =>
+  options.codec === "gob" ? client(options, gob.codec) : client(options, json.codec)
 
 /**
  * The client as a service. Throws as `make` does.
@@ -220,9 +228,138 @@ export const make = (options: Options): Effect.Effect<Client, never, Scope.Scope
  */
 export const layer = (options: Options): Layer.Layer<GoRpc> => Layer.scoped(GoRpc, make(options))
 
+/**
+ * - `args`, `reply`: as `net/rpc` has them in the signature of the method: `func (t *Arith) Divide(args *Args, reply *Quotient) error`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Method extends CallOptions {
+  readonly args: Schema.Schema.Any
+  readonly reply: Schema.Schema.Any
+}
+
+/**
+ * The methods of a Go service, as functions that give calls.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Service<Methods extends Readonly<Record<string, Method>>, E = never, R = GoRpc> = {
+  readonly [Name in keyof Methods]: (args: Schema.Schema.Type<Methods[Name]["args"]>) => RpcCall.RpcCall<
+    Schema.Schema.Type<Methods[Name]["reply"]>,
+    Retryable | Fatal | E,
+    Schema.Schema.Context<Methods[Name]["args"]> | Schema.Schema.Context<Methods[Name]["reply"]> | R
+  >
+}
+
+/**
+ * A Go service by its name and the types of its methods.
+ *
+ * - `client`: the client to call it with: for programs that know several servers. Default the one of the context.
+ *
+ * @example
+ * ```ts
+ * import { withRpcRetry } from "effect-rpc-retry"
+ * import * as Gob from "effect-rpc-retry/Gob"
+ * import * as GoRpc from "effect-rpc-retry/GoRpc"
+ * import * as Effect from "effect/Effect"
+ * import * as Schema from "effect/Schema"
+ *
+ * const Args = Schema.Struct({ A: Gob.Int, B: Gob.Int })
+ * const Quotient = Schema.Struct({ Quo: Gob.Int, Rem: Gob.Int })
+ *
+ * const Arith = GoRpc.service("Arith", {
+ *   Multiply: { args: Args, reply: Gob.Int, idempotent: true },
+ *   Divide: { args: Args, reply: Quotient, idempotent: true }
+ * })
+ *
+ * const program = Effect.gen(function*() {
+ *   const { Quo, Rem } = yield* Arith.Divide({ A: 17, B: 5 }).pipe(withRpcRetry)
+ *   yield* Effect.log(`${Quo} remainder ${Rem}`)
+ * })
+ *
+ * const main = program.pipe(Effect.provide(GoRpc.layer({ host: "127.0.0.1", port: 1234, codec: "gob" })))
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const service = <const Methods extends Readonly<Record<string, Method>>, E = never, R = GoRpc>(
+  name: string,
+  methods: Methods,
+  options?: { readonly client?: Effect.Effect<Client, E, R> | undefined }
+): Service<Methods, E, R> => {
+  const client: Effect.Effect<Client, E, R | GoRpc> = options?.client ?? GoRpc
+  const calls = Object.entries(methods).map(([key, options]) => {
+    const method = `${name}.${key}`
+    const { args, idempotent, reply } = options as CallOptions & Record<"args" | "reply", Schema.Schema<unknown>>
+    const call = (value: unknown) =>
+      RpcCall.make(
+        Effect.flatMap(client, ({ call }) => call(method, value, { args, reply })),
+        { method, idempotent }
+      )
+    return [key, call] as const
+  })
+  return Object.fromEntries(calls) as unknown as Service<Methods, E, R>
+}
+
 // -----------------------------------------------------------------------------
 // internal
 // -----------------------------------------------------------------------------
+
+const client = <Request>(options: Options, codec: Codec<Request>): Effect.Effect<Client, never, Scope.Scope> => {
+  const { dialTimeout, lifetime, maxFrameBytes, ping } = orThrow(settings(options))
+  const socket = "socket" in options ? options.socket : NodeSocket.make(options)
+  const pinging = ping === undefined ? undefined : { ...ping, request: codec.ping(ping.method) }
+  return Effect.gen(function*() {
+    const sessions = new Set<Session.Session<Request>>()
+    const open = (socket: Socket.Socket, dialled: Connection.Dialled) =>
+      Effect.tap(Session.open(socket, codec.wire(maxFrameBytes), dialled, pinging), (session) =>
+        Effect.acquireRelease(
+          Effect.sync(() => sessions.add(session)),
+          () => Effect.sync(() => sessions.delete(session))
+        ))
+    const connection = yield* Connection.make<Session.Session<Request>, Retryable | Fatal, Scope.Scope>({
+      ...lifetime,
+      dial: (dialled) =>
+        socket.pipe(
+          Effect.mapError(Classify.classify),
+          Effect.flatMap((socket) => open(socket, dialled)),
+          Effect.timeoutFail({ duration: dialTimeout, onTimeout: () => notDialled("DIAL_TIMEOUT") }),
+          // an interruption that is not the client's own: nobody has asked these callers to stop
+          Effect.catchAllCause((cause) =>
+            Cause.isInterruptedOnly(cause) ? Effect.fail(notDialled("INTERRUPTED")) : Effect.failCause(cause)
+          )
+        ),
+      closed: Session.closed,
+      name: nameOf(options)
+    })
+    const call = (
+      method: string,
+      args: unknown,
+      options?: CallOptions & {
+        readonly args?: Schema.Schema<unknown, unknown, unknown>
+        readonly reply?: Schema.Schema<unknown, unknown, unknown>
+      }
+    ) => {
+      const schemas = { args: options?.args, reply: options?.reply }
+      const answer = codec.request(method, args, schemas).pipe(
+        Effect.flatMap((request) => connection.use((session) => session.call(request))),
+        Effect.flatMap((answer) => codec.reply(answer, schemas)),
+        Effect.mapError((error) => withMethod(error, method))
+      )
+      return RpcCall.make(answer, { method, idempotent: options?.idempotent })
+    }
+    return {
+      call: call as Client["call"],
+      pending: Effect.sync(() => Array.from(sessions).reduce((sum, session) => sum + session.pending(), 0)),
+      state: connection.state,
+      states: connection.states,
+      close: connection.close
+    }
+  })
+}
 
 const notDialled = (code: string) => new Retryable({ reason: "Unavailable", delivery: "NotSent", code })
 
@@ -230,12 +367,21 @@ const nameOf = (options: Options): string =>
   "socket" in options
     ? "socket"
     : `${options.tls === undefined ? "" : "tls+"}${
-      "path" in options ? `unix:${options.path}` : `tcp://${options.host}:${options.port}`
+      "path" in options
+        ? `unix:${options.path}`
+        : `${options.http === undefined || options.http === false ? "tcp" : "http"}://${options.host}:${options.port}`
     }`
 
-const limits = (options: Options) =>
+const where = "GoRpc.make"
+
+const settings = (options: Options) =>
   Either.gen(function*() {
-    const where = "GoRpc.make"
+    const lifetime = yield* Connection.checkLifetime(where, options)
+    const ping = options.ping === undefined ? undefined : {
+      every: yield* checkDuration(where, "ping.every", options.ping.every),
+      timeout: yield* checkDuration(where, "ping.timeout", options.ping.timeout ?? "5 seconds"),
+      method: options.ping.method ?? "Ping"
+    }
     const dialTimeout = yield* checkDuration(where, "dialTimeout", options.dialTimeout ?? "5 seconds")
     const maxFrameBytes = yield* checkNumber(where, "maxFrameBytes", options.maxFrameBytes ?? 64 * 1024 * 1024, {
       min: 1,
@@ -243,8 +389,13 @@ const limits = (options: Options) =>
       integer: true
     })
     const invalid = (field: string, problem: string) => Either.left(new InvalidOption({ where, field, problem }))
+    const codecs: ReadonlyArray<unknown> = ["json", "gob", undefined]
+    if (!codecs.includes(options.codec)) {
+      return yield* invalid("codec", `must be "json" or "gob", got ${JSON.stringify(options.codec)}`)
+    }
+    const checked = { dialTimeout, maxFrameBytes, lifetime, ping }
     if ("socket" in options) {
-      return { dialTimeout, maxFrameBytes }
+      return checked
     }
     if ("path" in options) {
       if (!Predicate.isString(options.path) || options.path === "") {
@@ -262,72 +413,8 @@ const limits = (options: Options) =>
         (problem) => new InvalidOption({ where, field: "tls", problem })
       )
     }
-    return { dialTimeout, maxFrameBytes }
-  })
-
-const decoded = <A, I, R>(
-  answer: Effect.Effect<unknown, Retryable | Fatal>,
-  schema: Schema.Schema<A, I, R>,
-  method: string
-): Effect.Effect<A, Retryable | Fatal, R> => {
-  const decode = Schema.decodeUnknown(schema)
-  const unexpected = (cause: unknown) => {
-    const problem = (cause instanceof Error ? cause.message : String(cause)).slice(0, maxProblem)
-    return new Fatal({ reason: "Protocol", method, message: `the reply is not as expected: ${problem}`, cause })
-  }
-  return Effect.flatMap(answer, (value) =>
-    Effect.suspend(() => decode(value)).pipe(
-      Effect.mapError(unexpected),
-      Effect.catchAllDefect((defect) => Effect.fail(unexpected(defect)))
-    ))
-}
-
-/** A schema quotes what it does not expect, and that may be all of a large reply. */
-const maxProblem = 1_000
-
-/**
- * The JSON codec of `net/rpc/jsonrpc`: `{ method, params: [args], id }` one way, `{ id, result, error }` the other.
- */
-const codec = (maxFrameBytes: number): Session.Codec => ({
-  encode: (id, method, params) =>
-    Either.try({
-      try: () => JSON.stringify({ method, params: [params], id }) + "\n",
-      catch: (cause) =>
-        new Fatal({ reason: "InvalidArgument", method, message: "the arguments cannot be written as JSON", cause })
-    }),
-  decoder: () => {
-    const splitter = JsonFrames.make(maxFrameBytes)
-    return (chunk) => {
-      const { frames, problem } = splitter.push(chunk)
-      const [strange, answers] = Array.partitionMap(frames, answerOf)
-      return { answers, problem: strange[0] ?? problem }
+    if (Predicate.isString(options.http) && !/^\/[!-~]*$/.test(options.http)) {
+      return yield* invalid("http", `must be a path that starts with /, got ${JSON.stringify(options.http)}`)
     }
-  }
-})
-
-const answerOf = (frame: unknown): Either.Either<Session.Answer, string> => {
-  if (!Predicate.hasProperty(frame, "id") || !Predicate.isNumber(frame.id) || !Number.isInteger(frame.id)) {
-    return Either.left("an answer without a request id")
-  }
-  const error = Predicate.hasProperty(frame, "error") ? frame.error : null
-  const result = Predicate.hasProperty(frame, "result") ? frame.result : null
-  return Either.right({
-    id: frame.id,
-    result: error === null ? Either.right(result) : Either.left(serverError(error))
+    return checked
   })
-}
-
-/** How `net/rpc` itself says that it has no such method; the words are part of its protocol. */
-const unimplemented = [
-  "rpc: can't find service ",
-  "rpc: can't find method ",
-  "rpc: service/method request ill-formed: "
-]
-
-const serverError = (error: unknown): Fatal => {
-  const message = typeof error === "string" ? error || "unspecified error" : "an error that is not a string"
-  return new Fatal({
-    reason: unimplemented.some((words) => message.startsWith(words)) ? "Unimplemented" : "ServerError",
-    message
-  })
-}

@@ -41,9 +41,11 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
-import { Problem, Reader } from "./internal/gob/bytes.js"
+import { checkNumber, orThrow } from "../InvalidOption.js"
+import { Problem, Writer } from "./internal/gob/bytes.js"
 import * as decoder from "./internal/gob/decoder.js"
 import * as encoder from "./internal/gob/encoder.js"
+import * as Stream from "./internal/gob/stream.js"
 import * as Type from "./internal/gob/type.js"
 
 /**
@@ -297,8 +299,97 @@ export const makeEncoder = (): Encoder => {
     encode: (schema, value) =>
       Either.flatMap(
         attempt(() => Schema.encodeSync(schema)(value)),
-        (encoded) => attempt(() => stream.encode(Type.of(schema.ast), encoded))
+        (encoded) =>
+          attempt(() => {
+            const writer = new Writer()
+            stream.encode(writer, Type.of(schema.ast), encoded)
+            return writer.written().slice()
+          })
       )
+  }
+}
+
+/**
+ * A value that has come. What it is to be is said when it is read; it can be read again, and as something else.
+ *
+ * - `as`: the value as the schema has it.
+ * - `unknown`: the value by what the stream says of it: a struct is an object of the fields that were sent, which zeros are
+ *   not; a map a `Map`; an integer a `bigint` where a number does not hold it; an interface `{ name, value }`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Value {
+  readonly as: <A, I>(schema: Schema.Schema<A, I>) => Either.Either<A, GobError>
+  readonly unknown: Either.Either<unknown, GobError>
+}
+
+/**
+ * Reads one stream.
+ *
+ * - `push`: the values that are complete with these bytes, and why nothing after them can be read. After a `problem` the
+ *   stream is lost.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Decoder {
+  readonly push: (bytes: Uint8Array) => {
+    readonly values: ReadonlyArray<Value>
+    readonly problem: GobError | undefined
+  }
+}
+
+const valueOf = (value: Stream.Value): Value => ({
+  as: (schema) =>
+    Either.flatMap(
+      attempt(() => decoder.decode(value, Type.of(schema.ast))),
+      (encoded) => attempt(() => Schema.decodeUnknownSync(schema)(encoded))
+    ),
+  get unknown() {
+    return attempt(() => decoder.decodeAny(value))
+  }
+})
+
+/**
+ * - `maxBytes`: a value of more is an error. Default 64 MiB.
+ *
+ * Throws `InvalidOption` for a limit that is none.
+ *
+ * @example
+ * ```ts
+ * import * as Gob from "effect-rpc-retry/Gob"
+ * import * as Schema from "effect/Schema"
+ *
+ * declare const chunk: Uint8Array
+ *
+ * const Point = Schema.Struct({ X: Gob.Int, Y: Gob.Int })
+ * const decoder = Gob.makeDecoder()
+ * const points = decoder.push(chunk).values.map((value) => value.as(Point))
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const makeDecoder = (options?: { readonly maxBytes?: number | undefined }): Decoder => {
+  const maxBytes = orThrow(
+    checkNumber("Gob.makeDecoder", "maxBytes", options?.maxBytes ?? 64 * 1024 * 1024, {
+      min: 1,
+      max: Number.MAX_SAFE_INTEGER,
+      integer: true
+    })
+  )
+  const stream = new Stream.Stream(maxBytes)
+  let problem: GobError | undefined
+  return {
+    push: (bytes) => {
+      const values: Array<Value> = []
+      if (problem === undefined) {
+        const read = attempt(() => stream.push(bytes, (value) => values.push(valueOf(value))))
+        problem = Either.isLeft(read) ? read.left : undefined
+      }
+      return { values, problem }
+    }
   }
 }
 
@@ -317,16 +408,8 @@ export const encode = <A, I>(schema: Schema.Schema<A, I>) => (value: A): Either.
  * @since 0.1.0
  * @category decoding
  */
-export const decode = <A, I>(schema: Schema.Schema<A, I>) => (bytes: Uint8Array): Either.Either<A, GobError> =>
-  Either.flatMap(
-    attempt(() => {
-      const types = new decoder.Types()
-      const reader = new Reader(bytes)
-      let message: decoder.Message | undefined
-      while (message === undefined) {
-        message = types.message(reader.block())
-      }
-      return types.decode(Type.of(schema.ast), message, () => reader.block())
-    }),
-    (encoded) => attempt(() => Schema.decodeUnknownSync(schema)(encoded))
-  )
+export const decode = <A, I>(schema: Schema.Schema<A, I>) => (bytes: Uint8Array): Either.Either<A, GobError> => {
+  const { problem, values: [first] } = makeDecoder({ maxBytes: Math.max(1, bytes.length) }).push(bytes)
+  return first?.as(schema) ??
+    Either.left(problem ?? new GobError({ problem: "gob: ends in the middle of a value" }))
+}

@@ -1,5 +1,5 @@
 /**
- * `GoRpc` against a real Go server: `net/rpc` with `net/rpc/jsonrpc`, in `go/jsonserver`.
+ * `GoRpc` against a real Go server: `net/rpc` with gob and with `net/rpc/jsonrpc`, in `go/netrpc`.
  */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Fatal, RetryExhausted, RetrySchedule, withRpcRetry } from "effect-rpc-retry"
@@ -18,7 +18,7 @@ describe.skipIf(GoServer.skipped !== undefined)(`GoRpc and Go's net/rpc ${GoServ
   const scope = Effect.runSync(Scope.make())
   let binary = ""
   beforeAll(async () => {
-    binary = (await Effect.runPromise(Scope.extend(GoServer.build("jsonserver"), scope))).binary
+    binary = (await Effect.runPromise(Scope.extend(GoServer.build("netrpc"), scope))).binary
   })
   afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
 

@@ -80,7 +80,7 @@ describe("Gob", () => {
       "use Gob.Int64"
     ],
     ["no bytes", () => Gob.decode(Gob.Int)(new Uint8Array()), "ends in the middle"],
-    ["half of it", () => Gob.decode(X)(encoded(X, { X: 1 }).slice(0, -2)), "says that"],
+    ["half of it", () => Gob.decode(X)(encoded(X, { X: 1 }).slice(0, -2)), "ends in the middle"],
     ["a length bomb", () => {
       const list = encoded(Schema.Array(Gob.Int), [])
       // the definition of the list, and a list that says it has 2^40 items

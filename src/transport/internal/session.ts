@@ -6,21 +6,29 @@
 import type * as Socket from "@effect/platform/Socket"
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Classify from "../../Classify.js"
 import { Fatal, Retryable } from "../../RpcError.js"
 
 /**
- * The wire format. `decoder` is made once per connection, as it keeps what has come of an answer so far.
+ * The wire format of one connection: what was said on it before may be part of it.
+ *
+ * - `encode`: adds a request to what is to be written. A failure is that request's alone.
+ * - `size`: about how many bytes are to be written.
+ * - `take`: gives them away.
  *
  * @internal
  */
-export interface Codec {
-  readonly encode: (id: number, method: string, params: unknown) => Either.Either<string, Fatal>
-  readonly decoder: () => (chunk: Uint8Array) => Decoded
+export interface Wire<in Request> {
+  readonly encode: (id: number, request: Request) => Either.Either<void, Fatal>
+  readonly size: () => number
+  readonly take: () => Uint8Array | string
+  readonly decode: (chunk: Uint8Array) => Decoded
 }
 
 /**
@@ -40,20 +48,31 @@ export interface Answer {
 }
 
 /** @internal */
-export interface Session {
-  readonly call: (method: string, params: unknown) => Effect.Effect<unknown, Retryable | Fatal>
+export interface Session<in Request> {
+  readonly call: (request: Request) => Effect.Effect<unknown, Retryable | Fatal>
   /** How many calls wait for their answer. */
   readonly pending: () => number
 }
 
-interface Entry {
+/**
+ * What is asked of a peer that was silent for `every`; any answer within `timeout` will do.
+ *
+ * @internal
+ */
+export interface Ping<out Request> {
+  readonly every: Duration.Duration
+  readonly timeout: Duration.Duration
+  readonly request: Request
+}
+
+interface Entry<Request> {
   readonly id: number
-  readonly frame: string
+  readonly request: Request
   readonly resume: (result: Effect.Effect<unknown, Retryable | Fatal>) => void
   sent: boolean
 }
 
-/** Frames are written together up to about this many characters; those behind stay unsent, and so can be withdrawn. */
+/** Requests are written together up to about this many bytes; those behind stay unsent, and so can be withdrawn. */
 const maxBatch = 65_536
 
 /**
@@ -89,18 +108,22 @@ export const closed = (): Fatal => new Fatal({ reason: "Cancelled", message: "th
  *
  * @internal
  */
-export const open = (
+export const open = <Request>(
   socket: Socket.Socket,
-  codec: Codec,
-  discard: Effect.Effect<void>
-): Effect.Effect<Session, Retryable | Fatal, Scope.Scope> =>
+  wire: Wire<Request>,
+  connection: { readonly discard: Effect.Effect<void>; readonly healthy: Effect.Effect<void> },
+  ping: Ping<Request> | undefined
+): Effect.Effect<Session<Request>, Retryable | Fatal, Scope.Scope> =>
   Effect.gen(function*() {
     const opened = yield* Deferred.make<void, Retryable | Fatal>()
-    const pending = new Map<number, Entry>()
+    const pending = new Map<number, Entry<Request>>()
     // what is still to be written: a call that is withdrawn leaves nothing here either
-    const outbox = new Map<number, Entry>()
+    const outbox = new Map<number, Entry<Request>>()
     const outboxFilled = Effect.unsafeMakeLatch(false)
     let nextId = 0
+    // whether the peer has said anything, and since the last look
+    let isHealthy = false
+    let wasHeard = false
     let loss: Retryable | Fatal | undefined
 
     const lose = (reason: Retryable | Fatal) =>
@@ -110,7 +133,7 @@ export const open = (
         }
         loss = reason
         return Effect.zipRight(
-          discard,
+          connection.discard,
           Effect.sync(() => {
             const entries = Array.from(pending.values())
             pending.clear()
@@ -131,20 +154,24 @@ export const open = (
       return undefined
     }
 
-    const decode = codec.decoder()
-    const received = (chunk: Uint8Array): Effect.Effect<never, Fatal> | void => {
+    const received = (chunk: Uint8Array): Effect.Effect<void, Fatal> | void => {
       // this runs in a listener of the socket, where a throw would end the process
       const violation = Either.merge(Either.try({
         try: () => {
-          const { answers, problem } = decode(chunk)
+          const { answers, problem } = wire.decode(chunk)
+          wasHeard ||= answers.length > 0
           const stranger = answers.map(answered).find((problem) => problem !== undefined)
           return stranger ?? problem
         },
         catch: (error) => `what cannot be read: ${String(error)}`
       }))
-      return violation === undefined
-        ? undefined
-        : Effect.fail(new Fatal({ reason: "Protocol", message: `the peer sent ${violation}` }))
+      if (violation !== undefined) {
+        return Effect.fail(new Fatal({ reason: "Protocol", message: `the peer sent ${violation}` }))
+      }
+      if (wasHeard && !isHealthy) {
+        isHealthy = true
+        return connection.healthy
+      }
     }
 
     const reader = socket.run(received, { onOpen: Effect.asVoid(Deferred.succeed(opened, undefined)) }).pipe(
@@ -155,24 +182,27 @@ export const open = (
       Effect.exit
     )
 
-    const nextBatch = (): string => {
-      let batch = ""
+    const nextBatch = (): Uint8Array | string => {
       for (const entry of outbox.values()) {
-        if (batch.length >= maxBatch) {
+        if (wire.size() >= maxBatch) {
           break
         }
         outbox.delete(entry.id)
-        entry.sent = true
-        batch += entry.frame
+        const encoded = wire.encode(entry.id, entry.request)
+        entry.sent = Either.isRight(encoded)
+        if (Either.isLeft(encoded)) {
+          pending.delete(entry.id)
+          entry.resume(Effect.fail(encoded.left))
+        }
       }
-      return batch
+      return wire.take()
     }
 
     const writer = Effect.gen(function*() {
       const write = yield* socket.writer
       while (true) {
         const batch = nextBatch()
-        if (batch !== "") {
+        if (batch.length > 0) {
           yield* write(batch)
         } else {
           outboxFilled.unsafeClose()
@@ -185,32 +215,46 @@ export const open = (
       Effect.exit
     )
 
+    const call = (request: Request): Effect.Effect<unknown, Retryable | Fatal> =>
+      Effect.async((resume) => {
+        if (loss !== undefined) {
+          return resume(Effect.fail(unsent(loss)))
+        }
+        const id = nextId++
+        const entry: Entry<Request> = { id, request, resume, sent: false }
+        pending.set(id, entry)
+        outbox.set(id, entry)
+        outboxFilled.unsafeOpen()
+        return Effect.sync(() => {
+          pending.delete(id)
+          outbox.delete(id)
+        })
+      })
+
+    const pinging = ({ every, request, timeout }: Ping<Request>): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        wasHeard = false
+        return Effect.sleep(every)
+      }).pipe(
+        Effect.zipRight(
+          Effect.suspend(() =>
+            wasHeard ? Effect.succeedSome(undefined) : Effect.timeoutOption(Effect.ignore(call(request)), timeout)
+          )
+        ),
+        Effect.repeat({ until: Option.isNone }),
+        Effect.zipRight(
+          lose(new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code: "PING_TIMEOUT" }))
+        )
+      )
+
     yield* Effect.forkScoped(reader)
     yield* Deferred.await(opened)
     yield* Effect.forkScoped(writer)
+    if (ping !== undefined) {
+      yield* Effect.forkScoped(pinging(ping))
+    }
     // added last, so it runs first: what ends with the scope was closed, not lost
     yield* Effect.addFinalizer(() => lose(closed()))
 
-    return {
-      pending: () => pending.size,
-      call: (method, params) =>
-        Effect.async((resume) => {
-          if (loss !== undefined) {
-            return resume(Effect.fail(unsent(loss)))
-          }
-          const id = nextId++
-          const frame = codec.encode(id, method, params)
-          if (Either.isLeft(frame)) {
-            return resume(Effect.fail(frame.left))
-          }
-          const entry: Entry = { id, frame: frame.right, resume, sent: false }
-          pending.set(id, entry)
-          outbox.set(id, entry)
-          outboxFilled.unsafeOpen()
-          return Effect.sync(() => {
-            pending.delete(id)
-            outbox.delete(id)
-          })
-        })
-    }
+    return { pending: () => pending.size, call }
   })

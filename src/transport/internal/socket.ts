@@ -11,19 +11,24 @@ import * as Either from "effect/Either"
 import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
 import * as Tls from "node:tls"
+import { handshake } from "./connect.js"
 
 /** @internal */
-export type Address =
-  | { readonly host: string; readonly port: number; readonly tls?: Tls.ConnectionOptions | undefined }
-  | { readonly path: string; readonly tls?: Tls.ConnectionOptions | undefined }
+export type Address = ({ readonly host: string; readonly port: number } | { readonly path: string }) & {
+  readonly tls?: Tls.ConnectionOptions | undefined
+  readonly http?: boolean | string | undefined
+}
+
+/** Where Go's `rpc.HandleHTTP` listens. */
+const defaultPath = "/_goRPC_"
 
 /** Small requests are not held back to be sent together; a peer that vanished is noticed. */
 const common = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 }
 
-const connect = (address: Address): { readonly connection: Net.Socket; readonly ready: string } =>
-  address.tls === undefined
+const connect = ({ http: _, tls, ...address }: Address): { readonly connection: Net.Socket; readonly ready: string } =>
+  tls === undefined
     ? { connection: Net.connect({ ...address, ...common }), ready: "connect" }
-    : { connection: Tls.connect({ ...address.tls, ...address, ...common }), ready: "secureConnect" }
+    : { connection: Tls.connect({ ...tls, ...address, ...common }), ready: "secureConnect" }
 
 /**
  * What Node finds wrong with the options, without a connection.
@@ -52,5 +57,17 @@ const open = (address: Address): Effect.Effect<Net.Socket, Socket.SocketError, S
     )
   )
 
+const openHttp = (address: Address, path: string) =>
+  Effect.tap(open(address), (connection) =>
+    Effect.mapError(
+      handshake(connection, path),
+      (cause) => new Socket.SocketGenericError({ reason: "Open", cause })
+    ))
+
 /** @internal */
-export const make = (address: Address): Effect.Effect<Socket.Socket> => NodeSocket.fromDuplex(open(address))
+export const make = (address: Address): Effect.Effect<Socket.Socket> => {
+  const { http = false } = address
+  return NodeSocket.fromDuplex(
+    http === false ? open(address) : openHttp(address, http === true ? defaultPath : http)
+  )
+}

@@ -87,8 +87,9 @@ export class Writer {
     this.block(utf8.encode(text))
   }
 
-  finish(): Uint8Array {
-    return this.bytes.slice(0, this.length)
+  /** What was written, until more is. */
+  written(): Uint8Array {
+    return this.bytes.subarray(0, this.length)
   }
 }
 
@@ -118,12 +119,8 @@ export class Reader {
     if (first < 128) {
       return BigInt(first)
     }
-    const size = 256 - first
-    if (size > 8) {
-      return fail("has a number of more than 8 bytes")
-    }
     let n = 0n
-    for (let i = 0; i < size; i++) {
+    for (let i = widthOf(first); i > 1; i--) {
       n = n << 8n | BigInt(this.byte())
     }
     return n
@@ -179,6 +176,10 @@ export class Reader {
     return new Reader(this.bytes, this.at - size, this.at)
   }
 }
+
+/** How many bytes a number takes, itself and the byte before it that says so. @internal */
+export const widthOf = (first: number): number =>
+  first < 128 ? 1 : first < 248 ? fail("has a number of more than 8 bytes") : 257 - first
 
 const safe = (n: bigint): number =>
   n > BigInt(Number.MAX_SAFE_INTEGER) || n < BigInt(Number.MIN_SAFE_INTEGER)

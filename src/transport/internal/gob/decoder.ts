@@ -1,80 +1,58 @@
 /**
- * Reads values. What a stream says of its types is kept; each value is read as the type that is asked for, where Go would.
+ * Reads values, each as the type that is asked for, where Go would.
  *
  * @internal
  */
 import { fail, Reader } from "./bytes.js"
-import { maxDepth, type Named, pointed } from "./encoder.js"
-import type { GobType } from "./type.js"
+import { maxDepth, type Named } from "./encoder.js"
+import type { Value } from "./stream.js"
+import type { Basic, GobType } from "./type.js"
+import { concrete, fieldsOf, type Types } from "./types.js"
 import * as Wire from "./wire.js"
 
-/** A value that has come, of the type `id`. @internal */
-export interface Message {
-  readonly id: number
-  readonly bytes: Uint8Array
+/** A value as a type. @internal */
+export const decode = (value: Value, type: GobType): unknown =>
+  whole(value, (decoder, reader, id) => {
+    value.types.single(reader, id)
+    return decoder.read(reader, type, id, 0)
+  })
+
+/** A value by what the stream says of it alone. @internal */
+export const decodeAny = (value: Value): unknown =>
+  whole(value, (decoder, reader, id) => {
+    value.types.single(reader, id)
+    return decoder.any(reader, id, 0)
+  })
+
+const whole = (value: Value, read: (decoder: Decoder, reader: Reader, id: number) => unknown): unknown => {
+  const reader = new Reader(value.parts[0]!)
+  const result = read(new Decoder(value), reader, reader.int())
+  return reader.left === 0 ? result : fail("has more after a value")
 }
 
-/** A stream may define so many types: each is kept as long as the stream lasts. */
-const maxTypes = 10_000
+class Decoder {
+  private readonly types: Types
+  private next = 1
+  constructor(private readonly value: Value) {
+    this.types = value.types
+  }
 
-/**
- * The types of one stream, and how to read them.
- *
- * @internal
- */
-export class Types {
-  private readonly wire = new Map<number, Wire.WireType>()
-  private more: () => Uint8Array = () => fail("ends in the middle of a value")
-
-  define(id: number, reader: Reader): void {
-    if (id < Wire.firstId - 1 || this.wire.has(id)) {
-      fail(`defines the type ${id}, which there is already`)
+  /** Goes on in the messages of the value; the definitions in them are known. */
+  private run<A>(walk: Generator<void, A, Uint8Array>): A {
+    let step = walk.next(new Uint8Array())
+    while (step.done !== true) {
+      step = walk.next(this.value.parts[this.next++] ?? fail("ends in the middle of a value"))
     }
-    if (this.wire.size >= maxTypes) {
-      fail(`defines more than ${maxTypes} types`)
-    }
-    this.wire.set(id, Wire.readDefinition(reader))
+    return step.value
   }
 
-  /** Reads what one message holds: a definition, or a value that is kept for whoever knows its type. */
-  message(bytes: Uint8Array): Message | undefined {
-    const reader = new Reader(bytes)
-    const id = reader.int()
-    if (id >= 0) {
-      return { id, bytes }
-    }
-    this.define(-id, reader)
-    return reader.left === 0 ? undefined : fail("has more after a type definition")
-  }
-
-  /** A value that holds a type which was not defined before goes on in the messages that `more` gives. */
-  decode(type: GobType, message: Message, more: () => Uint8Array): unknown {
-    this.more = more
-    const reader = new Reader(message.bytes)
-    const value = this.single(reader, type, reader.int(), 0)
-    return reader.left === 0 ? value : fail("has more after a value")
-  }
-
-  private single(reader: Reader, type: GobType, id: number, depth: number): unknown {
-    if (pointed(type).kind !== "struct" && this.wireOf(id)?.kind !== "struct" && reader.uint() !== 0) {
-      fail("is not a value")
-    }
-    return this.read(reader, type, id, depth)
-  }
-
-  private wireOf(id: number): Wire.WireType | undefined {
-    const type = this.wire.get(id)
-    return type !== undefined || (id > 0 && id <= Wire.interfaceId)
-      ? type
-      : fail(`has the type ${id}, which is not defined`)
-  }
-
-  private read(reader: Reader, type: GobType, id: number, depth: number): unknown {
+  read(reader: Reader, type: GobType, id: number, depth: number): unknown {
     if (depth > maxDepth) {
       return fail(`is nested deeper than ${maxDepth} levels`)
     }
-    const wire = this.wireOf(id)
-    const mismatch = () => fail(`is ${wire === undefined ? nameOfId(id) : describe(wire)}, and not ${type.kind}`)
+    const wire = this.types.of(id)
+    const mismatch = () =>
+      fail(`is ${wire === undefined ? Wire.nameOfId(id) : Wire.describe(wire)}, and not ${type.kind}`)
     switch (type.kind) {
       case "optional":
         return this.read(reader, type.of(), id, depth + 1)
@@ -122,14 +100,16 @@ export class Types {
   ): Record<string, unknown> {
     const value: Record<string, unknown> = {}
     const fields = type.fields()
-    forEachField(reader, wire, ({ id, name }) => {
+    const sent = fieldsOf(wire)
+    for (let one = sent(reader); one !== undefined; one = sent(reader)) {
+      const { id, name } = one
       const field = fields.find((field) => field.name === name)
       if (field === undefined) {
-        this.any(reader, id, depth + 1)
+        this.run(this.types.pass(reader, id, depth + 1, forget))
       } else {
         define(value, name, this.read(reader, field.type, id, depth + 1))
       }
-    })
+    }
     for (const { name, type } of fields) {
       if (!Object.hasOwn(value, name)) {
         const zero = zeroOf(type, depth + 1)
@@ -150,37 +130,24 @@ export class Types {
     if (name === "") {
       return undefined
     }
-    let id = reader.int()
-    // a definition that only this value needs ends the message, and the value goes on in the next one
-    while (id < 0) {
-      this.define(-id, reader)
-      if (reader.left === 0) {
-        reader.continue(this.more())
-      } else {
-        reader.uint()
-      }
-      id = reader.int()
-    }
+    const id = this.run(concrete(reader, forget))
     const body = reader.part()
+    this.types.single(body, id)
     if (types === undefined) {
-      if (this.wireOf(id)?.kind !== "struct" && body.uint() !== 0) {
-        fail("is not a value")
-      }
       return { name, value: this.any(body, id, depth + 1) }
     }
     const type = types.get(name)?.() ?? fail(`has a ${JSON.stringify(name)}, which is not registered`)
-    return { name, value: this.single(body, type, id, depth + 1) }
+    return { name, value: this.read(body, type, id, depth + 1) }
   }
 
-  /** What is there, by the types of the stream alone. */
-  private any(reader: Reader, id: number, depth: number): unknown {
+  any(reader: Reader, id: number, depth: number): unknown {
     if (depth > maxDepth) {
       return fail(`is nested deeper than ${maxDepth} levels`)
     }
-    const wire = this.wireOf(id)
+    const wire = this.types.of(id)
     switch (wire?.kind) {
       case undefined:
-        return id === Wire.interfaceId ? this.named(reader, undefined, depth) : readAny(reader, id)
+        return id === Wire.interfaceId ? this.named(reader, undefined, depth) : readAny(reader, Wire.kindOfId(id))
       case "slice":
       case "array":
         return Array.from({ length: reader.count() }, () => this.any(reader, wire.item, depth + 1))
@@ -193,31 +160,25 @@ export class Types {
         return reader.block().slice()
       case "struct": {
         const value: Record<string, unknown> = {}
-        forEachField(reader, wire, ({ id, name }) => define(value, name, this.any(reader, id, depth + 1)))
+        const sent = fieldsOf(wire)
+        for (let one = sent(reader); one !== undefined; one = sent(reader)) {
+          define(value, one.name, this.any(reader, one.id, depth + 1))
+        }
         return value
       }
     }
   }
 }
 
+/** A definition that is known from when the end of the value was looked for. */
+const forget = (_id: number, reader: Reader): void => void Wire.readDefinition(reader)
+
 /** `__proto__` is a name like others in Go. */
 const define = (value: Record<string, unknown>, name: string, field: unknown): void => {
   Object.defineProperty(value, name, { value: field, enumerable: true, configurable: true, writable: true })
 }
 
-const forEachField = (
-  reader: Reader,
-  wire: Wire.WireType & { readonly kind: "struct" },
-  read: (field: Wire.WireField) => void
-): void => {
-  let i = -1
-  for (let delta = reader.uint(); delta !== 0; delta = reader.uint()) {
-    i += delta
-    read(wire.fields[i] ?? fail(`has a field ${i} of ${describe(wire)}, which has ${wire.fields.length}`))
-  }
-}
-
-const readBasic = (reader: Reader, kind: keyof typeof Wire.basicIds): unknown => {
+const readBasic = (reader: Reader, kind: Basic): unknown => {
   switch (kind) {
     case "bool":
       return reader.uint() !== 0
@@ -240,32 +201,16 @@ const readBasic = (reader: Reader, kind: keyof typeof Wire.basicIds): unknown =>
   }
 }
 
-const readAny = (reader: Reader, id: number): unknown => {
-  switch (id) {
-    case 2:
-    case 3: {
-      const n = id === 2 ? reader.bigInt() : reader.bigUint()
-      return Number.isSafeInteger(Number(n)) ? Number(n) : n
-    }
-    default:
-      return readBasic(reader, kindOfId(id))
+/** An integer is a bigint only where a number does not hold it. */
+const readAny = (reader: Reader, kind: Basic): unknown => {
+  if (kind !== "int" && kind !== "uint") {
+    return readBasic(reader, kind)
   }
+  const n = kind === "int" ? reader.bigInt() : reader.bigUint()
+  return Number.isSafeInteger(Number(n)) ? Number(n) : n
 }
 
-const kindOfId = (id: number) =>
-  (Object.keys(Wire.basicIds) as ReadonlyArray<keyof typeof Wire.basicIds>).find((kind) =>
-    Wire.basicIds[kind] === id
-  ) ??
-    fail(`has the type ${id}, which is not defined`)
-
-const nameOfId = (id: number): string => id === Wire.interfaceId ? "interface" : kindOfId(id)
-
-const describe = (wire: Wire.WireType): string => {
-  const length = wire.kind === "array" ? ` of ${wire.length}` : ""
-  return `${wire.kind}${length}${wire.name === "" ? "" : ` ${wire.name}`}`
-}
-
-const zeros: Record<keyof typeof Wire.basicIds, () => unknown> = {
+const zeros: Record<Basic, () => unknown> = {
   bool: () => false,
   int: () => 0,
   int64: () => 0n,

@@ -3,6 +3,7 @@
  *
  * @internal
  */
+import * as Either from "effect/Either"
 import { fail, Writer } from "./bytes.js"
 import type { Field, GobType } from "./type.js"
 import * as Wire from "./wire.js"
@@ -32,16 +33,33 @@ export class Encoder {
   private nextId = Wire.firstId
   private definitions: Array<Uint8Array> = []
 
-  /** The messages for a value: definitions that were not sent yet, and the value. */
-  encode(type: GobType, value: unknown): Uint8Array {
+  /**
+   * Adds the messages for a value to a stream: definitions that were not sent yet, and the value. When it throws, it has
+   * added nothing, and the types of the value are as unknown as before.
+   */
+  encode(stream: Writer, type: GobType, value: unknown): void {
     this.definitions = []
+    const firstId = this.nextId
     const body = new Writer()
-    body.int(this.idOf(type))
-    this.single(body, type, value, 0)
-    const stream = new Writer()
+    const written = Either.try(() => {
+      body.int(this.idOf(type))
+      this.single(body, type, value, 0)
+    })
+    if (Either.isLeft(written)) {
+      this.forget(firstId)
+      throw written.left
+    }
     this.definitions.forEach((definition) => stream.block(definition))
-    stream.block(body.finish())
-    return stream.finish()
+    stream.block(body.written())
+  }
+
+  private forget(firstId: number): void {
+    this.nextId = firstId
+    this.ids.forEach((id, type) => {
+      if (id >= firstId) {
+        this.ids.delete(type)
+      }
+    })
   }
 
   /** A value with nothing around it. */
@@ -182,7 +200,7 @@ export class Encoder {
     writer.int(this.idOf(type))
     const body = new Writer()
     this.single(body, type, value.value, depth + 1)
-    writer.block(body.finish())
+    writer.block(body.written())
   }
 }
 

@@ -3,6 +3,7 @@
  *
  * @internal
  */
+import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import * as AST from "effect/SchemaAST"
 import { fail } from "./bytes.js"
@@ -53,6 +54,49 @@ export const of = (ast: AST.AST): GobType => {
   const type = known.get(ast) ?? (ast.annotations[Annotation] as GobType | undefined) ?? read(ast)
   known.set(ast, type)
   return type
+}
+
+const checked = new WeakSet<GobType>()
+
+/**
+ * The type of a schema, and so of all that it is made of: what is no type of Go is found before anything is written.
+ *
+ * @internal
+ */
+export const check = (ast: AST.AST): GobType => {
+  const type = of(ast)
+  const visit = (type: GobType): void => {
+    if (!checked.has(type)) {
+      checked.add(type)
+      Either.getOrThrowWith(
+        Either.try(() => partsOf(type).forEach(visit)),
+        (problem) => {
+          checked.delete(type)
+          return problem
+        }
+      )
+    }
+  }
+  visit(type)
+  return type
+}
+
+const partsOf = (type: GobType): ReadonlyArray<GobType> => {
+  switch (type.kind) {
+    case "slice":
+    case "array":
+      return [type.item()]
+    case "map":
+      return [type.key(), type.value()]
+    case "struct":
+      return type.fields().map((field) => field.type)
+    case "optional":
+      return [type.of()]
+    case "interface":
+      return Array.from(type.types.values(), (type) => type())
+    default:
+      return []
+  }
 }
 
 const nameOf = (ast: AST.AST): string => {

@@ -22,6 +22,23 @@ export const basicIds: Record<Basic, number> = {
 /** @internal */
 export const interfaceId = 8
 
+const basics: ReadonlyArray<Basic | undefined> = [
+  undefined,
+  "bool",
+  "int",
+  "uint",
+  "float",
+  "bytes",
+  "string",
+  "complex"
+]
+
+/** @internal */
+export const kindOfId = (id: number): Basic => basics[id] ?? fail(`has the type ${id}, which is not defined`)
+
+/** @internal */
+export const nameOfId = (id: number): string => id === interfaceId ? "interface" : kindOfId(id)
+
 /** The first id that is not gob's own. @internal */
 export const firstId = 65
 
@@ -37,6 +54,12 @@ export type WireType =
 export interface WireField {
   readonly name: string
   readonly id: number
+}
+
+/** @internal */
+export const describe = (type: WireType): string => {
+  const length = type.kind === "array" ? ` of ${type.length}` : ""
+  return `${type.kind}${length}${type.name === "" ? "" : ` ${type.name}`}`
 }
 
 const externals = ["gob", "binary", "text"] as const
@@ -110,7 +133,7 @@ export const definition = (id: number, type: WireType): Uint8Array => {
     ...Array.from({ length: slot }, () => undefined),
     (writer) => writeStruct(writer, body(type, id))
   ])
-  return writer.finish()
+  return writer.written()
 }
 
 /** Reads a struct: each field is read by its place; there are no others. */

@@ -1,4 +1,4 @@
-// Command jsonserver is a net/rpc server with the JSON codec, for the interop tests: TCP, TLS or a Unix socket.
+// Command netrpc is a net/rpc server for the interop tests: with gob or the JSON codec, over TCP, TLS, a Unix socket or HTTP.
 //
 // It prints one line of JSON when it listens: {"address": "...", "certificate": "PEM, with -tls"}.
 // It ends when its standard input does, so it cannot outlive the test that started it.
@@ -10,6 +10,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/gob"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -19,6 +20,7 @@ import (
 	"log"
 	"math/big"
 	"net"
+	nethttp "net/http"
 	"net/rpc"
 	"net/rpc/jsonrpc"
 	"os"
@@ -72,6 +74,21 @@ func (p *Probe) Echo(value *Everything, reply *Everything) error {
 	return nil
 }
 
+// Anything has an interface, so that its types are told within its values.
+type Anything struct {
+	Before string
+	Any    interface{}
+	List   []interface{}
+	After  string
+}
+
+// EchoAny gives back what it was given. What is in an interface, Go must know by name.
+func (p *Probe) EchoAny(value *Anything, reply *Anything) error {
+	p.calls.Add(1)
+	*reply = *value
+	return nil
+}
+
 // Sleep answers after so many milliseconds.
 func (p *Probe) Sleep(millis *int, reply *int) error {
 	p.calls.Add(1)
@@ -119,6 +136,8 @@ func selfSigned() (tls.Certificate, string) {
 func main() {
 	network := flag.String("network", "tcp", "tcp or unix")
 	address := flag.String("address", "127.0.0.1:0", "where to listen")
+	codec := flag.String("codec", "json", "gob or json")
+	http := flag.String("http", "", "serve at this path of an HTTP server, which means gob")
 	secure := flag.Bool("tls", false, "speak TLS, with a new certificate")
 	flag.Parse()
 
@@ -143,15 +162,25 @@ func main() {
 	line, _ := json.Marshal(ready)
 	fmt.Println(string(line))
 
+	gob.RegisterName("main.Quotient", Quotient{})
+	gob.RegisterName("main.Anything", Anything{})
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
 	}()
+	if *http != "" {
+		server.HandleHTTP(*http, *http+"/debug")
+		log.Fatal(nethttp.Serve(listener, nil))
+	}
 	for {
 		connection, err := listener.Accept()
 		if err != nil {
 			log.Fatal(err)
 		}
-		go server.ServeCodec(jsonrpc.NewServerCodec(connection))
+		if *codec == "gob" {
+			go server.ServeConn(connection)
+		} else {
+			go server.ServeCodec(jsonrpc.NewServerCodec(connection))
+		}
 	}
 }

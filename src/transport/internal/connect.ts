@@ -1,0 +1,66 @@
+/**
+ * How a Go server is asked to speak `net/rpc` on a connection that began as HTTP.
+ *
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import type * as Net from "node:net"
+import { Fatal, Retryable } from "../../RpcError.js"
+import { Inbox } from "./inbox.js"
+
+/** More than any server says before it speaks `net/rpc`. */
+const maxAnswer = 8_192
+
+/** The words of `net/http/rpc`, which Go's own client looks for too. */
+const connected = /^HTTP\/1\.[01] 200 Connected to Go RPC\r?\n/
+
+/** Those that stand before a server say so while they have none. */
+const busy = new Set(["429", "502", "503", "504"])
+
+const refusal = (answer: string): Retryable | Fatal => {
+  const [line = ""] = answer.split(/\r?\n/)
+  const status = /^HTTP\/1\.[01] (\d{3})/.exec(line)?.[1]
+  return status !== undefined && busy.has(status)
+    ? new Retryable({ reason: "Unavailable", delivery: "NotSent", code: status })
+    : new Fatal({
+      reason: "Protocol",
+      code: status,
+      message: `the peer does not speak net/rpc over HTTP there: it answered CONNECT with ${
+        JSON.stringify(line.slice(0, 100))
+      }`
+    })
+}
+
+const lost = () => new Retryable({ reason: "ConnectionLost", delivery: "NotSent", code: "EOF" })
+
+/** Ends when the peer has agreed; what it says after that is left in the socket. @internal */
+export const handshake = (socket: Net.Socket, path: string): Effect.Effect<void, Retryable | Fatal> =>
+  Effect.async((resume) => {
+    const inbox = new Inbox()
+    // not "data": what comes after the answer must wait for who listens next
+    const onReadable = () => {
+      for (let chunk = socket.read() as Buffer | null; chunk !== null; chunk = socket.read() as Buffer | null) {
+        inbox.push(chunk)
+      }
+      const answer = Buffer.from(inbox.peek()).toString("latin1")
+      const end = /\r?\n\r?\n/.exec(answer)
+      if (end !== null) {
+        stop()
+        socket.unshift(inbox.peek().slice(end.index + end[0].length))
+        resume(connected.test(answer) ? Effect.void : Effect.fail(refusal(answer)))
+      } else if (inbox.length > maxAnswer) {
+        resume(Effect.fail(refusal(answer)))
+      }
+    }
+    const onEnd = () => resume(Effect.fail(lost()))
+    const stop = () => {
+      socket.off("readable", onReadable)
+      socket.off("end", onEnd)
+      socket.off("close", onEnd)
+    }
+    socket.on("readable", onReadable)
+    socket.on("end", onEnd)
+    socket.on("close", onEnd)
+    socket.write(`CONNECT ${path} HTTP/1.0\r\n\r\n`)
+    return Effect.sync(stop)
+  })

@@ -1,0 +1,108 @@
+/**
+ * The codec that `net/rpc` has of its own: gob, a header and a body each way.
+ *
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Schema from "effect/Schema"
+import { Problem, Writer } from "./gob/bytes.js"
+import * as decoder from "./gob/decoder.js"
+import { Encoder } from "./gob/encoder.js"
+import { Stream, type Value } from "./gob/stream.js"
+import * as Type from "./gob/type.js"
+import { badArguments, badReply, type Codec, serverError, through } from "./goCodec.js"
+import type * as Session from "./session.js"
+
+interface Request {
+  readonly method: string
+  readonly type: Type.GobType
+  readonly value: unknown
+}
+
+const structOf = (name: string, fields: Readonly<Record<string, "string" | "uint">>): Type.GobType => {
+  const list = Object.entries(fields).map(([name, kind]) => ({ name, type: { kind } }))
+  return { kind: "struct", name, fields: () => list }
+}
+
+const requestHeader = structOf("Request", { ServiceMethod: "string", Seq: "uint" })
+const responseHeader = structOf("Response", { ServiceMethod: "string", Seq: "uint", Error: "string" })
+const nothing = structOf("", {})
+
+interface ResponseHeader {
+  readonly Seq: number
+  readonly Error: string
+}
+
+const problemOf = (failure: unknown): string =>
+  failure instanceof Problem ? `gob that ${failure.message}` : `what cannot be read: ${String(failure)}`
+
+const wire = (maxFrameBytes: number): Session.Wire<Request> => {
+  const encoder = new Encoder()
+  const stream = new Stream(maxFrameBytes)
+  let batch = new Writer()
+  let header: ResponseHeader | undefined
+  return {
+    encode: (id, { method, type, value }) =>
+      Either.try({
+        try: () => {
+          // the body first: when it cannot be written, nothing is
+          const body = new Writer()
+          encoder.encode(body, type, value)
+          encoder.encode(batch, requestHeader, { ServiceMethod: method, Seq: id })
+          batch.raw(body.written())
+        },
+        catch: badArguments
+      }),
+    size: () => batch.length,
+    take: () => {
+      const taken = batch.written()
+      batch = new Writer()
+      return taken
+    },
+    decode: (chunk) => {
+      const answers: Array<Session.Answer> = []
+      const take = (value: Value) => {
+        if (header === undefined) {
+          header = decoder.decode(value, responseHeader) as ResponseHeader
+        } else {
+          answers.push({
+            id: header.Seq,
+            // the body of an error is nothing
+            result: header.Error === "" ? Either.right(value) : Either.left(serverError(header.Error))
+          })
+          header = undefined
+        }
+      }
+      const read = Either.try({ try: () => stream.push(chunk, take), catch: problemOf })
+      return { answers, problem: Either.isLeft(read) ? read.left : undefined }
+    }
+  }
+}
+
+/** @internal */
+export const codec: Codec<Request> = {
+  request: (method, args, { args: schema, reply }) =>
+    through(
+      (): Effect.Effect<Request, unknown, unknown> => {
+        if (schema === undefined) {
+          return Effect.fail("gob needs to know their type: call with { args: a schema }")
+        }
+        const type = Type.check(schema.ast)
+        if (reply !== undefined) {
+          Type.check(reply.ast)
+        }
+        return Effect.map(Schema.encode(schema)(args), (value) => ({ method, type, value }))
+      },
+      badArguments
+    ),
+  ping: (method) => ({ method, type: nothing, value: {} }),
+  wire,
+  reply: (answer, { reply }) =>
+    through(() => {
+      const value = answer as Value
+      return reply === undefined
+        ? Effect.sync(() => decoder.decodeAny(value))
+        : Schema.decodeUnknown(reply)(decoder.decode(value, Type.of(reply.ast)))
+    }, badReply)
+}

@@ -1,0 +1,44 @@
+/**
+ * Bytes that have come and were not taken yet, in one piece: however small the chunks are they come in, they take no more
+ * than twice their room, and each is copied a few times at most.
+ *
+ * @internal
+ */
+export class Inbox {
+  private bytes: Uint8Array = new Uint8Array()
+  private start = 0
+  private end = 0
+
+  get length(): number {
+    return this.end - this.start
+  }
+
+  push(chunk: Uint8Array): void {
+    if (this.length === 0) {
+      // not Node's `Buffer`, whose `slice` does not copy
+      this.bytes = new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length)
+      this.start = 0
+      this.end = chunk.length
+      return
+    }
+    if (this.end + chunk.length > this.bytes.length) {
+      const bytes = new Uint8Array(2 * (this.length + chunk.length))
+      bytes.set(this.bytes.subarray(this.start, this.end))
+      this.end = this.length
+      this.start = 0
+      this.bytes = bytes
+    }
+    this.bytes.set(chunk, this.end)
+    this.end += chunk.length
+  }
+
+  /** All that is there. What was given out is never written over. */
+  peek(): Uint8Array {
+    return this.bytes.subarray(this.start, this.end)
+  }
+
+  take(length: number): Uint8Array {
+    this.start += length
+    return this.bytes.subarray(this.start - length, this.start)
+  }
+}
