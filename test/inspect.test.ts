@@ -148,7 +148,7 @@ describe("inspect", () => {
         yield* server.stop
         // what is told first may still be that the old connection broke
         yield* Effect.repeat(Effect.flip(call), { until: (error) => error.reason === "ConnectionRefused" })
-        yield* is("idle", 2, 1)
+        yield* is("broken", 2, 1)
         yield* server.start
         yield* call
         yield* is("ready", 3, 1)

@@ -3,6 +3,7 @@
  */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Fatal, RetryExhausted, RetrySchedule, withRpcRetry } from "effect-rpc-retry"
+import * as Gob from "effect-rpc-retry/Gob"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -11,28 +12,35 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as GoServer from "../support/goServer.js"
+import { type Anything, services } from "../support/netrpc.js"
 
 const range = (length: number) => Array.from({ length }, (_, i) => i)
 
-describe.skipIf(GoServer.skipped !== undefined)(`GoRpc and Go's net/rpc ${GoServer.skipped ?? ""}`, () => {
-  const scope = Effect.runSync(Scope.make())
-  let binary = ""
-  beforeAll(async () => {
+const scope = Effect.runSync(Scope.make())
+let binary = ""
+beforeAll(async () => {
+  if (GoServer.skipped === undefined) {
     binary = (await Effect.runPromise(Scope.extend(GoServer.build("netrpc"), scope))).binary
+  }
+})
+afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+
+const serve = (...args: ReadonlyArray<string>) => Effect.suspend(() => GoServer.start(binary, ...args))
+
+const connect = (codec: "gob" | "json") =>
+  Effect.gen(function*() {
+    const server = yield* serve("-codec", codec)
+    const rpc = yield* GoRpc.make({ host: server.host, port: server.port, codec })
+    const { arith, probe } = services(rpc)
+    return { server, rpc, arith, probe, calls: probe.Calls({}) }
   })
-  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
 
-  const serve = (...args: ReadonlyArray<string>) => Effect.suspend(() => GoServer.start(binary, ...args))
+const skip = describe.skipIf(GoServer.skipped !== undefined)
 
-  const connected = Effect.gen(function*() {
-    const server = yield* serve()
-    const rpc = yield* GoRpc.make({ host: server.host, port: server.port })
-    return { server, rpc, calls: rpc.call("Probe.Calls", {}) }
-  })
-
+skip(`GoRpc and Go's net/rpc/jsonrpc ${GoServer.skipped ?? ""}`, () => {
   it.scopedLive("values round-trip", () =>
     Effect.gen(function*() {
-      const { rpc } = yield* connected
+      const { rpc } = yield* connect("json")
       assert.strictEqual(yield* rpc.call("Arith.Multiply", { A: 6, B: 7 }), 42)
       assert.deepStrictEqual(yield* rpc.call("Arith.Divide", { A: 17, B: 5 }), { Quo: 3, Rem: 2 })
       const everything = {
@@ -59,131 +67,214 @@ describe.skipIf(GoServer.skipped !== undefined)(`GoRpc and Go's net/rpc ${GoServ
       const Text = Schema.Struct({ Text: Schema.String })
       assert.strictEqual((yield* rpc.call("Probe.Echo", { Text: long }, { reply: Text })).Text, long)
     }))
+})
 
-  it.scopedLive("an error string arrives as Fatal after exactly one attempt, counted by the server", () =>
+skip(`GoRpc and Go's net/rpc with gob ${GoServer.skipped ?? ""}`, () => {
+  it.scopedLive("values in interfaces come back whole, over and over on one connection", () =>
     Effect.gen(function*() {
-      const { calls, rpc } = yield* connected
-      const error = yield* Effect.flip(rpc.call("Arith.Divide", { A: 1, B: 0 }).pipe(withRpcRetry))
-      assert.instanceOf(error, Fatal)
-      assert.deepStrictEqual([error.reason, error.message, error.method], [
-        "ServerError",
-        "divide by zero",
-        "Arith.Divide"
-      ])
-      assert.strictEqual(yield* calls, 1)
+      const { probe } = yield* connect("gob")
+      const quotient = { name: "main.Quotient", value: { Quo: 1, Rem: 0 } }
+      const plain: Anything = { Before: "b", Any: undefined, List: [], After: "a" }
+      const values: ReadonlyArray<Anything> = [
+        plain,
+        { ...plain, Any: { name: "int", value: -7 } },
+        { ...plain, Any: quotient, List: [quotient, undefined, { name: "string", value: "" }] },
+        { ...plain, Any: { name: "main.Anything", value: { ...plain, Any: quotient, List: [quotient] } } }
+      ]
+      for (const value of [...values, ...values]) {
+        assert.deepStrictEqual(yield* probe.EchoAny(value), value)
+      }
     }))
 
-  it.scopedLive("services and methods that do not exist are Fatal Unimplemented", () =>
+  it.scopedLive("without a schema for the reply it is what the stream says it is", () =>
     Effect.gen(function*() {
-      const { rpc } = yield* connected
-      for (const method of ["Arith.Power", "Geometry.Area", "NoDot"]) {
-        const error = yield* Effect.flip(rpc.call(method, {}).pipe(withRpcRetry))
-        assert.instanceOf(error, Fatal)
-        assert.deepStrictEqual([error.reason, error.method], ["Unimplemented", method])
+      const { probe, rpc } = yield* connect("gob")
+      const args = Schema.Struct({ A: Gob.Int, B: Gob.Int })
+      assert.deepStrictEqual(yield* rpc.call("Arith.Divide", { A: 17, B: 5 }, { args }), { Quo: 3, Rem: 2 })
+      assert.strictEqual(yield* rpc.call("Arith.Multiply", { A: 6, B: 7 }, { args }), 42)
+      assert.strictEqual(yield* probe.Sleep(1), 1)
+    }))
+
+  it.scopedLive("what cannot be sent is InvalidArgument, what is not expected Protocol, and the connection stays", () =>
+    Effect.gen(function*() {
+      const { arith, calls, rpc } = yield* connect("gob")
+      const bad = [
+        rpc.call("Arith.Multiply", { A: 6, B: 7 }),
+        rpc.call("Arith.Multiply", 1, { args: Schema.Number }),
+        rpc.call("Arith.Multiply", { A: 1.5, B: 0 }, { args: Schema.Struct({ A: Gob.Int, B: Gob.Int }) }),
+        rpc.call("Arith.Multiply", [null], { args: Schema.Array(Schema.NullOr(Gob.Int)) }),
+        rpc.call("Arith.Multiply", { A: 1, B: 1 }, {
+          args: Schema.Struct({ A: Gob.Int, B: Gob.Int }),
+          reply: Schema.Struct({ a: Schema.Array(Schema.Number) })
+        })
+      ]
+      for (const call of bad) {
+        const error = yield* Effect.flip(call.pipe(withRpcRetry))
+        assert.deepStrictEqual([error._tag, error.reason, error.method], ["Fatal", "InvalidArgument", "Arith.Multiply"])
       }
-      const wrong = yield* Effect.flip(rpc.call("Arith.Multiply", { A: "six", B: 7 }))
+      assert.strictEqual(yield* calls, 0)
+      const A = Schema.Struct({ A: Gob.Int, B: Gob.Int })
+      const reply = Schema.String
+      const unexpected = yield* Effect.flip(rpc.call("Arith.Multiply", { A: 1, B: 1 }, { args: A, reply }))
+      assert.strictEqual(unexpected.reason, "Protocol")
+      assert.include((unexpected as Fatal).message, "is int, and not string")
+      // of another type than Go has: the server reads past it and says so
+      const wrong = yield* Effect.flip(
+        rpc.call("Arith.Multiply", { A: "six", B: 7 }, { args: Schema.Struct({ A: Schema.String, B: Gob.Int }) })
+      )
       assert.deepStrictEqual([wrong._tag, wrong.reason], ["Fatal", "ServerError"])
+      assert.strictEqual(yield* arith.Multiply({ A: 6, B: 7 }), 42)
     }))
 
-  it.scopedLive("10,000 concurrent calls on one connection all get their own answers", () =>
+  it.scopedLive("over HTTP, as rpc.DialHTTP does, at any path", () =>
     Effect.gen(function*() {
-      const { calls, rpc } = yield* connected
-      const products = yield* Effect.forEach(
-        range(10_000),
-        (i) => rpc.call("Arith.Multiply", { A: i, B: i + 1 }).pipe(withRpcRetry),
-        { concurrency: "unbounded" }
-      )
-      assert.deepStrictEqual(products, range(10_000).map((i) => i * (i + 1)))
-      assert.strictEqual(yield* calls, 10_000)
-      assert.strictEqual(yield* rpc.pending, 0)
-    }))
-
-  it.scopedLive("answers come in any order", () =>
-    Effect.gen(function*() {
-      const { rpc } = yield* connected
-      const order: Array<unknown> = []
-      yield* Effect.forEach([60, 30, 1], (millis) =>
-        Effect.map(rpc.call("Probe.Sleep", millis), (answer) => order.push(answer)), { concurrency: 3 })
-      assert.deepStrictEqual(order, [1, 30, 60])
-    }))
-
-  it.scopedLive("killed and restarted between calls, the server costs at most one failed attempt per call", () =>
-    Effect.gen(function*() {
-      const { rpc, server } = yield* connected
-      yield* rpc.call("Arith.Multiply", { A: 1, B: 1 })
-      let running: Pick<GoServer.Running, "kill"> = server
-      for (const i of range(5)) {
-        yield* running.kill
-        running = yield* serve("-address", server.address)
-        const call = rpc.call("Arith.Multiply", { A: i, B: 10 })
-        assert.strictEqual(yield* call.pipe(withRpcRetry({ schedule: Schedule.recurs(1) })), i * 10)
+      for (const path of ["/_goRPC_", "/rpc/v1"]) {
+        const { host, port } = yield* serve("-http", path)
+        const rpc = yield* GoRpc.make({ host, port, codec: "gob", http: path === "/_goRPC_" ? true : path })
+        assert.strictEqual(yield* services(rpc).arith.Multiply({ A: 6, B: 7 }), 42)
+        const lost = yield* GoRpc.make({ host, port, codec: "gob", http: "/elsewhere" })
+        const error = yield* Effect.flip(services(lost).arith.Multiply({ A: 6, B: 7 }).pipe(withRpcRetry))
+        assert.instanceOf(error, Fatal)
+        assert.deepStrictEqual([error.reason, error.code], ["Protocol", "404"])
+        assert.include(error.message, "it answered CONNECT with \"HTTP/1.0 404 Not Found\"")
       }
-    }))
-
-  it.scopedLive("killed during 100 calls and restarted, it costs each of them one failed attempt", () =>
-    Effect.gen(function*() {
-      const { rpc, server } = yield* connected
-      let attempts = 0
-      const call = Effect.suspend(() => {
-        attempts++
-        return rpc.call("Probe.Sleep", 100)
-      })
-      // one retry, late enough for the server to have come back
-      const once = Schedule.spaced("1 second").pipe(RetrySchedule.retries(1))
-      const fibers = yield* Effect.forEach(range(100), () => Effect.fork(call.pipe(withRpcRetry({ schedule: once }))))
-      yield* Effect.sleep(50)
-      assert.strictEqual(yield* rpc.pending, 100)
-      yield* server.kill
-      yield* serve("-address", server.address)
-      assert.deepStrictEqual(yield* Fiber.join(Fiber.all(fibers)), range(100).map(() => 100))
-      assert.strictEqual(attempts, 200)
-    }))
-
-  it.scopedLive("a server that dies in every call is given up, with the story told", () =>
-    Effect.gen(function*() {
-      const { rpc } = yield* connected
-      const error = yield* Effect.flip(
-        rpc.call("Probe.Exit", {}).pipe(
-          withRpcRetry({ schedule: RetrySchedule.retries(Schedule.spaced("200 millis"), 2) })
-        )
-      )
-      assert.instanceOf(error, RetryExhausted)
-      assert.deepStrictEqual(
-        error.history.map((attempt) => [attempt.error.reason, attempt.error.delivery]),
-        [["ConnectionLost", "Unknown"], ["ConnectionRefused", "NotSent"], ["ConnectionRefused", "NotSent"]]
-      )
-    }))
-
-  it.scopedLive("a call that is abandoned leaves the connection to the others", () =>
-    Effect.gen(function*() {
-      const { calls, rpc } = yield* connected
-      const fibers = yield* Effect.forEach(range(50), () => Effect.fork(rpc.call("Probe.Sleep", 40)))
-      yield* Effect.sleep(10)
-      yield* Fiber.interruptAll(fibers)
-      assert.strictEqual(yield* rpc.pending, 0)
-      yield* Effect.sleep(60)
-      assert.strictEqual(yield* rpc.call("Arith.Multiply", { A: 6, B: 7 }), 42)
-      assert.strictEqual(yield* calls, 51)
-    }))
-
-  it.scopedLive("over a Unix socket", () =>
-    Effect.gen(function*() {
-      const path = `${binary}.sock`
-      const rpc = yield* GoRpc.make({ path })
-      const early = yield* Effect.flip(rpc.call("Arith.Multiply", { A: 6, B: 7 }))
-      assert.deepStrictEqual([early.reason, early.code], ["ConnectionRefused", "ENOENT"])
-      yield* serve("-network", "unix", "-address", path)
-      assert.strictEqual(yield* rpc.call("Arith.Multiply", { A: 6, B: 7 }), 42)
-    }))
-
-  it.scopedLive("over TLS; a certificate that does not verify is Fatal, and not tried again", () =>
-    Effect.gen(function*() {
-      const { certificate, host, port } = yield* serve("-tls")
-      const rpc = yield* GoRpc.make({ host, port, tls: { ca: certificate! } })
-      assert.strictEqual(yield* rpc.call("Arith.Multiply", { A: 6, B: 7 }).pipe(withRpcRetry), 42)
-      const wary = yield* GoRpc.make({ host, port, tls: {} })
-      const error = yield* Effect.flip(wary.call("Arith.Multiply", { A: 6, B: 7 }).pipe(withRpcRetry))
-      assert.instanceOf(error, Fatal)
-      assert.strictEqual(error.reason, "Protocol")
     }))
 })
+
+for (const codec of ["json", "gob"] as const) {
+  skip(`GoRpc and a Go server that speaks ${codec} ${GoServer.skipped ?? ""}`, () => {
+    const connected = connect(codec)
+
+    it.scopedLive("an error string arrives as Fatal after exactly one attempt, counted by the server", () =>
+      Effect.gen(function*() {
+        const { arith, calls } = yield* connected
+        const error = yield* Effect.flip(arith.Divide({ A: 1, B: 0 }).pipe(withRpcRetry))
+        assert.instanceOf(error, Fatal)
+        assert.deepStrictEqual([error.reason, error.message, error.method], [
+          "ServerError",
+          "divide by zero",
+          "Arith.Divide"
+        ])
+        assert.strictEqual(yield* calls, 1)
+      }))
+
+    it.scopedLive("services and methods that do not exist are Fatal Unimplemented", () =>
+      Effect.gen(function*() {
+        const { rpc } = yield* connected
+        for (const method of ["Arith.Power", "Geometry.Area", "NoDot"]) {
+          const error = yield* Effect.flip(rpc.call(method, {}, { args: Schema.Struct({}) }).pipe(withRpcRetry))
+          assert.instanceOf(error, Fatal)
+          assert.deepStrictEqual([error.reason, error.method], ["Unimplemented", method])
+        }
+        const wrong = yield* Effect.flip(
+          rpc.call("Arith.Multiply", { A: "six", B: 7 }, { args: Schema.Struct({ A: Schema.String, B: Gob.Int }) })
+        )
+        assert.deepStrictEqual([wrong._tag, wrong.reason], ["Fatal", "ServerError"])
+      }))
+
+    it.scopedLive("10,000 concurrent calls on one connection all get their own answers", () =>
+      Effect.gen(function*() {
+        const { arith, calls, rpc } = yield* connected
+        const products = yield* Effect.forEach(
+          range(10_000),
+          (i) => arith.Multiply({ A: i, B: i + 1 }).pipe(withRpcRetry),
+          { concurrency: "unbounded" }
+        )
+        assert.deepStrictEqual(products, range(10_000).map((i) => i * (i + 1)))
+        assert.strictEqual(yield* calls, 10_000)
+        assert.strictEqual(yield* rpc.pending, 0)
+      }))
+
+    it.scopedLive("answers come in any order", () =>
+      Effect.gen(function*() {
+        const { probe } = yield* connected
+        const order: Array<unknown> = []
+        yield* Effect.forEach(
+          [60, 30, 1],
+          (millis) => Effect.map(probe.Sleep(millis), (answer) => order.push(answer)),
+          { concurrency: 3 }
+        )
+        assert.deepStrictEqual(order, [1, 30, 60])
+      }))
+
+    it.scopedLive("killed and restarted between calls, the server costs at most one failed attempt per call", () =>
+      Effect.gen(function*() {
+        const { arith, server } = yield* connected
+        yield* arith.Multiply({ A: 1, B: 1 })
+        let running: Pick<GoServer.Running, "kill"> = server
+        for (const i of range(5)) {
+          yield* running.kill
+          running = yield* serve("-codec", codec, "-address", server.address)
+          const call = arith.Multiply({ A: i, B: 10 })
+          assert.strictEqual(yield* call.pipe(withRpcRetry({ schedule: Schedule.recurs(1) })), i * 10)
+        }
+      }))
+
+    it.scopedLive("killed during 100 calls and restarted, it costs each of them one failed attempt", () =>
+      Effect.gen(function*() {
+        const { probe, rpc, server } = yield* connected
+        let attempts = 0
+        const call = Effect.suspend(() => {
+          attempts++
+          return probe.Sleep(100)
+        })
+        // one retry, late enough for the server to have come back
+        const once = Schedule.spaced("1 second").pipe(RetrySchedule.retries(1))
+        const fibers = yield* Effect.forEach(range(100), () => Effect.fork(call.pipe(withRpcRetry({ schedule: once }))))
+        yield* Effect.sleep(50)
+        assert.strictEqual(yield* rpc.pending, 100)
+        yield* server.kill
+        yield* serve("-codec", codec, "-address", server.address)
+        assert.deepStrictEqual(yield* Fiber.join(Fiber.all(fibers)), range(100).map(() => 100))
+        assert.strictEqual(attempts, 200)
+      }))
+
+    it.scopedLive("a server that dies in every call is given up, with the story told", () =>
+      Effect.gen(function*() {
+        const { probe } = yield* connected
+        const error = yield* Effect.flip(
+          probe.Exit({}).pipe(
+            withRpcRetry({ schedule: RetrySchedule.retries(Schedule.spaced("200 millis"), 2) })
+          )
+        )
+        assert.instanceOf(error, RetryExhausted)
+        assert.deepStrictEqual(
+          error.history.map((attempt) => [attempt.error.reason, attempt.error.delivery]),
+          [["ConnectionLost", "Unknown"], ["ConnectionRefused", "NotSent"], ["ConnectionRefused", "NotSent"]]
+        )
+      }))
+
+    it.scopedLive("a call that is abandoned leaves the connection to the others", () =>
+      Effect.gen(function*() {
+        const { arith, calls, probe, rpc } = yield* connected
+        const fibers = yield* Effect.forEach(range(50), () => Effect.fork(probe.Sleep(40)))
+        yield* Effect.sleep(10)
+        yield* Fiber.interruptAll(fibers)
+        assert.strictEqual(yield* rpc.pending, 0)
+        yield* Effect.sleep(60)
+        assert.strictEqual(yield* arith.Multiply({ A: 6, B: 7 }), 42)
+        assert.strictEqual(yield* calls, 51)
+      }))
+
+    it.scopedLive("over a Unix socket", () =>
+      Effect.gen(function*() {
+        const path = `${binary}.${codec}.sock`
+        const { arith } = services(yield* GoRpc.make({ path, codec }))
+        const early = yield* Effect.flip(arith.Multiply({ A: 6, B: 7 }))
+        assert.deepStrictEqual([early.reason, early.code], ["ConnectionRefused", "ENOENT"])
+        yield* serve("-codec", codec, "-network", "unix", "-address", path)
+        assert.strictEqual(yield* arith.Multiply({ A: 6, B: 7 }), 42)
+      }))
+
+    it.scopedLive("over TLS; a certificate that does not verify is Fatal, and not tried again", () =>
+      Effect.gen(function*() {
+        const { certificate, host, port } = yield* serve("-codec", codec, "-tls")
+        const { arith } = services(yield* GoRpc.make({ host, port, codec, tls: { ca: certificate! } }))
+        assert.strictEqual(yield* arith.Multiply({ A: 6, B: 7 }).pipe(withRpcRetry), 42)
+        const wary = services(yield* GoRpc.make({ host, port, codec, tls: {} }))
+        const error = yield* Effect.flip(wary.arith.Multiply({ A: 6, B: 7 }).pipe(withRpcRetry))
+        assert.instanceOf(error, Fatal)
+        assert.strictEqual(error.reason, "Protocol")
+      }))
+  })
+}

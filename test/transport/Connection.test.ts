@@ -231,8 +231,6 @@ describe("Connection: the dial backoff", () => {
       const fiber = yield* Effect.fork(stubborn(connection))
       yield* TestClock.adjust(50)
       yield* Fiber.interrupt(fiber)
-      yield* TestClock.adjust(0)
-      assert.deepStrictEqual(Chunk.toReadonlyArray(yield* TestClock.sleeps()), [])
       yield* TestClock.adjust("1 hour")
       assert.strictEqual(log.dials, 1)
       const next = yield* Effect.fork(connection.use(Effect.succeed))
