@@ -7,49 +7,9 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
-import { Bench } from "tinybench"
-
-/** A call, and the service that it finds. */
-interface Served {
-  readonly call: Effect.Effect<unknown, unknown>
-  readonly service: RpcRetry.Service
-}
-
-/** Nanoseconds for one run of each effect: the median of rounds in which all take their turn. */
-const measure = (
-  cases: Readonly<Record<string, Effect.Effect<unknown, unknown> | Served>>,
-  options: { readonly runs: number }
-) =>
-  Effect.promise(async () => {
-    const bench = new Bench({ time: 1500, warmupTime: 300 })
-    for (const [name, one] of Object.entries(cases)) {
-      const effect = Effect.isEffect(one) ? one : one.call
-      const many = Effect.suspend(() => {
-        let i = 0
-        return Effect.whileLoop({ while: () => i < options.runs, body: () => effect, step: () => i++ })
-      })
-      const served = Effect.isEffect(one) ? many : Effect.provideService(many, RpcRetry.RpcRetry, one.service)
-      bench.add(name, async () => {
-        await Effect.runPromise(served as Effect.Effect<void>)
-      })
-    }
-    await bench.run()
-    return Object.fromEntries(
-      bench.tasks.map((task) => [
-        task.name,
-        task.result.state === "completed" ? task.result.latency.p50 * 1e6 / options.runs : NaN
-      ])
-    )
-  })
-
-const nanos = (n: number) => n < 1000 ? `${n.toFixed(0)} ns` : `${(n / 1000).toFixed(2)} µs`
-
-const print = (title: string, rows: ReadonlyArray<readonly [string, string]>) =>
-  Effect.sync(() => {
-    process.stdout.write(`\n${title}\n`)
-    const width = Math.max(...rows.map(([name]) => name.length))
-    rows.forEach(([name, value]) => process.stdout.write(`  ${name.padEnd(width)}  ${value}\n`))
-  })
+import * as Gob from "./gob.js"
+import * as GoRpc from "./goRpc.js"
+import { measure, nanos, print } from "./support.js"
 
 const succeeding: Effect.Effect<number, Retryable> = Effect.sync(() => 1)
 
@@ -158,4 +118,4 @@ const program = Effect.gen(function*() {
   ])
 })
 
-Effect.runPromise(program)
+Effect.runPromise(Effect.all([program, Gob.program, GoRpc.program], { discard: true }))

@@ -208,29 +208,44 @@ export const make = <A, E, R>(
       return held
     }
 
-    const acquire = Effect.suspend(() => {
-      if (isClosed) {
-        return Effect.failSync(options.closed)
+    const release = (held: Held<A, E>): void => {
+      held.users--
+      if (held.users > 0) {
+        return
       }
-      const held = current ?? dial()
-      held.users++
-      held.uses++
-      return Effect.succeed(held)
-    })
+      if (held.isRetired) {
+        held.discarded.unsafeOpen()
+      } else if (held.phase === "waiting") {
+        // nobody waits for this dial any more, and it has not begun
+        forget(held)
+        held.fiber?.unsafeInterruptAsFork(FiberId.none)
+      }
+    }
 
-    const release = (held: Held<A, E>) =>
-      Effect.sync(() => {
-        held.users--
-        if (held.users > 0) {
-          return
+    // an `acquireUseRelease` whose ends are not effects: this is on the way of every call
+    const use: Connection<A, E>["use"] = (f) =>
+      Effect.uninterruptibleMask((restore) => {
+        if (isClosed) {
+          return Effect.failSync(options.closed)
         }
-        if (held.isRetired) {
-          held.discarded.unsafeOpen()
-        } else if (held.phase === "waiting") {
-          // nobody waits for this dial any more, and it has not begun
-          forget(held)
-          held.fiber?.unsafeInterruptAsFork(FiberId.none)
-        }
+        const held = current ?? dial()
+        held.users++
+        held.uses++
+        const used = held.opened === undefined
+          ? Effect.flatMap(Deferred.await(held.ready), f)
+          : Effect.suspend(() =>
+            f(held.opened!.connection)
+          )
+        return Effect.matchCauseEffect(restore(used), {
+          onFailure: (cause) => {
+            release(held)
+            return Effect.failCause(cause)
+          },
+          onSuccess: (value) => {
+            release(held)
+            return Effect.succeed(value)
+          }
+        })
       })
 
     const close = Effect.suspend(() => {
@@ -256,16 +271,8 @@ export const make = <A, E, R>(
     )
 
     return {
-      use: (f) =>
-        Effect.acquireUseRelease(
-          acquire,
-          (held) =>
-            held.opened === undefined ? Effect.flatMap(Deferred.await(held.ready), f) : f(held.opened.connection),
-          release
-        ),
-      state: Effect.sync(() =>
-        state
-      ),
+      use,
+      state: Effect.sync(() => state),
       states: Stream.changes(states.changes).pipe(Stream.takeUntil((state) => state === "closed")),
       close
     }

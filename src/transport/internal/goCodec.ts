@@ -4,6 +4,7 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import type * as Schema from "effect/Schema"
 import { Fatal } from "../../RpcError.js"
 import type * as Session from "./session.js"
@@ -62,9 +63,25 @@ export const badArguments = (cause: unknown): Fatal =>
 export const badReply = (cause: unknown): Fatal =>
   new Fatal({ reason: "Protocol", message: `the reply is not as expected: ${problemOf(cause)}`, cause })
 
-/** What a schema makes of a value, whatever happens in it. @internal */
-export const through = <A, E, R>(make: () => Effect.Effect<A, E, R>, onError: (cause: unknown) => Fatal) =>
-  Effect.suspend(make).pipe(
-    Effect.mapError(onError),
-    Effect.catchAllDefect((defect) => Effect.fail(onError(defect)))
-  )
+/**
+ * What a schema makes of a value, whatever happens in it. Most are done at once, and then there is nothing to wait for.
+ *
+ * @internal
+ */
+export const through = <A, E, R>(
+  make: () => Effect.Effect<A, E, R>,
+  onError: (cause: unknown) => Fatal
+): Effect.Effect<A, Fatal, R> =>
+  Effect.suspend(() => {
+    const made = Either.mapLeft(Either.try(make), onError)
+    if (Either.isLeft(made)) {
+      return Effect.fail(made.left)
+    }
+    const effect: unknown = made.right
+    return Either.isEither(effect)
+      ? Either.mapLeft(effect as Either.Either<A, E>, onError)
+      : made.right.pipe(
+        Effect.mapError(onError),
+        Effect.catchAllDefect((defect) => Effect.fail(onError(defect)))
+      )
+  })

@@ -26,7 +26,8 @@ const structOf = (name: string, fields: Readonly<Record<string, "string" | "uint
 }
 
 const requestHeader = structOf("Request", { ServiceMethod: "string", Seq: "uint" })
-const responseHeader = structOf("Response", { ServiceMethod: "string", Seq: "uint", Error: "string" })
+/** Without the `ServiceMethod`, which says what was asked. */
+const responseHeader = structOf("Response", { Seq: "uint", Error: "string" })
 const nothing = structOf("", {})
 
 interface ResponseHeader {
@@ -40,6 +41,7 @@ const problemOf = (failure: unknown): string =>
 const wire = (maxFrameBytes: number): Session.Wire<Request> => {
   const encoder = new Encoder()
   const stream = new Stream(maxFrameBytes)
+  const body = new Writer()
   let batch = new Writer()
   let header: ResponseHeader | undefined
   return {
@@ -47,8 +49,7 @@ const wire = (maxFrameBytes: number): Session.Wire<Request> => {
       Either.try({
         try: () => {
           // the body first: when it cannot be written, nothing is
-          const body = new Writer()
-          encoder.encode(body, type, value)
+          encoder.encode(body.clear(), type, value)
           encoder.encode(batch, requestHeader, { ServiceMethod: method, Seq: id })
           batch.raw(body.written())
         },
@@ -92,7 +93,9 @@ export const codec: Codec<Request> = {
         if (reply !== undefined) {
           Type.check(reply.ast)
         }
-        return Effect.map(Schema.encode(schema)(args), (value) => ({ method, type, value }))
+        const encoded = Schema.encode(schema)(args)
+        const request = (value: unknown): Request => ({ method, type, value })
+        return Either.isEither(encoded) ? Either.map(encoded, request) : Effect.map(encoded, request)
       },
       badArguments
     ),
@@ -102,7 +105,7 @@ export const codec: Codec<Request> = {
     through(() => {
       const value = answer as Value
       return reply === undefined
-        ? Effect.sync(() => decoder.decodeAny(value))
+        ? Either.right(decoder.decodeAny(value))
         : Schema.decodeUnknown(reply)(decoder.decode(value, Type.of(reply.ast)))
     }, badReply)
 }

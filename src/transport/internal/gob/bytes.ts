@@ -20,12 +20,24 @@ const utf8 = new TextEncoder()
 const fromUtf8 = new TextDecoder()
 const scratch = new DataView(new ArrayBuffer(8))
 
+/** A writer that is used again keeps room for most values, and not for the largest. */
+const kept = 65_536
+
 /**
  * @internal
  */
 export class Writer {
-  private bytes = new Uint8Array(256)
+  private bytes = new Uint8Array(1024)
   length = 0
+
+  /** Begins anew. What was written must have been copied. */
+  clear(): this {
+    this.length = 0
+    if (this.bytes.length > kept) {
+      this.bytes = new Uint8Array(1024)
+    }
+    return this
+  }
 
   private room(n: number): void {
     if (this.length + n > this.bytes.length) {
@@ -51,6 +63,9 @@ export class Writer {
     if (n < 128) {
       return this.byte(Number(n))
     }
+    if (typeof n === "number" && n <= 0xffffffff) {
+      return this.word(n)
+    }
     scratch.setBigUint64(0, BigInt(n))
     let first = 0
     while (scratch.getUint8(first) === 0) {
@@ -59,6 +74,15 @@ export class Writer {
     this.byte(256 - (8 - first))
     for (; first < 8; first++) {
       this.byte(scratch.getUint8(first))
+    }
+  }
+
+  /** The same of one that fits 32 bits, which most do. */
+  private word(n: number): void {
+    const size = n > 0xffffff ? 4 : n > 0xffff ? 3 : n > 0xff ? 2 : 1
+    this.byte(256 - size)
+    for (let shift = (size - 1) * 8; shift >= 0; shift -= 8) {
+      this.byte((n >>> shift) & 0xff)
     }
   }
 
@@ -84,7 +108,20 @@ export class Writer {
   }
 
   text(text: string): void {
-    this.block(utf8.encode(text))
+    if (text.length >= 128) {
+      return this.block(utf8.encode(text))
+    }
+    // most are short and plain
+    const start = this.length
+    this.byte(text.length)
+    for (let i = 0; i < text.length; i++) {
+      const code = text.charCodeAt(i)
+      if (code >= 128) {
+        this.length = start
+        return this.block(utf8.encode(text))
+      }
+      this.byte(code)
+    }
   }
 
   /** What was written, until more is. */
@@ -114,6 +151,25 @@ export class Reader {
     return this.at < this.end ? this.bytes[this.at++]! : fail("ends in the middle of a value")
   }
 
+  /** One of up to 4 bytes as a number, without a `bigint` on the way; `undefined` for others. */
+  private word(): number | undefined {
+    const first = this.at < this.end ? this.bytes[this.at]! : fail("ends in the middle of a value")
+    if (first < 128) {
+      this.at++
+      return first
+    }
+    const size = widthOf(first) - 1
+    if (size > 4 || this.at + size >= this.end) {
+      return undefined
+    }
+    let n = 0
+    this.at++
+    for (let i = 0; i < size; i++) {
+      n = n * 256 + this.bytes[this.at++]!
+    }
+    return n
+  }
+
   private wide(): bigint {
     const first = this.byte()
     if (first < 128) {
@@ -136,16 +192,12 @@ export class Reader {
   }
 
   uint(): number {
-    // most are one byte
-    return this.at < this.end && this.bytes[this.at]! < 128 ? this.bytes[this.at++]! : safe(this.wide())
+    return this.word() ?? safe(this.wide())
   }
 
   int(): number {
-    if (this.at < this.end && this.bytes[this.at]! < 128) {
-      const n = this.bytes[this.at++]!
-      return (n & 1) === 1 ? -(n >> 1) - 1 : n >> 1
-    }
-    return safe(this.bigInt())
+    const n = this.word()
+    return n === undefined ? safe(this.bigInt()) : n % 2 === 1 ? -(n - 1) / 2 - 1 : n / 2
   }
 
   float(): number {
@@ -155,8 +207,8 @@ export class Reader {
 
   /** How many follow, each of at least one byte: a number that cannot be is found before there is room made for it. */
   count(): number {
-    const n = this.wide()
-    return n > BigInt(this.left) ? fail(`says that ${n} items follow, in ${this.left} bytes`) : Number(n)
+    const n = this.word() ?? this.wide()
+    return n > this.left ? fail(`says that ${n} items follow, in ${this.left} bytes`) : Number(n)
   }
 
   block(): Uint8Array {

@@ -98,24 +98,25 @@ class Decoder {
     wire: Wire.WireType & { readonly kind: "struct" },
     depth: number
   ): Record<string, unknown> {
-    const value: Record<string, unknown> = {}
     const fields = type.fields()
+    const read: Array<unknown> = new Array(fields.length).fill(notSent)
     const sent = fieldsOf(wire)
     for (let one = sent(reader); one !== undefined; one = sent(reader)) {
       const { id, name } = one
-      const field = fields.find((field) => field.name === name)
-      if (field === undefined) {
-        this.run(this.types.pass(reader, id, depth + 1, forget))
+      const i = fields.findIndex((field) => field.name === name)
+      if (i === -1) {
+        this.types.skip(reader, id, depth + 1, (walk) => this.run(walk))
       } else {
-        define(value, name, this.read(reader, field.type, id, depth + 1))
+        read[i] = this.read(reader, fields[i]!.type, id, depth + 1)
       }
     }
-    for (const { name, type } of fields) {
-      if (!Object.hasOwn(value, name)) {
-        const zero = zeroOf(type, depth + 1)
-        if (zero !== undefined || type.kind !== "optional") {
-          define(value, name, zero)
-        }
+    // always in the order of the fields, so that all values of a type are alike
+    const value: Record<string, unknown> = {}
+    for (let i = 0; i < fields.length; i++) {
+      const { name, type } = fields[i]!
+      const field = read[i] === notSent ? zeroOf(type, depth + 1) : read[i]
+      if (field !== undefined || type.kind !== "optional") {
+        define(value, name, field)
       }
     }
     return value
@@ -175,8 +176,14 @@ const forget = (_id: number, reader: Reader): void => void Wire.readDefinition(r
 
 /** `__proto__` is a name like others in Go. */
 const define = (value: Record<string, unknown>, name: string, field: unknown): void => {
-  Object.defineProperty(value, name, { value: field, enumerable: true, configurable: true, writable: true })
+  if (name === "__proto__") {
+    Object.defineProperty(value, name, { value: field, enumerable: true, configurable: true, writable: true })
+  } else {
+    value[name] = field
+  }
 }
+
+const notSent = Symbol("notSent")
 
 const readBasic = (reader: Reader, kind: Basic): unknown => {
   switch (kind) {

@@ -32,6 +32,7 @@ export class Encoder {
   private readonly ids = new Map<GobType, number>()
   private nextId = Wire.firstId
   private definitions: Array<Uint8Array> = []
+  private readonly spare: Array<Writer> = []
 
   /**
    * Adds the messages for a value to a stream: definitions that were not sent yet, and the value. When it throws, it has
@@ -40,7 +41,7 @@ export class Encoder {
   encode(stream: Writer, type: GobType, value: unknown): void {
     this.definitions = []
     const firstId = this.nextId
-    const body = new Writer()
+    const body = this.writer()
     const written = Either.try(() => {
       body.int(this.idOf(type))
       this.single(body, type, value, 0)
@@ -51,6 +52,11 @@ export class Encoder {
     }
     this.definitions.forEach((definition) => stream.block(definition))
     stream.block(body.written())
+    this.spare.push(body)
+  }
+
+  private writer(): Writer {
+    return this.spare.pop()?.clear() ?? new Writer()
   }
 
   private forget(firstId: number): void {
@@ -198,9 +204,10 @@ export class Encoder {
     const type = types.get(value.name)?.() ?? fail(`has a ${JSON.stringify(value.name)}, which is not registered`)
     writer.text(value.name)
     writer.int(this.idOf(type))
-    const body = new Writer()
+    const body = this.writer()
     this.single(body, type, value.value, depth + 1)
     writer.block(body.written())
+    this.spare.push(body)
   }
 }
 

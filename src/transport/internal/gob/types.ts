@@ -135,6 +135,15 @@ export class Types {
     }
   }
 
+  /** The same, of a value whose definitions are known; most are no more than a number or a text. */
+  skip(reader: Reader, id: number, depth: number, run: (walk: More) => void): void {
+    if (id > 0 && id < Wire.interfaceId) {
+      passBasic(reader, id)
+    } else {
+      run(this.pass(reader, id, depth, (_, reader) => void Wire.readDefinition(reader)))
+    }
+  }
+
   private *passNamed(reader: Reader, depth: number, define: (id: number, reader: Reader) => void): More {
     if (reader.block().length > 0) {
       const id = yield* concrete(reader, define)
