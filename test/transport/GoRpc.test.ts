@@ -11,6 +11,7 @@ import * as FiberRef from "effect/FiberRef"
 import * as HashMap from "effect/HashMap"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as Net from "node:net"
 import * as Session from "../../src/transport/internal/session.js"
@@ -265,6 +266,12 @@ describe("GoRpc over a real socket", () => {
     const address = { host: "127.0.0.1", port: 1234 }
     refuses({ ...address, dialTimeout: -1 }, "GoRpc.make: dialTimeout must not be negative, got -1")
     refuses({ ...address, maxFrameBytes: 0 }, "GoRpc.make: maxFrameBytes must be an integer of at least 1, got 0")
+    refuses({ ...address, codec: "xml" as "gob" }, "GoRpc.make: codec must be \"json\" or \"gob\", got \"xml\"")
+    refuses({ ...address, http: "rpc" }, "GoRpc.make: http must be a path that starts with /, got \"rpc\"")
+    refuses({ ...address, http: "/a b" }, "GoRpc.make: http must be a path that starts with /, got \"/a b\"")
+    refuses({ ...address, ping: { every: 0 } }, "GoRpc.make: ping.every must be greater than zero, got 0")
+    refuses({ ...address, ping: { every: 1, timeout: -1 } }, "GoRpc.make: ping.timeout must not be negative, got -1")
+    refuses({ ...address, maxAge: NaN }, "GoRpc.make: maxAge must be ")
     refuses({ ...address, port: 99_999 }, "GoRpc.make: port must be an integer from 1 to 65535, got 99999")
   })
 })
@@ -604,5 +611,114 @@ describe("GoRpc on virtual time", () => {
       assert.deepStrictEqual(seen, [1, 3])
       yield* Fiber.interruptAll(fibers)
       assert.strictEqual(yield* rpc.pending, 0)
+    }))
+})
+
+describe("GoRpc: ping", () => {
+  const ping = { every: "10 seconds", timeout: "3 seconds" } as const
+
+  it.scoped("a peer that accepts and never answers is found, its calls are lost, and the next one dials anew", () =>
+    Effect.gen(function*() {
+      let isSilent = false
+      const peer = yield* MemoryPeer.make((line, { send }) =>
+        isSilent ? Effect.void : send(JSON.stringify({ id: line.id, result: 42 }))
+      )
+      const rpc = yield* GoRpc.make({ socket: peer.socket, ping })
+      assert.strictEqual(yield* rpc.call("A.B", 1), 42)
+      isSilent = true
+      const calls = yield* Effect.forEach([1, 2], () => Effect.fork(Effect.flip(rpc.call("A.B", 1))))
+      // something was heard in the first 10 seconds
+      yield* TestClock.adjust("22 seconds")
+      assert.deepStrictEqual([yield* peer.open, yield* rpc.pending], [1, 3])
+      yield* TestClock.adjust("1 second")
+      const errors = yield* Fiber.join(Fiber.all(calls))
+      assert.deepStrictEqual(errors.map(summary), [
+        ["ConnectionLost", "Unknown", "PING_TIMEOUT"],
+        ["ConnectionLost", "Unknown", "PING_TIMEOUT"]
+      ])
+      assert.deepStrictEqual([yield* peer.open, yield* rpc.pending, yield* rpc.state], [0, 0, "broken"])
+      isSilent = false
+      assert.strictEqual(yield* rpc.call("A.B", 1), 42)
+      assert.strictEqual(yield* peer.opened, 2)
+    }))
+
+  it.scoped("any answer will do, and a peer that talks is not asked", () =>
+    Effect.gen(function*() {
+      const methods: Array<string> = []
+      const peer = yield* MemoryPeer.make((line, { send }) => {
+        methods.push(line.method)
+        return send(JSON.stringify({ id: line.id, error: `rpc: can't find service ${line.method}` }))
+      })
+      const rpc = yield* GoRpc.make({ socket: peer.socket, ping: { ...ping, method: "Health.Check" } })
+      const call = Effect.flip(rpc.call("A.B", 1))
+      yield* call
+      yield* TestClock.adjust("60 seconds")
+      const asked = methods.filter((method) => method === "Health.Check").length
+      assert.isTrue(asked >= 3 && asked <= 6)
+      for (let i = 0; i < 20; i++) {
+        yield* TestClock.adjust("5 seconds")
+        yield* call
+      }
+      assert.isAtMost(methods.filter((method) => method === "Health.Check").length, asked + 1)
+      assert.deepStrictEqual([yield* peer.open, yield* peer.opened], [1, 1])
+    }))
+
+  it.scoped("nothing goes on after the connection has ended", () =>
+    Effect.gen(function*() {
+      let pings = 0
+      const peer = yield* MemoryPeer.make((line, { send }) => {
+        pings += line.method === "Ping" ? 1 : 0
+        return send(JSON.stringify({ id: line.id, result: 42 }))
+      })
+      const rpc = yield* GoRpc.make({ socket: peer.socket, ping })
+      yield* rpc.call("A.B", 1)
+      yield* peer.closeAll
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(pings, 0)
+    }))
+})
+
+describe("GoRpc: how its connection is kept", () => {
+  const answering = MemoryPeer.make((line, { send }) =>
+    Effect.delay(send(JSON.stringify({ id: line.id, result: line.params[0] })), Number(line.params[0]))
+  )
+
+  it.scoped("close lets pending calls finish, refuses others, and ends the stream of states", () =>
+    Effect.gen(function*() {
+      const peer = yield* answering
+      const rpc = yield* GoRpc.make({ socket: peer.socket })
+      const states = yield* Effect.fork(Stream.runCollect(rpc.states))
+      yield* TestClock.adjust(1)
+      const slow = yield* Effect.fork(rpc.call("A.B", 500))
+      yield* TestClock.adjust(1)
+      const closing = yield* Effect.fork(rpc.close)
+      yield* TestClock.adjust(400)
+      assert.deepStrictEqual(summary(yield* Effect.flip(rpc.call("A.B", 1))), ["Cancelled", "the client is closed"])
+      assert.deepStrictEqual([yield* rpc.state, yield* peer.open, closing.unsafePoll()], ["draining", 1, null])
+      yield* TestClock.adjust(100)
+      assert.strictEqual(yield* Fiber.join(slow), 500)
+      yield* Fiber.join(closing)
+      assert.strictEqual(yield* peer.open, 0)
+      assert.deepStrictEqual(Array.from(yield* Fiber.join(states)), [
+        "idle",
+        "connecting",
+        "ready",
+        "draining",
+        "closed"
+      ])
+    }))
+
+  it.scoped("an old connection is replaced without a call that fails", () =>
+    Effect.gen(function*() {
+      const peer = yield* answering
+      const rpc = yield* GoRpc.make({ socket: peer.socket, maxAge: "1 minute", idleTimeout: "10 minutes" })
+      const calls = Effect.replicateEffect(Effect.delay(rpc.call("A.B", 3000), 7000), 100)
+      const running = yield* Effect.fork(calls)
+      yield* TestClock.adjust("20 minutes")
+      assert.deepStrictEqual(new Set(yield* Fiber.join(running)), new Set([3000]))
+      const opened = yield* peer.opened
+      assert.isTrue(opened >= 14 && opened <= 18, `${opened}`)
+      yield* TestClock.adjust("20 minutes")
+      assert.deepStrictEqual([yield* peer.open, yield* rpc.state], [0, "idle"])
     }))
 })

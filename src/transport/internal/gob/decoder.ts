@@ -99,7 +99,7 @@ class Decoder {
     depth: number
   ): Record<string, unknown> {
     const fields = type.fields()
-    const read: Array<unknown> = new Array(fields.length).fill(notSent)
+    const read: Array<unknown> = fields.map(() => notSent)
     const sent = fieldsOf(wire)
     for (let one = sent(reader); one !== undefined; one = sent(reader)) {
       const { id, name } = one
