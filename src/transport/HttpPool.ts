@@ -27,7 +27,8 @@
  *   a request that is interrupted: that closes its own connection, no other.
  * - A peer that does not even reset is noticed only by a timeout: with an `attemptTimeout` each attempt closes the one
  *   connection it waited on. Idle connections are not kept for longer than `keepAliveTimeout`, 4 seconds by default.
- * - A pool without connections is removed. All are destroyed with the scope, requests in flight included.
+ * - A pool without connections is removed when another origin needs one. All are destroyed with the scope, requests in
+ *   flight included.
  * - No request is repeated: not here, and not by undici, which is used without pipelining and without HTTP/2.
  *
  * `RpcRetry.inspect` shows the origins among its connections.

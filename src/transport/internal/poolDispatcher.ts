@@ -63,8 +63,6 @@ interface Origin {
   failedDials: number
 }
 
-const isUnused = ({ connected, size }: Undici.Pool["stats"]): boolean => connected === 0 && size === 0
-
 /** @internal */
 export class PoolDispatcher extends undici.Dispatcher {
   private readonly origins = new Map<string, Origin>()
@@ -103,9 +101,10 @@ export class PoolDispatcher extends undici.Dispatcher {
   }
 
   private enter(name: string): Origin {
+    this.sweep()
     const scope = Effect.runSync(Scope.make())
     const origin: Origin = { name, scope, pool: this.open(name), dials: 0, failedDials: 0 }
-    this.watch(origin)
+    this.count(origin)
     this.origins.set(name, origin)
     Runtime.runFork(this.runtime)(
       Scope.extend(this.registry.add(Effect.sync(() => statusOf(origin))), scope)
@@ -124,30 +123,32 @@ export class PoolDispatcher extends undici.Dispatcher {
     return pool
   }
 
-  private watch(origin: Origin): void {
-    const { pool } = origin
-    const whenUnused = () => {
-      if (origin.pool === pool && isUnused(pool.stats)) {
-        this.leave(origin)
-        this.retire(pool)
-      }
-    }
-    pool.on("connect", () => {
+  private count(origin: Origin): void {
+    origin.pool.on("connect", () => {
       origin.dials++
     })
-    pool.on("connectionError", () => {
+    origin.pool.on("connectionError", () => {
       origin.dials++
       origin.failedDials++
-      whenUnused()
     })
-    pool.on("disconnect", whenUnused)
+  }
+
+  /** Origins that nothing is open to make room when another one comes: there are never more of them than are in use, and one. */
+  private sweep(): void {
+    this.origins.forEach((origin) => {
+      const { connected, size } = origin.pool.stats
+      if (connected === 0 && size === 0) {
+        this.leave(origin)
+        this.retire(origin.pool)
+      }
+    })
   }
 
   /** A failure that belongs to a pool which was dropped already says nothing of the new one. */
   private drop(origin: Origin, pool: Undici.Pool): void {
     if (origin.pool === pool && !this.destroyed) {
       origin.pool = this.open(origin.name)
-      this.watch(origin)
+      this.count(origin)
       this.retire(pool)
     }
   }
