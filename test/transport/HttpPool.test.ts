@@ -222,6 +222,15 @@ describe("HttpPool", () => {
       yield* eventually(() => proxy.open() === 0)
     }).pipe(pooled))
 
+  it.scopedLive("calls that wait for a connection to nobody all fail, and none hangs", () =>
+    Effect.gen(function*() {
+      const rpc = yield* JsonRpc.make({ url: `http://127.0.0.1:${yield* HttpServer.refusedPort}` })
+      const errors = yield* Effect.all(range(connections).map(() => Effect.flip(rpc.call("Echo", []))), {
+        concurrency: "unbounded"
+      })
+      errors.forEach((error) => assert.strictEqual(error.reason, "ConnectionRefused"))
+    }).pipe(Effect.provide(HttpPool.layer({ connections: 4 }))))
+
   it.scopedLive("closing the scope closes every connection; calls in flight and later are Fatal Cancelled", () =>
     Effect.gen(function*() {
       const server = yield* HttpServer.make

@@ -2,4 +2,4 @@ module effect-rpc-retry/interop
 
 go 1.21
 
-require github.com/gorilla/rpc v1.2.1 // indirect
+require github.com/gorilla/rpc v1.2.1
