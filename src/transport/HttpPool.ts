@@ -23,10 +23,10 @@
  * - There is one pool of connections for each origin (scheme, host and port); only that of the failed request is dropped.
  * - Requests that are in flight on a dropped pool finish there; what is idle in it is closed at once. When they fail too, the
  *   pool that took its place is left alone.
- * - A connection that fails is one that is refused, reset, closed or times out; not an answer, whatever its status, and not
- *   a request that is interrupted: that closes its own connection, no other.
- * - A peer that does not even reset is noticed only by a timeout: with an `attemptTimeout` each attempt closes the one
- *   connection it waited on. Idle connections are not kept for longer than `keepAliveTimeout`, 4 seconds by default.
+ * - A connection that fails is one that is refused, reset, closed or times out; not an answer, whatever its status.
+ * - A router that forgot the connections may not even reset them. So a request that is given up, as by an `attemptTimeout`,
+ *   drops the pool too, unless an answer to any request has come from that origin since it was made.
+ * - Idle connections are not kept for longer than `keepAliveTimeout`, 4 seconds where the server does not say.
  * - A pool without connections is removed when another origin needs one. All are destroyed with the scope, requests in
  *   flight included.
  * - No request is repeated: not here, and not by undici, which is used without pipelining and without HTTP/2.

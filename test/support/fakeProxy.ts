@@ -10,13 +10,17 @@ export const make = (target: number) =>
     const open = new Set<Net.Socket>()
     let accepted = 0
     let resets = 0
+    const swallowed = new Set<Net.Socket>()
     const fakes = new WeakSet<Net.Socket>()
+    const silent = new WeakSet<Net.Socket>()
     const server = Net.createServer((client) => {
       accepted++
       open.add(client)
       const upstream = Net.connect(target, "127.0.0.1")
       client.on("data", (chunk) => {
-        if (fakes.has(client)) {
+        if (silent.has(client)) {
+          swallowed.add(client)
+        } else if (fakes.has(client)) {
           resets++
           client.resetAndDestroy()
         } else {
@@ -54,6 +58,10 @@ export const make = (target: number) =>
       accepted: () => accepted,
       /** How many fake connections were found out. */
       resets: () => resets,
+      /** On how many connections a request went nowhere. */
+      swallowed: () => swallowed.size,
+      /** From now on the connections that are open lead nowhere, and nothing says so. */
+      silence: () => open.forEach((client) => silent.add(client)),
       fake: () => {
         open.forEach((client) => {
           fakes.add(client)

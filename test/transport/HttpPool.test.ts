@@ -101,6 +101,17 @@ describe("HttpPool and connections that only look alive", () => {
       assert.isAtMost(Math.max(...results.map(({ failed }) => failed)), 1)
     }).pipe(Effect.provide(HttpPool.layer({ connections: 4 }))))
 
+  it.scopedLive("connections that are silently dead cost one attempt timeout", () =>
+    Effect.gen(function*() {
+      const { proxy, rpc } = yield* warm
+      proxy.silence()
+      const patient = withRpcRetry({ attemptTimeout: "200 millis", schedule: Schedule.recurs(3) })
+      for (const i of range(connections)) {
+        assert.strictEqual(yield* rpc.call("Arith.Multiply", { A: i, B: 10 }).pipe(patient), i * 10)
+      }
+      assert.strictEqual(proxy.swallowed(), 1)
+    }).pipe(pooled))
+
   /** After each failed attempt another call, a long one, takes the connection that was dialled anew. */
   const underLoad = Effect.gen(function*() {
     const { proxy, rpc, server } = yield* warm
@@ -179,22 +190,22 @@ describe("HttpPool", () => {
       assert.strictEqual(proxy.accepted(), before)
     }).pipe(pooled))
 
-  it.scopedLive("answers of any status, and interrupted calls, drop nothing", () =>
+  it.scopedLive("answers of any status drop nothing, nor does a call that is given up while others are answered", () =>
     Effect.gen(function*() {
       const { proxy, rpc, server } = yield* warm
       server.script(
+        HttpServer.stall,
         HttpServer.respond(503),
         HttpServer.respond(500),
-        HttpServer.respond(200, "garbage"),
-        HttpServer.stall
+        HttpServer.respond(200, "garbage")
       )
+      const stalled = yield* Effect.fork(rpc.call("Echo", []))
+      yield* eventually(() => server.seen.length === connections + 1)
       yield* Effect.flip(rpc.call("Echo", []))
       yield* Effect.flip(rpc.call("Echo", []))
       yield* Effect.flip(rpc.call("Echo", []))
-      yield* Effect.flip(
-        rpc.call("Echo", []).pipe(withRpcRetry({ attemptTimeout: "50 millis", schedule: Schedule.recurs(0) }))
-      )
-      yield* eventually(() => server.seen.at(-1)!.aborted)
+      yield* Fiber.interrupt(stalled)
+      yield* eventually(() => server.seen[connections]!.aborted)
       yield* Effect.sleep(20)
       // undici may dial for a request that is gone by then, in place of the connection that it was on
       assert.isAtLeast(proxy.open(), connections - 1)

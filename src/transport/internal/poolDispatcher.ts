@@ -35,30 +35,46 @@ export const validate = (options: Undici.Pool.Options): Either.Either<void, stri
 
 type Handler = Undici.Dispatcher.DispatchHandler
 
+type Controller = Undici.Dispatcher.DispatchController
+type Headers = Parameters<NonNullable<Handler["onResponseStart"]>>[2]
+
 /** It has the methods of a handler; undici's types leave them out. */
 const Decorator = undici.DecoratorHandler as unknown as new(handler: Handler) => {
-  onResponseError(controller: Undici.Dispatcher.DispatchController, error: Error): void
+  onResponseStart(controller: Controller, status: number, headers: Headers, message?: string): void
+  onResponseError(controller: Controller, error: Error): void
 }
 
 class Watched extends Decorator {
-  constructor(handler: Handler, private readonly failed: (error: unknown) => void) {
+  constructor(
+    handler: Handler,
+    private readonly heard: () => void,
+    private readonly failed: (error: unknown) => void
+  ) {
     super(handler)
   }
-  override onResponseError(controller: Undici.Dispatcher.DispatchController, error: Error): void {
+  override onResponseStart(controller: Controller, status: number, headers: Headers, message?: string): void {
+    this.heard()
+    super.onResponseStart(controller, status, headers, message)
+  }
+  override onResponseError(controller: Controller, error: Error): void {
     // first: who is told of the failure may ask again at once
     this.failed(error)
     super.onResponseError(controller, error)
   }
 }
 
-/** A request that was given up, or was wrong, says nothing of its connection. */
+/** A request that was wrong says nothing of its connection. */
 const isConnectionFailure = (error: unknown): boolean => Option.isSome(Classify.systemError(error))
+
+const isGivenUp = (error: unknown): boolean => Option.isSome(Classify.aborted(error))
 
 interface Origin {
   readonly name: string
   readonly scope: Scope.CloseableScope
   /** The pool that new requests go to. */
   pool: Undici.Pool
+  /** How many answers have begun. */
+  answers: number
   dials: number
   failedDials: number
 }
@@ -84,9 +100,10 @@ export class PoolDispatcher extends undici.Dispatcher {
     }
     const name = String(options.origin)
     const origin = this.origins.get(name) ?? this.enter(name)
-    const { pool } = origin
-    const watched = new Watched(handler, (error) => {
-      if (isConnectionFailure(error)) {
+    const { answers, pool } = origin
+    const watched = new Watched(handler, () => origin.answers++, (error) => {
+      // given up, and no one has had an answer since it was made: the connections may lead nowhere
+      if (isConnectionFailure(error) || (isGivenUp(error) && origin.answers === answers)) {
         this.drop(origin, pool)
       }
     })
@@ -103,7 +120,7 @@ export class PoolDispatcher extends undici.Dispatcher {
   private enter(name: string): Origin {
     this.sweep()
     const scope = Effect.runSync(Scope.make())
-    const origin: Origin = { name, scope, pool: this.open(name), dials: 0, failedDials: 0 }
+    const origin: Origin = { name, scope, pool: this.open(name), answers: 0, dials: 0, failedDials: 0 }
     this.count(origin)
     this.origins.set(name, origin)
     Runtime.runFork(this.runtime)(
