@@ -105,7 +105,11 @@ describe("HttpPool and connections that only look alive", () => {
     Effect.gen(function*() {
       const { proxy, rpc } = yield* warm
       proxy.silence()
-      const patient = withRpcRetry({ attemptTimeout: "200 millis", schedule: Schedule.recurs(3) })
+      // a timeout interrupts its attempt in the background: a retry without any delay would start before that
+      const patient = withRpcRetry({
+        attemptTimeout: "200 millis",
+        schedule: Schedule.spaced("10 millis").pipe(Schedule.intersect(Schedule.recurs(3)))
+      })
       for (const i of range(connections)) {
         assert.strictEqual(yield* rpc.call("Arith.Multiply", { A: i, B: 10 }).pipe(patient), i * 10)
       }
