@@ -202,7 +202,7 @@ export const make = (options: Options): Effect.Effect<Client, never, HttpClient.
       : batched(exchange, exchangeOne, checked.retryOn, { ...checked.batch, runtime: yield* Effect.runtime<never>() })
     let ids = 0
 
-    /** What is sent in place of the arguments, when it is sent: every attempt encodes anew, and has an id of its own. */
+    /** One attempt, from the arguments to what was made of the response. It has an id of its own. */
     const attempt = <A, R>(
       method: string,
       params: unknown,

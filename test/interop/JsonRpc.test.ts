@@ -1,6 +1,7 @@
 /**
  * `JsonRpc` and `HttpPool` against a real Go server: `github.com/gorilla/rpc`, both of its codecs, in `go/gorillaserver`.
  */
+import * as HttpClient from "@effect/platform/HttpClient"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Fatal, RetryExhausted, RetrySchedule, type RpcError, withRpcRetry } from "effect-rpc-retry"
 import * as HttpPool from "effect-rpc-retry/HttpPool"
@@ -241,6 +242,21 @@ describe.skipIf(GoServer.skipped !== undefined)(`JsonRpc and Go's gorilla/rpc ${
       }
       const single = yield* JsonRpc.make({ url: `http://${server.address}/json2` })
       assert.strictEqual(yield* single.call("Probe.Calls", {}), 0)
+    }).pipe(pooled))
+
+  it.scopedLive("over TLS; a certificate that does not verify is Fatal, and not tried again", () =>
+    Effect.gen(function*() {
+      const { address, certificate } = yield* serve("-tls")
+      const rpc = yield* JsonRpc.make({ url: `https://${address}/json2` })
+      const call = rpc.call("Arith.Multiply", { A: 6, B: 7 }).pipe(withRpcRetry)
+      const error = yield* Effect.flip(call)
+      assert.instanceOf(error, Fatal)
+      assert.deepStrictEqual([error.reason, error.code], ["Protocol", "DEPTH_ZERO_SELF_SIGNED_CERT"])
+      const trusting = yield* HttpPool.make({ connect: { ca: certificate! } })
+      const trusted = yield* JsonRpc.make({ url: `https://${address}/json2` }).pipe(
+        Effect.provideService(HttpClient.HttpClient, trusting)
+      )
+      assert.strictEqual(yield* trusted.call("Arith.Multiply", { A: 6, B: 7 }).pipe(withRpcRetry), 42)
     }).pipe(pooled))
 
   it.scopedLive("the wrong flavour is refused in words", () =>

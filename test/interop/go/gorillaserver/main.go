@@ -1,11 +1,12 @@
 // Command gorillaserver is an HTTP server of github.com/gorilla/rpc, for the interop tests: the codec json at /json, json2
 // at /json2, with the same services.
 //
-// It prints one line of JSON when it listens: {"address": "..."}.
+// It prints one line of JSON when it listens: {"address": "...", "certificate": "PEM, with -tls"}.
 // It ends when its standard input does, so it cannot outlive the test that started it.
 package main
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -17,6 +18,8 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+
+	"effect-rpc-retry/interop/certificate"
 
 	"github.com/gorilla/rpc/v2"
 	codec1 "github.com/gorilla/rpc/v2/json"
@@ -122,6 +125,7 @@ func serverOf(codec rpc.Codec, calls *atomic.Int64) *rpc.Server {
 
 func main() {
 	address := flag.String("address", "127.0.0.1:0", "where to listen")
+	secure := flag.Bool("tls", false, "speak TLS, with a new certificate")
 	flag.Parse()
 
 	calls := new(atomic.Int64)
@@ -132,7 +136,13 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	line, _ := json.Marshal(map[string]string{"address": listener.Addr().String()})
+	ready := map[string]string{"address": listener.Addr().String()}
+	if *secure {
+		own, text := certificate.SelfSigned()
+		ready["certificate"] = text
+		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{own}})
+	}
+	line, _ := json.Marshal(ready)
 	fmt.Println(string(line))
 
 	go func() {
