@@ -269,7 +269,8 @@ export const layer = (options: Options): Layer.Layer<JsonRpc, never, HttpClient.
   Layer.effect(JsonRpc, make(options))
 
 /**
- * Failures of any `HttpClient`: those of the connection by their cause, statuses as in the table above.
+ * Failures of any `HttpClient`: those of the connection by their cause, statuses as in the table above. `Retry-After` is not
+ * among what it reads: a date needs the time of day. See `httpStatus`.
  *
  * @example
  * ```ts
@@ -297,9 +298,21 @@ export const httpClientError: Classify.Rule = HttpFailure.rule
  *
  * @example
  * ```ts
+ * import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+ * import { ServerHint } from "effect-rpc-retry"
  * import * as JsonRpc from "effect-rpc-retry/JsonRpc"
+ * import * as Clock from "effect/Clock"
+ * import * as Effect from "effect/Effect"
+ * import * as Option from "effect/Option"
  *
  * const error = JsonRpc.httpStatus(503) // Retryable Unavailable, delivery Unknown
+ *
+ * // with what the server says of the delay
+ * const failure = ({ headers, status }: HttpClientResponse.HttpClientResponse) =>
+ *   Effect.flatMap(Clock.currentTimeMillis, (now) => {
+ *     const hint = ServerHint.fromRetryAfter(headers["retry-after"], now)
+ *     return Effect.fail(JsonRpc.httpStatus(status, { retryAfter: Option.getOrUndefined(hint) }))
+ *   })
  * ```
  *
  * @since 0.1.0

@@ -19,8 +19,7 @@ import * as ServerHint from "../../ServerHint.js"
 import * as HttpFailure from "./httpFailure.js"
 import type { Reply } from "./jsonRpc.js"
 
-/** @internal */
-export interface Options {
+interface Options {
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
   readonly maxResponseBytes: number

@@ -53,8 +53,7 @@ export const decides = (status: number): boolean =>
 /** @internal */
 export const isOk = (status: number): boolean => status >= 200 && status < 300
 
-/** @internal */
-export interface Details {
+interface Details {
   readonly retryAfter?: ServerHint | undefined
   readonly message?: string | undefined
   readonly cause?: unknown

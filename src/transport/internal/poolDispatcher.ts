@@ -150,7 +150,7 @@ export class PoolDispatcher extends undici.Dispatcher {
     })
   }
 
-  /** Origins that nothing is open to make room when another one comes: there are never more of them than are in use, and one. */
+  /** Origins without a connection make room when another one comes: there are never more of them than are in use, and one. */
   private sweep(): void {
     this.origins.forEach((origin) => {
       const { connected, size } = origin.pool.stats
