@@ -22,7 +22,7 @@ const inFolder = (folder: string) => (name: string) => name.startsWith(`${folder
 const isPackage = (imported: string) => imported.startsWith("package:")
 const isCore = (name: string) => !inFolder("transport")(name) && !inFolder("testing")(name)
 
-const ground = new Set(["RpcError", "Classify", "RpcCall", "Deadline", "InvalidOption", "Connections"])
+const ground = new Set(["RpcError", "Classify", "RpcCall", "Deadline", "InvalidOption", "Connections", "ServerHint"])
 
 /** What `RpcError` is made of. */
 const under = new Set(["internal/codec", "internal/report"])
@@ -136,6 +136,7 @@ describe("the house", () => {
         ["RpcError", "effect/Schema"],
         ["transport/GoRpc", "../RpcCall.js"],
         ["transport/GoRpc", "./Connection.js"],
+        ["transport/internal/exchange", "../../ServerHint.js"],
         ["transport/internal/session", "@effect/platform/Socket"],
         ["testing/FlakyServer", "../transport/internal/jsonFrames.js"],
         ["RpcRetry", "./internal/engine.js"]

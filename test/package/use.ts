@@ -1,10 +1,14 @@
 // Installed from the tarball into an empty project: type-checked there, then run from ESM.
 import { type CallRejected, type Fatal, type RetryExhausted, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
+import * as HttpPool from "effect-rpc-retry/HttpPool"
+import * as JsonRpc from "effect-rpc-retry/JsonRpc"
 import * as RetrySchedule from "effect-rpc-retry/RetrySchedule"
 import * as FlakyServer from "effect-rpc-retry/testing/FlakyServer"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
 
 const program: Effect.Effect<number, Fatal | RetryExhausted | CallRejected> = Effect.gen(function*() {
   const server = yield* FlakyServer.make({ methods: FlakyServer.arith })
@@ -20,3 +24,23 @@ if (product !== 42) {
   throw new Error(`expected 42, got ${product}`)
 }
 process.stdout.write(`the packed package retried a reset connection and got ${product}\n`)
+
+// the same over HTTP: unavailable first, then the answer
+let requests = 0
+const http = createServer((_, response) => {
+  requests++
+  response.writeHead(requests === 1 ? 503 : 200).end(JSON.stringify({ jsonrpc: "2.0", id: requests, result: 42 }))
+})
+await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve))
+
+const overHttp: Effect.Effect<number, Fatal | RetryExhausted | CallRejected> = Effect.gen(function*() {
+  const rpc = yield* JsonRpc.make({ url: `http://127.0.0.1:${(http.address() as AddressInfo).port}` })
+  return yield* rpc.call("Arith.Multiply", { A: 6, B: 7 }, { reply: Schema.Number }).pipe(withRpcRetry)
+}).pipe(Effect.provide(HttpPool.layer()))
+
+const answer = await Effect.runPromise(overHttp)
+http.close()
+if (answer !== 42) {
+  throw new Error(`expected 42 over HTTP, got ${answer}`)
+}
+process.stdout.write(`and an unavailable HTTP server, and got ${answer}\n`)

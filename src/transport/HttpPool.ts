@@ -1,0 +1,169 @@
+/**
+ * An `HttpClient` whose connections are dropped together when one of them fails.
+ *
+ * An HTTP client keeps connections open for the next request. After a restart of the server, a failover, or a router that
+ * forgot them, all of them may be dead and look alive: only the next request finds out, and only about the one connection
+ * that it was given. With n such connections a call meets the next dead one at each of its retries.
+ *
+ * Here the first request that finds one drops them all. Its retry, and every request from then on, gets a new connection:
+ * a restart costs a call at most one failed attempt, not n.
+ *
+ * ```ts
+ * import { withRpcRetry } from "effect-rpc-retry"
+ * import * as HttpPool from "effect-rpc-retry/HttpPool"
+ * import * as JsonRpc from "effect-rpc-retry/JsonRpc"
+ * import * as Effect from "effect/Effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const rpc = yield* JsonRpc.make({ url: "http://127.0.0.1:8080/rpc" })
+ *   return yield* rpc.call("Arith.Multiply", { A: 6, B: 7 }).pipe(withRpcRetry)
+ * }).pipe(Effect.provide(HttpPool.layer({ connections: 16 })))
+ * ```
+ *
+ * - There is one pool of connections for each origin (scheme, host and port); only that of the failed request is dropped.
+ * - Requests that are in flight on a dropped pool finish there; what is idle in it is closed at once. When they fail too, the
+ *   pool that took its place is left alone.
+ * - A connection that fails is one that is refused, reset, closed or times out; not an answer, whatever its status.
+ * - A router that forgot the connections may not even reset them. So a request that is given up, as by an `attemptTimeout`,
+ *   drops the pool too, unless an answer to any request has come from that origin since it was made.
+ * - Idle connections are not kept for longer than `keepAliveTimeout`, 4 seconds where the server does not say.
+ * - A pool without connections is removed when another origin needs one. All are destroyed with the scope, requests in
+ *   flight included.
+ * - No request is repeated: not here, and not by undici, which is used without pipelining and without HTTP/2.
+ *
+ * `RpcRetry.inspect` shows the origins among its connections.
+ *
+ * @since 0.1.0
+ */
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import type * as Undici from "@effect/platform-node/Undici"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { Connections } from "../Connections.js"
+import { checkNumber, InvalidOption, orThrow } from "../InvalidOption.js"
+import * as PoolDispatcher from "./internal/poolDispatcher.js"
+
+/**
+ * What undici's `Pool` takes, less what would let one request disturb another. Times are in milliseconds.
+ *
+ * - `connections`: the most connections to one origin; requests beyond that wait. Default no limit.
+ * - `connect`: TLS options (`ca`, `cert`, `servername`, ...), or a function that makes the socket.
+ * - `connectTimeout`: bound on one dial. Default 10 seconds.
+ * - `keepAliveTimeout`: how long an idle connection is kept, where the server does not say. Default 4 seconds.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options extends
+  Pick<
+    Undici.Pool.Options,
+    | "autoSelectFamily"
+    | "autoSelectFamilyAttemptTimeout"
+    | "clientTtl"
+    | "connect"
+    | "connections"
+    | "connectTimeout"
+    | "keepAliveMaxTimeout"
+    | "keepAliveTimeout"
+    | "keepAliveTimeoutThreshold"
+    | "localAddress"
+    | "maxHeaderSize"
+    | "maxRequestsPerClient"
+    | "socketPath"
+  >
+{}
+
+/**
+ * A client that lives as long as the scope. It connects when the first request needs it.
+ *
+ * Throws `InvalidOption` for an option that undici refuses.
+ *
+ * @example
+ * ```ts
+ * import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+ * import { Classify, withRpcRetry } from "effect-rpc-retry"
+ * import * as HttpPool from "effect-rpc-retry/HttpPool"
+ * import * as JsonRpc from "effect-rpc-retry/JsonRpc"
+ * import * as Effect from "effect/Effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const client = yield* HttpPool.make({ connectTimeout: 2_000 })
+ *   const response = yield* client.execute(HttpClientRequest.get("http://127.0.0.1:8080/health")).pipe(
+ *     Effect.mapError(Classify.firstOf(JsonRpc.httpClientError, ...Classify.rules)),
+ *     withRpcRetry
+ *   )
+ *   return response.status
+ * }).pipe(Effect.scoped)
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (options: Options = {}): Effect.Effect<HttpClient.HttpClient, never, Scope.Scope> => {
+  const checked = orThrow(check(options))
+  return Effect.gen(function*() {
+    const runtime = yield* Effect.runtime<never>()
+    const registry = yield* Connections
+    const dispatcher = yield* Effect.acquireRelease(
+      Effect.sync(() => new PoolDispatcher.PoolDispatcher(checked, registry, runtime)),
+      (dispatcher) => Effect.promise(() => dispatcher.destroy())
+    )
+    return NodeHttpClient.makeUndici(dispatcher)
+  })
+}
+
+/**
+ * The client as the `HttpClient` of a program. Throws as `make` does.
+ *
+ * @example
+ * ```ts
+ * import * as HttpPool from "effect-rpc-retry/HttpPool"
+ * import * as JsonRpc from "effect-rpc-retry/JsonRpc"
+ * import * as Layer from "effect/Layer"
+ *
+ * const RpcLive = JsonRpc.layer({ url: "http://127.0.0.1:8080/rpc" }).pipe(
+ *   Layer.provide(HttpPool.layer({ connections: 16, connectTimeout: 2_000 }))
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (options: Options = {}): Layer.Layer<HttpClient.HttpClient> =>
+  Layer.scoped(HttpClient.HttpClient, make(options))
+
+// -----------------------------------------------------------------------------
+// internal
+// -----------------------------------------------------------------------------
+
+const where = "HttpPool.make"
+
+const numbers = [
+  ["autoSelectFamilyAttemptTimeout", 1],
+  ["clientTtl", 0],
+  ["connections", 1],
+  ["connectTimeout", 0],
+  ["keepAliveMaxTimeout", 1],
+  ["keepAliveTimeout", 1],
+  ["keepAliveTimeoutThreshold", 0],
+  ["maxHeaderSize", 1],
+  ["maxRequestsPerClient", 0]
+] as const
+
+const check = (options: Options): Either.Either<Options, InvalidOption> =>
+  Either.gen(function*() {
+    for (const [field, min] of numbers) {
+      const value = options[field]
+      if (value !== undefined && value !== null) {
+        yield* checkNumber(where, field, value, { min, max: Number.MAX_SAFE_INTEGER, integer: true })
+      }
+    }
+    yield* Either.mapLeft(
+      PoolDispatcher.validate(options),
+      (problem) => new InvalidOption({ where, field: "connect", problem })
+    )
+    return options
+  })

@@ -1,0 +1,370 @@
+/**
+ * A client of JSON-RPC 2.0 over HTTP, and of both flavours of Go's `gorilla/rpc`, on the `HttpClient` of `@effect/platform`.
+ *
+ * ```ts
+ * import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+ * import { withRpcRetry } from "effect-rpc-retry"
+ * import * as JsonRpc from "effect-rpc-retry/JsonRpc"
+ * import * as Effect from "effect/Effect"
+ * import * as Schema from "effect/Schema"
+ *
+ * const program = Effect.gen(function*() {
+ *   const rpc = yield* JsonRpc.make({ url: "http://127.0.0.1:8080/rpc" })
+ *   return yield* rpc.call("Arith.Multiply", { A: 6, B: 7 }, { reply: Schema.Number }).pipe(withRpcRetry)
+ * }).pipe(Effect.provide(FetchHttpClient.layer))
+ * ```
+ *
+ * An attempt is exactly one HTTP request. That holds for an `HttpClient` that does not retry: one that was made with
+ * `HttpClient.retry` or `retryTransient` repeats requests where nobody here can see it.
+ *
+ * | what happens                                              | error of the call                                        |
+ * | --------------------------------------------------------- | -------------------------------------------------------- |
+ * | the connection is refused, reset, closed, ...             | as `Classify.classify` says of the cause                 |
+ * | the connection breaks in the middle of the answer         | `Retryable ConnectionLost`, may have run                 |
+ * | the URL, a header or the arguments cannot be written      | `Fatal InvalidArgument`, nothing sent                    |
+ * | 429                                                       | `Retryable Throttled`, not sent                          |
+ * | 408, 502, 503, 504                                        | `Retryable Unavailable`, may have run                    |
+ * | 401, 407 / 403                                            | `Fatal Unauthenticated` / `PermissionDenied`             |
+ * | 3xx                                                       | `Fatal Protocol`                                         |
+ * | any other status with a JSON-RPC error                    | by the error, as below                                   |
+ * | 400, 413, 414, 422, 431, without one                      | `Fatal InvalidArgument`                                  |
+ * | 404, 410 / 405, 501                                       | `Fatal NotFound` / `Unimplemented`                       |
+ * | 406, 415                                                  | `Fatal Protocol`                                         |
+ * | 500, and what is left of 4xx and 5xx                      | `Fatal ServerError`                                      |
+ * | error -32700                                              | `Fatal Protocol`                                         |
+ * | error -32600, -32602                                      | `Fatal InvalidArgument`                                  |
+ * | error -32601, and Go's words for a method it cannot find  | `Fatal Unimplemented`                                    |
+ * | any other error, -32603 and -32000 to -32099 among them   | `Fatal ServerError`                                      |
+ * | an error that `retryOn` names                             | `Retryable Custom`, may have run                         |
+ * | 2xx without a JSON-RPC answer, or with another call's     | `Fatal Protocol`                                         |
+ * | an answer that is too large, or deeper than 1000 levels   | `Fatal Protocol`                                         |
+ * | an answer that does not fit the `reply` schema            | `Fatal Protocol`                                         |
+ * | the `HttpClient` is closed                                | `Fatal Cancelled`                                        |
+ *
+ * `Retry-After`, in seconds or as a date, becomes the `retryAfter` of a `Retryable`. `code` is that of the JSON-RPC error, or
+ * the status. An error object is the `cause`, with its `data`.
+ *
+ * Sent as headers with each attempt: `idempotency-key`, for a call that asks for one; and on a retry `x-retry-attempt`, 1
+ * for the first retry, as `go-grpc-middleware` counts. JSON-RPC has no place for the time that remains: it is not sent.
+ *
+ * A call that is interrupted aborts its HTTP request. JSON numbers are JavaScript numbers: integers beyond 2^53 lose precision.
+ *
+ * @since 0.1.0
+ */
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Schema from "effect/Schema"
+import type { NoInfer } from "effect/Types"
+import type * as Classify from "../Classify.js"
+import * as Deadline from "../Deadline.js"
+import { orThrow } from "../InvalidOption.js"
+import * as RpcCall from "../RpcCall.js"
+import { type Code, type Fatal, type Retryable, withMethod } from "../RpcError.js"
+import type { ServerHint } from "../ServerHint.js"
+import * as Batcher from "./internal/batcher.js"
+import * as Exchange from "./internal/exchange.js"
+import * as HttpFailure from "./internal/httpFailure.js"
+import * as Messages from "./internal/jsonRpc.js"
+import * as JsonRpcOptions from "./internal/jsonRpcOptions.js"
+import * as Schemas from "./internal/schemas.js"
+
+/**
+ * The error of an answer. `code` is a number in JSON-RPC 2.0; a server of the older version may give none.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ErrorObject {
+  readonly code: Code | undefined
+  readonly message: string
+  readonly data: unknown
+}
+
+/**
+ * Calls made within `window` of the first one go out as one request, at most `maxCalls` of them.
+ *
+ * Each stays a call of its own: with its own answer, whatever the order; retried alone, in whatever batch is open then;
+ * interrupted alone. Of a batch that all have left the request is aborted.
+ *
+ * What belongs to one call cannot be a header of many: `x-retry-attempt` is not sent, and a call with an idempotency key
+ * goes out alone.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Batch {
+  readonly maxCalls: number
+  readonly window: Duration.DurationInput
+}
+
+/**
+ * - `url`: where calls are posted to. One without a host needs an `HttpClient` that adds it, or a browser.
+ * - `dialect`: `"1.0"` for `gorilla/rpc`'s `json` codec and other servers of the older version; its `json2` is `"2.0"`, the
+ *   default.
+ * - `headers`: sent with every request. `content-type` is `application/json` unless it is among them.
+ * - `maxResponseBytes`: the largest answer that is read. Default 64 MiB.
+ * - `retryOn`: errors of the server that are worth another attempt, by their codes or by a predicate: Ethereum nodes say
+ *   -32005 for "limit exceeded". They become `Retryable Custom`, delivery `Unknown`. Default none.
+ * - `batch`: see `Batch`. JSON-RPC 2.0 only. Default off.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  readonly url: string
+  readonly dialect?: "2.0" | "1.0" | undefined
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  readonly maxResponseBytes?: number | undefined
+  readonly retryOn?: ReadonlyArray<Code> | ((error: ErrorObject) => boolean) | undefined
+  readonly batch?: Batch | undefined
+}
+
+/**
+ * - `params`: encodes the arguments. Those that do not fit are `Fatal InvalidArgument`, and nothing is sent.
+ * - `idempotent`: whether the method may run twice. See `RpcCall`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CallOptions<P = unknown, I = unknown, R = never> {
+  readonly params?: Schema.Schema<P, I, R> | undefined
+  readonly idempotent?: boolean | undefined
+}
+
+/**
+ * - `call`: one call, not retried: pipe it through `withRpcRetry`. The arguments of JSON-RPC 2.0 are an object, an array, or
+ *   `undefined` for none; those of 1.0 are one value, sent as the only element of `params`. With a schema for the `reply` the
+ *   answer is decoded by it; without one it is `unknown`.
+ * - `notify`: a request that wants no answer: done when the server has taken it. It is never part of a batch.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Client {
+  readonly call: {
+    <A, AI, AR, P = unknown, I = unknown, R = never>(
+      method: string,
+      params: NoInfer<P>,
+      options: CallOptions<P, I, R> & { readonly reply: Schema.Schema<A, AI, AR> }
+    ): RpcCall.RpcCall<A, Retryable | Fatal, AR | R>
+    <P = unknown, I = unknown, R = never>(
+      method: string,
+      params: NoInfer<P>,
+      options?: CallOptions<P, I, R>
+    ): RpcCall.RpcCall<unknown, Retryable | Fatal, R>
+  }
+  readonly notify: <P = unknown, I = unknown, R = never>(
+    method: string,
+    params: NoInfer<P>,
+    options?: CallOptions<P, I, R>
+  ) => RpcCall.RpcCall<void, Retryable | Fatal, R>
+}
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class JsonRpc extends Context.Tag("effect-rpc-retry/JsonRpc")<JsonRpc, Client>() {}
+
+/**
+ * A client that makes its requests with the `HttpClient` of the context. It keeps nothing open itself.
+ *
+ * Throws `InvalidOption` for an option that cannot be used.
+ *
+ * @example
+ * ```ts
+ * import { withRpcRetry } from "effect-rpc-retry"
+ * import * as HttpPool from "effect-rpc-retry/HttpPool"
+ * import * as JsonRpc from "effect-rpc-retry/JsonRpc"
+ * import * as Effect from "effect/Effect"
+ * import * as Schema from "effect/Schema"
+ *
+ * const program = Effect.gen(function*() {
+ *   const rpc = yield* JsonRpc.make({ url: "https://eth.example.org", retryOn: [-32005] })
+ *   return yield* rpc.call("eth_blockNumber", [], { reply: Schema.String, idempotent: true }).pipe(withRpcRetry)
+ * }).pipe(Effect.provide(HttpPool.layer()))
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (options: Options): Effect.Effect<Client, never, HttpClient.HttpClient> => {
+  const checked = orThrow(JsonRpcOptions.check(options))
+  return Effect.gen(function*() {
+    const exchange = Exchange.make(yield* HttpClient.HttpClient, checked)
+    const exchangeOne = oneByOne(exchange, checked.retryOn)
+    const send = checked.batch === undefined
+      ? exchangeOne
+      : batched(exchange, exchangeOne, checked.retryOn, { ...checked.batch, runtime: yield* Effect.runtime<never>() })
+    let ids = 0
+
+    /** One attempt, from the arguments to what was made of the response. It has an id of its own. */
+    const attempt = <A, R>(
+      method: string,
+      params: unknown,
+      options: CallOptions<unknown, unknown, R> | undefined,
+      id: () => number | undefined,
+      send: (text: string, id: number | undefined) => Effect.Effect<A, Retryable | Fatal>
+    ) =>
+      Schemas.encoded(params, options?.params).pipe(
+        Effect.flatMap((params) => {
+          const given = id()
+          return Effect.flatMap(
+            Messages.encode(checked.dialect, method, params, given),
+            (text) => send(text, given)
+          )
+        }),
+        Effect.mapError((error) => withMethod(error, method))
+      )
+
+    const call = <R>(
+      method: string,
+      params: unknown,
+      options?: CallOptions<unknown, unknown, R> & { readonly reply?: Schema.Schema<unknown, unknown, R> }
+    ) => {
+      const answer = attempt(method, params, options, () => ++ids, (text, id) => send(id!, text))
+      return RpcCall.make(Schemas.decoded(answer, options?.reply, method), { method, idempotent: options?.idempotent })
+    }
+
+    const notify = <R>(method: string, params: unknown, options?: CallOptions<unknown, unknown, R>) =>
+      RpcCall.make(
+        attempt(method, params, options, () =>
+          undefined, (text) =>
+          Effect.flatMap(facts, ({ headers }) =>
+            Effect.flatMap(exchange(text, headers), (reply) =>
+              Messages.acknowledged(reply, checked.retryOn)))),
+        { method, idempotent: options?.idempotent }
+      )
+
+    return { call, notify } as Client
+  })
+}
+
+/**
+ * The client as a service. Throws as `make` does.
+ *
+ * @example
+ * ```ts
+ * import { withRpcRetry } from "effect-rpc-retry"
+ * import * as HttpPool from "effect-rpc-retry/HttpPool"
+ * import * as JsonRpc from "effect-rpc-retry/JsonRpc"
+ * import * as Effect from "effect/Effect"
+ * import * as Layer from "effect/Layer"
+ *
+ * const program = Effect.flatMap(JsonRpc.JsonRpc, (rpc) => rpc.call("Arith.Multiply", { A: 6, B: 7 }).pipe(withRpcRetry))
+ *
+ * const RpcLive = JsonRpc.layer({ url: "http://127.0.0.1:8080/rpc" }).pipe(Layer.provide(HttpPool.layer()))
+ *
+ * const main = program.pipe(Effect.provide(RpcLive))
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (options: Options): Layer.Layer<JsonRpc, never, HttpClient.HttpClient> =>
+  Layer.effect(JsonRpc, make(options))
+
+/**
+ * Failures of any `HttpClient`: those of the connection by their cause, statuses as in the table above. `Retry-After` is not
+ * among what it reads: a date needs the time of day. See `httpStatus`.
+ *
+ * @example
+ * ```ts
+ * import * as HttpClient from "@effect/platform/HttpClient"
+ * import { Classify, withRpcRetry } from "effect-rpc-retry"
+ * import * as JsonRpc from "effect-rpc-retry/JsonRpc"
+ * import * as Effect from "effect/Effect"
+ *
+ * const classify = Classify.firstOf(JsonRpc.httpClientError, ...Classify.rules)
+ *
+ * const program = HttpClient.get("http://127.0.0.1:8080/users/1").pipe(
+ *   Effect.flatMap((response) => response.json),
+ *   Effect.mapError(classify),
+ *   withRpcRetry
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category rules
+ */
+export const httpClientError: Classify.Rule = HttpFailure.rule
+
+/**
+ * What a status means that is not that of an answer, as in the table above.
+ *
+ * @example
+ * ```ts
+ * import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+ * import { ServerHint } from "effect-rpc-retry"
+ * import * as JsonRpc from "effect-rpc-retry/JsonRpc"
+ * import * as Clock from "effect/Clock"
+ * import * as Effect from "effect/Effect"
+ * import * as Option from "effect/Option"
+ *
+ * const error = JsonRpc.httpStatus(503) // Retryable Unavailable, delivery Unknown
+ *
+ * // with what the server says of the delay
+ * const failure = ({ headers, status }: HttpClientResponse.HttpClientResponse) =>
+ *   Effect.flatMap(Clock.currentTimeMillis, (now) => {
+ *     const hint = ServerHint.fromRetryAfter(headers["retry-after"], now)
+ *     return Effect.fail(JsonRpc.httpStatus(status, { retryAfter: Option.getOrUndefined(hint) }))
+ *   })
+ * ```
+ *
+ * @since 0.1.0
+ * @category classifiers
+ */
+export const httpStatus = (
+  status: number,
+  details?: {
+    readonly retryAfter?: ServerHint | undefined
+    readonly message?: string | undefined
+    readonly cause?: unknown
+  }
+): Retryable | Fatal => HttpFailure.fromStatus(status, details)
+
+// -----------------------------------------------------------------------------
+// internal
+// -----------------------------------------------------------------------------
+
+/** The ambient facts of an attempt, as the headers they are sent in. */
+const facts: Effect.Effect<{ readonly headers: Readonly<Record<string, string>>; readonly hasKey: boolean }> = Effect
+  .zipWith(Deadline.IdempotencyKey, Deadline.CurrentAttempt, (key, attempt) => ({
+    headers: {
+      ...(Option.isSome(key) ? { "idempotency-key": key.value } : {}),
+      ...(attempt > 1 ? { "x-retry-attempt": String(attempt - 1) } : {})
+    },
+    hasKey: Option.isSome(key)
+  }))
+
+type Send = (id: number, text: string) => Effect.Effect<unknown, Retryable | Fatal>
+
+const oneByOne = (exchange: Exchange.Exchange, retryOn: Messages.RetryOn): Send => (id, text) =>
+  Effect.flatMap(
+    facts,
+    ({ headers }) => Effect.flatMap(exchange(text, headers), (reply) => Messages.answer(reply, id, retryOn))
+  )
+
+/** A batch of one is sent as the request that it is: not every server knows batches. */
+const batched = (
+  exchange: Exchange.Exchange,
+  exchangeOne: Send,
+  retryOn: Messages.RetryOn,
+  options: Pick<Batcher.Options, "maxCalls" | "window" | "runtime">
+): Send => {
+  const join = Batcher.make({
+    ...options,
+    send: (calls) => {
+      const ids = Array.from(calls.keys())
+      const texts = Array.from(calls.values())
+      return texts.length === 1
+        ? Effect.map(exchange(texts[0]!, {}), (reply) => new Map([[ids[0]!, Messages.answer(reply, ids[0]!, retryOn)]]))
+        : Effect.flatMap(exchange(`[${texts.join(",")}]`, {}), (reply) => Messages.answers(reply, ids, retryOn))
+    }
+  })
+  return (id, text) => Effect.flatMap(facts, ({ hasKey }) => hasKey ? exchangeOne(id, text) : join(id, text))
+}

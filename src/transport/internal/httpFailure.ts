@@ -1,0 +1,143 @@
+/**
+ * What the statuses of HTTP, and the failures of an `HttpClient`, mean for a call.
+ *
+ * @internal
+ */
+import * as HttpClientError from "@effect/platform/HttpClientError"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Classify from "../../Classify.js"
+import { Fatal, type FatalReason, Retryable, type RetryableReason } from "../../RpcError.js"
+import type { ServerHint } from "../../ServerHint.js"
+
+interface Waiting {
+  readonly reason: RetryableReason
+  readonly delivery: Retryable["delivery"]
+}
+
+/** Of these only the first says that the request was turned away before it ran; a proxy gives the others for a lost answer. */
+const waiting = new Map<number, Waiting>([
+  [429, { reason: "Throttled", delivery: "NotSent" }],
+  [408, { reason: "Unavailable", delivery: "Unknown" }],
+  [502, { reason: "Unavailable", delivery: "Unknown" }],
+  [503, { reason: "Unavailable", delivery: "Unknown" }],
+  [504, { reason: "Unavailable", delivery: "Unknown" }]
+])
+
+const refusing = new Map<number, FatalReason>([
+  [400, "InvalidArgument"],
+  [401, "Unauthenticated"],
+  [403, "PermissionDenied"],
+  [404, "NotFound"],
+  [405, "Unimplemented"],
+  [406, "Protocol"],
+  [407, "Unauthenticated"],
+  [410, "NotFound"],
+  [413, "InvalidArgument"],
+  [414, "InvalidArgument"],
+  [415, "Protocol"],
+  [422, "InvalidArgument"],
+  [431, "InvalidArgument"],
+  [501, "Unimplemented"]
+])
+
+/**
+ * Statuses that say more than an error in the body: who is not let in, or is to come back later, was not told so by the method.
+ *
+ * @internal
+ */
+export const decides = (status: number): boolean =>
+  waiting.has(status) || status === 401 || status === 403 || status === 407 || status < 200 ||
+  (status >= 300 && status < 400)
+
+/** @internal */
+export const isOk = (status: number): boolean => status >= 200 && status < 300
+
+interface Details {
+  readonly retryAfter?: ServerHint | undefined
+  readonly message?: string | undefined
+  readonly cause?: unknown
+}
+
+/** @internal */
+export const fromStatus = (status: number, { cause, message, retryAfter }: Details = {}): Retryable | Fatal => {
+  const known = waiting.get(status)
+  return known !== undefined
+    ? new Retryable({ ...known, code: status, retryAfter, cause })
+    : new Fatal({
+      reason: refusing.get(status) ?? (status >= 400 ? "ServerError" : "Protocol"),
+      code: status,
+      message: message === undefined ? `HTTP ${status}` : `HTTP ${status}: ${message}`,
+      cause
+    })
+}
+
+const codeOf = (failure: unknown): string | undefined => {
+  const code = Predicate.hasProperty(failure, "code") ? failure.code : undefined
+  return typeof code === "string" ? code : undefined
+}
+
+/** A client that is closed fails what it is given, and what it was doing. */
+const closed: ReadonlySet<string> = new Set(["UND_ERR_DESTROYED", "UND_ERR_CLOSED"])
+
+/** A URL, a header or a length that the HTTP library refuses to write. */
+const unwritable: ReadonlySet<string> = new Set([
+  "UND_ERR_INVALID_ARG",
+  "UND_ERR_REQ_CONTENT_LENGTH_MISMATCH",
+  "ERR_INVALID_CHAR",
+  "ERR_INVALID_HTTP_TOKEN",
+  "ERR_HTTP_INVALID_HEADER_VALUE"
+])
+
+/** What HTTP libraries say of their own, where `Classify` knows sockets. */
+const library: Classify.Rule = (failure) => {
+  const code = codeOf(failure)
+  if (code === undefined) {
+    return Option.none()
+  }
+  if (closed.has(code)) {
+    return Option.some(new Fatal({ reason: "Cancelled", code, message: "the client is closed", cause: failure }))
+  }
+  if (unwritable.has(code)) {
+    const message = "the request cannot be written as HTTP"
+    return Option.some(new Fatal({ reason: "InvalidArgument", code, message, cause: failure }))
+  }
+  // the parser has read to the end of a stream that ended too early
+  if (code === "HPE_INVALID_EOF_STATE") {
+    return Option.some(new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code, cause: failure }))
+  }
+  return code.startsWith("HPE_") || code.startsWith("UND_ERR_RES_") || code === "UND_ERR_HEADERS_OVERFLOW"
+    ? Option.some(new Fatal({ reason: "Protocol", code, message: "the peer does not speak HTTP", cause: failure }))
+    : Option.none()
+}
+
+const socket = Classify.firstOf(library, ...Classify.rules)
+
+const ofRequest = (error: HttpClientError.RequestError): Retryable | Fatal =>
+  error.reason === "Transport"
+    ? socket(error.cause ?? error)
+    : new Fatal({
+      reason: "InvalidArgument",
+      message: error.reason === "InvalidUrl" ? "the URL is not valid" : "the request cannot be encoded",
+      cause: error
+    })
+
+const ofResponse = (error: HttpClientError.ResponseError): Retryable | Fatal => {
+  if (error.reason === "StatusCode") {
+    return fromStatus(error.response.status, { cause: error })
+  }
+  const failure = socket(error.cause ?? error)
+  // `Custom` is what no rule knows
+  return failure.reason === "Custom"
+    ? new Fatal({ reason: "Protocol", message: "the body of the answer cannot be read", cause: error })
+    : failure
+}
+
+/** @internal */
+export const rule: Classify.Rule = (failure) =>
+  HttpClientError.isHttpClientError(failure)
+    ? Option.some(failure._tag === "RequestError" ? ofRequest(failure) : ofResponse(failure))
+    : Option.none()
+
+/** @internal */
+export const classify: Classify.Classifier = Classify.firstOf(rule, ...Classify.rules)

@@ -1,0 +1,122 @@
+/**
+ * The options of `JsonRpc.make`, checked and complete.
+ *
+ * @internal
+ */
+import type * as Duration from "effect/Duration"
+import * as Either from "effect/Either"
+import * as Predicate from "effect/Predicate"
+import { checkDuration, checkNumber, InvalidOption } from "../../InvalidOption.js"
+import type { Options } from "../JsonRpc.js"
+import * as Json from "./json.js"
+import type { Dialect, RetryOn } from "./jsonRpc.js"
+
+/** @internal */
+export interface Checked {
+  readonly url: string
+  readonly dialect: Dialect
+  readonly headers: Readonly<Record<string, string>>
+  readonly maxResponseBytes: number
+  readonly retryOn: RetryOn
+  readonly batch: { readonly maxCalls: number; readonly window: Duration.Duration } | undefined
+}
+
+const where = "JsonRpc.make"
+
+const invalid = (field: string, problem: string) => Either.left(new InvalidOption({ where, field, problem }))
+
+/** A URL without a host is one all the same: a client may put its host before it. */
+const checkUrl = (url: unknown): Either.Either<string, InvalidOption> => {
+  if (!Predicate.isString(url) || url === "") {
+    return invalid("url", `must be the URL of the server, got ${Json.describe(url)}`)
+  }
+  const parsed = Either.try(() => new URL(url, "http://host"))
+  if (Either.isLeft(parsed) || !["http:", "https:"].includes(parsed.right.protocol)) {
+    return invalid("url", `must be a URL of http or https, got ${Json.describe(url)}`)
+  }
+  // some clients leave them out without a word; and an error would quote the password
+  return parsed.right.username !== "" || parsed.right.password !== ""
+    ? invalid("url", "must not have a user or a password in it: send them in a header")
+    : Either.right(url)
+}
+
+const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
+const headerValue = /^[\t\x20-\x7e\x80-\xff]*$/
+
+/** The value of a header may be a secret: it is not shown. */
+const checkHeaders = (headers: unknown): Either.Either<Readonly<Record<string, string>>, InvalidOption> => {
+  if (!Predicate.isRecord(headers)) {
+    return invalid("headers", `must be an object of names and values, got ${Json.describe(headers)}`)
+  }
+  for (const [name, value] of Object.entries(headers)) {
+    if (!headerName.test(name)) {
+      return invalid("headers", `must have names that HTTP allows, got ${Json.describe(name)}`)
+    }
+    if (!Predicate.isString(value) || !headerValue.test(value)) {
+      return invalid(`headers.${name}`, "must be a string of characters that HTTP allows")
+    }
+  }
+  return Either.right(
+    Object.fromEntries(
+      Object.entries(headers as Record<string, string>).map(([name, value]) => [name.toLowerCase(), value])
+    )
+  )
+}
+
+const checkRetryOn = (retryOn: Options["retryOn"]): Either.Either<RetryOn, InvalidOption> => {
+  if (retryOn === undefined) {
+    return Either.right(() => false)
+  }
+  if (Predicate.isFunction(retryOn)) {
+    return Either.right(retryOn)
+  }
+  const codes: unknown = retryOn
+  return Array.isArray(codes) && codes.every((code) => Predicate.isString(code) || Number.isFinite(code))
+    ? Either.right(({ code }) => code !== undefined && codes.includes(code))
+    : invalid("retryOn", `must be a list of codes or a predicate, got ${Json.describe(retryOn)}`)
+}
+
+const checkBatch = (
+  batch: Options["batch"],
+  dialect: Dialect
+): Either.Either<Checked["batch"], InvalidOption> =>
+  Either.gen(function*() {
+    if (batch === undefined) {
+      return undefined
+    }
+    if (!Predicate.isRecord(batch)) {
+      return yield* invalid("batch", `must have maxCalls and window, got ${Json.describe(batch)}`)
+    }
+    if (dialect === "1.0") {
+      return yield* invalid("batch", "must not be given with the dialect \"1.0\", which has no batches")
+    }
+    return {
+      maxCalls: yield* checkNumber(where, "batch.maxCalls", batch.maxCalls, {
+        min: 1,
+        max: Number.MAX_SAFE_INTEGER,
+        integer: true
+      }),
+      window: yield* checkDuration(where, "batch.window", batch.window, { zero: true })
+    }
+  })
+
+/** @internal */
+export const check = (options: Options): Either.Either<Checked, InvalidOption> =>
+  Either.gen(function*() {
+    const dialect = options.dialect ?? "2.0"
+    if (dialect !== "2.0" && dialect !== "1.0") {
+      return yield* invalid("dialect", `must be "2.0" or "1.0", got ${Json.describe(dialect)}`)
+    }
+    return {
+      url: yield* checkUrl(options.url),
+      dialect,
+      headers: yield* checkHeaders(options.headers ?? {}),
+      maxResponseBytes: yield* checkNumber(where, "maxResponseBytes", options.maxResponseBytes ?? 64 * 1024 * 1024, {
+        min: 1,
+        max: Number.MAX_SAFE_INTEGER,
+        integer: true
+      }),
+      retryOn: yield* checkRetryOn(options.retryOn),
+      batch: yield* checkBatch(options.batch, dialect)
+    }
+  })
