@@ -227,7 +227,11 @@ export const make = (options: Options): Effect.Effect<Client, never, HttpClient.
       options?: CallOptions<unknown, unknown, R> & { readonly reply?: Schema.Schema<unknown, unknown, R> }
     ) => {
       const answer = attempt(method, params, options, () => ++ids, (text, id) => send(id!, text))
-      return RpcCall.make(Schemas.decoded(answer, options?.reply, method), { method, idempotent: options?.idempotent })
+      const reply = Effect.flatMap(
+        answer,
+        (answer) => Effect.mapError(Schemas.decoded(answer, options?.reply), (error) => withMethod(error, method))
+      )
+      return RpcCall.make(reply, { method, idempotent: options?.idempotent })
     }
 
     const notify = <R>(method: string, params: unknown, options?: CallOptions<unknown, unknown, R>) =>

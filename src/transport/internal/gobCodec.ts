@@ -11,7 +11,8 @@ import * as decoder from "./gob/decoder.js"
 import { Encoder } from "./gob/encoder.js"
 import { Stream, type Value } from "./gob/stream.js"
 import * as Type from "./gob/type.js"
-import { badArguments, badReply, type Codec, serverError, through } from "./goCodec.js"
+import { type Codec, serverError } from "./goCodec.js"
+import { badArguments, badReply, guarded } from "./schemas.js"
 import type * as Session from "./session.js"
 
 interface Request {
@@ -84,7 +85,7 @@ const wire = (maxFrameBytes: number): Session.Wire<Request> => {
 /** @internal */
 export const codec: Codec<Request> = {
   request: (method, args, { args: schema, reply }) =>
-    through(
+    guarded(
       (): Effect.Effect<Request, unknown, unknown> => {
         if (schema === undefined) {
           return Effect.fail("gob needs to know their type: call with { args: a schema }")
@@ -102,7 +103,7 @@ export const codec: Codec<Request> = {
   ping: (method) => ({ method, type: nothing, value: {} }),
   wire,
   reply: (answer, { reply }) =>
-    through(() => {
+    guarded(() => {
       const value = answer as Value
       return reply === undefined
         ? Either.right(decoder.decodeAny(value))

@@ -6,13 +6,17 @@
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 
-/** Far deeper than any message, and not so deep that code which recurses over one runs out of stack. */
-const maxDepth = 1_000
+/** Far deeper than any message, and not so deep that code which recurses over one runs out of stack. @internal */
+export const maxDepth = 1_000
 
-const quote = 0x22
-const backslash = 0x5c
-const isOpening = (byte: number) => byte === 0x7b || byte === 0x5b
-const isClosing = (byte: number) => byte === 0x7d || byte === 0x5d
+/** @internal */
+export const quote = 0x22
+/** @internal */
+export const backslash = 0x5c
+/** @internal */
+export const isOpening = (byte: number) => byte === 0x7b || byte === 0x5b
+/** @internal */
+export const isClosing = (byte: number) => byte === 0x7d || byte === 0x5d
 
 const isTooDeep = (bytes: Uint8Array): boolean => {
   let depth = 0

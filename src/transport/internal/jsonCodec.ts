@@ -7,9 +7,9 @@ import * as Array from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
-import * as Schema from "effect/Schema"
-import { badArguments, badReply, type Codec, serverError, through } from "./goCodec.js"
+import { type Codec, serverError } from "./goCodec.js"
 import * as JsonFrames from "./jsonFrames.js"
+import * as Schemas from "./schemas.js"
 import type * as Session from "./session.js"
 
 interface Request {
@@ -26,7 +26,7 @@ const wire = (maxFrameBytes: number): Session.Wire<Request> => {
         try: () => {
           batch += JSON.stringify({ method, params: [params], id }) + "\n"
         },
-        catch: badArguments
+        catch: Schemas.badArguments
       }),
     size: () => batch.length,
     take: () => {
@@ -56,14 +56,9 @@ const answerOf = (frame: unknown): Either.Either<Session.Answer, string> => {
 
 /** @internal */
 export const codec: Codec<Request> = {
-  request: (method, args, schemas) => {
-    const { args: schema } = schemas
-    return schema === undefined
-      ? Effect.succeed({ method, params: args })
-      : Effect.map(through(() => Schema.encode(schema)(args), badArguments), (params) => ({ method, params }))
-  },
+  request: (method, args, { args: schema }) =>
+    Effect.map(Schemas.encoded(args, schema), (params) => ({ method, params })),
   ping: (method) => ({ method, params: {} }),
   wire,
-  reply: (answer, { reply }) =>
-    reply === undefined ? Effect.succeed(answer) : through(() => Schema.decodeUnknown(reply)(answer), badReply)
+  reply: (answer, { reply }) => Schemas.decoded(answer, reply)
 }

@@ -8,6 +8,7 @@ import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import { type Code, Fatal, type FatalReason, Retryable } from "../../RpcError.js"
 import type { ServerHint } from "../../ServerHint.js"
+import { isUnimplemented } from "./goErrors.js"
 import * as HttpFailure from "./httpFailure.js"
 import * as Json from "./json.js"
 
@@ -98,13 +99,6 @@ const standard = new Map<Code, FatalReason>([
   [-32602, "InvalidArgument"]
 ])
 
-/** How Go's servers say that there is no such method: the words are all they give. */
-const unimplemented = [
-  "rpc: can't find service ",
-  "rpc: can't find method ",
-  "rpc: service/method request ill-formed: "
-]
-
 const errorOf = (error: unknown): ErrorObject => {
   const code = Predicate.isRecord(error) ? error["code"] : undefined
   const message = Predicate.isRecord(error) ? error["message"] : error
@@ -128,9 +122,8 @@ export const failureOf = (error: unknown, retryOn: RetryOn, retryAfter?: ServerH
   if (retryOn(object)) {
     return new Retryable({ reason: "Custom", delivery: "Unknown", code, retryAfter, cause: error })
   }
-  const unknownMethod = unimplemented.some((words) => message.startsWith(words))
   const reason = (code === undefined ? undefined : standard.get(code)) ??
-    (unknownMethod ? "Unimplemented" : "ServerError")
+    (isUnimplemented(message) ? "Unimplemented" : "ServerError")
   return new Fatal({ reason, code, message, cause: error })
 }
 

@@ -231,21 +231,16 @@ export const open = <Request>(
         })
       })
 
-    const pinging = ({ every, request, timeout }: Ping<Request>): Effect.Effect<void> =>
-      Effect.suspend(() => {
+    const pinging = (ping: Ping<Request>): Effect.Effect<void> =>
+      Effect.gen(function*() {
         wasHeard = false
-        return Effect.sleep(every)
-      }).pipe(
-        Effect.zipRight(
-          Effect.suspend(() =>
-            wasHeard ? Effect.succeedSome(undefined) : Effect.timeoutOption(Effect.ignore(call(request)), timeout)
-          )
-        ),
-        Effect.repeat({ until: Option.isNone }),
-        Effect.zipRight(
-          lose(new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code: "PING_TIMEOUT" }))
-        )
-      )
+        yield* Effect.sleep(ping.every)
+        const isThere = wasHeard ||
+          Option.isSome(yield* Effect.timeoutOption(Effect.ignore(call(ping.request)), ping.timeout))
+        return yield* isThere
+          ? pinging(ping)
+          : lose(new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code: "PING_TIMEOUT" }))
+      })
 
     yield* Effect.forkScoped(reader)
     yield* Deferred.await(opened)

@@ -5,20 +5,14 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/gob"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	nethttp "net/http"
 	"net/rpc"
@@ -26,6 +20,8 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+
+	"effect-rpc-retry/interop/certificate"
 )
 
 type Args struct{ A, B int }
@@ -109,30 +105,6 @@ func (p *Probe) Exit(_ *struct{}, _ *int) error {
 	return nil
 }
 
-func selfSigned() (tls.Certificate, string) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		log.Fatal(err)
-	}
-	template := x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		NotBefore:    time.Now().Add(-time.Hour),
-		NotAfter:     time.Now().Add(time.Hour),
-		DNSNames:     []string{"localhost"},
-		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
-		IsCA:         true,
-		KeyUsage:     x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-
-		BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, &template, &template, &key.PublicKey, key)
-	if err != nil {
-		log.Fatal(err)
-	}
-	certificate := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, certificate
-}
-
 func main() {
 	network := flag.String("network", "tcp", "tcp or unix")
 	address := flag.String("address", "127.0.0.1:0", "where to listen")
@@ -155,9 +127,9 @@ func main() {
 	}
 	ready := map[string]string{"address": listener.Addr().String()}
 	if *secure {
-		certificate, text := selfSigned()
+		pair, text := certificate.SelfSigned()
 		ready["certificate"] = text
-		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{certificate}})
+		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{pair}})
 	}
 	line, _ := json.Marshal(ready)
 	fmt.Println(string(line))
