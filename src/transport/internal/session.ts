@@ -121,8 +121,9 @@ export const open = <Request>(
     const outbox = new Map<number, Entry<Request>>()
     const outboxFilled = Effect.unsafeMakeLatch(false)
     let nextId = 0
-    // whether the peer has said anything, and since the last look
+    let hasAnswered = false
     let isHealthy = false
+    /** Whether anything came since the last look. */
     let wasHeard = false
     let loss: Retryable | Fatal | undefined
 
@@ -155,11 +156,12 @@ export const open = <Request>(
     }
 
     const received = (chunk: Uint8Array): Effect.Effect<void, Fatal> | void => {
+      wasHeard = true
       // this runs in a listener of the socket, where a throw would end the process
       const violation = Either.merge(Either.try({
         try: () => {
           const { answers, problem } = wire.decode(chunk)
-          wasHeard ||= answers.length > 0
+          hasAnswered ||= answers.length > 0
           const stranger = answers.map(answered).find((problem) => problem !== undefined)
           return stranger ?? problem
         },
@@ -168,7 +170,7 @@ export const open = <Request>(
       if (violation !== undefined) {
         return Effect.fail(new Fatal({ reason: "Protocol", message: `the peer sent ${violation}` }))
       }
-      if (wasHeard && !isHealthy) {
+      if (hasAnswered && !isHealthy) {
         isHealthy = true
         return connection.healthy
       }
@@ -235,9 +237,11 @@ export const open = <Request>(
       Effect.gen(function*() {
         wasHeard = false
         yield* Effect.sleep(ping.every)
-        const isThere = wasHeard ||
-          Option.isSome(yield* Effect.timeoutOption(Effect.ignore(call(ping.request)), ping.timeout))
-        return yield* isThere
+        const answer = wasHeard
+          ? Option.none()
+          : yield* Effect.timeoutOption(Effect.ignore(call(ping.request)), ping.timeout)
+        // a peer that is in the middle of a long answer is there too
+        return yield* wasHeard || Option.isSome(answer)
           ? pinging(ping)
           : lose(new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code: "PING_TIMEOUT" }))
       })
