@@ -17,6 +17,71 @@ const Branch = Schema.optionalWith(Schema.suspend((): Schema.Schema<Tree> => Tre
 
 const Tree: Schema.Schema<Tree> = Schema.Struct({ Value: Gob.Int, Left: Branch, Right: Branch })
 
+interface Forest {
+  readonly Name: string
+  readonly Trees: ReadonlyArray<Forest>
+  readonly Named: { readonly [name: string]: Forest }
+}
+
+const Forests = Schema.suspend((): Schema.Schema<Forest> => Forest)
+
+const Forest: Schema.Schema<Forest> = Schema.Struct({
+  Name: Schema.String,
+  Trees: Schema.Array(Forests),
+  Named: Schema.Record({ key: Schema.String, value: Forests })
+})
+
+type Thing = { readonly name: string; readonly value: unknown } | undefined
+
+interface Anything {
+  readonly One: Thing
+  readonly Many: ReadonlyArray<Thing>
+  readonly Map: { readonly [name: string]: Thing }
+}
+
+const Thing = Gob.named({
+  bool: Schema.Boolean,
+  int: Gob.Int,
+  uint64: Gob.Uint64,
+  float64: Gob.Float,
+  string: Schema.String,
+  "[]uint8": Schema.Uint8ArrayFromSelf,
+  "main.Circle": Schema.Struct({ Radius: Gob.Float }),
+  "main.Anything": Schema.suspend((): Schema.Schema<Anything> => Anything),
+  points: Schema.Array(Point),
+  times: Schema.Record({ key: Schema.String, value: Gob.Time })
+})
+
+export const Anything = Schema.Struct({
+  One: Thing,
+  Many: Schema.Array(Thing),
+  Map: Schema.Record({ key: Schema.String, value: Thing })
+}) as unknown as Schema.Schema<Anything>
+
+const nothing: Anything = { One: undefined, Many: [], Map: {} }
+
+const circle = { name: "main.Circle", value: { Radius: 0.5 } }
+
+/** `big.Int` writes a version with the sign in its lowest bit, and the bytes of the number. */
+export const BigInteger = Schema.transform(Gob.external("gob", "Int"), Schema.BigIntFromSelf, {
+  strict: true,
+  decode: (bytes) => {
+    const n = BigInt(`0x0${Buffer.from(bytes.subarray(1)).toString("hex")}`)
+    return (bytes[0] ?? 0) % 2 === 1 ? -n : n
+  },
+  encode: (n) => {
+    const hex = (n < 0n ? -n : n).toString(16)
+    const digits = n === 0n ? "" : hex.padStart(hex.length + hex.length % 2, "0")
+    return new Uint8Array([n < 0n ? 3 : 2, ...Buffer.from(digits, "hex")])
+  }
+})
+
+export const Url = Schema.transform(Gob.external("binary", "URL"), Schema.String, {
+  strict: true,
+  decode: (bytes) => new TextDecoder().decode(bytes),
+  encode: (url) => new TextEncoder().encode(url)
+})
+
 export const Everything = Schema.Struct({
   Bool: Schema.Boolean,
   Int8: Gob.Int,
@@ -96,13 +161,21 @@ export interface Case {
   readonly value: unknown
 }
 
+const numbers = new Map<string, number>()
+
 const of = (go: string, schema: Schema.Schema.AnyNoContext, values: ReadonlyArray<unknown>): ReadonlyArray<Case> =>
-  values.map((value, i) => ({
-    name: `${go} ${i + 1}`,
+  values.map((value) => ({
+    name: `${go} ${nextNumber(go)}`,
     go,
     schema: schema as unknown as Schema.Schema<unknown, unknown>,
     value
   }))
+
+const nextNumber = (go: string): number => {
+  const number = (numbers.get(go) ?? 0) + 1
+  numbers.set(go, number)
+  return number
+}
 
 const max = Number.MAX_SAFE_INTEGER
 
@@ -128,6 +201,43 @@ export const cases: ReadonlyArray<Case> = [
     DateTime.unsafeMake(-1),
     full.Time,
     DateTime.unsafeMake(8.64e15)
+  ]),
+  ...of("pointmap", Gob.map({ key: Point, value: Schema.Array(Schema.String) }), [
+    new Map([[{ X: 0, Y: -1 }, ["", "a"]]])
+  ]),
+  ...of(
+    "nested",
+    Schema.Array(Gob.array(2, Schema.Record({ key: Schema.String, value: Point }))),
+    [[], [[{}, { p: { X: 0, Y: 0 } }], [{ "": { X: 1, Y: 2 }, q: { X: 0, Y: 3 } }, {}]]]
+  ),
+  ...of("forest", Forest, [
+    { Name: "", Trees: [], Named: {} },
+    { Name: "a", Trees: [{ Name: "b", Trees: [{ Name: "", Trees: [], Named: {} }], Named: {} }], Named: {} },
+    { Name: "a", Trees: [], Named: { c: { Name: "c", Trees: [], Named: { d: { Name: "", Trees: [], Named: {} } } } } }
+  ]),
+  ...of("times", Schema.Record({ key: Schema.String, value: Gob.Time }), [{ a: full.Time, b: zero.Time }]),
+  ...of("bigint", BigInteger, [0n, 1n, -1n, 255n, 2n ** 100n, -(2n ** 64n)]),
+  ...of("url", Url, ["", "https://user@example.com:8080/a%20b?c=d#e"]),
+  ...of("empty", Schema.Struct({}), [{}]),
+  ...of("anything", Anything, [
+    nothing,
+    { ...nothing, One: circle },
+    { ...nothing, Many: [circle, undefined, { name: "int", value: 0 }, circle, { name: "bool", value: false }] },
+    {
+      ...nothing,
+      One: { name: "[]uint8", value: new Uint8Array([1, 2]) },
+      Many: [{ name: "uint64", value: 2n ** 64n - 1n }]
+    },
+    {
+      ...nothing,
+      Map: { a: { name: "points", value: [{ X: 1, Y: 0 }] }, b: { name: "times", value: { t: full.Time } } }
+    },
+    { ...nothing, One: { name: "main.Anything", value: { ...nothing, One: circle, Many: [circle, undefined] } } },
+    {
+      One: { name: "main.Anything", value: { ...nothing, One: { name: "main.Anything", value: nothing } } },
+      Many: [{ name: "main.Anything", value: { ...nothing, Many: [{ name: "points", value: [] }] } }, circle],
+      Map: { z: { name: "string", value: "é" } }
+    }
   ]),
   ...of("everything", Everything, [
     zero,

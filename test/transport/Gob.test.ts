@@ -5,9 +5,10 @@ import * as Schema from "effect/Schema"
 import { readFileSync } from "node:fs"
 import * as Path from "node:path"
 import { cases, Everything, full, Point } from "../support/gobTypes.js"
+import * as Random from "../support/random.js"
 
 /** Streams that Go has written, of the values of `gobTypes.ts`: for machines without Go. */
-const fixtures: ReadonlyArray<{ readonly index: number; readonly hex: string }> = JSON.parse(
+const fixtures: ReadonlyArray<{ readonly name: string; readonly hex: string }> = JSON.parse(
   readFileSync(Path.join(import.meta.dirname, "..", "support", "gobFixtures.json"), "utf8")
 )
 
@@ -20,10 +21,17 @@ const problem = (result: Either.Either<unknown, Gob.GobError>): string => Either
 describe("Gob", () => {
   it("reads what Go wrote", () => {
     assert.isAbove(fixtures.length, 60)
-    for (const { hex, index } of fixtures) {
-      const { name, schema, value } = cases[index]!
-      assert.deepStrictEqual(Either.getOrThrow(Gob.decode(schema)(bytesOf(hex))), value, name)
+    const written = new Map(fixtures.map(({ hex, name }) => [name, hex]))
+    const long: Array<string> = []
+    for (const { name, schema, value } of cases) {
+      const hex = written.get(name)
+      if (hex === undefined) {
+        long.push(name)
+      } else {
+        assert.deepStrictEqual(Gob.decode(schema)(bytesOf(hex)), Either.right(value), name)
+      }
     }
+    assert.deepStrictEqual(long, ["string 4", "bytes 3"])
   })
 
   it("writes a struct as the documentation of encoding/gob has it, with the definition of its type before", () => {
@@ -128,14 +136,9 @@ describe("Gob", () => {
   })
 
   it("100 000 mutated streams: each is a value or a GobError", () => {
-    // a generator of our own, so that a failure can be repeated
-    let seed = 1
-    const random = (n: number) => {
-      seed = (Math.imul(seed, 1_103_515_245) + 12_345) & 0x7fffffff
-      return seed % n
-    }
-    const small = fixtures.filter(({ hex }) => hex.length < 4_000).map(({ hex, index }) => ({
-      schema: cases[index]!.schema,
+    const random = Random.make(1)
+    const small = fixtures.filter(({ hex }) => hex.length < 4_000).map(({ hex, name }) => ({
+      schema: cases.find((one) => one.name === name)!.schema,
       bytes: bytesOf(hex)
     }))
     let values = 0

@@ -134,7 +134,11 @@ export class Writer {
  * @internal
  */
 export class Reader {
-  constructor(private bytes: Uint8Array, private at = 0, private end = bytes.length) {}
+  private at = 0
+  private end: number
+  constructor(private bytes: Uint8Array) {
+    this.end = bytes.length
+  }
 
   /** Goes on with other bytes, where these have ended. */
   continue(bytes: Uint8Array): void {
@@ -219,13 +223,6 @@ export class Reader {
 
   text(): string {
     return fromUtf8.decode(this.block())
-  }
-
-  /** A reader of the next so many bytes. */
-  part(): Reader {
-    const size = this.count()
-    this.at += size
-    return new Reader(this.bytes, this.at - size, this.at)
   }
 }
 

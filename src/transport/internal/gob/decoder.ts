@@ -132,13 +132,12 @@ class Decoder {
       return undefined
     }
     const id = this.run(concrete(reader, forget))
-    const body = reader.part()
-    this.types.single(body, id)
+    this.types.single(reader, id)
     if (types === undefined) {
-      return { name, value: this.any(body, id, depth + 1) }
+      return { name, value: this.any(reader, id, depth + 1) }
     }
     const type = types.get(name)?.() ?? fail(`has a ${JSON.stringify(name)}, which is not registered`)
-    return { name, value: this.read(body, type, id, depth + 1) }
+    return { name, value: this.read(reader, type, id, depth + 1) }
   }
 
   any(reader: Reader, id: number, depth: number): unknown {

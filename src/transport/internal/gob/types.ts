@@ -147,16 +147,16 @@ export class Types {
   private *passNamed(reader: Reader, depth: number, define: (id: number, reader: Reader) => void): More {
     if (reader.block().length > 0) {
       const id = yield* concrete(reader, define)
-      const body = reader.part()
-      this.single(body, id)
-      yield* this.pass(body, id, depth + 1, define)
+      this.single(reader, id)
+      yield* this.pass(reader, id, depth + 1, define)
     }
   }
 }
 
 /**
  * The type of a value in an interface. A definition that only this value needs ends the message, and the value goes on in
- * the next one; within another interface it is in the same message.
+ * the next one. Within another interface it ends a part of the same message, which has a length as messages do: that is why
+ * the lengths of these parts are passed over. They say nothing of where the value ends.
  *
  * @internal
  */
@@ -174,6 +174,7 @@ export function* concrete(
     }
     id = reader.int()
   }
+  reader.uint()
   return id
 }
 

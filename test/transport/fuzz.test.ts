@@ -1,0 +1,35 @@
+import { assert, describe, it } from "@effect/vitest"
+import { spawnSync } from "node:child_process"
+import * as Path from "node:path"
+
+const streams = 100_000
+
+/** The heap of the process that reads them, in MiB; its buffers may take as much again. */
+const bound = 64
+
+describe("mutated answers", () => {
+  for (const codec of ["gob", "json"]) {
+    it(`${streams} streams of ${codec}: each gives values or typed errors, in ${bound} MiB`, () => {
+      const { signal, status, stderr, stdout } = spawnSync(
+        process.execPath,
+        [
+          "--import",
+          "tsx",
+          "--conditions=@effect-rpc-retry/source",
+          `--max-old-space-size=${bound}`,
+          Path.join(import.meta.dirname, "..", "support", "fuzz.ts"),
+          codec,
+          `${streams}`
+        ],
+        { encoding: "utf8", timeout: 110_000 }
+      )
+      assert.deepStrictEqual([status, signal, stderr], [0, null, ""])
+      const counts = JSON.parse(stdout) as Record<string, number>
+      // all that can come of a stream has come of many, and nothing that is not typed: that would have made these null
+      for (const [name, count] of Object.entries(counts)) {
+        assert.isAbove(count, 1000, name)
+      }
+      assert.isBelow(counts["arrayBuffers"]!, bound * 1024 * 1024)
+    }, 120_000)
+  }
+})
