@@ -213,13 +213,26 @@ export type NamedEncoded<Types extends Readonly<Record<string, Schema.Schema.Any
   | undefined
 
 /**
- * A type that writes itself in Go, as the bytes it writes: `by` its `GobEncode`, `MarshalBinary` or `MarshalText`, in the order
- * in which Go looks for them. Transform it into what they stand for. Where Go sends none, its zero, they are empty.
+ * A type that writes itself in Go, as the bytes it writes: with its `GobEncode`, or if it has none with its `MarshalBinary`.
+ * (Go does not look for `MarshalText`.) Transform it into what they stand for. Where Go sends none, its zero, they are empty.
+ *
+ * @example
+ * ```ts
+ * import * as Gob from "effect-rpc-retry/Gob"
+ * import * as Schema from "effect/Schema"
+ *
+ * // net/url.URL
+ * const Url = Schema.transform(Gob.external("binary"), Schema.String, {
+ *   strict: true,
+ *   decode: (bytes) => new TextDecoder().decode(bytes),
+ *   encode: (url) => new TextEncoder().encode(url)
+ * })
+ * ```
  *
  * @since 0.1.0
  * @category schemas
  */
-export const external = (by: "gob" | "binary" | "text", name: string = ""): Schema.Schema<Uint8Array> =>
+export const external = (by: "gob" | "binary", name: string = ""): Schema.Schema<Uint8Array> =>
   Type.annotated(Schema.Uint8ArrayFromSelf, { kind: "external", by, name })
 
 /** From the first of January of the year 1 to that of 1970, in seconds. */

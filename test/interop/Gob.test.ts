@@ -6,8 +6,10 @@ import * as Gob from "effect-rpc-retry/Gob"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
+import * as fc from "effect/FastCheck"
 import * as Scope from "effect/Scope"
 import { spawnSync } from "node:child_process"
+import { sample } from "../support/gobArbitrary.js"
 import { cases } from "../support/gobTypes.js"
 import * as GoServer from "../support/goServer.js"
 
@@ -67,6 +69,26 @@ describe.skipIf(GoServer.skipped !== undefined)(`Gob and Go's encoding/gob ${GoS
       "{One:{One:{Radius:0.5} Many:[{Radius:0.5} <nil>] Map:map[]} Many:[] Map:map[]}"
     )
   })
+
+  it("for types and values at random, there and back is the identity", () => {
+    let structs = 0
+    fc.assert(
+      fc.property(sample, ({ go, schema, value }) => {
+        structs += go.startsWith("{\"kind\":\"struct\"") ? 1 : 0
+        const [answer] = echo([`${go} ${Buffer.from(Either.getOrThrow(Gob.encode(schema)(value))).toString("hex")}`])
+        assert.isUndefined(answer!.error)
+        const bytes = new Uint8Array(Buffer.from(answer!.hex, "hex"))
+        assert.deepStrictEqual(Gob.decode(schema)(bytes), Either.right(value))
+        // the same, in pieces
+        const decoder = Gob.makeDecoder()
+        const values = Array.from({ length: bytes.length }, (_, i) => decoder.push(bytes.subarray(i, i + 1)).values)
+          .flat()
+        assert.deepStrictEqual(values.map((value) => value.as(schema)), [Either.right(value)])
+      }),
+      { numRuns: 500, seed: 11 }
+    )
+    assert.isAbove(structs, 50)
+  }, 120_000)
 
   it("what Go does not accept it says, and nothing crashes", () => {
     const [answer] = echo([`int ${Buffer.from(Either.getOrThrow(Gob.encode(Gob.Uint)(7))).toString("hex")}`])

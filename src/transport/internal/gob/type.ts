@@ -30,7 +30,7 @@ export type GobType =
   | { readonly kind: "struct"; readonly name: string; readonly fields: () => ReadonlyArray<Field> }
   | { readonly kind: "optional"; readonly of: () => GobType; readonly absent: null | undefined }
   | { readonly kind: "interface"; readonly types: ReadonlyMap<string, () => GobType> }
-  | { readonly kind: "external"; readonly by: "gob" | "binary" | "text"; readonly name: string }
+  | { readonly kind: "external"; readonly by: "gob" | "binary"; readonly name: string }
 
 /** @internal */
 export const Annotation = Symbol.for("effect-rpc-retry/Gob/type")
