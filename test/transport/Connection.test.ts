@@ -242,12 +242,12 @@ describe("Connection: the dial backoff", () => {
     Effect.gen(function*() {
       const { log, make } = dialler(Array(4).fill("refused"))
       const connection = yield* make({
-        dialBackoff: Schedule.spaced("1 minute").pipe(Schedule.intersect(Schedule.recurs(1)))
+        dialBackoff: Schedule.spaced("1 minute").pipe(Schedule.intersect(Schedule.recurs(2)))
       })
       const fiber = yield* Effect.fork(stubborn(connection))
       yield* TestClock.adjust("1 hour")
       assert.strictEqual(yield* Fiber.join(fiber), 5)
-      assert.deepStrictEqual(log.at.map((at, i) => at - 10 * i), [0, 60_000, 60_000, 120_000, 120_000])
+      assert.deepStrictEqual(log.at.map((at, i) => at - 10 * i), [0, 60_000, 120_000, 180_000, 240_000])
     }))
 })
 
@@ -390,4 +390,105 @@ describe("Connection: its end", () => {
       assert.include((thrown as Error).message, `Connection.make: ${field}`)
     }
   })
+
+  it.scoped("close does not wait for a dial that nobody waits for, begun or not", () =>
+    Effect.gen(function*() {
+      const never = yield* Connection.make({ dial: () => Effect.never, closed: () => "closed" })
+      const gone = yield* Effect.fork(never.use(Effect.succeed))
+      yield* TestClock.adjust(1)
+      yield* Fiber.interrupt(gone)
+      yield* never.close
+      assert.strictEqual(yield* never.state, "closed")
+      const { log, make } = dialler(["refused"])
+      const connection = yield* make()
+      const waiting = yield* Effect.fork(stubborn(connection))
+      yield* TestClock.adjust(50)
+      const closing = yield* Effect.fork(connection.close)
+      yield* TestClock.adjust(1)
+      assert.isNull(closing.unsafePoll())
+      yield* Fiber.interrupt(waiting)
+      yield* Fiber.join(closing)
+      assert.strictEqual(log.dials, 1)
+    }))
+
+  it.scoped("close that was interrupted goes on, and the states end", () =>
+    Effect.gen(function*() {
+      const { make } = dialler()
+      const connection = yield* make()
+      const states = yield* Effect.fork(Stream.runDrain(connection.states))
+      yield* hold(connection, 500)
+      yield* TestClock.adjust(20)
+      const closing = yield* Effect.fork(connection.close)
+      yield* TestClock.adjust(20)
+      yield* Fiber.interrupt(closing)
+      yield* TestClock.adjust(1000)
+      yield* Fiber.join(states)
+      assert.strictEqual(yield* connection.state, "closed")
+    }))
+
+  it.scoped("the idle timeout counts from the end of the last use", () =>
+    Effect.gen(function*() {
+      const { log, make } = dialler()
+      const connection = yield* make({ idleTimeout: "1 minute" })
+      const long = yield* hold(connection, 119_000)
+      yield* TestClock.adjust("2 minutes")
+      yield* Fiber.join(long)
+      yield* TestClock.adjust("50 seconds")
+      assert.strictEqual(log.open, 1)
+      yield* TestClock.adjust("70 seconds")
+      assert.strictEqual(log.open, 0)
+    }))
+
+  it.scoped("a connection that breaks while it is dialled is given to nobody: those who wait get the next one", () =>
+    Effect.gen(function*() {
+      let dials = 0
+      const connection = yield* Connection.make({
+        dial: ({ discard }) => Effect.suspend(() => ++dials === 1 ? Effect.as(discard, dials) : Effect.succeed(dials)),
+        closed: () => "closed"
+      })
+      const fibers = yield* Effect.forEach(Array(3), () => Effect.fork(connection.use(Effect.succeed)))
+      yield* TestClock.adjust(100)
+      assert.deepStrictEqual(new Set(yield* Fiber.join(Fiber.all(fibers))), new Set([2]))
+      assert.strictEqual(dials, 2)
+    }))
+
+  it.scoped("a backoff that fails leaves no caller behind, and one that takes time no connection", () =>
+    Effect.gen(function*() {
+      const failing = dialler(["refused"])
+      const connection = yield* failing.make({
+        dialBackoff: Schedule.spaced(10).pipe(Schedule.map(() => {
+          throw new Error("a bug")
+        }))
+      })
+      const fiber = yield* Effect.fork(stubborn(connection))
+      yield* TestClock.adjust(20)
+      assert.strictEqual(yield* Fiber.join(fiber), 2)
+      const slow = dialler()
+      const other = yield* slow.make({
+        dialBackoff: Schedule.spaced(10).pipe(Schedule.addDelayEffect(() => Effect.as(Effect.sleep(50), "0 millis")))
+      })
+      yield* hold(other, 1)
+      yield* TestClock.adjust(20)
+      const discarding = yield* Effect.fork(slow.log.discards[0]!)
+      yield* TestClock.adjust(1)
+      assert.strictEqual(slow.log.open, 0)
+      yield* Effect.fork(Fiber.interrupt(discarding))
+      yield* TestClock.adjust(100)
+      assert.strictEqual(yield* other.state, "broken")
+    }))
+
+  it.scoped("who learns late that a connection was healthy does not forgive the next one", () =>
+    Effect.gen(function*() {
+      const { log, make } = dialler()
+      const connection = yield* make()
+      yield* hold(connection, 1)
+      yield* TestClock.adjust(20)
+      yield* log.discards[0]!
+      yield* log.healthy[0]!
+      yield* hold(connection, 1)
+      yield* TestClock.adjust(99)
+      assert.strictEqual(log.dials, 1)
+      yield* TestClock.adjust(1)
+      assert.strictEqual(log.dials, 2)
+    }))
 })

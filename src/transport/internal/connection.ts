@@ -7,7 +7,7 @@ import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
+import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as FiberSet from "effect/FiberSet"
 import * as Random from "effect/Random"
@@ -35,41 +35,283 @@ export interface Options<A, E, R> {
 /** One dial and what became of it. */
 class Held<A, E> {
   readonly ready = Deferred.unsafeMake<A, E>(FiberId.none)
-  readonly discarded = Effect.unsafeMakeLatch(false)
+  readonly ended = Effect.unsafeMakeLatch(false)
   phase: "waiting" | "dialling" | "open" = "waiting"
   opened: { readonly connection: A } | undefined
   openedAt = 0
   isHealthy = false
+  /** It takes no more calls: it broke, or is to end when those it has have ended. */
+  isDiscarded = false
   isRetired = false
-  /** Who uses it now, or waits for it; and how many ever did. */
+  /** Who uses it now, or waits for it; and how often that began or ended. */
   users = 0
   uses = 0
   fiber: Fiber.RuntimeFiber<unknown> | undefined
+
+  /** Ended by us, while it was dialled. */
+  isGivenUp = false
+
+  end(): void {
+    this.ended.unsafeOpen()
+    if (this.opened === undefined) {
+      // a dial that nobody waits for
+      this.isGivenUp = true
+      this.fiber?.unsafeInterruptAsFork(FiberId.none)
+    }
+  }
 }
 
-/** When the next dial may be made, given how the last ones ended. A schedule that ends begins again. */
-const makeBackoff = (schedule: Schedule.Schedule<unknown>) => {
-  let state: unknown = schedule.initial
-  let notBefore = 0
-  const reset = Effect.sync(() => {
-    state = schedule.initial
-    notBefore = 0
+/** When the next dial may be made, given how the last ones ended. A schedule that ends, or fails, begins again. */
+class Backoff {
+  private state: unknown
+  private notBefore = 0
+  constructor(private readonly schedule: Schedule.Schedule<unknown>) {
+    this.state = schedule.initial
+  }
+
+  readonly reset = Effect.sync(() => {
+    this.state = this.schedule.initial
+    this.notBefore = 0
   })
-  const failed = Effect.gen(function*() {
+
+  private readonly step: Effect.Effect<boolean> = Effect.gen(this, function*() {
     const now = yield* Clock.currentTimeMillis
-    const [next, , decision] = yield* schedule.step(now, undefined, state)
+    const [next, , decision] = yield* this.schedule.step(now, undefined, this.state)
     if (ScheduleDecision.isContinue(decision)) {
-      state = next
-      notBefore = ScheduleIntervals.start(decision.intervals)
-    } else {
-      yield* reset
+      this.state = next
+      this.notBefore = ScheduleIntervals.start(decision.intervals)
+      return true
     }
-  })
-  const wait = Effect.flatMap(
-    Clock.currentTimeMillis,
-    (now) => now < notBefore ? Effect.sleep(notBefore - now) : Effect.void
+    return false
+  }).pipe(Effect.catchAllCause(() => Effect.succeed(false)))
+
+  readonly failed: Effect.Effect<unknown> = Effect.suspend(() => this.step).pipe(
+    Effect.flatMap((isOn) => isOn ? Effect.void : Effect.zipRight(this.reset, this.step))
   )
-  return { reset, failed, wait }
+
+  readonly wait = Effect.suspend(() =>
+    Effect.flatMap(
+      Clock.currentTimeMillis,
+      (now) => now < this.notBefore ? Effect.sleep(this.notBefore - now) : Effect.void
+    )
+  )
+}
+
+/** The connection of one owner: at most one that takes calls, and those that finish theirs. */
+class Keeper<A, E, R> {
+  private current: Held<A, E> | undefined
+  private isClosed = false
+  private closing: Fiber.Fiber<void> | undefined
+  private dials = 0
+  private failedDials = 0
+  state: State = "idle"
+  private readonly backoff: Backoff
+
+  constructor(
+    private readonly options: Options<A, E, R>,
+    private readonly states: SubscriptionRef.SubscriptionRef<State>,
+    private readonly lives: FiberSet.FiberSet<unknown>,
+    private readonly run: (life: Effect.Effect<unknown, never, Exclude<R, Scope.Scope>>) => Fiber.RuntimeFiber<unknown>,
+    private readonly closers: FiberSet.FiberSet<void>
+  ) {
+    this.backoff = new Backoff(options.dialBackoff)
+  }
+
+  readonly status = Effect.sync(() => ({
+    name: this.options.name,
+    state: this.state,
+    dials: this.dials,
+    failedDials: this.failedDials
+  }))
+
+  private become(next: State): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      // from `closed` there is no way back, and a connection that is closing only drains
+      if (this.state === "closed" || (this.isClosed && next !== "closed" && next !== "draining")) {
+        return Effect.void
+      }
+      this.state = next
+      return SubscriptionRef.set(this.states, next)
+    })
+  }
+
+  private forget(held: Held<A, E>): boolean {
+    const was = this.current === held
+    if (was) {
+      this.current = undefined
+    }
+    return was
+  }
+
+  /** What its end says of the next dial. */
+  private settle(held: Held<A, E>) {
+    return Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      const lasted = held.opened !== undefined &&
+        now - held.openedAt >= Duration.toMillis(this.options.healthyAfter)
+      return held.isHealthy || lasted ? this.backoff.reset : this.backoff.failed
+    })
+  }
+
+  private discard(held: Held<A, E>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      held.isDiscarded = true
+      held.ended.unsafeOpen()
+      return this.forget(held) ? Effect.zipRight(this.settle(held), this.become("broken")) : Effect.void
+    }).pipe(Effect.uninterruptible)
+  }
+
+  /** No new calls; when the last one has ended it is closed. */
+  private retire(held: Held<A, E>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.forget(held)
+      held.isRetired = true
+      if (held.users > 0) {
+        return this.become("draining")
+      }
+      held.end()
+      return this.become("idle")
+    })
+  }
+
+  private readonly aging = (held: Held<A, E>, maxAge: Duration.Duration) =>
+    // clients that were started together are not to dial anew together
+    Effect.flatMap(Random.nextRange(0.9, 1.1), (part) => Effect.sleep(Duration.times(maxAge, part))).pipe(
+      Effect.zipRight(this.retire(held))
+    )
+
+  private readonly idling = (held: Held<A, E>, idleTimeout: Duration.Duration): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const { uses } = held
+      return Effect.flatMap(
+        Effect.sleep(idleTimeout),
+        () => held.users === 0 && held.uses === uses ? this.retire(held) : this.idling(held, idleTimeout)
+      )
+    })
+
+  private tend(held: Held<A, E>) {
+    const { idleTimeout, maxAge } = this.options
+    return Effect.all([
+      maxAge === undefined ? Effect.void : Effect.forkScoped(this.aging(held, maxAge)),
+      idleTimeout === undefined ? Effect.void : Effect.forkScoped(this.idling(held, idleTimeout))
+    ], { discard: true })
+  }
+
+  private open(held: Held<A, E>) {
+    const healthy = Effect.suspend(() => {
+      held.isHealthy = true
+      return this.current === held ? this.backoff.reset : Effect.void
+    })
+    return Effect.suspend(() => {
+      held.phase = "dialling"
+      this.dials++
+      return Effect.zipRight(this.become("connecting"), this.options.dial({ discard: this.discard(held), healthy }))
+    }).pipe(
+      Effect.tap((connection) =>
+        Effect.flatMap(Clock.currentTimeMillis, (now) => {
+          held.phase = "open"
+          held.opened = { connection }
+          held.openedAt = now
+          const next = this.current === held ? this.become("ready") : Effect.void
+          return Effect.zipRight(next, Deferred.succeed(held.ready, connection))
+        })
+      )
+    )
+  }
+
+  /** From the wait before the dial until the connection has ended, or the scope closes. */
+  private life(held: Held<A, E>) {
+    return this.backoff.wait.pipe(
+      Effect.zipRight(this.open(held)),
+      Effect.zipRight(this.tend(held)),
+      Effect.zipRight(held.ended.await),
+      Effect.scoped,
+      Effect.onError((cause) => {
+        const wasCurrent = this.forget(held)
+        const isFailure = held.phase === "dialling" && !held.isGivenUp && !this.isClosed
+        this.failedDials += isFailure ? 1 : 0
+        return Effect.all([
+          isFailure ? this.settle(held) : Effect.void,
+          wasCurrent && isFailure ? this.become("broken") : Effect.void,
+          this.isClosed ? Deferred.failSync(held.ready, this.options.closed) : Deferred.failCause(held.ready, cause)
+        ], { discard: true })
+      }),
+      Effect.exit,
+      Effect.zipRight(
+        Effect.suspend(() => this.current === undefined && this.state !== "broken" ? this.become("idle") : Effect.void)
+      ),
+      Effect.interruptible
+    )
+  }
+
+  private dial(): Held<A, E> {
+    const held = new Held<A, E>()
+    this.current = held
+    held.fiber = this.run(this.life(held))
+    return held
+  }
+
+  private release(held: Held<A, E>): void {
+    held.users--
+    held.uses++
+    // nobody waits any more for a dial that has not begun; one that has goes on
+    if (held.users === 0 && (held.isRetired || held.phase === "waiting")) {
+      this.forget(held)
+      held.end()
+    }
+  }
+
+  // an `acquireUseRelease` whose ends are not effects: this is on the way of every call
+  readonly use: Connection<A, E>["use"] = (f) =>
+    Effect.uninterruptibleMask((restore) => {
+      if (this.isClosed) {
+        return Effect.failSync(this.options.closed)
+      }
+      const held = this.current ?? this.dial()
+      held.users++
+      held.uses++
+      const used = held.opened === undefined
+        // one that broke while its callers waited for it is not given to them: they ask again
+        ? Effect.flatMap(
+          Deferred.await(held.ready),
+          (connection) => held.isDiscarded ? this.use(f) : f(connection)
+        )
+        : Effect.suspend(() => f(held.opened!.connection))
+      return Effect.matchCauseEffect(restore(used), {
+        onFailure: (cause) => {
+          this.release(held)
+          return Effect.failCause(cause)
+        },
+        onSuccess: (value) => {
+          this.release(held)
+          return Effect.succeed(value)
+        }
+      })
+    })
+
+  /** Begun once, it goes on for whoever waits for it. */
+  readonly close: Effect.Effect<void> = Effect.gen(this, function*() {
+    if (this.closing === undefined) {
+      this.isClosed = true
+      this.closing = yield* (this.current === undefined ? Effect.void : this.retire(this.current)).pipe(
+        Effect.zipRight(FiberSet.awaitEmpty(this.lives)),
+        Effect.zipRight(this.become("closed")),
+        Effect.interruptible,
+        FiberSet.run(this.closers)
+      )
+    }
+    yield* Fiber.join(this.closing)
+  })
+
+  readonly finalize = Effect.suspend(() =>
+    Duration.toMillis(this.options.drainTimeout) === 0
+      ? Effect.void
+      : Effect.raceFirst(this.close, Effect.sleep(this.options.drainTimeout)).pipe(Effect.interruptible, Effect.exit)
+  ).pipe(
+    Effect.zipRight(Effect.suspend(() => {
+      this.isClosed = true
+      return this.become("closed")
+    }))
+  )
 }
 
 /** @internal */
@@ -78,202 +320,18 @@ export const make = <A, E, R>(
 ): Effect.Effect<Connection<A, E>, never, Exclude<R, Scope.Scope> | Scope.Scope> =>
   Effect.gen(function*() {
     // a dial is nobody's in particular: it sees the context the connection was made in, not that of who asked first
+    const closers = yield* FiberSet.make<void>()
     const lives = yield* FiberSet.make<unknown>()
     const run = yield* FiberSet.runtime(lives)<Exclude<R, Scope.Scope>>()
     const states = yield* SubscriptionRef.make<State>("idle")
-    const backoff = makeBackoff(options.dialBackoff)
-    let current: Held<A, E> | undefined
-    let state: State = "idle"
-    let isClosed = false
-    let dials = 0
-    let failedDials = 0
-
-    const become = (next: State) =>
-      Effect.suspend(() => {
-        // from `closed` there is no way back, and a connection that is closing only drains
-        if (state === "closed" || (isClosed && next !== "closed" && next !== "draining")) {
-          return Effect.void
-        }
-        state = next
-        return SubscriptionRef.set(states, next)
-      })
-
-    const forget = (held: Held<A, E>): boolean => {
-      const was = current === held
-      if (was) {
-        current = undefined
-      }
-      return was
-    }
-
-    /** What its end says of the next dial. */
-    const settle = (held: Held<A, E>) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        held.isHealthy || (held.opened !== undefined && now - held.openedAt >= Duration.toMillis(options.healthyAfter))
-          ? backoff.reset
-          : backoff.failed)
-
-    const discard = (held: Held<A, E>) =>
-      Effect.suspend(() => {
-        const broken = forget(held)
-        return Effect.zipRight(
-          broken ? Effect.zipRight(settle(held), become("broken")) : Effect.void,
-          held.discarded.open
-        )
-      })
-
-    /** No new calls; when the last one has ended it is closed. */
-    const retire = (held: Held<A, E>) =>
-      Effect.suspend(() => {
-        forget(held)
-        held.isRetired = true
-        if (held.users > 0) {
-          return become("draining")
-        }
-        held.discarded.unsafeOpen()
-        return become("idle")
-      })
-
-    const aging = (held: Held<A, E>, maxAge: Duration.Duration) =>
-      // clients that were started together are not to dial anew together
-      Effect.flatMap(Random.nextRange(0.9, 1.1), (part) =>
-        Effect.sleep(Duration.times(maxAge, part))).pipe(Effect.zipRight(retire(held)))
-
-    const idling = (held: Held<A, E>, idleTimeout: Duration.Duration): Effect.Effect<void> =>
-      Effect.suspend(() => {
-        const { uses } = held
-        return Effect.flatMap(
-          Effect.sleep(idleTimeout),
-          () =>
-            held.users === 0 && held.uses === uses ? retire(held) : idling(held, idleTimeout)
-        )
-      })
-
-    const tend = (held: Held<A, E>) =>
-      Effect.all([
-        options.maxAge === undefined ? Effect.void : Effect.forkScoped(aging(held, options.maxAge)),
-        options.idleTimeout === undefined ? Effect.void : Effect.forkScoped(idling(held, options.idleTimeout))
-      ], { discard: true })
-
-    const open = (held: Held<A, E>) =>
-      Effect.suspend(() => {
-        held.phase = "dialling"
-        dials++
-        const healthy = Effect.suspend(() => {
-          held.isHealthy = true
-          return backoff.reset
-        })
-        return Effect.zipRight(become("connecting"), options.dial({ discard: discard(held), healthy }))
-      }).pipe(
-        Effect.tap((connection) =>
-          Effect.flatMap(Clock.currentTimeMillis, (now) => {
-            held.phase = "open"
-            held.opened = { connection }
-            held.openedAt = now
-            const next = current === held ? become("ready") : Effect.void
-            return Effect.zipRight(next, Deferred.succeed(held.ready, connection))
-          })
-        )
-      )
-
-    /** From the wait before the dial until the connection is discarded, or the scope closes. */
-    const life = (held: Held<A, E>) =>
-      backoff.wait.pipe(
-        Effect.zipRight(open(held)),
-        Effect.zipRight(tend(held)),
-        Effect.zipRight(held.discarded.await),
-        Effect.scoped,
-        Effect.onError((cause) => {
-          const wasCurrent = forget(held)
-          if (held.phase !== "dialling") {
-            return isClosed ? Deferred.failSync(held.ready, options.closed) : Effect.void
-          }
-          failedDials++
-          return Effect.all([
-            settle(held),
-            wasCurrent ? become("broken") : Effect.void,
-            isClosed ? Deferred.failSync(held.ready, options.closed) : Deferred.failCause(held.ready, cause)
-          ], { discard: true })
-        }),
-        Effect.exit,
-        Effect.zipRight(Effect.suspend(() =>
-          state === "draining" && current === undefined ? become("idle") : Effect.void
-        ))
-      )
-
-    const dial = (): Held<A, E> => {
-      const held = new Held<A, E>()
-      current = held
-      held.fiber = run(life(held))
-      return held
-    }
-
-    const release = (held: Held<A, E>): void => {
-      held.users--
-      if (held.users > 0) {
-        return
-      }
-      if (held.isRetired) {
-        held.discarded.unsafeOpen()
-      } else if (held.phase === "waiting") {
-        // nobody waits for this dial any more, and it has not begun
-        forget(held)
-        held.fiber?.unsafeInterruptAsFork(FiberId.none)
-      }
-    }
-
-    // an `acquireUseRelease` whose ends are not effects: this is on the way of every call
-    const use: Connection<A, E>["use"] = (f) =>
-      Effect.uninterruptibleMask((restore) => {
-        if (isClosed) {
-          return Effect.failSync(options.closed)
-        }
-        const held = current ?? dial()
-        held.users++
-        held.uses++
-        const used = held.opened === undefined
-          ? Effect.flatMap(Deferred.await(held.ready), f)
-          : Effect.suspend(() =>
-            f(held.opened!.connection)
-          )
-        return Effect.matchCauseEffect(restore(used), {
-          onFailure: (cause) => {
-            release(held)
-            return Effect.failCause(cause)
-          },
-          onSuccess: (value) => {
-            release(held)
-            return Effect.succeed(value)
-          }
-        })
-      })
-
-    const close = Effect.suspend(() => {
-      isClosed = true
-      return current === undefined ? Effect.void : retire(current)
-    }).pipe(
-      Effect.zipRight(FiberSet.awaitEmpty(lives)),
-      Effect.zipRight(become("closed"))
-    )
-
-    const { add } = yield* Connections
-    yield* add(Effect.sync(() => ({ name: options.name, state, dials, failedDials })))
+    const keeper = new Keeper<A, E, R>(options, states, lives, run, closers)
+    yield* Effect.flatMap(Connections, ({ add }) => add(keeper.status))
     // added last, so it runs before the fibers are interrupted
-    yield* Effect.addFinalizer(() =>
-      (Duration.toMillis(options.drainTimeout) === 0
-        ? Effect.void
-        : Effect.raceFirst(close, Effect.sleep(options.drainTimeout)).pipe(Effect.interruptible, Effect.exit)).pipe(
-          Effect.zipRight(Effect.sync(() => {
-            isClosed = true
-          })),
-          Effect.zipRight(become("closed"))
-        )
-    )
-
+    yield* Effect.addFinalizer(() => keeper.finalize)
     return {
-      use,
-      state: Effect.sync(() => state),
+      use: keeper.use,
+      state: Effect.sync(() => keeper.state),
       states: Stream.changes(states.changes).pipe(Stream.takeUntil((state) => state === "closed")),
-      close
+      close: keeper.close
     }
   })
