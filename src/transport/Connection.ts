@@ -28,7 +28,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { State } from "../Connections.js"
-import { checkDuration, orThrow } from "../InvalidOption.js"
+import { checkDuration, InvalidOption, orThrow } from "../InvalidOption.js"
 import * as internal from "./internal/connection.js"
 
 /**
@@ -150,8 +150,14 @@ export const checkLifetime = (where: string, options: Lifetime) =>
       const input = options[field]
       return input === undefined ? Either.right(undefined) : checkDuration(where, field, input)
     }
+    const schedule = options.dialBackoff ?? dialBackoff
+    if (!Schedule.isSchedule(schedule)) {
+      return yield* Either.left(
+        new InvalidOption({ where, field: "dialBackoff", problem: `must be a Schedule, got ${String(schedule)}` })
+      )
+    }
     return {
-      dialBackoff: options.dialBackoff ?? dialBackoff,
+      dialBackoff: schedule,
       healthyAfter: yield* checkDuration(where, "healthyAfter", options.healthyAfter ?? "10 seconds", { zero: true }),
       idleTimeout: yield* optional("idleTimeout"),
       maxAge: yield* optional("maxAge"),

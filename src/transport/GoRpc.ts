@@ -50,21 +50,21 @@ import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
-import * as Predicate from "effect/Predicate"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import type { NoInfer } from "effect/Types"
 import type { ConnectionOptions } from "node:tls"
 import * as Classify from "../Classify.js"
 import type { State } from "../Connections.js"
-import { checkDuration, checkNumber, InvalidOption, orThrow } from "../InvalidOption.js"
+import { orThrow } from "../InvalidOption.js"
 import * as RpcCall from "../RpcCall.js"
 import { type Fatal, Retryable, withMethod } from "../RpcError.js"
 import * as Connection from "./Connection.js"
 import * as gob from "./internal/gobCodec.js"
 import type { Codec } from "./internal/goCodec.js"
+import * as GoOptions from "./internal/goOptions.js"
 import * as json from "./internal/jsonCodec.js"
 import * as Session from "./internal/session.js"
 import * as NodeSocket from "./internal/socket.js"
@@ -152,7 +152,7 @@ export interface Client {
   readonly call: {
     <Args, AI, AR, A, I, R>(
       method: string,
-      args: Args,
+      args: NoInfer<Args>,
       options: CallOptions & {
         readonly args: Schema.Schema<Args, AI, AR>
         readonly reply: Schema.Schema<A, I, R>
@@ -165,7 +165,7 @@ export interface Client {
     ): RpcCall.RpcCall<A, Retryable | Fatal, R>
     <Args, AI, AR>(
       method: string,
-      args: Args,
+      args: NoInfer<Args>,
       options: CallOptions & { readonly args: Schema.Schema<Args, AI, AR>; readonly reply?: undefined }
     ): RpcCall.RpcCall<unknown, Retryable | Fatal, AR>
     (method: string, args: unknown, options?: CallOptions): RpcCall.RpcCall<unknown, Retryable | Fatal>
@@ -309,7 +309,7 @@ export const service = <const Methods extends Readonly<Record<string, Method>>, 
 // -----------------------------------------------------------------------------
 
 const client = <Request>(options: Options, codec: Codec<Request>): Effect.Effect<Client, never, Scope.Scope> => {
-  const { dialTimeout, lifetime, maxFrameBytes, ping } = orThrow(settings(options))
+  const { dialTimeout, lifetime, maxFrameBytes, ping } = orThrow(GoOptions.check(options))
   const socket = "socket" in options ? options.socket : NodeSocket.make(options)
   const pinging = ping === undefined ? undefined : { ...ping, request: codec.ping(ping.method) }
   return Effect.gen(function*() {
@@ -371,50 +371,3 @@ const nameOf = (options: Options): string =>
         ? `unix:${options.path}`
         : `${options.http === undefined || options.http === false ? "tcp" : "http"}://${options.host}:${options.port}`
     }`
-
-const where = "GoRpc.make"
-
-const settings = (options: Options) =>
-  Either.gen(function*() {
-    const lifetime = yield* Connection.checkLifetime(where, options)
-    const ping = options.ping === undefined ? undefined : {
-      every: yield* checkDuration(where, "ping.every", options.ping.every),
-      timeout: yield* checkDuration(where, "ping.timeout", options.ping.timeout ?? "5 seconds"),
-      method: options.ping.method ?? "Ping"
-    }
-    const dialTimeout = yield* checkDuration(where, "dialTimeout", options.dialTimeout ?? "5 seconds")
-    const maxFrameBytes = yield* checkNumber(where, "maxFrameBytes", options.maxFrameBytes ?? 64 * 1024 * 1024, {
-      min: 1,
-      max: Number.MAX_SAFE_INTEGER,
-      integer: true
-    })
-    const invalid = (field: string, problem: string) => Either.left(new InvalidOption({ where, field, problem }))
-    const codecs: ReadonlyArray<unknown> = ["json", "gob", undefined]
-    if (!codecs.includes(options.codec)) {
-      return yield* invalid("codec", `must be "json" or "gob", got ${JSON.stringify(options.codec)}`)
-    }
-    const checked = { dialTimeout, maxFrameBytes, lifetime, ping }
-    if ("socket" in options) {
-      return checked
-    }
-    if ("path" in options) {
-      if (!Predicate.isString(options.path) || options.path === "") {
-        return yield* invalid("path", `must be the path of a socket, got ${JSON.stringify(options.path)}`)
-      }
-    } else {
-      if (!Predicate.isString(options.host) || options.host === "") {
-        return yield* invalid("host", `must be a name or an address, got ${JSON.stringify(options.host)}`)
-      }
-      yield* checkNumber(where, "port", options.port, { min: 1, max: 65_535, integer: true })
-    }
-    if (options.tls !== undefined) {
-      yield* Either.mapLeft(
-        NodeSocket.validateTls(options.tls),
-        (problem) => new InvalidOption({ where, field: "tls", problem })
-      )
-    }
-    if (Predicate.isString(options.http) && !/^\/[!-~]*$/.test(options.http)) {
-      return yield* invalid("http", `must be a path that starts with /, got ${JSON.stringify(options.http)}`)
-    }
-    return checked
-  })

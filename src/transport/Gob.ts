@@ -18,6 +18,7 @@
  * | `float32`, `float64`                     | `Gob.Float`                                    | `number`                   |
  * | `complex64`, `complex128`                | `Gob.Complex`                                  | `{ re, im }`               |
  * | `bool`, `string`                         | `Schema.Boolean`, `Schema.String`              | `boolean`, `string`        |
+ * | `string` that need not be UTF-8          | `Schema.Uint8ArrayFromSelf`, to be read        | `Uint8Array`               |
  * | `[]byte`                                 | `Schema.Uint8ArrayFromSelf`                    | `Uint8Array`               |
  * | `[]T`                                    | `Schema.Array(T)`                              | `Array`                    |
  * | `[3]T`                                   | `Schema.Tuple(T, T, T)`, `Gob.array(3, T)`     | `Array`                    |
@@ -30,8 +31,8 @@
  * A struct in Go may have fields that the schema has not, and the other way round: they are passed over, and zero. Zeros are
  * not sent inside a struct, so a pointer to a zero and `nil` are the same when they come from Go.
  *
- * What is not gob, or not of the type that was asked for, is a `GobError`; reading it takes no more memory than its bytes
- * account for.
+ * What is not gob, or not of the type that was asked for, is a `GobError`; reading it takes no more memory than its bytes,
+ * and the zeros that the schema has in place of what was not sent, account for.
  *
  * @since 0.1.0
  */
@@ -41,7 +42,7 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
-import { checkNumber, orThrow } from "../InvalidOption.js"
+import { checkNumber, InvalidOption, orThrow } from "../InvalidOption.js"
 import { Problem, Writer } from "./internal/gob/bytes.js"
 import * as decoder from "./internal/gob/decoder.js"
 import * as encoder from "./internal/gob/encoder.js"
@@ -126,7 +127,7 @@ export const Complex: Schema.Schema<{ readonly re: number; readonly im: number }
 )
 
 /**
- * An array of a fixed length.
+ * An array of a fixed length. Throws `InvalidOption` for a length that is none.
  *
  * @since 0.1.0
  * @category schemas
@@ -135,11 +136,12 @@ export const array = <A, I, R>(
   length: number,
   item: Schema.Schema<A, I, R>
 ): Schema.Schema<ReadonlyArray<A>, ReadonlyArray<I>, R> =>
-  Type.annotated(Schema.Array(item).pipe(Schema.itemsCount(length)), {
-    kind: "array",
-    length,
-    item: Type.once(() => Type.of(item.ast))
-  })
+  Type.annotated(
+    Schema.Array(item).pipe(Schema.itemsCount(orThrow(
+      checkNumber("Gob.array", "length", length, { min: 0, max: Number.MAX_SAFE_INTEGER, integer: true })
+    ))),
+    { kind: "array", length, item: Type.once(() => Type.of(item.ast)) }
+  )
 
 /**
  * A map with keys of any type that Go can compare. (`Schema.Record` is one with text as keys, and an object here.)
@@ -160,7 +162,7 @@ export const map = <K, KI, KR, V, VI, VR>(options: {
 
 /**
  * An `interface{}`: a value of one of the types that Go knows by name (`gob.Register`), or `undefined` for `nil`. Go's own
- * types have the names `int`, `string`, `float64`, ...; those of a program `main.Circle`.
+ * types have the names `int`, `string`, `float64`, ...; those of a program `main.Circle`. Throws `InvalidOption` for the name `""`.
  *
  * @example
  * ```ts
@@ -180,12 +182,15 @@ export const map = <K, KI, KR, V, VI, VR>(options: {
  */
 export const named = <Types extends Readonly<Record<string, Schema.Schema.Any>>>(
   types: Types
-): Schema.Schema<Named<Types>, NamedEncoded<Types>> =>
-  Type.annotated(
+): Schema.Schema<Named<Types>, NamedEncoded<Types>, Schema.Schema.Context<Types[keyof Types]>> => {
+  if (Object.hasOwn(types, "")) {
+    throw new InvalidOption({ where: "Gob.named", field: "types", problem: "has the name \"\", which is that of nil" })
+  }
+  return Type.annotated(
     Schema.Union(
       ...Object.entries(types).map(([name, value]) => Schema.Struct({ name: Schema.Literal(name), value })),
       Schema.Undefined
-    ) as unknown as Schema.Schema<Named<Types>, NamedEncoded<Types>>,
+    ) as unknown as Schema.Schema<Named<Types>, NamedEncoded<Types>, Schema.Schema.Context<Types[keyof Types]>>,
     {
       kind: "interface",
       types: new Map(
@@ -193,6 +198,7 @@ export const named = <Types extends Readonly<Record<string, Schema.Schema.Any>>>
       )
     }
   )
+}
 
 /**
  * What `named` reads.

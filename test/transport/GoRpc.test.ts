@@ -267,8 +267,22 @@ describe("GoRpc over a real socket", () => {
     refuses({ ...address, dialTimeout: -1 }, "GoRpc.make: dialTimeout must not be negative, got -1")
     refuses({ ...address, maxFrameBytes: 0 }, "GoRpc.make: maxFrameBytes must be an integer of at least 1, got 0")
     refuses({ ...address, codec: "xml" as "gob" }, "GoRpc.make: codec must be \"json\" or \"gob\", got \"xml\"")
-    refuses({ ...address, http: "rpc" }, "GoRpc.make: http must be a path that starts with /, got \"rpc\"")
-    refuses({ ...address, http: "/a b" }, "GoRpc.make: http must be a path that starts with /, got \"/a b\"")
+    refuses({ ...address, http: "rpc" }, "GoRpc.make: http must be true, or a path that starts with /, got \"rpc\"")
+    refuses({ ...address, http: "/a b" }, "GoRpc.make: http must be true, or a path that starts with /, got \"/a b\"")
+    refuses({ ...address, http: 5 as unknown as string }, "http must be true, or a path that starts with /, got 5")
+    refuses({ ...address, tls: null as unknown as object }, "GoRpc.make: tls must be an object, got null")
+    refuses(
+      { ...address, dialBackoff: 5 as unknown as Schedule.Schedule<unknown> },
+      "dialBackoff must be a Schedule, got 5"
+    )
+    refuses(
+      { socket: undefined } as unknown as GoRpc.Options,
+      "socket must be an effect that makes a socket, got undefined"
+    )
+    refuses(
+      { ...address, ping: { every: 1, method: 7 as unknown as string } },
+      "GoRpc.make: ping.method must be a string, got 7"
+    )
     refuses({ ...address, ping: { every: 0 } }, "GoRpc.make: ping.every must be greater than zero, got 0")
     refuses({ ...address, ping: { every: 1, timeout: -1 } }, "GoRpc.make: ping.timeout must not be negative, got -1")
     refuses({ ...address, maxAge: NaN }, "GoRpc.make: maxAge must be ")
@@ -323,6 +337,18 @@ describe("GoRpc and a hostile peer", () => {
       assert.deepStrictEqual(summary(error), ["ServerError", "an error that is not a string"])
       yield* server.script(FlakyServer.garbage(`{"id":1,"error":${"[".repeat(20_000)}${"]".repeat(20_000)}}`))
       assert.include((yield* Effect.flip(call)).message, "nested deeper than 1000 levels")
+    }))
+
+  it.scopedLive("what comes behind the garbage is not an answer, in the same piece or a later one", () =>
+    Effect.gen(function*() {
+      const { port } = yield* listen((socket) => {
+        socket.once("data", () => {
+          socket.write("{\"id\":5,\"result\":1}{\"id\":0,\"result\":42}")
+          socket.write("{\"id\":0,\"result\":42}")
+        })
+      })
+      const rpc = yield* GoRpc.make({ host: "127.0.0.1", port })
+      assert.include((yield* Effect.flip(rpc.call("A.B", 1))).message, "an answer to request 5, which was never made")
     }))
 
   it.scopedLive("what is read before the garbage is kept, in one piece or in two", () =>
@@ -629,7 +655,7 @@ describe("GoRpc: ping", () => {
       const calls = yield* Effect.forEach([1, 2], () => Effect.fork(Effect.flip(rpc.call("A.B", 1))))
       // something was heard in the first 10 seconds
       yield* TestClock.adjust("22 seconds")
-      assert.deepStrictEqual([yield* peer.open, yield* rpc.pending], [1, 3])
+      assert.deepStrictEqual([yield* peer.open, yield* rpc.pending], [1, 2])
       yield* TestClock.adjust("1 second")
       const errors = yield* Fiber.join(Fiber.all(calls))
       assert.deepStrictEqual(errors.map(summary), [
@@ -661,6 +687,55 @@ describe("GoRpc: ping", () => {
       }
       assert.isAtMost(methods.filter((method) => method === "Health.Check").length, asked + 1)
       assert.deepStrictEqual([yield* peer.open, yield* peer.opened], [1, 1])
+    }))
+
+  it.scoped("a peer in the middle of a long answer is there", () =>
+    Effect.gen(function*() {
+      const long = JSON.stringify({ id: 0, result: "x".repeat(60) })
+      const peer = yield* MemoryPeer.make((line, { send }) =>
+        line.method === "Ping"
+          ? Effect.void
+          : Effect.forEach(long, (letter) => Effect.delay(send(letter), "12 seconds"), { discard: true })
+      )
+      const rpc = yield* GoRpc.make({ socket: peer.socket, ping })
+      const call = yield* Effect.fork(rpc.call("A.B", 1))
+      yield* TestClock.adjust("20 minutes")
+      assert.strictEqual(yield* Fiber.join(call), "x".repeat(60))
+    }))
+
+  it.scoped("so is one that takes a long request piece by piece, and one that stops in the middle is not", () =>
+    Effect.gen(function*() {
+      const peer = yield* MemoryPeer.make((line, { send }) => send(JSON.stringify({ id: line.id, result: 42 })))
+      let isStuck = false
+      const socket = Effect.map(peer.socket, (socket): Socket.Socket => ({
+        ...socket,
+        writer: Effect.map(socket.writer, (write) => {
+          let text = ""
+          return (chunk: Uint8Array | string | Socket.CloseEvent) => {
+            text += typeof chunk === "string" ? chunk : Buffer.from(chunk as Uint8Array).toString()
+            return isStuck && text.length > 200_000 ? Effect.never : Effect.delay(
+              Effect.suspend(() => {
+                const whole = text
+                if (!whole.endsWith("\n")) {
+                  return Effect.void
+                }
+                text = ""
+                return write(whole)
+              }),
+              "9 seconds"
+            )
+          }
+        })
+      }))
+      const rpc = yield* GoRpc.make({ socket, ping })
+      const call = rpc.call("A.B", "ü".repeat(500_000))
+      const fine = yield* Effect.fork(call)
+      yield* TestClock.adjust("10 minutes")
+      assert.strictEqual(yield* Fiber.join(fine), 42)
+      isStuck = true
+      const stuck = yield* Effect.fork(Effect.flip(call))
+      yield* TestClock.adjust("10 minutes")
+      assert.deepStrictEqual(summary(yield* Fiber.join(stuck)), ["ConnectionLost", "Unknown", "PING_TIMEOUT"])
     }))
 
   it.scoped("nothing goes on after the connection has ended", () =>

@@ -205,7 +205,7 @@ describe("GoRpc and a hostile gob peer", () => {
           )
         )
       }))
-      assert.include((yield* Effect.flip(wide.call)).message, "or uses more than 1048576 bytes")
+      assert.include((yield* Effect.flip(wide.call)).message, "uses more than 1048576 bytes to define its types")
     }))
 
   it.scopedLive("a value that is nested too deep ends its call, where nobody asked for it too", () =>
@@ -303,6 +303,11 @@ describe("GoRpc over HTTP", () => {
     Effect.gen(function*() {
       const closing = yield* setup((socket) => socket.once("data", () => socket.end("HTTP/1.0 2")), { http: true })
       assert.deepStrictEqual(summary(yield* Effect.flip(closing.call)), ["ConnectionLost", "NotSent", "EOF"])
+      const absent = yield* setup((socket) => socket.once("data", () => socket.end("HTTP/1.1 404 no")), { http: true })
+      assert.strictEqual((yield* Effect.flip(absent.call)).code, "404")
+      // who speaks first, and not HTTP, is not waited for
+      const other = yield* setup((socket) => socket.write("SSH-2.0-x\r\n"), { http: true, dialTimeout: "1 minute" })
+      assert.include((yield* Effect.flip(other.call)).message, "it answered CONNECT with \"SSH-2.0-x\"")
       const silent = yield* setup((socket) => socket.resume(), { http: true, dialTimeout: "30 millis" })
       assert.deepStrictEqual(summary(yield* Effect.flip(silent.call)), ["Unavailable", "NotSent", "DIAL_TIMEOUT"])
     }))

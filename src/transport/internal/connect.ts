@@ -12,7 +12,7 @@ import { Inbox } from "./inbox.js"
 const maxAnswer = 8_192
 
 /** The words of `net/http/rpc`, which Go's own client looks for too. */
-const connected = /^HTTP\/1\.[01] 200 Connected to Go RPC\r?\n/
+const connected = /^HTTP\/1\.[01] 200 Connected to Go RPC\r?$/
 
 /** Those that stand before a server say so while they have none. */
 const busy = new Set(["429", "502", "503", "504"])
@@ -33,6 +33,27 @@ const refusal = (answer: string): Retryable | Fatal => {
 
 const lost = () => new Retryable({ reason: "ConnectionLost", delivery: "NotSent", code: "EOF" })
 
+/** Whether it may become an answer of HTTP. */
+const isBeginning = (text: string) =>
+  /^HTTP\/1\.[01] 2/.test(text) || "HTTP/1.0 ".startsWith(text) || "HTTP/1.1 ".startsWith(text)
+
+/**
+ * What the peer has said so far: an agreement, with what comes after it, a refusal, or `undefined` for nothing yet. A peer that
+ * does not speak HTTP is not waited for.
+ */
+const verdict = (answer: string, hasEnded: boolean): { readonly end: number } | Retryable | Fatal | undefined => {
+  const line = answer.includes("\n") ? answer.slice(0, answer.indexOf("\n")) : undefined
+  if (line !== undefined && connected.test(line)) {
+    const end = /\r?\n\r?\n/.exec(answer)
+    if (end !== null) {
+      return { end: end.index + end[0].length }
+    }
+  } else if (line !== undefined || (hasEnded && !isBeginning(answer))) {
+    return refusal(answer)
+  }
+  return hasEnded ? lost() : answer.length > maxAnswer ? refusal(answer) : undefined
+}
+
 /** Ends when the peer has agreed; what it says after that is left in the socket. @internal */
 export const handshake = (socket: Net.Socket, path: string): Effect.Effect<void, Retryable | Fatal> =>
   Effect.async((resume) => {
@@ -42,17 +63,19 @@ export const handshake = (socket: Net.Socket, path: string): Effect.Effect<void,
       for (let chunk = socket.read() as Buffer | null; chunk !== null; chunk = socket.read() as Buffer | null) {
         inbox.push(chunk)
       }
-      const answer = Buffer.from(inbox.peek()).toString("latin1")
-      const end = /\r?\n\r?\n/.exec(answer)
-      if (end !== null) {
+      judge(false)
+    }
+    const onEnd = () => judge(true)
+    const judge = (hasEnded: boolean) => {
+      const result = verdict(Buffer.from(inbox.peek()).toString("latin1"), hasEnded)
+      if (result !== undefined) {
         stop()
-        socket.unshift(inbox.peek().slice(end.index + end[0].length))
-        resume(connected.test(answer) ? Effect.void : Effect.fail(refusal(answer)))
-      } else if (inbox.length > maxAnswer) {
-        resume(Effect.fail(refusal(answer)))
+        if ("end" in result) {
+          socket.unshift(inbox.peek().slice(result.end))
+        }
+        resume("end" in result ? Effect.void : Effect.fail(result))
       }
     }
-    const onEnd = () => resume(Effect.fail(lost()))
     const stop = () => {
       socket.off("readable", onReadable)
       socket.off("end", onEnd)

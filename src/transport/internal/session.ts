@@ -102,158 +102,214 @@ const unsent = (loss: Retryable | Fatal): Retryable | Fatal =>
 /** @internal */
 export const closed = (): Fatal => new Fatal({ reason: "Cancelled", message: "the client is closed" })
 
+/** What a session tells the connection it is of. */
+interface Dialled {
+  readonly discard: Effect.Effect<void>
+  readonly healthy: Effect.Effect<void>
+}
+
+const utf8 = new TextEncoder()
+
+class SessionImpl<Request> implements Session<Request> {
+  private readonly entries = new Map<number, Entry<Request>>()
+  // what is still to be written: a call that is withdrawn leaves nothing here either
+  private readonly outbox = new Map<number, Entry<Request>>()
+  private readonly outboxFilled = Effect.unsafeMakeLatch(false)
+  private nextId = 0
+  private loss: Retryable | Fatal | undefined
+  private isViolated = false
+  private isHealthy = false
+  private isPinging = false
+  /** Whether the peer gave a sign of life since the last look. */
+  private wasAlive = false
+
+  constructor(
+    private readonly socket: Socket.Socket,
+    private readonly wire: Wire<Request>,
+    private readonly connection: Dialled
+  ) {}
+
+  pending(): number {
+    return this.entries.size - (this.isPinging ? 1 : 0)
+  }
+
+  /** The connection is discarded before any call hears of it, so that no next attempt comes back here. */
+  readonly lose = (reason: Retryable | Fatal): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      if (this.loss !== undefined) {
+        return Effect.void
+      }
+      this.loss = reason
+      return Effect.ensuring(
+        this.connection.discard,
+        Effect.sync(() => {
+          const entries = Array.from(this.entries.values())
+          this.entries.clear()
+          this.outbox.clear()
+          entries.forEach((entry) => entry.resume(Effect.fail(entry.sent ? reason : unsent(reason))))
+        })
+      )
+    })
+
+  readonly call = (request: Request): Effect.Effect<unknown, Retryable | Fatal> =>
+    Effect.async((resume) => {
+      if (this.loss !== undefined) {
+        return resume(Effect.fail(unsent(this.loss)))
+      }
+      const id = this.nextId++
+      const entry: Entry<Request> = { id, request, resume, sent: false }
+      this.entries.set(id, entry)
+      this.outbox.set(id, entry)
+      this.outboxFilled.unsafeOpen()
+      return Effect.sync(() => {
+        this.entries.delete(id)
+        this.outbox.delete(id)
+      })
+    })
+
+  private answered({ id, result }: Answer): string | undefined {
+    if (id < 0 || id >= this.nextId) {
+      return `an answer to request ${id}, which was never made`
+    }
+    // an answer to a call that was abandoned finds no entry, and is dropped
+    const entry = this.entries.get(id)
+    this.entries.delete(id)
+    entry?.resume(Either.match(result, { onLeft: Effect.fail, onRight: Effect.succeed }))
+    return undefined
+  }
+
+  /** What is wrong with the chunk; answers before that are given out. */
+  private read(chunk: Uint8Array): string | undefined {
+    const { answers, problem } = this.wire.decode(chunk)
+    for (const answer of answers) {
+      const strange = this.answered(answer)
+      if (strange !== undefined) {
+        return strange
+      }
+    }
+    return problem
+  }
+
+  private readonly received = (chunk: Uint8Array): Effect.Effect<void, Fatal> | void => {
+    if (this.isViolated) {
+      return
+    }
+    this.wasAlive = true
+    const waiting = this.entries.size
+    // this runs in a listener of the socket, where a throw would end the process
+    const violation = Either.merge(Either.try({
+      try: () => this.read(chunk),
+      catch: (error) => `what cannot be read: ${String(error)}`
+    }))
+    if (violation !== undefined) {
+      this.isViolated = true
+      return Effect.fail(new Fatal({ reason: "Protocol", message: `the peer sent ${violation}` }))
+    }
+    if (!this.isHealthy && this.entries.size < waiting) {
+      this.isHealthy = true
+      return this.connection.healthy
+    }
+  }
+
+  reader(opened: Deferred.Deferred<void, Retryable | Fatal>) {
+    return this.socket.run(this.received, { onOpen: Effect.asVoid(Deferred.succeed(opened, undefined)) }).pipe(
+      Effect.onExit((exit) => {
+        const reason = lossOf(exit)
+        return Effect.zipRight(
+          this.lose(reason),
+          Deferred.fail(opened, reason._tag === "Fatal" ? reason : unsent(reason))
+        )
+      }),
+      Effect.exit
+    )
+  }
+
+  private nextBatch(): Uint8Array | string {
+    for (const entry of this.outbox.values()) {
+      if (this.wire.size() >= maxBatch) {
+        break
+      }
+      this.outbox.delete(entry.id)
+      const encoded = this.wire.encode(entry.id, entry.request)
+      entry.sent = Either.isRight(encoded)
+      if (Either.isLeft(encoded)) {
+        this.entries.delete(entry.id)
+        entry.resume(Effect.fail(encoded.left))
+      }
+    }
+    return this.wire.take()
+  }
+
+  /** A long request goes out in pieces: each that the peer makes room for shows that it is there. */
+  private writeLong(write: (chunk: Uint8Array) => Effect.Effect<void, Socket.SocketError>, batch: Uint8Array) {
+    let at = 0
+    return Effect.whileLoop({
+      while: () => at < batch.length,
+      body: () => write(batch.subarray(at, at + maxBatch)),
+      step: () => {
+        at += maxBatch
+        this.wasAlive ||= at < batch.length
+      }
+    })
+  }
+
+  readonly writer = Effect.gen(this, function*() {
+    const write = yield* this.socket.writer
+    while (true) {
+      const batch = this.nextBatch()
+      if (batch.length > 2 * maxBatch) {
+        yield* this.writeLong(write, typeof batch === "string" ? utf8.encode(batch) : batch)
+      } else if (batch.length > 0) {
+        yield* write(batch)
+      } else {
+        this.outboxFilled.unsafeClose()
+        yield* this.outboxFilled.await
+      }
+    }
+  }).pipe(
+    Effect.scoped,
+    Effect.onExit((exit) => this.lose(lossOf(exit))),
+    Effect.exit
+  )
+
+  readonly pinging = (ping: Ping<Request>): Effect.Effect<void> =>
+    Effect.gen(this, function*() {
+      this.wasAlive = false
+      yield* Effect.sleep(ping.every)
+      if (!this.wasAlive) {
+        this.isPinging = true
+        const answer = yield* Effect.timeoutOption(Effect.ignore(this.call(ping.request)), ping.timeout)
+        this.isPinging = false
+        // a peer that is in the middle of a long answer is there too
+        this.wasAlive ||= Option.isSome(answer)
+      }
+      return yield* this.wasAlive
+        ? this.pinging(ping)
+        : this.lose(new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code: "PING_TIMEOUT" }))
+    })
+}
+
 /**
- * Opens the socket and serves calls on it until it breaks or the scope closes. When it breaks, `discard` runs before any
- * call hears of it, so that no next attempt comes back here.
+ * Opens the socket and serves calls on it until it breaks or the scope closes.
  *
  * @internal
  */
 export const open = <Request>(
   socket: Socket.Socket,
   wire: Wire<Request>,
-  connection: { readonly discard: Effect.Effect<void>; readonly healthy: Effect.Effect<void> },
+  connection: Dialled,
   ping: Ping<Request> | undefined
 ): Effect.Effect<Session<Request>, Retryable | Fatal, Scope.Scope> =>
   Effect.gen(function*() {
     const opened = yield* Deferred.make<void, Retryable | Fatal>()
-    const pending = new Map<number, Entry<Request>>()
-    // what is still to be written: a call that is withdrawn leaves nothing here either
-    const outbox = new Map<number, Entry<Request>>()
-    const outboxFilled = Effect.unsafeMakeLatch(false)
-    let nextId = 0
-    let hasAnswered = false
-    let isHealthy = false
-    /** Whether anything came since the last look. */
-    let wasHeard = false
-    let loss: Retryable | Fatal | undefined
-
-    const lose = (reason: Retryable | Fatal) =>
-      Effect.suspend(() => {
-        if (loss !== undefined) {
-          return Effect.void
-        }
-        loss = reason
-        return Effect.zipRight(
-          connection.discard,
-          Effect.sync(() => {
-            const entries = Array.from(pending.values())
-            pending.clear()
-            outbox.clear()
-            entries.forEach((entry) => entry.resume(Effect.fail(entry.sent ? reason : unsent(reason))))
-          })
-        )
-      })
-
-    const answered = (answer: Answer): string | undefined => {
-      if (answer.id < 0 || answer.id >= nextId) {
-        return `an answer to request ${answer.id}, which was never made`
-      }
-      // an answer to a call that was abandoned finds no entry, and is dropped
-      const entry = pending.get(answer.id)
-      pending.delete(answer.id)
-      entry?.resume(Either.match(answer.result, { onLeft: Effect.fail, onRight: Effect.succeed }))
-      return undefined
-    }
-
-    const received = (chunk: Uint8Array): Effect.Effect<void, Fatal> | void => {
-      wasHeard = true
-      // this runs in a listener of the socket, where a throw would end the process
-      const violation = Either.merge(Either.try({
-        try: () => {
-          const { answers, problem } = wire.decode(chunk)
-          hasAnswered ||= answers.length > 0
-          const stranger = answers.map(answered).find((problem) => problem !== undefined)
-          return stranger ?? problem
-        },
-        catch: (error) => `what cannot be read: ${String(error)}`
-      }))
-      if (violation !== undefined) {
-        return Effect.fail(new Fatal({ reason: "Protocol", message: `the peer sent ${violation}` }))
-      }
-      if (hasAnswered && !isHealthy) {
-        isHealthy = true
-        return connection.healthy
-      }
-    }
-
-    const reader = socket.run(received, { onOpen: Effect.asVoid(Deferred.succeed(opened, undefined)) }).pipe(
-      Effect.onExit((exit) => {
-        const reason = lossOf(exit)
-        return Effect.zipRight(lose(reason), Deferred.fail(opened, reason._tag === "Fatal" ? reason : unsent(reason)))
-      }),
-      Effect.exit
-    )
-
-    const nextBatch = (): Uint8Array | string => {
-      for (const entry of outbox.values()) {
-        if (wire.size() >= maxBatch) {
-          break
-        }
-        outbox.delete(entry.id)
-        const encoded = wire.encode(entry.id, entry.request)
-        entry.sent = Either.isRight(encoded)
-        if (Either.isLeft(encoded)) {
-          pending.delete(entry.id)
-          entry.resume(Effect.fail(encoded.left))
-        }
-      }
-      return wire.take()
-    }
-
-    const writer = Effect.gen(function*() {
-      const write = yield* socket.writer
-      while (true) {
-        const batch = nextBatch()
-        if (batch.length > 0) {
-          yield* write(batch)
-        } else {
-          outboxFilled.unsafeClose()
-          yield* outboxFilled.await
-        }
-      }
-    }).pipe(
-      Effect.scoped,
-      Effect.onExit((exit) => lose(lossOf(exit))),
-      Effect.exit
-    )
-
-    const call = (request: Request): Effect.Effect<unknown, Retryable | Fatal> =>
-      Effect.async((resume) => {
-        if (loss !== undefined) {
-          return resume(Effect.fail(unsent(loss)))
-        }
-        const id = nextId++
-        const entry: Entry<Request> = { id, request, resume, sent: false }
-        pending.set(id, entry)
-        outbox.set(id, entry)
-        outboxFilled.unsafeOpen()
-        return Effect.sync(() => {
-          pending.delete(id)
-          outbox.delete(id)
-        })
-      })
-
-    const pinging = (ping: Ping<Request>): Effect.Effect<void> =>
-      Effect.gen(function*() {
-        wasHeard = false
-        yield* Effect.sleep(ping.every)
-        const answer = wasHeard
-          ? Option.none()
-          : yield* Effect.timeoutOption(Effect.ignore(call(ping.request)), ping.timeout)
-        // a peer that is in the middle of a long answer is there too
-        return yield* wasHeard || Option.isSome(answer)
-          ? pinging(ping)
-          : lose(new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code: "PING_TIMEOUT" }))
-      })
-
-    yield* Effect.forkScoped(reader)
+    const session = new SessionImpl(socket, wire, connection)
+    yield* Effect.forkScoped(session.reader(opened))
     yield* Deferred.await(opened)
-    yield* Effect.forkScoped(writer)
+    yield* Effect.forkScoped(session.writer)
     if (ping !== undefined) {
-      yield* Effect.forkScoped(pinging(ping))
+      yield* Effect.forkScoped(session.pinging(ping))
     }
     // added last, so it runs first: what ends with the scope was closed, not lost
-    yield* Effect.addFinalizer(() => lose(closed()))
-
-    return { pending: () => pending.size, call }
+    yield* Effect.addFinalizer(() => session.lose(closed()))
+    return session
   })

@@ -4,6 +4,8 @@
  * @internal
  */
 
+import * as Either from "effect/Either"
+
 /**
  * What a stream, a value or a schema is found to be wrong with. It is thrown inside the codec and caught where the codec ends.
  *
@@ -17,7 +19,9 @@ export const fail = (problem: string): never => {
 }
 
 const utf8 = new TextEncoder()
-const fromUtf8 = new TextDecoder()
+const fromUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+
+const isHalf = /\p{Surrogate}/u
 const scratch = new DataView(new ArrayBuffer(8))
 
 /** A writer that is used again keeps room for most values, and not for the largest. */
@@ -109,7 +113,7 @@ export class Writer {
 
   text(text: string): void {
     if (text.length >= 128) {
-      return this.block(utf8.encode(text))
+      return this.wide(text)
     }
     // most are short and plain
     const start = this.length
@@ -118,10 +122,17 @@ export class Writer {
       const code = text.charCodeAt(i)
       if (code >= 128) {
         this.length = start
-        return this.block(utf8.encode(text))
+        return this.wide(text)
       }
       this.byte(code)
     }
+  }
+
+  private wide(text: string): void {
+    if (isHalf.test(text)) {
+      fail("has a text with half of a character, a lone surrogate")
+    }
+    this.block(utf8.encode(text))
   }
 
   /** What was written, until more is. */
@@ -222,7 +233,11 @@ export class Reader {
   }
 
   text(): string {
-    return fromUtf8.decode(this.block())
+    const block = this.block()
+    return Either.getOrThrowWith(
+      Either.try(() => fromUtf8.decode(block)),
+      () => new Problem("has a string that is not UTF-8: read it as bytes, with Schema.Uint8ArrayFromSelf")
+    )
   }
 }
 

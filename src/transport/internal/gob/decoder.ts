@@ -7,7 +7,7 @@ import { fail, Reader } from "./bytes.js"
 import { maxDepth, type Named } from "./encoder.js"
 import type { Value } from "./stream.js"
 import type { Basic, GobType } from "./type.js"
-import { concrete, fieldsOf, type Types } from "./types.js"
+import { concrete, fieldsOf, forget, type Types } from "./types.js"
 import * as Wire from "./wire.js"
 
 /** A value as a type. @internal */
@@ -55,7 +55,7 @@ class Decoder {
       fail(`is ${wire === undefined ? Wire.nameOfId(id) : Wire.describe(wire)}, and not ${type.kind}`)
     switch (type.kind) {
       case "optional":
-        return this.read(reader, type.of(), id, depth + 1)
+        return this.read(reader, type.of(), id, depth)
       case "interface":
         return id === Wire.interfaceId ? this.named(reader, type.types, depth) : mismatch()
       case "slice":
@@ -87,6 +87,9 @@ class Decoder {
         return wire?.kind === "struct" ? this.struct(reader, type, wire, depth) : mismatch()
       case "external":
         return wire?.kind === "external" && wire.by === type.by ? reader.block().slice() : mismatch()
+      case "bytes":
+        // a string of Go need not be text
+        return id === Wire.basicIds.bytes || id === Wire.basicIds.string ? readBasic(reader, "bytes") : mismatch()
       default:
         return id === Wire.basicIds[type.kind] ? readBasic(reader, type.kind) : mismatch()
     }
@@ -169,9 +172,6 @@ class Decoder {
     }
   }
 }
-
-/** A definition that is known from when the end of the value was looked for. */
-const forget = (_id: number, reader: Reader): void => void Wire.readDefinition(reader)
 
 /** `__proto__` is a name like others in Go. */
 const define = (value: Record<string, unknown>, name: string, field: unknown): void => {

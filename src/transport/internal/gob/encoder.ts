@@ -165,7 +165,7 @@ export class Encoder {
       case "optional":
         return value === undefined || value === null
           ? fail("is absent where gob has no place for nil: only a field of a struct can be")
-          : this.write(writer, type.of(), value, depth + 1)
+          : this.write(writer, type.of(), value, depth)
       case "interface":
         return this.named(writer, type.types, value as Named | undefined, depth)
     }

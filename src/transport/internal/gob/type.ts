@@ -104,11 +104,14 @@ const nameOf = (ast: AST.AST): string => {
   return typeof name === "string" ? name : ""
 }
 
+const isBytes = (Schema.Uint8ArrayFromSelf.ast as AST.Declaration).decodeUnknown
+
 const read = (ast: AST.AST): GobType => {
   switch (ast._tag) {
     case "BooleanKeyword":
       return { kind: "bool" }
     case "StringKeyword":
+    case "TemplateLiteral":
       return { kind: "string" }
     case "Literal":
       return typeof ast.literal === "string" ? { kind: "string" } : unsupported(ast)
@@ -123,8 +126,11 @@ const read = (ast: AST.AST): GobType => {
       return list(ast)
     case "Union":
       return union(ast)
+    case "Enums":
+      return ast.enums.every(([, value]) => typeof value === "string") ? { kind: "string" } : unsupported(ast)
     case "Declaration":
-      return ast === Schema.Uint8ArrayFromSelf.ast ? { kind: "bytes" } : unsupported(ast)
+      // it may have been annotated or branded since
+      return ast.decodeUnknown === isBytes ? { kind: "bytes" } : unsupported(ast)
     default:
       return unsupported(ast)
   }
@@ -160,31 +166,45 @@ const struct = (ast: AST.TypeLiteral): GobType => {
 }
 
 const withoutUndefined = (ast: AST.AST): AST.AST =>
-  ast._tag === "Union" ? AST.Union.make(ast.types.filter((type) => type._tag !== "UndefinedKeyword")) : ast
+  ast._tag === "Union" && ast.annotations[Annotation] === undefined
+    ? AST.Union.make(ast.types.filter((type) => type._tag !== "UndefinedKeyword"))
+    : ast
 
 const list = (ast: AST.TupleType): GobType => {
   const [rest, ...more] = ast.rest
-  if (ast.elements.length === 0 && rest !== undefined && more.length === 0) {
+  const [first, ...others] = ast.elements
+  const isUniform = others.every((element) => element.type === first?.type) &&
+    ast.elements.every((element) => !element.isOptional)
+  if (rest !== undefined && more.length === 0 && isUniform && (first === undefined || first.type === rest.type)) {
     return { kind: "slice", item: once(() => of(rest.type)) }
   }
-  const [first, ...others] = ast.elements
-  return rest === undefined && first !== undefined && !first.isOptional &&
-      others.every((element) => !element.isOptional && element.type === first.type)
+  return rest === undefined && first !== undefined && isUniform
     ? { kind: "array", length: ast.elements.length, item: once(() => of(first.type)) }
     : unsupported(ast)
 }
+
+const isText = (ast: AST.AST): boolean =>
+  ast._tag === "StringKeyword" || ast._tag === "TemplateLiteral" ||
+  (ast._tag === "Literal" && typeof ast.literal === "string")
 
 const union = (ast: AST.Union): GobType => {
   const isNull = (type: AST.AST) => type._tag === "Literal" && type.literal === null
   const present = ast.types.filter((type) => type._tag !== "UndefinedKeyword" && !isNull(type))
   const [only, ...others] = present
-  if (only !== undefined && others.length === 0) {
-    return { kind: "optional", of: once(() => of(only)), absent: ast.types.some(isNull) ? null : undefined }
+  const one: (() => GobType) | undefined = only !== undefined && others.length === 0
+    ? once(() => of(only))
+    : present.every(isText) && present.length > 0
+    ? () => text
+    : undefined
+  if (one === undefined) {
+    return unsupported(ast)
   }
-  return ast.types.every((type) => type._tag === "Literal" && typeof type.literal === "string")
-    ? { kind: "string" }
-    : unsupported(ast)
+  return present.length === ast.types.length
+    ? one()
+    : { kind: "optional", of: one, absent: ast.types.some(isNull) ? null : undefined }
 }
+
+const text: GobType = { kind: "string" }
 
 /** @internal */
 export const once = <A>(make: () => A): () => A => {

@@ -27,10 +27,16 @@ export class Types {
       fail(`defines the type ${id}, which there is already`)
     }
     const before = reader.left
-    const type = Wire.readDefinition(reader)
+    const check = () => {
+      if (this.definitions + before - reader.left > maxDefinitions) {
+        fail(`uses more than ${maxDefinitions} bytes to define its types`)
+      }
+    }
+    const type = Wire.readDefinition(reader, check)
+    check()
     this.definitions += before - reader.left
-    if (this.wire.size >= maxTypes || this.definitions > maxDefinitions) {
-      fail(`defines more than ${maxTypes} types, or uses more than ${maxDefinitions} bytes to do so`)
+    if (this.wire.size >= maxTypes) {
+      fail(`defines more than ${maxTypes} types`)
     }
     this.wire.set(id, type)
   }
@@ -56,17 +62,37 @@ export class Types {
 
   /** Whether values of the type may go on in further messages: where there is an interface, types may be defined. */
   isManifold(id: number): boolean {
-    const known = this.manifold.get(id)
-    if (known !== undefined) {
-      return known
+    if (!this.manifold.has(id)) {
+      this.look(id)
     }
+    return this.manifold.get(id) === true
+  }
+
+  /** Finds it out for the type and all that it is made of, each once. */
+  private look(id: number): void {
+    const wholes = new Map<number, Array<number>>()
     const seen = new Set([id])
+    const found: Array<number> = []
     for (const next of seen) {
-      this.partsOf(next).forEach((part) => seen.add(part))
+      if (next === Wire.interfaceId || this.manifold.get(next) === true) {
+        found.push(next)
+      } else if (!this.manifold.has(next)) {
+        this.partsOf(next).forEach((part) => {
+          seen.add(part)
+          const others = wholes.get(part)
+          if (others === undefined) {
+            wholes.set(part, [next])
+          } else {
+            others.push(next)
+          }
+        })
+      }
     }
-    const manifold = seen.has(Wire.interfaceId)
-    this.manifold.set(id, manifold)
-    return manifold
+    seen.forEach((one) => this.manifold.set(one, this.manifold.get(one) === true))
+    for (let one = found.pop(); one !== undefined; one = found.pop()) {
+      this.manifold.set(one, true)
+      found.push(...(wholes.get(one) ?? []).filter((whole) => this.manifold.get(whole) === false))
+    }
   }
 
   private partsOf(id: number): ReadonlyArray<number> {
@@ -140,7 +166,7 @@ export class Types {
     if (id > 0 && id < Wire.interfaceId) {
       passBasic(reader, id)
     } else {
-      run(this.pass(reader, id, depth, (_, reader) => void Wire.readDefinition(reader)))
+      run(this.pass(reader, id, depth, forget))
     }
   }
 
@@ -206,3 +232,6 @@ const passBasic = (reader: Reader, id: number): void => {
       reader.bigUint()
   }
 }
+
+/** A definition that is known from when the end of the value was looked for. @internal */
+export const forget = (_id: number, reader: Reader): void => void Wire.readDefinition(reader, () => {})

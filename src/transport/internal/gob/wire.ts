@@ -154,8 +154,9 @@ const readCommon = (reader: Reader): string => {
   return name
 }
 
-const readFields = (reader: Reader): ReadonlyArray<WireField> =>
-  Array.from({ length: reader.count() }, () => {
+const readFields = (reader: Reader, check: () => void): ReadonlyArray<WireField> => {
+  const fields: Array<WireField> = []
+  for (let left = reader.count(); left > 0; left--) {
     let name = ""
     let id = 0
     readStruct(reader, [() => {
@@ -163,13 +164,18 @@ const readFields = (reader: Reader): ReadonlyArray<WireField> =>
     }, () => {
       id = reader.int()
     }])
-    return { name, id }
-  })
+    fields.push({ name, id })
+    check()
+  }
+  return fields
+}
 
 /**
+ * Reads a definition; `check` is asked again and again whether it may go on.
+ *
  * @internal
  */
-export const readDefinition = (reader: Reader): WireType => {
+export const readDefinition = (reader: Reader, check: () => void): WireType => {
   let type: WireType | undefined
   const numbers = (make: (name: string, a: number, b: number) => WireType) => () => {
     let name = ""
@@ -193,7 +199,7 @@ export const readDefinition = (reader: Reader): WireType => {
       readStruct(reader, [() => {
         name = readCommon(reader)
       }, () => {
-        fields = readFields(reader)
+        fields = readFields(reader, check)
       }])
       type = { kind: "struct", name, fields }
     },
