@@ -1,11 +1,13 @@
 // Installed from the tarball into an empty project: type-checked there, then run from ESM.
 import { type CallRejected, type Fatal, type RetryExhausted, RpcRetry, withRpcRetry } from "effect-rpc-retry"
+import * as Gob from "effect-rpc-retry/Gob"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
 import * as HttpPool from "effect-rpc-retry/HttpPool"
 import * as JsonRpc from "effect-rpc-retry/JsonRpc"
 import * as RetrySchedule from "effect-rpc-retry/RetrySchedule"
 import * as FlakyServer from "effect-rpc-retry/testing/FlakyServer"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
@@ -24,6 +26,13 @@ if (product !== 42) {
   throw new Error(`expected 42, got ${product}`)
 }
 process.stdout.write(`the packed package retried a reset connection and got ${product}\n`)
+
+// gob, there and back
+const Point = Schema.Struct({ X: Gob.Int, Y: Gob.Int64 })
+const point = Either.flatMap(Gob.encode(Point)({ X: 1, Y: 2n }), Gob.decode(Point))
+if (Either.isLeft(point) || point.right.Y !== 2n) {
+  throw new Error(`expected a point, got ${point}`)
+}
 
 // the same over HTTP: unavailable first, then the answer
 let requests = 0
