@@ -126,6 +126,14 @@ skip(`GoRpc and Go's net/rpc with gob ${GoServer.skipped ?? ""}`, () => {
       assert.strictEqual(yield* arith.Multiply({ A: 6, B: 7 }), 42)
     }))
 
+  it.scopedLive("arguments of no type of Go need no server to be refused", () =>
+    Effect.gen(function*() {
+      const rpc = yield* GoRpc.make({ host: "127.0.0.1", port: 1, codec: "gob" })
+      const args = Schema.Struct({ A: Schema.optional(Schema.Array(Schema.Number)) })
+      const error = yield* Effect.flip(rpc.call("Arith.Multiply", {}, { args }))
+      assert.strictEqual(error.reason, "InvalidArgument")
+    }))
+
   it.scopedLive("over HTTP, as rpc.DialHTTP does, at any path", () =>
     Effect.gen(function*() {
       for (const path of ["/_goRPC_", "/rpc/v1"]) {

@@ -411,6 +411,26 @@ describe("Connection: its end", () => {
       assert.strictEqual(log.dials, 1)
     }))
 
+  it.scoped("a connection that closes only drains, also when it must be dialled for those who wait", () =>
+    Effect.gen(function*() {
+      const { make } = dialler(["refused"])
+      const connection = yield* make()
+      const states = yield* Effect.fork(Stream.runCollect(connection.states))
+      const waiting = yield* Effect.fork(stubborn(connection))
+      yield* TestClock.adjust(50)
+      const closing = yield* Effect.fork(connection.close)
+      yield* TestClock.adjust(100)
+      yield* Fiber.join(waiting)
+      yield* Fiber.join(closing)
+      assert.deepStrictEqual(Array.from(yield* Fiber.join(states)), [
+        "idle",
+        "connecting",
+        "broken",
+        "draining",
+        "closed"
+      ])
+    }))
+
   it.scoped("close that was interrupted goes on, and the states end", () =>
     Effect.gen(function*() {
       const { make } = dialler()

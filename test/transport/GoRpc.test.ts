@@ -590,6 +590,50 @@ describe("GoRpc on virtual time", () => {
       assert.deepStrictEqual(summary(yield* Effect.flip(session.call(1))), ["ConnectionLost", "NotSent", "EOF"])
     }))
 
+  it.scoped("nothing is taken from a peer after it has broken the protocol", () =>
+    Effect.gen(function*() {
+      const received = yield* Deferred.make<(chunk: Uint8Array) => Effect.Effect<unknown, unknown> | void>()
+      const over = yield* Deferred.make<void, Fatal>()
+      const run = ((handler: (chunk: Uint8Array) => Effect.Effect<unknown, unknown> | void, options?: {
+        readonly onOpen?: Effect.Effect<void>
+      }) =>
+        Effect.zipRight(
+          Effect.zipRight(Deferred.succeed(received, handler), options?.onOpen ?? Effect.void),
+          Deferred.await(over)
+        )) as Socket.Socket["run"]
+      const socket = Socket.Socket.of({
+        [Socket.TypeId]: Socket.TypeId,
+        run,
+        runRaw: run,
+        writer: Effect.succeed(() => Effect.void)
+      })
+      let chunks = 0
+      const wire: Session.Wire<number> = {
+        encode: () => Either.void,
+        size: () => 0,
+        take: () => "",
+        decode: () =>
+          ++chunks === 1
+            ? { answers: [], problem: "nonsense" }
+            : { answers: [{ id: 0, result: Either.right(42) }], problem: undefined }
+      }
+      const session = yield* Session.open(
+        socket,
+        wire,
+        { discard: Effect.void, healthy: Effect.void },
+        undefined
+      )
+      const call = yield* Effect.fork(Effect.flip(session.call(1)))
+      yield* TestClock.adjust(1)
+      const handler = yield* Deferred.await(received)
+      const failure = handler(new Uint8Array())
+      assert.isUndefined(handler(new Uint8Array()))
+      const fatal = yield* Effect.flip(failure as Effect.Effect<never, Fatal>)
+      yield* Deferred.fail(over, fatal)
+      assert.deepStrictEqual(summary(yield* Fiber.join(call)), ["Protocol", "the peer sent nonsense"])
+      assert.strictEqual(chunks, 1)
+    }))
+
   it.scoped("a request that was not written yet is known not to be sent", () =>
     Effect.gen(function*() {
       const peer = yield* MemoryPeer.make(() => Effect.void)
@@ -781,6 +825,28 @@ describe("GoRpc: how its connection is kept", () => {
         "draining",
         "closed"
       ])
+    }))
+
+  it.scoped("a connection that gave an answer may be dialled anew at once, one that did not may not", () =>
+    Effect.gen(function*() {
+      let isSilent = false
+      const peer = yield* MemoryPeer.make((line, { close, send }) =>
+        isSilent ? close : send(JSON.stringify({ id: line.id, result: 42 }))
+      )
+      const rpc = yield* GoRpc.make({ socket: peer.socket })
+      yield* rpc.call("A.B", 1)
+      yield* peer.closeAll
+      yield* TestClock.adjust(0)
+      assert.strictEqual(yield* rpc.call("A.B", 1), 42)
+      isSilent = true
+      yield* Effect.flip(rpc.call("A.B", 1))
+      yield* Effect.flip(rpc.call("A.B", 1))
+      isSilent = false
+      const third = yield* Effect.fork(rpc.call("A.B", 1))
+      yield* TestClock.adjust(99)
+      assert.strictEqual(yield* peer.opened, 3)
+      yield* TestClock.adjust(1)
+      assert.strictEqual(yield* Fiber.join(third), 42)
     }))
 
   it.scoped("an old connection is replaced without a call that fails", () =>

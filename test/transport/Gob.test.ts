@@ -115,6 +115,37 @@ describe("Gob", () => {
     assert.deepStrictEqual([Bytes, map, IntMap], [full.Bytes, new Map([["k", 1]]), full.IntMap])
   })
 
+  it("definitions are bounded together, whatever they are long by", () => {
+    for (const [count, length] of [[12, 100_000], [1, 2_000_000]] as const) {
+      const encoder = Gob.makeEncoder()
+      const decoder = Gob.makeDecoder()
+      const problems = Array.from({ length: count }, (_, i) => {
+        const Named = Schema.Struct({}).annotations({ identifier: String(i).padEnd(length, "x") })
+        return decoder.push(Either.getOrThrow(encoder.encode(Named, {}))).problem?.message
+      })
+      assert.include(problems.at(-1), "uses more than 1048576 bytes to define its types")
+      assert.strictEqual(problems.filter((problem) => problem === undefined).length, count === 1 ? 0 : 10)
+    }
+  })
+
+  it("bytes are the reader's own, and a name may be __proto__", () => {
+    const Bytes = Schema.Struct({
+      Bytes: Schema.Uint8ArrayFromSelf,
+      ["__proto__"]: Gob.map({ key: Gob.Int, value: Gob.Int })
+    })
+    const stream = Buffer.from(encoded(Bytes, { Bytes: new Uint8Array([1, 2]), ["__proto__"]: new Map([[1, 2]]) }))
+    const value = Gob.makeDecoder().push(stream).values[0]!
+    const typed = Either.getOrThrow(value.as(Schema.Struct({ Bytes: Schema.Uint8ArrayFromSelf })))
+    const untyped = Either.getOrThrow(value.unknown) as Record<string, unknown>
+    stream.fill(0)
+    for (const bytes of [typed.Bytes, untyped["Bytes"] as Uint8Array]) {
+      assert.strictEqual(bytes.constructor, Uint8Array)
+      assert.deepStrictEqual(Array.from(bytes), [1, 2])
+    }
+    assert.strictEqual(Object.getPrototypeOf(untyped), Object.prototype)
+    assert.deepStrictEqual(Object.getOwnPropertyDescriptor(untyped, "__proto__")?.value, new Map([[1, 2]]))
+  })
+
   it("after a problem a stream is lost", () => {
     const decoder = Gob.makeDecoder({ maxBytes: 100 })
     const first = decoder.push(new Uint8Array([...encoded(Gob.Int, 1), 0xfe, 0x10, 0x00]))

@@ -48,14 +48,10 @@ class Held<A, E> {
   uses = 0
   fiber: Fiber.RuntimeFiber<unknown> | undefined
 
-  /** Ended by us, while it was dialled. */
-  isGivenUp = false
-
   end(): void {
     this.ended.unsafeOpen()
     if (this.opened === undefined) {
       // a dial that nobody waits for
-      this.isGivenUp = true
       this.fiber?.unsafeInterruptAsFork(FiberId.none)
     }
   }
@@ -227,7 +223,7 @@ class Keeper<A, E, R> {
       Effect.scoped,
       Effect.onError((cause) => {
         const wasCurrent = this.forget(held)
-        const isFailure = held.phase === "dialling" && !held.isGivenUp && !this.isClosed
+        const isFailure = held.phase === "dialling" && !this.isClosed
         this.failedDials += isFailure ? 1 : 0
         return Effect.all([
           isFailure ? this.settle(held) : Effect.void,

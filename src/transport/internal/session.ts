@@ -230,8 +230,8 @@ class SessionImpl<Request> implements Session<Request> {
         break
       }
       this.outbox.delete(entry.id)
+      entry.sent = true
       const encoded = this.wire.encode(entry.id, entry.request)
-      entry.sent = Either.isRight(encoded)
       if (Either.isLeft(encoded)) {
         this.entries.delete(entry.id)
         entry.resume(Effect.fail(encoded.left))
@@ -248,7 +248,7 @@ class SessionImpl<Request> implements Session<Request> {
       body: () => write(batch.subarray(at, at + maxBatch)),
       step: () => {
         at += maxBatch
-        this.wasAlive ||= at < batch.length
+        this.wasAlive = true
       }
     })
   }

@@ -60,7 +60,6 @@ export class Encoder {
   }
 
   private forget(firstId: number): void {
-    this.nextId = firstId
     this.ids.forEach((id, type) => {
       if (id >= firstId) {
         this.ids.delete(type)
