@@ -57,7 +57,9 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Runtime from "effect/Runtime"
 import type * as Schema from "effect/Schema"
+import * as Tracer from "effect/Tracer"
 import type { NoInfer } from "effect/Types"
 import type * as Classify from "../Classify.js"
 import * as Deadline from "../Deadline.js"
@@ -91,7 +93,8 @@ export interface ErrorObject {
  * interrupted alone. Of a batch that all have left the request is aborted.
  *
  * What belongs to one call cannot be a header of many: `x-retry-attempt` is not sent, and a call with an idempotency key
- * goes out alone.
+ * goes out alone. Nor is a batch in the span of one of its calls, or bound by its deadline. `maxResponseBytes` and the bound on
+ * depth hold for the whole of its answer.
  *
  * @since 0.1.0
  * @category models
@@ -199,7 +202,10 @@ export const make = (options: Options): Effect.Effect<Client, never, HttpClient.
     const exchangeOne = oneByOne(exchange, checked.retryOn)
     const send = checked.batch === undefined
       ? exchangeOne
-      : batched(exchange, exchangeOne, checked.retryOn, { ...checked.batch, runtime: yield* Effect.runtime<never>() })
+      : batched(exchange, exchangeOne, checked.retryOn, {
+        ...checked.batch,
+        runtime: nobodys(yield* Effect.runtime<never>())
+      })
     let ids = 0
 
     /** One attempt, from the arguments to what was made of the response. It has an id of its own. */
@@ -344,6 +350,18 @@ const facts: Effect.Effect<{ readonly headers: Readonly<Record<string, string>>;
     },
     hasKey: Option.isSome(key)
   }))
+
+/** Where batches run: what is known here of the call that the client was made in is not of theirs. */
+const nobodys = (runtime: Runtime.Runtime<never>): Runtime.Runtime<never> =>
+  Runtime.make({
+    ...runtime,
+    context: Context.omit(
+      Tracer.ParentSpan,
+      Deadline.CurrentDeadline,
+      Deadline.CurrentAttempt,
+      Deadline.IdempotencyKey
+    )(runtime.context as Context.Context<Tracer.ParentSpan>) as Context.Context<never>
+  })
 
 type Send = (id: number, text: string) => Effect.Effect<unknown, Retryable | Fatal>
 

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as fc from "effect/FastCheck"
+import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { spawnSync } from "node:child_process"
 import { sample } from "../support/gobArbitrary.js"
@@ -93,5 +94,17 @@ describe.skipIf(GoServer.skipped !== undefined)(`Gob and Go's encoding/gob ${GoS
   it("what Go does not accept it says, and nothing crashes", () => {
     const [answer] = echo([`int ${Buffer.from(Either.getOrThrow(Gob.encode(Gob.Uint)(7))).toString("hex")}`])
     assert.include(answer!.error, "decoding into local type *int, received remote type uint")
+    const tooLarge: ReadonlyArray<readonly [kind: string, schema: Schema.Schema<number>, value: number]> = [
+      ["int8", Gob.Int, 128],
+      ["int16", Gob.Int, -32_769],
+      ["int32", Gob.Int, 2 ** 31],
+      ["uint8", Gob.Uint, 256],
+      ["uint32", Gob.Uint, 2 ** 32],
+      ["float32", Gob.Float, 1e39]
+    ]
+    for (const [kind, schema, value] of tooLarge) {
+      const hex = Buffer.from(Either.getOrThrow(Gob.encode(schema)(value))).toString("hex")
+      assert.include(echo([`{"kind":"${kind}"} ${hex}`])[0]!.error, "out of range", kind)
+    }
   })
 })

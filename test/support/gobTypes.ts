@@ -171,6 +171,10 @@ const of = (go: string, schema: Schema.Schema.AnyNoContext, values: ReadonlyArra
     value
   }))
 
+/** A type that `gobecho` makes of its description. */
+const kind = (name: string, schema: Schema.Schema.AnyNoContext, values: ReadonlyArray<unknown>) =>
+  of(JSON.stringify({ kind: name }), schema, values)
+
 const nextNumber = (go: string): number => {
   const number = (numbers.get(go) ?? 0) + 1
   numbers.set(go, number)
@@ -186,6 +190,16 @@ export const cases: ReadonlyArray<Case> = [
   ...of("uint", Gob.Uint, [0, 1, 127, 128, 255, 256, 65_536, max]),
   ...of("uint", Gob.Uint64, [0n, 2n ** 53n + 1n, 2n ** 63n, 2n ** 64n - 1n]),
   ...of("float", Gob.Float, [0, 1, -1, 0.1, 17, NaN, Infinity, -Infinity, 5e-324, Number.MAX_VALUE, -0]),
+  ...kind("int8", Gob.Int, [-128, 127]),
+  ...kind("int16", Gob.Int, [-32_768, 32_767]),
+  ...kind("int32", Gob.Int, [-2_147_483_648, 2_147_483_647]),
+  ...kind("int64", Gob.Int64, [-(2n ** 63n), 2n ** 63n - 1n]),
+  ...kind("uint8", Gob.Uint, [0, 255]),
+  ...kind("uint16", Gob.Uint, [0, 65_535]),
+  ...kind("uint32", Gob.Uint, [0, 4_294_967_295]),
+  ...kind("uint64", Gob.Uint64, [0n, 2n ** 64n - 1n]),
+  ...kind("float32", Gob.Float, [2 ** -149, 2 ** 127 * (2 - 2 ** -23), -1.5]),
+  ...kind("complex64", Gob.Complex, [{ re: 2 ** -149, im: -1.5 }]),
   ...of("complex", Gob.Complex, [{ re: 0, im: 0 }, { re: 1, im: -2.5 }, { re: Infinity, im: 1e-300 }]),
   ...of("string", Schema.String, ["", "a", "héllo 🌍 \u0000", "x".repeat(1 << 20)]),
   ...of("bytes", Schema.Uint8ArrayFromSelf, [new Uint8Array(), new Uint8Array([0, 255]), new Uint8Array(70_000)]),

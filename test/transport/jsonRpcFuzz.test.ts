@@ -104,6 +104,7 @@ describe("answers of JSON-RPC, fuzzed", () => {
         const reply: JsonRpc.Reply = {
           status: statuses[next(statuses.length)]!,
           retryAfter: undefined,
+          encoding: undefined,
           body: Either.right(body)
         }
         const retryOn = ({ code }: JsonRpc.ErrorObject) => code === 5

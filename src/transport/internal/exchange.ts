@@ -57,27 +57,21 @@ export const make = (client: HttpClient.HttpClient, options: Options): Exchange 
 const replyOf = (
   response: HttpClientResponse.HttpClientResponse,
   maxResponseBytes: number
-): Effect.Effect<Reply, HttpClientError.HttpClientError> =>
-  Effect.zipWith(bodyOf(response, maxResponseBytes), Clock.currentTimeMillis, (body, now) => ({
+): Effect.Effect<Reply, HttpClientError.HttpClientError> => {
+  const body = HttpFailure.decides(response.status) ? excerptOf(response) : bodyOf(response, maxResponseBytes)
+  return Effect.zipWith(body, Clock.currentTimeMillis, (body, now) => ({
     status: response.status,
     retryAfter: Option.getOrUndefined(ServerHint.fromRetryAfter(headerOf(response.headers, "retry-after"), now)),
+    encoding: headerOf(response.headers, "content-encoding"),
     body
   }))
+}
 
 const headerOf = (headers: Headers.Headers, name: string): string | undefined => headers[name]
 
-/**
- * Read up to the limit, and no further: the rest is not asked for, and the connection it was to come on is closed. Of a body
- * whose announced length is above the limit nothing is kept.
- */
-const bodyOf = (
-  response: HttpClientResponse.HttpClientResponse,
-  maxResponseBytes: number
-): Effect.Effect<Reply["body"], HttpClientError.HttpClientError> => {
-  const announced = Number(headerOf(response.headers, "content-length") ?? 0)
-  const limit = announced > maxResponseBytes ? 0 : maxResponseBytes
-  return Effect.suspend(() => {
-    const chunks: Array<Uint8Array> = []
+/** Takes what comes of the body up to a limit; `false` where there is more. The rest is not asked for. */
+const take = (response: HttpClientResponse.HttpClientResponse, chunks: Array<Uint8Array>, limit: number) =>
+  Effect.suspend(() => {
     let size = 0
     return response.stream.pipe(
       Stream.runFoldWhile(true, (fits) => fits, (_, chunk) => {
@@ -86,19 +80,42 @@ const bodyOf = (
         return size <= limit
       }),
       // how `fetch` says that there is no body
-      Effect.catchIf((error) => error.reason === "EmptyBody", () => Effect.succeed(true)),
-      Effect.map((fits) =>
-        fits ? Either.right(concat(chunks, size)) : Either.left(`a body of more than ${maxResponseBytes} bytes`)
-      )
+      Effect.catchIf((error) => error.reason === "EmptyBody", () => Effect.succeed(true))
     )
   })
-}
 
-const concat = (chunks: ReadonlyArray<Uint8Array>, size: number): Uint8Array => {
+const maxExcerpt = 65_536
+
+/** Of a body that does not matter, what comes of it soon: it may say more to who reads the error. */
+const excerptOf = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<Reply["body"]> =>
+  Effect.suspend(() => {
+    const chunks: Array<Uint8Array> = []
+    return take(response, chunks, maxExcerpt).pipe(
+      Effect.timeoutOption("1 second"),
+      Effect.ignore,
+      Effect.map(() => Either.right(concat(chunks)))
+    )
+  })
+
+/** Of a body whose announced length is above the limit nothing is waited for. */
+const bodyOf = (
+  response: HttpClientResponse.HttpClientResponse,
+  maxResponseBytes: number
+): Effect.Effect<Reply["body"], HttpClientError.HttpClientError> =>
+  Effect.suspend(() => {
+    const chunks: Array<Uint8Array> = []
+    const tooLarge = Either.left(`a body of more than ${maxResponseBytes} bytes`)
+    return Number(headerOf(response.headers, "content-length") ?? 0) > maxResponseBytes
+      // begun and given up, so that the connection it was to come on is closed
+      ? Effect.as(Effect.ignore(Effect.timeoutOption(take(response, chunks, 0), 0)), tooLarge)
+      : Effect.map(take(response, chunks, maxResponseBytes), (fits) => fits ? Either.right(concat(chunks)) : tooLarge)
+  })
+
+const concat = (chunks: ReadonlyArray<Uint8Array>): Uint8Array => {
   if (chunks.length === 1) {
     return chunks[0]!
   }
-  const bytes = new Uint8Array(size)
+  const bytes = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0))
   let at = 0
   for (const chunk of chunks) {
     bytes.set(chunk, at)

@@ -72,9 +72,22 @@ export const fromStatus = (status: number, { cause, message, retryAfter }: Detai
     })
 }
 
-const codeOf = (failure: unknown): string | undefined => {
-  const code = Predicate.hasProperty(failure, "code") ? failure.code : undefined
-  return typeof code === "string" ? code : undefined
+/** No real chain of causes is longer; a cyclic one ends here. */
+const maxCauses = 16
+
+/** The failure and what caused it: `fetch` says only there what happened. */
+const chain = (failure: unknown): ReadonlyArray<object> => {
+  const links: Array<object> = []
+  for (let link = failure; Predicate.isObject(link) && links.length < maxCauses;) {
+    links.push(link)
+    link = Predicate.hasProperty(link, "cause") ? link.cause : undefined
+  }
+  return links
+}
+
+const stringOf = (link: object, key: "code" | "name"): string | undefined => {
+  const value = Predicate.hasProperty(link, key) ? link[key] : undefined
+  return typeof value === "string" ? value : undefined
 }
 
 /** A client that is closed fails what it is given, and what it was doing. */
@@ -83,39 +96,54 @@ const closed: ReadonlySet<string> = new Set(["UND_ERR_DESTROYED", "UND_ERR_CLOSE
 /** A URL, a header or a length that the HTTP library refuses to write. */
 const unwritable: ReadonlySet<string> = new Set([
   "UND_ERR_INVALID_ARG",
+  "UND_ERR_NOT_SUPPORTED",
   "UND_ERR_REQ_CONTENT_LENGTH_MISMATCH",
   "ERR_INVALID_CHAR",
   "ERR_INVALID_HTTP_TOKEN",
   "ERR_HTTP_INVALID_HEADER_VALUE"
 ])
 
-/** What HTTP libraries say of their own, where `Classify` knows sockets. */
-const library: Classify.Rule = (failure) => {
-  const code = codeOf(failure)
-  if (code === undefined) {
-    return Option.none()
-  }
-  if (closed.has(code)) {
-    return Option.some(new Fatal({ reason: "Cancelled", code, message: "the client is closed", cause: failure }))
-  }
-  if (unwritable.has(code)) {
-    const message = "the request cannot be written as HTTP"
-    return Option.some(new Fatal({ reason: "InvalidArgument", code, message, cause: failure }))
-  }
-  // the parser has read to the end of a stream that ended too early
-  if (code === "HPE_INVALID_EOF_STATE") {
-    return Option.some(new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code, cause: failure }))
-  }
-  return code.startsWith("HPE_") || code.startsWith("UND_ERR_RES_") || code === "UND_ERR_HEADERS_OVERFLOW"
-    ? Option.some(new Fatal({ reason: "Protocol", code, message: "the peer does not speak HTTP", cause: failure }))
-    : Option.none()
+/** A body that ended before its length, or its last chunk: undici's parser says so in its own words. */
+const isCut = (link: object): boolean =>
+  stringOf(link, "name") === "HTTPParserError" || stringOf(link, "code") === "UND_ERR_RES_CONTENT_LENGTH_MISMATCH" ||
+  stringOf(link, "code") === "HPE_INVALID_EOF_STATE"
+
+const isNotHttp = (link: object): boolean => {
+  const code = stringOf(link, "code") ?? ""
+  return stringOf(link, "name") === "HTTPParserError" || code.startsWith("HPE_") || code.startsWith("UND_ERR_RES_") ||
+    code === "UND_ERR_HEADERS_OVERFLOW"
 }
 
-const socket = Classify.firstOf(library, ...Classify.rules)
+/** What HTTP libraries say of their own, where `Classify` knows sockets. */
+const library = (isInBody: boolean): Classify.Rule => (failure) => {
+  for (const link of chain(failure)) {
+    const code = stringOf(link, "code")
+    if (code !== undefined && closed.has(code)) {
+      return Option.some(new Fatal({ reason: "Cancelled", code, message: "the client is closed", cause: failure }))
+    }
+    if (code !== undefined && unwritable.has(code)) {
+      const message = "the request cannot be written as HTTP"
+      return Option.some(new Fatal({ reason: "InvalidArgument", code, message, cause: failure }))
+    }
+    if (isInBody && isCut(link)) {
+      return Option.some(new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code, cause: failure }))
+    }
+    if (isNotHttp(link)) {
+      return Option.some(
+        new Fatal({ reason: "Protocol", code, message: "the peer does not speak HTTP", cause: failure })
+      )
+    }
+  }
+  return Option.none()
+}
+
+const ofHead = Classify.firstOf(library(false), ...Classify.rules)
+
+const ofBody = Classify.firstOf(library(true), ...Classify.rules)
 
 const ofRequest = (error: HttpClientError.RequestError): Retryable | Fatal =>
   error.reason === "Transport"
-    ? socket(error.cause ?? error)
+    ? ofHead(error.cause ?? error)
     : new Fatal({
       reason: "InvalidArgument",
       message: error.reason === "InvalidUrl" ? "the URL is not valid" : "the request cannot be encoded",
@@ -126,7 +154,7 @@ const ofResponse = (error: HttpClientError.ResponseError): Retryable | Fatal => 
   if (error.reason === "StatusCode") {
     return fromStatus(error.response.status, { cause: error })
   }
-  const failure = socket(error.cause ?? error)
+  const failure = ofBody(error.cause ?? error)
   // `Custom` is what no rule knows
   return failure.reason === "Custom"
     ? new Fatal({ reason: "Protocol", message: "the body of the answer cannot be read", cause: error })

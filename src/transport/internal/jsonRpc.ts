@@ -23,6 +23,8 @@ export type Dialect = "2.0" | "1.0"
 export interface Reply {
   readonly status: number
   readonly retryAfter: ServerHint | undefined
+  /** How it says that it is compressed. A client that reads such answers has undone it. */
+  readonly encoding: string | undefined
   readonly body: Either.Either<Uint8Array, string>
 }
 
@@ -51,16 +53,27 @@ export const encode = (
   id: number | undefined
 ): Either.Either<string, Fatal> => {
   const invalid = (message: string, cause?: unknown) => new Fatal({ reason: "InvalidArgument", method, message, cause })
-  if (dialect === "2.0" && params !== undefined && !Predicate.isObject(params)) {
-    return Either.left(invalid(`the arguments must be an object or an array, not ${Json.describe(params)}`))
-  }
-  return Either.try({
-    try: () =>
-      JSON.stringify(
-        dialect === "2.0" ? { jsonrpc: "2.0", method, params, id } : { method, params: [params], id: id ?? null }
-      ),
-    catch: (cause) => invalid("the arguments cannot be written as JSON", cause)
-  })
+  return Either.flatMap(
+    Either.try({
+      try: () => JSON.stringify(params) as string | undefined,
+      catch: (cause) => invalid("the arguments cannot be written as JSON", cause)
+    }),
+    (text) => {
+      // what is written counts, not what it is written from: a `toJSON` may make anything of it
+      if (text === undefined ? params !== undefined : dialect === "2.0" && !/^[[{]/.test(text)) {
+        return Either.left(invalid(
+          `the arguments must be ${dialect === "2.0" ? "an object or an array" : "JSON"}, not ${Json.describe(params)}`
+        ))
+      }
+      const member = text === undefined ? "" : `,"params":${text}`
+      const name = JSON.stringify(method)
+      return Either.right(
+        dialect === "2.0"
+          ? `{"jsonrpc":"2.0","method":${name}${member}${id === undefined ? "" : `,"id":${id}`}}`
+          : `{"method":${name},"params":[${text ?? "null"}],"id":${id ?? null}}`
+      )
+    }
+  )
 }
 
 /** Enough to know what the server said; all of it is in `cause`. */
@@ -141,7 +154,10 @@ const read = (reply: Reply): Either.Either<unknown, Retryable | Fatal> => {
   }
   return Either.mapLeft(
     value,
-    (problem) => HttpFailure.isOk(reply.status) ? protocol(`the answer is ${problem}`) : byStatus(reply)
+    (problem) => {
+      const encoding = reply.encoding === undefined ? "" : `, with content-encoding ${Json.describe(reply.encoding)}`
+      return HttpFailure.isOk(reply.status) ? protocol(`the answer is ${problem}${encoding}`) : byStatus(reply)
+    }
   )
 }
 

@@ -45,7 +45,8 @@ const headerValue = /^[\t\x20-\x7e\x80-\xff]*$/
 
 /** The value of a header may be a secret: it is not shown. */
 const checkHeaders = (headers: unknown): Either.Either<Readonly<Record<string, string>>, InvalidOption> => {
-  if (!Predicate.isRecord(headers)) {
+  // a `Map` or `Headers` would have no entries here, and lose them without a word
+  if (!Predicate.isRecord(headers) || Symbol.iterator in headers) {
     return invalid("headers", `must be an object of names and values, got ${Json.describe(headers)}`)
   }
   for (const [name, value] of Object.entries(headers)) {
@@ -103,6 +104,9 @@ const checkBatch = (
 /** @internal */
 export const check = (options: Options): Either.Either<Checked, InvalidOption> =>
   Either.gen(function*() {
+    if (!Predicate.isRecord(options)) {
+      return yield* invalid("options", `must be an object, got ${Json.describe(options)}`)
+    }
     const dialect = options.dialect ?? "2.0"
     if (dialect !== "2.0" && dialect !== "1.0") {
       return yield* invalid("dialect", `must be "2.0" or "1.0", got ${Json.describe(dialect)}`)
