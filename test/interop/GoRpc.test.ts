@@ -140,6 +140,15 @@ skip(`GoRpc and Go's net/rpc with gob ${GoServer.skipped ?? ""}`, () => {
         const { host, port } = yield* serve("-http", path)
         const rpc = yield* GoRpc.make({ host, port, codec: "gob", http: path === "/_goRPC_" ? true : path })
         assert.strictEqual(yield* services(rpc).arith.Multiply({ A: 6, B: 7 }), 42)
+        const tls = yield* serve("-http", path, "-tls")
+        const secure = yield* GoRpc.make({
+          host: tls.host,
+          port: tls.port,
+          codec: "gob",
+          http: path,
+          tls: { ca: tls.certificate! }
+        })
+        assert.strictEqual(yield* services(secure).arith.Multiply({ A: 6, B: 7 }), 42)
         const lost = yield* GoRpc.make({ host, port, codec: "gob", http: "/elsewhere" })
         const error = yield* Effect.flip(services(lost).arith.Multiply({ A: 6, B: 7 }).pipe(withRpcRetry))
         assert.instanceOf(error, Fatal)
