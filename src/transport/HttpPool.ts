@@ -20,15 +20,20 @@
  * }).pipe(Effect.provide(HttpPool.layer({ connections: 16 })))
  * ```
  *
- * - There is one pool of connections for each origin (scheme, host and port); only that of the failed request is dropped.
- * - Requests that are in flight on a dropped pool finish there; what is idle in it is closed at once. When they fail too, the
- *   pool that took its place is left alone.
- * - A connection that fails is one that is refused, reset, closed or times out; not an answer, whatever its status.
- * - A router that forgot the connections may not even reset them. So a request that is given up, as by an `attemptTimeout`,
- *   drops the pool too, unless an answer to any request has come from that origin since it was made.
+ * - Each origin (scheme, host and port) has connections of its own; only those to the origin of the failed request are
+ *   dropped.
+ * - Requests that are in flight on dropped connections finish there; idle ones are closed at once. When a dropped one fails
+ *   too, those that took its place are left alone.
+ * - A connection that fails is one that is refused, reset, closed or times out; not an answer, whatever its status, and not a
+ *   stream that a request was sending.
+ * - A router that forgot the connections may not even reset them. So requests that are given up, as by an `attemptTimeout`,
+ *   drop the connections too, when they have waited for 100 ms in all and no answer to any request has come from that origin
+ *   meanwhile. Less is no sign of anything: a hedge is given up sooner.
+ * - A request that is given up takes its connection with it, or the dial for it, as HTTP/1.1 has no other way. One that still
+ *   waits for a connection takes nothing.
  * - Idle connections are not kept for longer than `keepAliveTimeout`, 4 seconds where the server does not say.
- * - A pool without connections is removed when another origin needs one. All are destroyed with the scope, requests in
- *   flight included.
+ * - An origin without connections is forgotten when another comes. All is destroyed with the scope, requests in flight and
+ *   dials included.
  * - No request is repeated: not here, and not by undici, which is used without pipelining and without HTTP/2.
  *
  * `RpcRetry.inspect` shows the origins among its connections.
@@ -50,9 +55,10 @@ import { checkNumber, InvalidOption, orThrow } from "../InvalidOption.js"
 import * as PoolDispatcher from "./internal/poolDispatcher.js"
 
 /**
- * What undici's `Pool` takes, less what would let one request disturb another. Times are in milliseconds.
+ * Options of undici's `Pool`, less what would let one request disturb another. Times are in milliseconds.
  *
- * - `connections`: the most connections to one origin; requests beyond that wait. Default no limit.
+ * - `connections`: the most connections to one origin, dropped ones with a request in flight included; requests beyond that
+ *   wait. Default no limit.
  * - `connect`: TLS options (`ca`, `cert`, `servername`, ...), or a function that makes the socket.
  * - `connectTimeout`: bound on one dial. Default 10 seconds.
  * - `keepAliveTimeout`: how long an idle connection is kept, where the server does not say. Default 4 seconds.
@@ -90,7 +96,7 @@ export type Connector = Undici.buildConnector.connector
 /**
  * A client that lives as long as the scope. It connects when the first request needs it.
  *
- * Throws `InvalidOption` for an option that undici refuses.
+ * Throws `InvalidOption` for an option that cannot be used, or that it does not have.
  *
  * @example
  * ```ts
