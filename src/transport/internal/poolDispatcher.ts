@@ -146,7 +146,7 @@ type Connector = Undici.buildConnector.connector
 /** One connection, or the dial for it, and at most one request. */
 class Lane {
   request: Watched | undefined = undefined
-  /** It finishes the request that it has, and takes no other. */
+  /** It finishes the request that it has, if any, and takes no other. */
   dropped = false
   private readonly client: Undici.Client
   private dial: Net.Socket | undefined = undefined
@@ -244,8 +244,10 @@ class Origin {
     this.connector = connectorOf(shared.options)
   }
 
+  /** All that it has, if anything, is being closed. */
   get unused(): boolean {
-    return this.lanes.size === 0 && this.waiting.size === 0
+    const closing = Array.from(this.lanes).every((lane) => lane.dropped && lane.request === undefined)
+    return closing && this.waiting.size === 0
   }
 
   get status(): Status {
@@ -279,7 +281,6 @@ class Origin {
     const lane = this.release(request)
     if (lane !== undefined) {
       this.discard(lane)
-      this.pump()
     }
   }
 
@@ -306,7 +307,6 @@ class Origin {
   disconnected(lane: Lane): void {
     if (lane.request === undefined) {
       this.discard(lane)
-      this.pump()
     }
   }
 
@@ -355,9 +355,16 @@ class Origin {
     return lane
   }
 
+  /** It counts until its socket is closed: a server may have a limit too. */
   private discard(lane: Lane): void {
-    this.lanes.delete(lane)
-    void lane.destroy(new undici.errors.ClientDestroyedError())
+    lane.dropped = true
+    void lane.destroy(new undici.errors.ClientDestroyedError()).then(() => this.forget(lane))
+  }
+
+  private forget(lane: Lane): void {
+    if (this.lanes.delete(lane)) {
+      this.pump()
+    }
   }
 
   private accuses(request: Watched, error: Error): boolean {
@@ -377,10 +384,7 @@ class Origin {
     this.waited = 0
     this.lanes.forEach((lane) => {
       if (!lane.dropped) {
-        lane.close(() => {
-          this.lanes.delete(lane)
-          this.pump()
-        })
+        lane.close(() => this.forget(lane))
       }
     })
   }
