@@ -189,10 +189,12 @@ class Lane {
   }
 
   /** undici does not know of a socket before it is connected. */
-  destroy(error: Error): Promise<void> {
-    this.dial?.on("error", () => {})
-    this.dial?.destroy(error)
-    return this.client.destroy(error)
+  destroy(error: Error): Promise<unknown> {
+    const { dial } = this
+    const ended = dial === undefined || dial.closed
+      ? undefined
+      : new Promise((resolve) => dial.on("error", () => {}).once("close", resolve).destroy(error))
+    return Promise.all([ended, this.client.destroy(error)])
   }
 
   private connect(target: Undici.buildConnector.Options, callback: Undici.buildConnector.Callback): void {
