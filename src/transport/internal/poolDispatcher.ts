@@ -386,7 +386,7 @@ class Origin {
     this.waited = 0
     this.lanes.forEach((lane) => {
       if (!lane.dropped) {
-        lane.close(() => this.forget(lane))
+        lane.close(() => this.discard(lane))
       }
     })
   }
