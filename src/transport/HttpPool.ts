@@ -20,15 +20,20 @@
  * }).pipe(Effect.provide(HttpPool.layer({ connections: 16 })))
  * ```
  *
- * - There is one pool of connections for each origin (scheme, host and port); only that of the failed request is dropped.
- * - Requests that are in flight on a dropped pool finish there; what is idle in it is closed at once. When they fail too, the
- *   pool that took its place is left alone.
- * - A connection that fails is one that is refused, reset, closed or times out; not an answer, whatever its status.
- * - A router that forgot the connections may not even reset them. So a request that is given up, as by an `attemptTimeout`,
- *   drops the pool too, unless an answer to any request has come from that origin since it was made.
+ * - Each origin (scheme, host and port) has connections of its own; only those to the origin of the failed request are
+ *   dropped.
+ * - Requests that are in flight on dropped connections finish there; idle ones are closed at once. When a dropped one fails
+ *   too, those that took its place are left alone.
+ * - A connection that fails is one that is refused, reset, closed or times out; not an answer, whatever its status, and not a
+ *   stream that a request was sending.
+ * - A router that forgot the connections may not even reset them. So requests that are given up, as by an `attemptTimeout`,
+ *   drop the connections too, when they have waited for 100 ms in all and no answer to any request has come from that origin
+ *   meanwhile. Less is no sign of anything: a hedge is given up sooner.
+ * - A request that is given up takes its connection with it, or the dial for it, as HTTP/1.1 has no other way. One that still
+ *   waits for a connection takes nothing.
  * - Idle connections are not kept for longer than `keepAliveTimeout`, 4 seconds where the server does not say.
- * - A pool without connections is removed when another origin needs one. All are destroyed with the scope, requests in
- *   flight included.
+ * - An origin without connections is forgotten when another comes. All is destroyed with the scope, requests in flight and
+ *   dials included.
  * - No request is repeated: not here, and not by undici, which is used without pipelining and without HTTP/2.
  *
  * `RpcRetry.inspect` shows the origins among its connections.
@@ -40,16 +45,20 @@ import type * as Undici from "@effect/platform-node/Undici"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Inspectable from "effect/Inspectable"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
+import * as Net from "node:net"
 import { Connections } from "../Connections.js"
 import { checkNumber, InvalidOption, orThrow } from "../InvalidOption.js"
 import * as PoolDispatcher from "./internal/poolDispatcher.js"
 
 /**
- * What undici's `Pool` takes, less what would let one request disturb another. Times are in milliseconds.
+ * Options of undici's `Pool`, less what would let one request disturb another. Times are in milliseconds.
  *
- * - `connections`: the most connections to one origin; requests beyond that wait. Default no limit.
+ * - `connections`: the most connections to one origin, dropped ones with a request in flight included; requests beyond that
+ *   wait. Default no limit.
  * - `connect`: TLS options (`ca`, `cert`, `servername`, ...), or a function that makes the socket.
  * - `connectTimeout`: bound on one dial. Default 10 seconds.
  * - `keepAliveTimeout`: how long an idle connection is kept, where the server does not say. Default 4 seconds.
@@ -62,8 +71,6 @@ export interface Options extends
     Undici.Pool.Options,
     | "autoSelectFamily"
     | "autoSelectFamilyAttemptTimeout"
-    | "clientTtl"
-    | "connect"
     | "connections"
     | "connectTimeout"
     | "keepAliveMaxTimeout"
@@ -74,12 +81,22 @@ export interface Options extends
     | "maxRequestsPerClient"
     | "socketPath"
   >
-{}
+{
+  readonly connect?: (Partial<Undici.buildConnector.BuildOptions> & { readonly allowH2?: never }) | Connector
+}
+
+/**
+ * A function that makes the socket. One that also returns it, before it is connected, lets the scope end that dial.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Connector = Undici.buildConnector.connector
 
 /**
  * A client that lives as long as the scope. It connects when the first request needs it.
  *
- * Throws `InvalidOption` for an option that undici refuses.
+ * Throws `InvalidOption` for an option that cannot be used, or that it does not have.
  *
  * @example
  * ```ts
@@ -107,8 +124,9 @@ export const make = (options: Options = {}): Effect.Effect<HttpClient.HttpClient
   return Effect.gen(function*() {
     const runtime = yield* Effect.runtime<never>()
     const registry = yield* Connections
+    const clock = yield* Effect.clock
     const dispatcher = yield* Effect.acquireRelease(
-      Effect.sync(() => new PoolDispatcher.PoolDispatcher(checked, registry, runtime)),
+      Effect.sync(() => new PoolDispatcher.PoolDispatcher(checked, registry, runtime, clock)),
       (dispatcher) => Effect.promise(() => dispatcher.destroy())
     )
     return NodeHttpClient.makeUndici(dispatcher)
@@ -143,7 +161,6 @@ const where = "HttpPool.make"
 
 const numbers = [
   ["autoSelectFamilyAttemptTimeout", 1],
-  ["clientTtl", 0],
   ["connections", 1],
   ["connectTimeout", 0],
   ["keepAliveMaxTimeout", 1],
@@ -153,13 +170,73 @@ const numbers = [
   ["maxRequestsPerClient", 0]
 ] as const
 
+/** What is wrong with the value of an option that is not a number. */
+type Check = (value: unknown) => string | undefined
+
+const must = (be: string, is: (value: unknown) => boolean): Check => (value) =>
+  is(value) ? undefined : `must be ${be}, got ${Inspectable.toStringUnknown(value, 0)}`
+
+const isFunction = must("a function", Predicate.isFunction)
+const isString = must("a string", Predicate.isString)
+const isAddress = must("an IP address", (value) => Predicate.isString(value) && Net.isIP(value) !== 0)
+const isTime = must("a number of at least 0", (value) => Predicate.isNumber(value) && value >= 0)
+const isHttp1: Check = (value) => value === true ? "must not be set: HTTP/2 is not used" : undefined
+
+const others: Readonly<Record<Exclude<keyof Options, (typeof numbers)[number][0]>, Check>> = {
+  autoSelectFamily: must("a boolean", Predicate.isBoolean),
+  connect: must("an object or a function", (value) => Predicate.isRecord(value) || Predicate.isFunction(value)),
+  localAddress: isAddress,
+  socketPath: isString
+}
+
+const ofConnect: Readonly<Record<string, Check>> = {
+  allowH2: isHttp1,
+  localAddress: isAddress,
+  lookup: isFunction,
+  servername: isString,
+  timeout: isTime,
+  useH2c: isHttp1
+}
+
+const fail = (field: string, problem: string) => Either.left(new InvalidOption({ where, field, problem }))
+
+const checkFields = (
+  checks: Readonly<Record<string, Check>>,
+  values: { readonly [field: string]: unknown },
+  prefix = ""
+): Either.Either<void, InvalidOption> => {
+  for (const [field, check] of Object.entries(checks)) {
+    const value = values[field]
+    const problem = value === undefined || value === null ? undefined : check(value)
+    if (problem !== undefined) {
+      return fail(`${prefix}${field}`, problem)
+    }
+  }
+  return Either.void
+}
+
+const known = new Set([...numbers.map(([field]) => String(field)), ...Object.keys(others)])
+
 const check = (options: Options): Either.Either<Options, InvalidOption> =>
   Either.gen(function*() {
+    const given: unknown = options
+    if (!Predicate.isRecord(given)) {
+      return yield* fail("options", `must be an object, got ${Inspectable.toStringUnknown(given, 0)}`)
+    }
+    for (const field of Object.keys(given)) {
+      if (!known.has(field)) {
+        yield* fail(field, "is not an option")
+      }
+    }
     for (const [field, min] of numbers) {
       const value = options[field]
       if (value !== undefined && value !== null) {
         yield* checkNumber(where, field, value, { min, max: Number.MAX_SAFE_INTEGER, integer: true })
       }
+    }
+    yield* checkFields(others, given)
+    if (Predicate.isRecord(given["connect"])) {
+      yield* checkFields(ofConnect, given["connect"], "connect.")
     }
     yield* Either.mapLeft(
       PoolDispatcher.validate(options),

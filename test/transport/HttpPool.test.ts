@@ -3,10 +3,12 @@
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import { assert, describe, it } from "@effect/vitest"
 import { Connections, InvalidOption, type RpcError, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as HttpPool from "effect-rpc-retry/HttpPool"
 import * as JsonRpc from "effect-rpc-retry/JsonRpc"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
@@ -14,6 +16,8 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as Net from "node:net"
 import * as FakeProxy from "../support/fakeProxy.js"
 import * as HttpServer from "../support/httpServer.js"
 
@@ -58,6 +62,37 @@ const counted = (rpc: JsonRpc.Client, i: number) => {
     Effect.map((answer) => ({ answer: Either.getOrElse(answer, ({ _tag }) => _tag), failed: failures.length }))
   )
 }
+
+/** A client of its own scope, and what closes that. */
+const scoped = (options: HttpPool.Options, url: string) =>
+  Effect.gen(function*() {
+    const scope = yield* Scope.make()
+    const client = yield* Scope.extend(HttpPool.make(options), scope)
+    const rpc = yield* JsonRpc.make({ url }).pipe(Effect.provideService(HttpClient.HttpClient, client))
+    return { rpc, close: Scope.close(scope, Exit.void) }
+  })
+
+const isOver = (fiber: Fiber.RuntimeFiber<unknown, unknown>) => fiber.unsafePoll() !== null
+
+/** A TCP server that accepts, and says nothing. */
+const mute = Effect.gen(function*() {
+  const sockets = new Set<Net.Socket>()
+  const server = Net.createServer((socket) => {
+    sockets.add(socket)
+    socket.on("error", () => {}).on("close", () => sockets.delete(socket)).resume()
+  })
+  const port = yield* Effect.acquireRelease(
+    Effect.async<number>((resume) => {
+      server.listen(0, "127.0.0.1", () => resume(Effect.succeed((server.address() as Net.AddressInfo).port)))
+    }),
+    () =>
+      Effect.async<void>((resume) => {
+        server.close(() => resume(Effect.void))
+        sockets.forEach((socket) => socket.destroy())
+      })
+  )
+  return { port, open: () => sockets.size }
+})
 
 const pooled = Effect.provide(HttpPool.layer())
 
@@ -304,17 +339,232 @@ describe("HttpPool", () => {
       Effect.provideService(Connections.Connections, Connections.make())
     ))
 
+  it.scopedLive("interim answers come before the answer, and count as a sign of life", () =>
+    Effect.gen(function*() {
+      const { proxy, rpc, server } = yield* warm
+      const interim: HttpServer.Step = (response, seen) => {
+        response.writeProcessing()
+        response.writeEarlyHints({ link: "</a>; rel=preload" })
+        HttpServer.serve(response, seen)
+      }
+      const silent: HttpServer.Step = (response) => response.writeProcessing()
+      server.script(interim, interim, silent)
+      assert.strictEqual(yield* rpc.call("Arith.Multiply", { A: 6, B: 7 }), 42)
+      assert.strictEqual(yield* rpc.call("Arith.Multiply", { A: 6, B: 8 }), 48)
+      yield* Effect.option(Effect.timeout(rpc.call("Echo", []), 200))
+      yield* eventually(() => server.seen.at(-1)!.aborted)
+      yield* Effect.sleep(20)
+      assert.strictEqual(proxy.open(), connections - 1)
+    }).pipe(pooled))
+
+  it.scopedLive("after a dial that failed the limit holds, and nothing outlives the scope", () =>
+    Effect.gen(function*() {
+      const server = yield* HttpServer.make
+      let dials = 0
+      const connect: HttpPool.Connector = ({ hostname, port }, callback) => {
+        if (++dials === 1) {
+          setTimeout(() => callback(Object.assign(new Error("refused"), { code: "ECONNREFUSED" }), null), 20)
+        } else {
+          const socket = Net.connect(Number(port), hostname)
+          socket.once("connect", () => callback(null, socket))
+        }
+      }
+      const { close, rpc } = yield* scoped({ connections: 1, connect }, server.url)
+      server.script(HttpServer.stall, HttpServer.stall, HttpServer.stall)
+      const calls = yield* Effect.forEach(range(3), () => Effect.fork(Effect.either(rpc.call("Echo", []))))
+      yield* eventually(() => server.seen.length === 1)
+      const later = yield* Effect.fork(Effect.either(rpc.call("Echo", [])))
+      yield* Effect.sleep(50)
+      assert.deepStrictEqual([server.accepted(), server.seen.length], [1, 1])
+      yield* close
+      yield* eventually(() => server.open() === 0)
+      yield* eventually(() => [...calls, later].every(isOver))
+    }))
+
+  it.scopedLive("nothing outlives the scope when a server comes up while calls wait for it", () =>
+    Effect.gen(function*() {
+      const port = yield* HttpServer.refusedPort
+      const sockets = new Set<Net.Socket>()
+      let most = 0
+      const server = Net.createServer((socket) => {
+        sockets.add(socket)
+        most = Math.max(most, sockets.size)
+        socket.on("error", () => {}).on("close", () => sockets.delete(socket)).resume()
+      })
+      yield* Effect.addFinalizer(() => Effect.sync(() => server.close()))
+      const { close, rpc } = yield* scoped({ connections: 4 }, `http://127.0.0.1:${port}`)
+      let refused = 0
+      const call = Effect.tapError(rpc.call("Echo", []), ({ reason }) =>
+        Effect.sync(() => {
+          if (reason === "ConnectionRefused" && ++refused === 20) {
+            server.listen(port, "127.0.0.1")
+          }
+        }))
+      const calls = yield* Effect.forEach(range(400), () => Effect.fork(Effect.either(call)))
+      yield* eventually(() => sockets.size === 4)
+      const later = yield* Effect.forEach(range(6), () => Effect.fork(Effect.either(call)))
+      yield* Effect.sleep(50)
+      assert.strictEqual(most, 4)
+      yield* close
+      yield* eventually(() => sockets.size === 0)
+      yield* eventually(() => [...calls, ...later].every(isOver))
+    }))
+
+  it.scopedLive("a dial in progress ends with the scope", () =>
+    Effect.gen(function*() {
+      const { open, port } = yield* mute
+      const own: HttpPool.Connector = ({ hostname, port }) => Net.connect(Number(port), hostname)
+      for (const [options, scheme] of [[{}, "https"], [{ connect: own }, "http"]] as const) {
+        const { close, rpc } = yield* scoped(options, `${scheme}://127.0.0.1:${port}`)
+        const call = yield* Effect.fork(Effect.flip(rpc.call("Echo", [])))
+        yield* eventually(() => open() === 1)
+        yield* close
+        yield* eventually(() => open() === 0)
+        assert.strictEqual((yield* Fiber.join(call)).reason, "Cancelled")
+      }
+    }))
+
+  it.scopedLive("a call that is given up during its dial makes room", () =>
+    Effect.gen(function*() {
+      const { open, port } = yield* mute
+      const rpc = yield* JsonRpc.make({ url: `https://127.0.0.1:${port}` })
+      yield* Effect.option(Effect.timeout(rpc.call("Echo", []), 50))
+      yield* eventually(() => open() === 0)
+      const next = yield* Effect.fork(Effect.either(rpc.call("Echo", [])))
+      yield* eventually(() => open() === 1)
+      yield* Fiber.interrupt(next)
+    }).pipe(Effect.provide(HttpPool.layer({ connections: 1 }))))
+
+  it.scopedLive("calls that are given up while they wait cost nothing", () =>
+    Effect.gen(function*() {
+      const server = yield* HttpServer.make
+      const rpc = yield* JsonRpc.make({ url: server.url })
+      let answer = () => {}
+      server.script((response, seen) => {
+        answer = () => HttpServer.serve(response, seen)
+      })
+      const head = yield* Effect.fork(rpc.call("Arith.Multiply", { A: 6, B: 7 }))
+      yield* eventually(() => server.seen.length === 1)
+      const waiting = Effect.option(Effect.timeout(rpc.call("Echo", []), 150))
+      yield* Effect.all(range(500).map(() => waiting), { concurrency: "unbounded", discard: true })
+      const last = yield* Effect.fork(rpc.call("Arith.Multiply", { A: 6, B: 8 }))
+      answer()
+      assert.strictEqual(yield* Fiber.join(head), 42)
+      assert.strictEqual(yield* Fiber.join(last), 48)
+      assert.deepStrictEqual([server.accepted(), server.seen.length], [1, 2])
+    }).pipe(Effect.provide(HttpPool.layer({ connections: 1 }))))
+
+  it.scopedLive("what is in flight on dropped connections counts towards the limit", () =>
+    Effect.gen(function*() {
+      const server = yield* HttpServer.make
+      const rpc = yield* JsonRpc.make({ url: server.url })
+      let answer = () => {}
+      server.script((response, seen) => {
+        answer = () => HttpServer.serve(response, seen)
+      }, HttpServer.reset)
+      const long = yield* Effect.fork(rpc.call("Arith.Multiply", { A: 6, B: 7 }))
+      yield* eventually(() => server.seen.length === 1)
+      assert.strictEqual((yield* Effect.flip(rpc.call("Echo", []))).reason, "ConnectionLost")
+      server.script(HttpServer.stall)
+      yield* Effect.fork(Effect.either(rpc.call("Echo", [])))
+      const waits = yield* Effect.fork(rpc.call("Arith.Multiply", { A: 6, B: 8 }))
+      yield* eventually(() => server.seen.length === 3)
+      yield* Effect.sleep(20)
+      assert.deepStrictEqual([server.open(), server.seen.length], [2, 3])
+      answer()
+      assert.strictEqual(yield* Fiber.join(long), 42)
+      assert.strictEqual(yield* Fiber.join(waits), 48)
+      assert.strictEqual(server.open(), 2)
+    }).pipe(Effect.provide(HttpPool.layer({ connections: 2 }))))
+
+  it.scopedLive("calls that are given up drop what they waited for 100 ms in all, or one of them, and not sooner", () =>
+    Effect.gen(function*() {
+      const { proxy, rpc, server } = yield* warm
+      const giveUp = (after: number) =>
+        Effect.gen(function*() {
+          server.script(HttpServer.stall)
+          yield* Effect.option(Effect.timeout(rpc.call("Echo", []), Duration.millis(after)))
+          yield* Effect.sleep(30)
+        })
+      yield* giveUp(5)
+      assert.strictEqual(proxy.open(), connections - 1)
+      yield* giveUp(60)
+      assert.strictEqual(proxy.open(), connections - 2)
+      // an answer begins the count anew
+      server.script(HttpServer.serve)
+      yield* rpc.call("Echo", [])
+      yield* giveUp(60)
+      assert.strictEqual(proxy.open(), connections - 3)
+      yield* giveUp(60)
+      assert.strictEqual(proxy.open(), 0)
+    }).pipe(pooled))
+
+  it.scopedLive("the failure of what a request was sending is not one of its connection", () =>
+    Effect.gen(function*() {
+      const { proxy } = yield* warm
+      const client = yield* HttpClient.HttpClient
+      const other = Object.assign(new Error("upstream"), { code: "ECONNRESET" })
+      const body = Stream.concat(Stream.make(new Uint8Array(3)), Stream.fail(other))
+      yield* Effect.flip(client.execute(HttpClientRequest.post(proxy.url).pipe(HttpClientRequest.bodyStream(body))))
+      yield* Effect.sleep(20)
+      assert.strictEqual(proxy.open(), connections - 1)
+    }).pipe(pooled))
+
+  it.scopedLive("a request that undici refuses costs no connection, and those behind it go on", () =>
+    Effect.gen(function*() {
+      const server = yield* HttpServer.make
+      const client = yield* HttpClient.HttpClient
+      const rpc = yield* JsonRpc.make({ url: server.url })
+      yield* rpc.call("Echo", [])
+      const bad = client.execute(HttpClientRequest.get(server.url, { headers: { "x y": "z" } }))
+      const calls = range(1000).map((i) => i % 100 === 99 ? rpc.call("Echo", []) : Effect.flip(bad))
+      yield* Effect.all(calls, { concurrency: "unbounded", discard: true })
+      assert.deepStrictEqual([server.accepted(), server.seen.length], [1, 11])
+    }).pipe(Effect.provide(HttpPool.layer({ connections: 1 }))))
+
+  it.scopedLive("a server that closes after each answer is asked over one connection at a time", () =>
+    Effect.gen(function*() {
+      const server = yield* HttpServer.make
+      const rpc = yield* JsonRpc.make({ url: server.url })
+      const step: HttpServer.Step = (response, seen) => {
+        response.setHeader("connection", "close")
+        HttpServer.serve(response, seen)
+      }
+      server.script(...range(20).map(() => step))
+      const call = (i: number) => rpc.call("Arith.Multiply", { A: i, B: 2 })
+      const answers = yield* Effect.forEach(range(20), call, { concurrency: "unbounded" })
+      assert.deepStrictEqual(answers, range(20).map((i) => i * 2))
+      assert.deepStrictEqual([server.accepted(), server.seen.length], [20, 20])
+    }).pipe(Effect.provide(HttpPool.layer({ connections: 1 }))))
+
   it("refuses options that cannot be used", () => {
     const bad: ReadonlyArray<[options: unknown, field: string]> = [
+      [null, "options"],
+      [5, "options"],
       [{ connections: 0 }, "connections"],
       [{ connections: 1.5 }, "connections"],
       [{ connectTimeout: -1 }, "connectTimeout"],
       [{ keepAliveTimeout: Number.NaN }, "keepAliveTimeout"],
+      [{ autoSelectFamily: "x" }, "autoSelectFamily"],
+      [{ localAddress: "bogus" }, "localAddress"],
+      [{ socketPath: 7 }, "socketPath"],
       [{ connect: { ca: 7 } }, "connect"],
-      [{ connect: 7 }, "connect"]
+      [{ connect: 7 }, "connect"],
+      [{ connect: { timeout: "x" } }, "connect.timeout"],
+      [{ connect: { lookup: 5 } }, "connect.lookup"],
+      [{ connect: { servername: 5 } }, "connect.servername"],
+      [{ connect: { localAddress: "bogus" } }, "connect.localAddress"],
+      [{ connect: { allowH2: true } }, "connect.allowH2"],
+      [{ clientTtl: 50 }, "clientTtl"],
+      [{ pipelining: 3 }, "pipelining"]
     ]
     for (const [options, field] of bad) {
       assert.throws(() => HttpPool.layer(options as HttpPool.Options), InvalidOption, `HttpPool.make: ${field} `)
     }
+    // @ts-expect-error undici's pool waits for ever with it
+    assert.throws(() => HttpPool.layer({ clientTtl: 50 }))
+    // @ts-expect-error HTTP/2 is not used
+    assert.throws(() => HttpPool.layer({ connect: { allowH2: true } }))
+    assert.doesNotThrow(() => HttpPool.layer({ connections: null, connect: { ca: "", timeout: 5 } }))
   })
 })
