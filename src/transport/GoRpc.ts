@@ -150,14 +150,11 @@ export interface CallOptions {
  */
 export interface Client {
   readonly call: {
-    <Args, AI, AR, A, I, R>(
+    (
       method: string,
-      args: NoInfer<Args>,
-      options: CallOptions & {
-        readonly args: Schema.Schema<Args, AI, AR>
-        readonly reply: Schema.Schema<A, I, R>
-      }
-    ): RpcCall.RpcCall<A, Retryable | Fatal, AR | R>
+      args: unknown,
+      options?: CallOptions & { readonly args?: undefined; readonly reply?: undefined }
+    ): RpcCall.RpcCall<unknown, Retryable | Fatal>
     <A, I, R>(
       method: string,
       args: unknown,
@@ -168,7 +165,15 @@ export interface Client {
       args: NoInfer<Args>,
       options: CallOptions & { readonly args: Schema.Schema<Args, AI, AR>; readonly reply?: undefined }
     ): RpcCall.RpcCall<unknown, Retryable | Fatal, AR>
-    (method: string, args: unknown, options?: CallOptions): RpcCall.RpcCall<unknown, Retryable | Fatal>
+    // last, as it is the one that the compiler speaks of when none of them fits
+    <Args, AI, AR, A, I, R>(
+      method: string,
+      args: NoInfer<Args>,
+      options: CallOptions & {
+        readonly args: Schema.Schema<Args, AI, AR>
+        readonly reply: Schema.Schema<A, I, R>
+      }
+    ): RpcCall.RpcCall<A, Retryable | Fatal, AR | R>
   }
   readonly pending: Effect.Effect<number>
   readonly state: Effect.Effect<State>
@@ -253,6 +258,11 @@ export type Service<Methods extends Readonly<Record<string, Method>>, E = never,
   >
 }
 
+/** A misspelt `idempotent` is not to be one that is not said. */
+type NoOthers<Methods> = {
+  readonly [Name in keyof Methods]: { readonly [Key in Exclude<keyof Methods[Name], keyof Method>]: never }
+}
+
 /**
  * A Go service by its name and the types of its methods.
  *
@@ -287,13 +297,15 @@ export type Service<Methods extends Readonly<Record<string, Method>>, E = never,
  */
 export const service = <const Methods extends Readonly<Record<string, Method>>, E = never, R = GoRpc>(
   name: string,
-  methods: Methods,
+  methods: Methods & NoOthers<Methods>,
   options?: { readonly client?: Effect.Effect<Client, E, R> | undefined }
 ): Service<Methods, E, R> => {
   const client: Effect.Effect<Client, E, R | GoRpc> = options?.client ?? GoRpc
-  const calls = Object.entries(methods).map(([key, options]) => {
+  const calls = Object.entries(methods as Readonly<Record<string, Method>>).map(([key, options]) => {
     const method = `${name}.${key}`
-    const { args, idempotent, reply } = options as CallOptions & Record<"args" | "reply", Schema.Schema<unknown>>
+    const { args, idempotent, reply } = options as
+      & CallOptions
+      & { readonly [Key in "args" | "reply"]: Schema.Schema<unknown, unknown, unknown> }
     const call = (value: unknown) =>
       RpcCall.make(
         Effect.flatMap(client, ({ call }) => call(method, value, { args, reply })),

@@ -112,6 +112,13 @@ skip(`GoRpc and Go's net/rpc with gob ${GoServer.skipped ?? ""}`, () => {
         const error = yield* Effect.flip(call.pipe(withRpcRetry))
         assert.deepStrictEqual([error._tag, error.reason, error.method], ["Fatal", "InvalidArgument", "Arith.Multiply"])
       }
+      const useless = yield* Effect.flip(
+        rpc.call("Arith.Multiply", { A: 1, B: 1 }, {
+          args: Schema.Struct({ A: Gob.Int, B: Gob.Int }),
+          reply: Schema.Struct({ a: Schema.Number })
+        })
+      )
+      assert.include((useless as Fatal).message, "the schema of the reply is of no use with gob: number can be several")
       assert.strictEqual(yield* calls, 0)
       const A = Schema.Struct({ A: Gob.Int, B: Gob.Int })
       const reply = Schema.String

@@ -146,6 +146,13 @@ describe("Gob", () => {
     assert.deepStrictEqual(Object.getOwnPropertyDescriptor(untyped, "__proto__")?.value, new Map([[1, 2]]))
   })
 
+  it("a problem says at which field", () => {
+    const Deep = Schema.Struct({ Outer: Schema.Struct({ List: Schema.Array(Point) }) })
+    const Other = Schema.Struct({ Outer: Schema.Struct({ List: Schema.Array(Schema.Struct({ Y: Gob.Float })) }) })
+    const bytes = encoded(Deep, { Outer: { List: [{ X: 1, Y: 0 }, { X: 1, Y: 2 }] } })
+    assert.strictEqual(problem(Gob.decode(Other)(bytes)), "gob: at Outer.List.Y is int, and not float")
+  })
+
   it("after a problem a stream is lost", () => {
     const decoder = Gob.makeDecoder({ maxBytes: 100 })
     const first = decoder.push(new Uint8Array([...encoded(Gob.Int, 1), 0xfe, 0x10, 0x00]))
@@ -234,11 +241,11 @@ describe("Gob", () => {
     ["a name that is not registered", () =>
       Gob.decode(Schema.Struct({ Anything: Gob.named({ int: Gob.Int }) }))(
         encoded(Everything, full)
-      ), "\"main.Circle\", which is not registered"],
+      ), "at Anything has a \"main.Circle\", which is not one of Gob.named here"],
     [
       "another type",
       () => Gob.decode(Schema.Struct({ X: Schema.String }))(encoded(X, { X: 1 })),
-      "is int, and not string"
+      "at X is int, and not string"
     ],
     ["unsigned for signed", () => Gob.decode(Gob.Int)(encoded(Gob.Uint, 1)), "is uint, and not int"],
     [

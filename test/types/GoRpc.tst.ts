@@ -30,6 +30,20 @@ describe("GoRpc.Client.call", () => {
   })
 })
 
+describe("the options of a call", () => {
+  it("are looked at where they are held in a variable too", () => {
+    const options = { args: Schema.Struct({ A: Gob.Int }), reply: Gob.Int, idempotent: true } as const
+    expect(rpc.call("A.B", { A: 1 }, options)).type.toBe<RpcCall.RpcCall<number, Failure>>()
+    expect(rpc.call).type.not.toBeCallableWith("A.B", { A: "1" }, options)
+  })
+
+  it("are those that there are", () => {
+    const service = GoRpc.service
+    expect(service).type.not.toBeCallableWith("A", { B: { args: Gob.Int, reply: Gob.Int, idempotnt: false } })
+    expect(rpc.call).type.not.toBeCallableWith("A.B", 1, { args: Gob.Int, idempotnt: false })
+  })
+})
+
 describe("GoRpc.service", () => {
   const Args = Schema.Struct({ A: Gob.Int, B: Gob.Int })
 

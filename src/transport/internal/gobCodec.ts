@@ -6,6 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
+import { Fatal } from "../../RpcError.js"
 import { Problem, Writer } from "./gob/bytes.js"
 import * as decoder from "./gob/decoder.js"
 import { Encoder } from "./gob/encoder.js"
@@ -14,6 +15,13 @@ import * as Type from "./gob/type.js"
 import { type Codec, serverError } from "./goCodec.js"
 import { badArguments, badReply, guarded } from "./schemas.js"
 import type * as Session from "./session.js"
+
+const badSchema = (cause: unknown) =>
+  new Fatal({
+    reason: "InvalidArgument",
+    message: `the schema of the reply is of no use with gob: ${cause instanceof Error ? cause.message : String(cause)}`,
+    cause
+  })
 
 interface Request {
   readonly method: string
@@ -91,14 +99,18 @@ export const codec: Codec<Request> = {
           return Effect.fail("gob needs to know their type: call with { args: a schema }")
         }
         const type = Type.check(schema.ast)
-        if (reply !== undefined) {
-          Type.check(reply.ast)
+        const expected = Either.try({
+          try: () => reply === undefined ? undefined : Type.check(reply.ast),
+          catch: badSchema
+        })
+        if (Either.isLeft(expected)) {
+          return Effect.fail(expected.left)
         }
         const encoded = Schema.encode(schema)(args)
         const request = (value: unknown): Request => ({ method, type, value })
         return Either.isEither(encoded) ? Either.map(encoded, request) : Effect.map(encoded, request)
       },
-      badArguments
+      (cause) => cause instanceof Fatal ? cause : badArguments(cause)
     ),
   ping: (method) => ({ method, type: nothing, value: {} }),
   wire,

@@ -5,12 +5,12 @@
  */
 import type * as Socket from "@effect/platform/Socket"
 import * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
-import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Classify from "../../Classify.js"
 import { Fatal, Retryable } from "../../RpcError.js"
@@ -89,15 +89,15 @@ const lossOf = (exit: Exit.Exit<unknown, unknown>): Retryable | Fatal => {
 }
 
 /** The same for a call that was not sent on it: no server has seen it, and another connection will do. */
-const unsent = (loss: Retryable | Fatal): Retryable | Fatal =>
-  loss.reason === "Cancelled"
-    ? loss
-    : new Retryable({
-      reason: loss._tag === "Retryable" ? loss.reason : "ConnectionLost",
-      delivery: "NotSent",
-      code: loss.code,
-      cause: loss
-    })
+const unsent = (loss: Retryable | Fatal): Retryable | Fatal => {
+  if (loss.reason === "Cancelled" || (loss._tag === "Retryable" && loss.delivery === "NotSent")) {
+    return loss
+  }
+  const { code } = loss
+  return loss._tag === "Retryable"
+    ? new Retryable({ reason: loss.reason, delivery: "NotSent", code, cause: loss.cause })
+    : new Retryable({ reason: "ConnectionLost", delivery: "NotSent", code, cause: loss })
+}
 
 /** @internal */
 export const closed = (): Fatal => new Fatal({ reason: "Cancelled", message: "the client is closed" })
@@ -120,14 +120,17 @@ class SessionImpl<Request> implements Session<Request> {
   private isViolated = false
   private isHealthy = false
   private isPinging = false
-  /** Whether the peer gave a sign of life since the last look. */
-  private wasAlive = false
+  /** When the peer last gave a sign of life, in milliseconds of the clock. */
+  private aliveAt: number
 
   constructor(
     private readonly socket: Socket.Socket,
     private readonly wire: Wire<Request>,
-    private readonly connection: Dialled
-  ) {}
+    private readonly connection: Dialled,
+    private readonly clock: Clock.Clock
+  ) {
+    this.aliveAt = clock.unsafeCurrentTimeMillis()
+  }
 
   pending(): number {
     return this.entries.size - (this.isPinging ? 1 : 0)
@@ -194,7 +197,7 @@ class SessionImpl<Request> implements Session<Request> {
     if (this.isViolated) {
       return
     }
-    this.wasAlive = true
+    this.aliveAt = this.clock.unsafeCurrentTimeMillis()
     const waiting = this.entries.size
     // this runs in a listener of the socket, where a throw would end the process
     const violation = Either.merge(Either.try({
@@ -248,7 +251,7 @@ class SessionImpl<Request> implements Session<Request> {
       body: () => write(batch.subarray(at, at + maxBatch)),
       step: () => {
         at += maxBatch
-        this.wasAlive = true
+        this.aliveAt = this.clock.unsafeCurrentTimeMillis()
       }
     })
   }
@@ -274,16 +277,17 @@ class SessionImpl<Request> implements Session<Request> {
 
   readonly pinging = (ping: Ping<Request>): Effect.Effect<void> =>
     Effect.gen(this, function*() {
-      this.wasAlive = false
-      yield* Effect.sleep(ping.every)
-      if (!this.wasAlive) {
-        this.isPinging = true
-        const answer = yield* Effect.timeoutOption(Effect.ignore(this.call(ping.request)), ping.timeout)
-        this.isPinging = false
-        // a peer that is in the middle of a long answer is there too
-        this.wasAlive ||= Option.isSome(answer)
+      const wait = this.aliveAt + Duration.toMillis(ping.every) - this.clock.unsafeCurrentTimeMillis()
+      if (wait > 0) {
+        yield* Effect.sleep(wait)
+        return yield* this.pinging(ping)
       }
-      return yield* this.wasAlive
+      const before = this.aliveAt
+      this.isPinging = true
+      yield* Effect.timeoutOption(Effect.ignore(this.call(ping.request)), ping.timeout)
+      this.isPinging = false
+      // a peer that is in the middle of a long answer is there too
+      return yield* this.aliveAt > before
         ? this.pinging(ping)
         : this.lose(new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code: "PING_TIMEOUT" }))
     })
@@ -302,7 +306,7 @@ export const open = <Request>(
 ): Effect.Effect<Session<Request>, Retryable | Fatal, Scope.Scope> =>
   Effect.gen(function*() {
     const opened = yield* Deferred.make<void, Retryable | Fatal>()
-    const session = new SessionImpl(socket, wire, connection)
+    const session = new SessionImpl(socket, wire, connection, yield* Effect.clock)
     yield* Effect.forkScoped(session.reader(opened))
     yield* Deferred.await(opened)
     yield* Effect.forkScoped(session.writer)

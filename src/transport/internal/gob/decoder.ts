@@ -3,7 +3,8 @@
  *
  * @internal
  */
-import { fail, Reader } from "./bytes.js"
+import * as Either from "effect/Either"
+import { fail, Problem, Reader } from "./bytes.js"
 import { maxDepth, type Named } from "./encoder.js"
 import type { Value } from "./stream.js"
 import type { Basic, GobType } from "./type.js"
@@ -26,15 +27,25 @@ export const decodeAny = (value: Value): unknown =>
 
 const whole = (value: Value, read: (decoder: Decoder, reader: Reader, id: number) => unknown): unknown => {
   const reader = new Reader(value.parts[0]!)
-  const result = read(new Decoder(value), reader, reader.int())
+  const decoder = new Decoder(value)
+  const result = Either.getOrThrowWith(
+    Either.try(() => read(decoder, reader, reader.int())),
+    (failure) => failure instanceof Problem ? decoder.locate(failure) : failure
+  )
   return reader.left === 0 ? result : fail("has more after a value")
 }
 
 class Decoder {
   private readonly types: Types
   private next = 1
+  /** The fields that lead to what is being read. */
+  private readonly path: Array<string> = []
   constructor(private readonly value: Value) {
     this.types = value.types
+  }
+
+  locate({ message }: Problem): Problem {
+    return new Problem(this.path.length === 0 ? message : `at ${this.path.join(".")} ${message}`)
   }
 
   /** Goes on in the messages of the value; the definitions in them are known. */
@@ -110,7 +121,9 @@ class Decoder {
       if (i === -1) {
         this.types.skip(reader, id, depth + 1, (walk) => this.run(walk))
       } else {
+        this.path.push(name)
         read[i] = this.read(reader, fields[i]!.type, id, depth + 1)
+        this.path.pop()
       }
     }
     // always in the order of the fields, so that all values of a type are alike
@@ -139,7 +152,7 @@ class Decoder {
     if (types === undefined) {
       return { name, value: this.any(reader, id, depth + 1) }
     }
-    const type = types.get(name)?.() ?? fail(`has a ${JSON.stringify(name)}, which is not registered`)
+    const type = types.get(name)?.() ?? fail(`has a ${JSON.stringify(name)}, which is not one of Gob.named here`)
     return { name, value: this.read(reader, type, id, depth + 1) }
   }
 
