@@ -1,31 +1,21 @@
 /**
  * `GoRpc` against a real Go server: `net/rpc` with gob and with `net/rpc/jsonrpc`, in `go/netrpc`.
  */
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { Fatal, RetryExhausted, RetrySchedule, withRpcRetry } from "effect-rpc-retry"
 import * as Gob from "effect-rpc-retry/Gob"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
-import * as Scope from "effect/Scope"
+import * as GoProgram from "../support/goProgram.js"
 import * as GoServer from "../support/goServer.js"
 import { type Anything, services } from "../support/netrpc.js"
 
 const range = (length: number) => Array.from({ length }, (_, i) => i)
 
-const scope = Effect.runSync(Scope.make())
-let binary = ""
-beforeAll(async () => {
-  if (GoServer.skipped === undefined) {
-    binary = (await Effect.runPromise(Scope.extend(GoServer.build("netrpc"), scope))).binary
-  }
-})
-afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
-
-const serve = (...args: ReadonlyArray<string>) => Effect.suspend(() => GoServer.start(binary, ...args))
+const { path: binary, serve } = GoProgram.make("netrpc")
 
 const connect = (codec: "gob" | "json") =>
   Effect.gen(function*() {
@@ -282,7 +272,7 @@ for (const codec of ["json", "gob"] as const) {
 
     it.scopedLive("over a Unix socket", () =>
       Effect.gen(function*() {
-        const path = `${binary}.${codec}.sock`
+        const path = `${binary()}.${codec}.sock`
         const { arith } = services(yield* GoRpc.make({ path, codec }))
         const early = yield* Effect.flip(arith.Multiply({ A: 6, B: 7 }))
         assert.deepStrictEqual([early.reason, early.code], ["ConnectionRefused", "ENOENT"])

@@ -1,17 +1,15 @@
 /**
  * `Gob` against Go's `encoding/gob`: what is written here Go reads, and what Go writes of that is read back as it was.
  */
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import * as Gob from "effect-rpc-retry/Gob"
-import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Exit from "effect/Exit"
 import * as fc from "effect/FastCheck"
 import type * as Schema from "effect/Schema"
-import * as Scope from "effect/Scope"
 import { spawnSync } from "node:child_process"
 import { sample } from "../support/gobArbitrary.js"
 import { cases } from "../support/gobTypes.js"
+import * as GoProgram from "../support/goProgram.js"
 import * as GoServer from "../support/goServer.js"
 
 interface Answer {
@@ -21,15 +19,10 @@ interface Answer {
 }
 
 describe.skipIf(GoServer.skipped !== undefined)(`Gob and Go's encoding/gob ${GoServer.skipped ?? ""}`, () => {
-  const scope = Effect.runSync(Scope.make())
-  let binary = ""
-  beforeAll(async () => {
-    binary = (await Effect.runPromise(Scope.extend(GoServer.build("gobecho"), scope))).binary
-  })
-  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+  const { path: binary } = GoProgram.make("gobecho")
 
   const echo = (lines: ReadonlyArray<string>): ReadonlyArray<Answer> =>
-    spawnSync(binary, { input: lines.join("\n"), maxBuffer: 1 << 28 }).stdout.toString().trim().split("\n").map((
+    spawnSync(binary(), { input: lines.join("\n"), maxBuffer: 1 << 28 }).stdout.toString().trim().split("\n").map((
       line
     ) => JSON.parse(line))
 

@@ -2,16 +2,15 @@
  * `JsonRpc` and `HttpPool` against a real Go server: `github.com/gorilla/rpc`, both of its codecs, in `go/gorillaserver`.
  */
 import * as HttpClient from "@effect/platform/HttpClient"
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { Fatal, RetryExhausted, RetrySchedule, type RpcError, withRpcRetry } from "effect-rpc-retry"
 import * as HttpPool from "effect-rpc-retry/HttpPool"
 import * as JsonRpc from "effect-rpc-retry/JsonRpc"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
-import * as Scope from "effect/Scope"
+import * as GoProgram from "../support/goProgram.js"
 import * as GoServer from "../support/goServer.js"
 
 const range = (length: number) => Array.from({ length }, (_, i) => i)
@@ -24,14 +23,7 @@ const flavours = [["json", "1.0"], ["json2", "2.0"]] as const
 const all = <A, E, R>(calls: ReadonlyArray<Effect.Effect<A, E, R>>) => Effect.all(calls, { concurrency: "unbounded" })
 
 describe.skipIf(GoServer.skipped !== undefined)(`JsonRpc and Go's gorilla/rpc ${GoServer.skipped ?? ""}`, () => {
-  const scope = Effect.runSync(Scope.make())
-  let binary = ""
-  beforeAll(async () => {
-    binary = (await Effect.runPromise(Scope.extend(GoServer.build("gorillaserver"), scope))).binary
-  })
-  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
-
-  const serve = (...args: ReadonlyArray<string>) => Effect.suspend(() => GoServer.start(binary, ...args))
+  const { serve } = GoProgram.make("gorillaserver")
 
   const connected = (
     [path, dialect]: typeof flavours[number],

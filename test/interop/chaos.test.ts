@@ -1,27 +1,20 @@
 /**
  * `GoRpc` under load while everything goes wrong on the way to a real Go server.
  */
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { withRpcRetry } from "effect-rpc-retry"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
-import * as Scope from "effect/Scope"
 import * as ChaosProxy from "../support/chaosProxy.js"
+import * as GoProgram from "../support/goProgram.js"
 import * as GoServer from "../support/goServer.js"
 import { services } from "../support/netrpc.js"
 import * as Watch from "../support/watch.js"
 
-const scope = Effect.runSync(Scope.make())
-let binary = ""
-beforeAll(async () => {
-  if (GoServer.skipped === undefined) {
-    binary = (await Effect.runPromise(Scope.extend(GoServer.build("netrpc"), scope))).binary
-  }
-})
-afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+const { serve } = GoProgram.make("netrpc")
 
 const calls = 100_000
 const concurrency = 100
@@ -37,7 +30,7 @@ const expected = /^(Success|RetryExhausted AttemptsExhausted|Fatal ServerError: 
 
 const chaos = (codec: "gob" | "json", seed: number) =>
   Effect.gen(function*() {
-    const server = yield* GoServer.start(binary, "-codec", codec)
+    const server = yield* serve("-codec", codec)
     const proxy = yield* ChaosProxy.make(server, { seed, bytes: codec === "gob" ? 80_000 : 200_000 })
     const rpc = yield* GoRpc.make({
       host: "127.0.0.1",
@@ -106,7 +99,7 @@ describe.skipIf(GoServer.skipped !== undefined)(`chaos ${GoServer.skipped ?? ""}
       `a server that restarts under 1000 pending calls costs each one failed attempt, with ${codec}`,
       () =>
         Effect.gen(function*() {
-          const server = yield* GoServer.start(binary, "-codec", codec)
+          const server = yield* serve("-codec", codec)
           const rpc = yield* GoRpc.make({ host: server.host, port: server.port, codec })
           const { arith, probe } = services(rpc)
           yield* arith.Multiply({ A: 1, B: 1 })
@@ -121,7 +114,7 @@ describe.skipIf(GoServer.skipped !== undefined)(`chaos ${GoServer.skipped ?? ""}
           })
           yield* Effect.repeat(rpc.pending, { until: (n) => n === 1000, schedule: Schedule.spaced(5) })
           yield* server.kill
-          yield* GoServer.start(binary, "-codec", codec, "-address", server.address)
+          yield* serve("-codec", codec, "-address", server.address)
           assert.deepStrictEqual(new Set(yield* Fiber.join(Fiber.all(fibers))), new Set([1]))
           assert.deepStrictEqual(new Set(attempts), new Set([2]))
           assert.strictEqual(yield* rpc.pending, 0)
@@ -133,7 +126,7 @@ describe.skipIf(GoServer.skipped !== undefined)(`chaos ${GoServer.skipped ?? ""}
       `10,000 pending calls that are interrupted leave no entry, and the connection to others, with ${codec}`,
       () =>
         Effect.gen(function*() {
-          const server = yield* GoServer.start(binary, "-codec", codec)
+          const server = yield* serve("-codec", codec)
           const rpc = yield* GoRpc.make({ host: server.host, port: server.port, codec })
           const { arith, probe } = services(rpc)
           const watch = yield* Watch.make

@@ -13,9 +13,9 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
-import * as Net from "node:net"
 import * as Session from "../../src/transport/internal/session.js"
 import * as MemoryPeer from "../support/memoryPeer.js"
+import * as Peer from "../support/peer.js"
 
 const multiply = { A: 6, B: 7 }
 
@@ -31,21 +31,6 @@ const summary = (error: RpcError.RpcError) =>
     : error._tag === "Fatal"
     ? [error.reason, error.message]
     : [error._tag, error.reason]
-
-/** A server of the tests' own. */
-const listen = (serve: (socket: Net.Socket) => void) =>
-  Effect.acquireRelease(
-    Effect.async<{ readonly server: Net.Server; readonly port: number }>((resume) => {
-      const server = Net.createServer((socket) => {
-        socket.on("error", () => {})
-        serve(socket)
-      })
-      server.listen(0, "127.0.0.1", () => {
-        resume(Effect.succeed({ server, port: (server.address() as Net.AddressInfo).port }))
-      })
-    }),
-    ({ server }) => Effect.sync(() => server.close())
-  )
 
 /** Asks again and again, for a while, until it is so. */
 const eventually = (is: Effect.Effect<boolean>) =>
@@ -234,7 +219,7 @@ describe("GoRpc over a real socket", () => {
 
   it.scopedLive("closing the client ends a connection whose peer does not read", () =>
     Effect.gen(function*() {
-      const { port, server } = yield* listen((socket) => socket.pause())
+      const { port, server } = yield* Peer.listen((socket) => socket.pause())
       const clients = Effect.sync(() =>
         process.getActiveResourcesInfo().filter((name) => name === "TCPSocketWrap").length
       )
@@ -342,7 +327,7 @@ describe("GoRpc and a hostile peer", () => {
 
   it.scopedLive("what comes behind the garbage is not an answer, in the same piece or a later one", () =>
     Effect.gen(function*() {
-      const { port } = yield* listen((socket) => {
+      const { port } = yield* Peer.listen((socket) => {
         socket.once("data", () => {
           socket.write("{\"id\":5,\"result\":1}{\"id\":0,\"result\":42}")
           socket.write("{\"id\":0,\"result\":42}")
@@ -364,7 +349,7 @@ describe("GoRpc and a hostile peer", () => {
   it.scopedLive("a frame over the limit is refused when it comes in pieces too, and is not kept until its end", () =>
     Effect.gen(function*() {
       let sent = 0
-      const { port } = yield* listen((socket) => {
+      const { port } = yield* Peer.listen((socket) => {
         socket.on("data", () => {
           socket.write("{\"id\":0,\"result\":\"")
           const more = setInterval(() => {
@@ -421,7 +406,7 @@ describe("GoRpc and a hostile peer", () => {
       const answers =
         "{\"id\":0,\"result\":\"}{\\\"\\\\\",\"error\":null}  \n\t{\"id\":1,\"result\":[{\"ü\":[1]}]}{\"id\":2,\"error\":\"é\"}"
       const bytes = Buffer.from(answers)
-      const { port } = yield* listen((socket) => {
+      const { port } = yield* Peer.listen((socket) => {
         let requests = 0
         socket.on("data", (chunk) => {
           requests += chunk.toString().trim().split("\n").length
@@ -448,7 +433,7 @@ describe("GoRpc and a hostile peer", () => {
   it.scopedLive("a dial that is never answered ends at its timeout, and leaves no socket", () =>
     Effect.gen(function*() {
       // a TLS handshake with a server that does not speak
-      const { port, server } = yield* listen((socket) => socket.resume())
+      const { port, server } = yield* Peer.listen((socket) => socket.resume())
       const rpc = yield* GoRpc.make({ host: "127.0.0.1", port, tls: {}, dialTimeout: "30 millis" })
       const error = yield* Effect.flip(rpc.call("A.B", null))
       assert.deepStrictEqual(summary(error), ["Unavailable", "NotSent", "DIAL_TIMEOUT"])
