@@ -37,7 +37,7 @@
  * @since 0.1.0
  */
 import * as Data from "effect/Data"
-import * as DateTime from "effect/DateTime"
+import type * as DateTime from "effect/DateTime"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
@@ -47,6 +47,7 @@ import { Problem, Writer } from "./internal/gob/bytes.js"
 import * as decoder from "./internal/gob/decoder.js"
 import * as encoder from "./internal/gob/encoder.js"
 import * as Stream from "./internal/gob/stream.js"
+import * as GoTime from "./internal/gob/time.js"
 import * as Type from "./internal/gob/type.js"
 
 /**
@@ -241,32 +242,6 @@ export type NamedEncoded<Types extends Readonly<Record<string, Schema.Schema.Any
 export const external = (by: "gob" | "binary", name: string = ""): Schema.Schema<Uint8Array> =>
   Type.annotated(Schema.Uint8ArrayFromSelf, { kind: "external", by, name })
 
-/** From the first of January of the year 1 to that of 1970, in seconds. */
-const unixEpoch = 62_135_596_800n
-
-const timeOf = (bytes: Uint8Array): Option.Option<DateTime.Utc> => {
-  if (bytes.length === 0) {
-    return DateTime.make(Number(-unixEpoch) * 1000)
-  }
-  if ((bytes[0] !== 1 || bytes.length !== 15) && (bytes[0] !== 2 || bytes.length !== 16)) {
-    return Option.none()
-  }
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-  return DateTime.make(Number(view.getBigInt64(1) - unixEpoch) * 1000 + Math.floor(view.getInt32(9) / 1_000_000))
-}
-
-const bytesOf = ({ epochMillis }: DateTime.Utc): Uint8Array => {
-  const bytes = new Uint8Array(15)
-  const view = new DataView(bytes.buffer)
-  const seconds = Math.floor(epochMillis / 1000)
-  view.setUint8(0, 1)
-  view.setBigInt64(1, BigInt(seconds) + unixEpoch)
-  view.setInt32(9, (epochMillis - seconds * 1000) * 1_000_000)
-  // UTC
-  view.setInt16(13, -1)
-  return bytes
-}
-
 /**
  * `time.Time`, as an instant: what is below a millisecond is dropped, and so is the time zone.
  *
@@ -279,11 +254,11 @@ export const Time: Schema.Schema<DateTime.Utc, Uint8Array> = Schema.transformOrF
   {
     strict: true,
     decode: (bytes, _, ast) =>
-      Option.match(timeOf(bytes), {
+      Option.match(GoTime.decode(bytes), {
         onNone: () => ParseResult.fail(new ParseResult.Type(ast, bytes, "is no time.Time")),
         onSome: ParseResult.succeed
       }),
-    encode: (time) => ParseResult.succeed(bytesOf(time))
+    encode: (time) => ParseResult.succeed(GoTime.encode(time))
   }
 )
 

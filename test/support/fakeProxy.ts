@@ -4,6 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Net from "node:net"
+import * as Loopback from "./loopback.js"
 
 export const make = (target: number) =>
   Effect.gen(function*() {
@@ -41,16 +42,7 @@ export const make = (target: number) =>
       })
       client.once("fake", () => upstream.destroy())
     })
-    const port = yield* Effect.acquireRelease(
-      Effect.async<number>((resume) => {
-        server.listen(0, "127.0.0.1", () => resume(Effect.succeed((server.address() as Net.AddressInfo).port)))
-      }),
-      () =>
-        Effect.async<void>((resume) => {
-          server.close(() => resume(Effect.void))
-          open.forEach((socket) => socket.destroy())
-        })
-    )
+    const port = yield* Loopback.listen(server, () => open.forEach((socket) => socket.destroy()))
     return {
       port,
       url: `http://127.0.0.1:${port}/rpc`,

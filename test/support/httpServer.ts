@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Http from "node:http"
 import type * as Net from "node:net"
+import * as Loopback from "./loopback.js"
 
 export interface Seen {
   readonly method: string | undefined
@@ -91,16 +92,7 @@ export const make = Effect.gen(function*() {
     sockets.add(socket)
     socket.on("close", () => sockets.delete(socket))
   })
-  const port = yield* Effect.acquireRelease(
-    Effect.async<number>((resume) => {
-      server.listen(0, "127.0.0.1", () => resume(Effect.succeed((server.address() as Net.AddressInfo).port)))
-    }),
-    () =>
-      Effect.async<void>((resume) => {
-        server.close(() => resume(Effect.void))
-        server.closeAllConnections()
-      })
-  )
+  const port = yield* Loopback.listen(server, () => server.closeAllConnections())
   return {
     port,
     url: `http://127.0.0.1:${port}/rpc`,

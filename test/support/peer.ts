@@ -6,30 +6,23 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import * as Net from "node:net"
+import * as Loopback from "./loopback.js"
 
-/** Listens for the life of the scope; connections that are open then are reset. */
+/** Listens for the life of the scope; connections that are open then are ended. */
 export const listen = (serve: (socket: Net.Socket) => void) =>
-  Effect.acquireRelease(
-    Effect.async<{ readonly server: Net.Server; readonly port: number; readonly sockets: ReadonlySet<Net.Socket> }>(
-      (resume) => {
-        const sockets = new Set<Net.Socket>()
-        const server = Net.createServer((socket) => {
-          sockets.add(socket)
-          socket.on("error", () => {})
-          socket.on("close", () => sockets.delete(socket))
-          serve(socket)
-        })
-        server.listen(0, "127.0.0.1", () => {
-          resume(Effect.succeed({ server, sockets, port: (server.address() as Net.AddressInfo).port }))
-        })
-      }
-    ),
-    ({ server, sockets }) =>
-      Effect.sync(() => {
-        server.close()
-        sockets.forEach((socket) => socket.destroy())
-      })
-  )
+  Effect.suspend(() => {
+    const sockets = new Set<Net.Socket>()
+    const server = Net.createServer((socket) => {
+      sockets.add(socket)
+      socket.on("error", () => {})
+      socket.on("close", () => sockets.delete(socket))
+      serve(socket)
+    })
+    return Effect.map(
+      Loopback.listen(server, () => sockets.forEach((socket) => socket.destroy())),
+      (port) => ({ server, port, sockets: sockets as ReadonlySet<Net.Socket> })
+    )
+  })
 
 const Request = Schema.Struct({ ServiceMethod: Schema.String, Seq: Gob.Uint })
 

@@ -327,14 +327,18 @@ describe("GoRpc and a hostile peer", () => {
 
   it.scopedLive("what comes behind the garbage is not an answer, in the same piece or a later one", () =>
     Effect.gen(function*() {
+      let garbage = ""
       const { port } = yield* Peer.listen((socket) => {
         socket.once("data", () => {
-          socket.write("{\"id\":5,\"result\":1}{\"id\":0,\"result\":42}")
+          socket.write(`${garbage}{"id":0,"result":42}`)
           socket.write("{\"id\":0,\"result\":42}")
         })
       })
       const rpc = yield* GoRpc.make({ host: "127.0.0.1", port })
+      garbage = "{\"id\":5,\"result\":1}"
       assert.include((yield* Effect.flip(rpc.call("A.B", 1))).message, "an answer to request 5, which was never made")
+      garbage = "{\"result\":1}"
+      assert.include((yield* Effect.flip(rpc.call("A.B", 1))).message, "an answer without a request id")
     }))
 
   it.scopedLive("what is read before the garbage is kept, in one piece or in two", () =>
@@ -695,6 +699,24 @@ describe("GoRpc: ping", () => {
       isSilent = false
       assert.strictEqual(yield* rpc.call("A.B", 1), 42)
       assert.strictEqual(yield* peer.opened, 2)
+    }))
+
+  it.scoped("a ping is no pending call, also at the moment when it is answered", () =>
+    Effect.gen(function*() {
+      const seen: Array<number> = []
+      const count = Effect.suspend(() => Effect.map(rpc.pending, (n) => seen.push(n)))
+      const peer = yield* MemoryPeer.make((line, { send }) =>
+        line.method === "Ping"
+          ? count.pipe(
+            Effect.zipRight(send(JSON.stringify({ id: line.id, error: "no such method" }))),
+            Effect.zipRight(count)
+          )
+          : Effect.void
+      )
+      const rpc: GoRpc.Client = yield* GoRpc.make({ socket: peer.socket, ping })
+      yield* Effect.fork(rpc.call("A.B", 1))
+      yield* TestClock.adjust("11 seconds")
+      assert.deepStrictEqual(seen, [1, 1])
     }))
 
   it.scoped("any answer will do, and a peer that talks is not asked", () =>

@@ -20,6 +20,7 @@ import * as Stream from "effect/Stream"
 import * as Net from "node:net"
 import * as FakeProxy from "../support/fakeProxy.js"
 import * as HttpServer from "../support/httpServer.js"
+import * as Loopback from "../support/loopback.js"
 
 const connections = 16
 
@@ -81,16 +82,7 @@ const mute = Effect.gen(function*() {
     sockets.add(socket)
     socket.on("error", () => {}).on("close", () => sockets.delete(socket)).resume()
   })
-  const port = yield* Effect.acquireRelease(
-    Effect.async<number>((resume) => {
-      server.listen(0, "127.0.0.1", () => resume(Effect.succeed((server.address() as Net.AddressInfo).port)))
-    }),
-    () =>
-      Effect.async<void>((resume) => {
-        server.close(() => resume(Effect.void))
-        sockets.forEach((socket) => socket.destroy())
-      })
-  )
+  const port = yield* Loopback.listen(server, () => sockets.forEach((socket) => socket.destroy()))
   return { port, open: () => sockets.size }
 })
 

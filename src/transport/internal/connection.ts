@@ -36,12 +36,14 @@ export interface Options<A, E, R> {
 class Held<A, E> {
   readonly ready = Deferred.unsafeMake<A, E>(FiberId.none)
   readonly ended = Effect.unsafeMakeLatch(false)
-  phase: "waiting" | "dialling" | "open" = "waiting"
+  /** Whether the wait before the dial is over. */
+  isDialled = false
   opened: { readonly connection: A } | undefined
   openedAt = 0
   isHealthy = false
-  /** It takes no more calls: it broke, or is to end when those it has have ended. */
+  /** It broke. */
   isDiscarded = false
+  /** It takes no more calls, and ends when those it has have ended. */
   isRetired = false
   /** Who uses it now, or waits for it; and how often that began or ended. */
   users = 0
@@ -198,13 +200,12 @@ class Keeper<A, E, R> {
       return this.current === held ? this.backoff.reset : Effect.void
     })
     return Effect.suspend(() => {
-      held.phase = "dialling"
+      held.isDialled = true
       this.dials++
       return Effect.zipRight(this.become("connecting"), this.options.dial({ discard: this.discard(held), healthy }))
     }).pipe(
       Effect.tap((connection) =>
         Effect.flatMap(Clock.currentTimeMillis, (now) => {
-          held.phase = "open"
           held.opened = { connection }
           held.openedAt = now
           const next = this.current === held ? this.become("ready") : Effect.void
@@ -223,7 +224,7 @@ class Keeper<A, E, R> {
       Effect.scoped,
       Effect.onError((cause) => {
         const wasCurrent = this.forget(held)
-        const isFailure = held.phase === "dialling" && !this.isClosed
+        const isFailure = held.isDialled && held.opened === undefined && !this.isClosed
         this.failedDials += isFailure ? 1 : 0
         return Effect.all([
           isFailure ? this.settle(held) : Effect.void,
@@ -250,7 +251,7 @@ class Keeper<A, E, R> {
     held.users--
     held.uses++
     // nobody waits any more for a dial that has not begun; one that has goes on
-    if (held.users === 0 && (held.isRetired || held.phase === "waiting")) {
+    if (held.users === 0 && (held.isRetired || !held.isDialled)) {
       this.forget(held)
       held.end()
     }

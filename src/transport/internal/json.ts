@@ -9,35 +9,46 @@ import * as Predicate from "effect/Predicate"
 /** Far deeper than any message, and not so deep that code which recurses over one runs out of stack. @internal */
 export const maxDepth = 1_000
 
-/** @internal */
-export const quote = 0x22
-/** @internal */
-export const backslash = 0x5c
-/** @internal */
-export const isOpening = (byte: number) => byte === 0x7b || byte === 0x5b
-/** @internal */
-export const isClosing = (byte: number) => byte === 0x7d || byte === 0x5d
+const quote = 0x22
+const backslash = 0x5c
+const isOpening = (byte: number) => byte === 0x7b || byte === 0x5b
+const isClosing = (byte: number) => byte === 0x7d || byte === 0x5d
 
-const isTooDeep = (bytes: Uint8Array): boolean => {
-  let depth = 0
-  let inString = false
-  for (let i = 0; i < bytes.length; i++) {
-    const byte = bytes[i]!
-    if (inString) {
-      if (byte === backslash) {
-        i++
+/**
+ * Follows the brackets of JSON byte by byte, and tells them from those in strings.
+ *
+ * @internal
+ */
+export class Nesting {
+  depth = 0
+  private inString = false
+  private escaped = false
+
+  next(byte: number): void {
+    if (this.inString) {
+      if (this.escaped) {
+        this.escaped = false
+      } else if (byte === backslash) {
+        this.escaped = true
       } else if (byte === quote) {
-        inString = false
+        this.inString = false
       }
     } else if (byte === quote) {
-      inString = true
+      this.inString = true
     } else if (isOpening(byte)) {
-      depth++
-      if (depth > maxDepth) {
-        return true
-      }
+      this.depth++
     } else if (isClosing(byte)) {
-      depth--
+      this.depth--
+    }
+  }
+}
+
+const isTooDeep = (bytes: Uint8Array): boolean => {
+  const nesting = new Nesting()
+  for (const byte of bytes) {
+    nesting.next(byte)
+    if (nesting.depth > maxDepth) {
+      return true
     }
   }
   return false

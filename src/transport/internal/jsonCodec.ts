@@ -3,7 +3,6 @@
  *
  * @internal
  */
-import * as Array from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
@@ -36,8 +35,15 @@ const wire = (maxFrameBytes: number): Session.Wire<Request> => {
     },
     decode: (chunk) => {
       const { frames, problem } = splitter.push(chunk)
-      const [strange, answers] = Array.partitionMap(frames, answerOf)
-      return { answers, problem: strange[0] ?? problem }
+      const answers: Array<Session.Answer> = []
+      for (const frame of frames) {
+        const answer = answerOf(frame)
+        if (Either.isLeft(answer)) {
+          return { answers, problem: answer.left }
+        }
+        answers.push(answer.right)
+      }
+      return { answers, problem }
     }
   }
 }

@@ -6,7 +6,7 @@
  */
 import * as Either from "effect/Either"
 import { Inbox } from "./inbox.js"
-import { backslash, isClosing, isOpening, maxDepth, quote } from "./json.js"
+import { maxDepth, Nesting } from "./json.js"
 
 /** @internal */
 export interface Splitter {
@@ -36,16 +36,14 @@ export const make = (maxFrameBytes: number): Splitter => {
   const inbox = new Inbox()
   /** Of the object that is being read. */
   let size = 0
-  let depth = 0
-  let inString = false
-  let escaped = false
+  const nesting = new Nesting()
 
   const push = (chunk: Uint8Array): Frames => {
     const frames: Array<unknown> = []
     const stop = (problem: string): Frames => ({ frames, problem })
     inbox.push(chunk)
     for (const byte of chunk) {
-      if (depth === 0) {
+      if (nesting.depth === 0) {
         if (isSpace(byte)) {
           inbox.take(1)
           continue
@@ -53,30 +51,16 @@ export const make = (maxFrameBytes: number): Splitter => {
         if (byte !== 0x7b) {
           return stop(`not a JSON object: it starts with byte 0x${byte.toString(16).padStart(2, "0")}`)
         }
-        depth = 1
-      } else if (inString) {
-        if (escaped) {
-          escaped = false
-        } else if (byte === backslash) {
-          escaped = true
-        } else if (byte === quote) {
-          inString = false
-        }
-      } else if (byte === quote) {
-        inString = true
-      } else if (isOpening(byte)) {
-        depth++
-        if (depth > maxDepth) {
-          return stop(`nested deeper than ${maxDepth} levels`)
-        }
-      } else if (isClosing(byte)) {
-        depth--
+      }
+      nesting.next(byte)
+      if (nesting.depth > maxDepth) {
+        return stop(`nested deeper than ${maxDepth} levels`)
       }
       size++
       if (size > maxFrameBytes) {
         return stop(`a frame of more than ${maxFrameBytes} bytes`)
       }
-      if (depth === 0) {
+      if (nesting.depth === 0) {
         const value = parse(inbox.take(size))
         if (Either.isLeft(value)) {
           return stop(value.left)

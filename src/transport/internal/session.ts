@@ -14,6 +14,7 @@ import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import * as Classify from "../../Classify.js"
 import { Fatal, Retryable } from "../../RpcError.js"
+import type { Dialled } from "../Connection.js"
 
 /**
  * The wire format of one connection: what was said on it before may be part of it.
@@ -69,6 +70,8 @@ interface Entry<Request> {
   readonly id: number
   readonly request: Request
   readonly resume: (result: Effect.Effect<unknown, Retryable | Fatal>) => void
+  /** It is nobody's call. */
+  readonly isPing: boolean
   sent: boolean
 }
 
@@ -102,12 +105,6 @@ const unsent = (loss: Retryable | Fatal): Retryable | Fatal => {
 /** @internal */
 export const closed = (): Fatal => new Fatal({ reason: "Cancelled", message: "the client is closed" })
 
-/** What a session tells the connection it is of. */
-interface Dialled {
-  readonly discard: Effect.Effect<void>
-  readonly healthy: Effect.Effect<void>
-}
-
 const utf8 = new TextEncoder()
 
 class SessionImpl<Request> implements Session<Request> {
@@ -119,7 +116,6 @@ class SessionImpl<Request> implements Session<Request> {
   private loss: Retryable | Fatal | undefined
   private isViolated = false
   private isHealthy = false
-  private isPinging = false
   /** When the peer last gave a sign of life, in milliseconds of the clock. */
   private aliveAt: number
 
@@ -133,7 +129,7 @@ class SessionImpl<Request> implements Session<Request> {
   }
 
   pending(): number {
-    return this.entries.size - (this.isPinging ? 1 : 0)
+    return Array.from(this.entries.values()).filter((entry) => !entry.isPing).length
   }
 
   /** The connection is discarded before any call hears of it, so that no next attempt comes back here. */
@@ -154,13 +150,15 @@ class SessionImpl<Request> implements Session<Request> {
       )
     })
 
-  readonly call = (request: Request): Effect.Effect<unknown, Retryable | Fatal> =>
-    Effect.async((resume) => {
+  readonly call = (request: Request) => this.ask(request, false)
+
+  private ask(request: Request, isPing: boolean): Effect.Effect<unknown, Retryable | Fatal> {
+    return Effect.async((resume) => {
       if (this.loss !== undefined) {
         return resume(Effect.fail(unsent(this.loss)))
       }
       const id = this.nextId++
-      const entry: Entry<Request> = { id, request, resume, sent: false }
+      const entry: Entry<Request> = { id, request, resume, isPing, sent: false }
       this.entries.set(id, entry)
       this.outbox.set(id, entry)
       this.outboxFilled.unsafeOpen()
@@ -169,6 +167,7 @@ class SessionImpl<Request> implements Session<Request> {
         this.outbox.delete(id)
       })
     })
+  }
 
   private answered({ id, result }: Answer): string | undefined {
     if (id < 0 || id >= this.nextId) {
@@ -283,9 +282,7 @@ class SessionImpl<Request> implements Session<Request> {
         return yield* this.pinging(ping)
       }
       const before = this.aliveAt
-      this.isPinging = true
-      yield* Effect.timeoutOption(Effect.ignore(this.call(ping.request)), ping.timeout)
-      this.isPinging = false
+      yield* Effect.timeoutOption(Effect.ignore(this.ask(ping.request, true)), ping.timeout)
       // a peer that is in the middle of a long answer is there too
       return yield* this.aliveAt > before
         ? this.pinging(ping)

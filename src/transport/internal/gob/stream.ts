@@ -8,13 +8,12 @@ import { fail, Reader, widthOf } from "./bytes.js"
 import { type More, Types } from "./types.js"
 
 /**
- * A value that has come, not read yet: the messages it is in, and the type it has.
+ * A value that has come, not read yet: the messages it is in, and the types they speak of.
  *
  * @internal
  */
 export interface Value {
   readonly types: Types
-  readonly id: number
   readonly parts: ReadonlyArray<Uint8Array>
 }
 
@@ -26,7 +25,6 @@ export class Stream {
   private readonly inbox = new Inbox()
   /** The length of the message that is being read, once known. */
   private size: number | undefined
-  private id = 0
   private parts: Array<Uint8Array> = []
   private length = 0
   private walk: More | undefined
@@ -38,7 +36,7 @@ export class Stream {
     this.inbox.push(chunk)
     for (let bytes = this.message(); bytes !== undefined; bytes = this.message()) {
       if (this.isComplete(bytes)) {
-        const value: Value = { types: this.types, id: this.id, parts: this.parts }
+        const value: Value = { types: this.types, parts: this.parts }
         this.parts = []
         this.length = 0
         this.walk = undefined
@@ -54,7 +52,6 @@ export class Stream {
       if (id === undefined) {
         return false
       }
-      this.id = id
       this.add(bytes)
       if (!this.types.isManifold(id)) {
         return true

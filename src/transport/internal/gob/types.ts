@@ -91,7 +91,12 @@ export class Types {
     seen.forEach((one) => this.manifold.set(one, this.manifold.get(one) === true))
     for (let one = found.pop(); one !== undefined; one = found.pop()) {
       this.manifold.set(one, true)
-      found.push(...(wholes.get(one) ?? []).filter((whole) => this.manifold.get(whole) === false))
+      for (const whole of wholes.get(one) ?? []) {
+        if (this.manifold.get(whole) === false) {
+          this.manifold.set(whole, true)
+          found.push(whole)
+        }
+      }
     }
   }
 
