@@ -22,7 +22,16 @@ const inFolder = (folder: string) => (name: string) => name.startsWith(`${folder
 const isPackage = (imported: string) => imported.startsWith("package:")
 const isCore = (name: string) => !inFolder("transport")(name) && !inFolder("testing")(name)
 
-const ground = new Set(["RpcError", "Classify", "RpcCall", "Deadline", "InvalidOption", "Connections", "ServerHint"])
+const ground = new Set([
+  "RpcError",
+  "Classify",
+  "RpcCall",
+  "Deadline",
+  "InvalidOption",
+  "Connections",
+  "ServerHint",
+  "internal/grpcCodes"
+])
 
 /** What `RpcError` is made of. */
 const under = new Set(["internal/codec", "internal/report"])

@@ -13,31 +13,11 @@ import * as RetryPolicy from "../RetryPolicy.js"
 import * as RetrySchedule from "../RetrySchedule.js"
 import type { Retryable, RetryableReason } from "../RpcError.js"
 import * as documents from "./documents.js"
+import { names } from "./grpcCodes.js"
 import { isName } from "./policies.js"
 
-/** The canonical codes; the place in the list is the number. */
-const codes = [
-  "OK",
-  "CANCELLED",
-  "UNKNOWN",
-  "INVALID_ARGUMENT",
-  "DEADLINE_EXCEEDED",
-  "NOT_FOUND",
-  "ALREADY_EXISTS",
-  "PERMISSION_DENIED",
-  "RESOURCE_EXHAUSTED",
-  "FAILED_PRECONDITION",
-  "ABORTED",
-  "OUT_OF_RANGE",
-  "UNIMPLEMENTED",
-  "INTERNAL",
-  "UNAVAILABLE",
-  "DATA_LOSS",
-  "UNAUTHENTICATED"
-]
-
 const nameOf = (code: string | number): string | undefined =>
-  typeof code === "number" ? codes[code] : codes.find((name) => name === code.toUpperCase())
+  typeof code === "number" ? names[code] : names.find((name) => name === code.toUpperCase())
 
 /** What a failure without a gRPC code would have been in gRPC. */
 const codeOfReason: Record<RetryableReason, string> = {

@@ -56,7 +56,6 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import type * as Schema from "effect/Schema"
 import * as Tracer from "effect/Tracer"
@@ -69,6 +68,7 @@ import { type Code, type Fatal, type Retryable, withMethod } from "../RpcError.j
 import type { ServerHint } from "../ServerHint.js"
 import * as Batcher from "./internal/batcher.js"
 import * as Exchange from "./internal/exchange.js"
+import { facts, headersOf } from "./internal/facts.js"
 import * as HttpFailure from "./internal/httpFailure.js"
 import * as Messages from "./internal/jsonRpc.js"
 import * as JsonRpcOptions from "./internal/jsonRpcOptions.js"
@@ -244,8 +244,8 @@ export const make = (options: Options): Effect.Effect<Client, never, HttpClient.
       RpcCall.make(
         attempt(method, params, options, () =>
           undefined, (text) =>
-          Effect.flatMap(facts, ({ headers }) =>
-            Effect.flatMap(exchange(text, headers), (reply) =>
+          Effect.flatMap(facts, (facts) =>
+            Effect.flatMap(exchange(text, headersOf(facts)), (reply) =>
               Messages.acknowledged(reply, checked.retryOn)))),
         { method, idempotent: options?.idempotent }
       )
@@ -341,16 +341,6 @@ export const httpStatus = (
 // internal
 // -----------------------------------------------------------------------------
 
-/** The ambient facts of an attempt, as the headers they are sent in. */
-const facts: Effect.Effect<{ readonly headers: Readonly<Record<string, string>>; readonly hasKey: boolean }> = Effect
-  .zipWith(Deadline.IdempotencyKey, Deadline.CurrentAttempt, (key, attempt) => ({
-    headers: {
-      ...(Option.isSome(key) ? { "idempotency-key": key.value } : {}),
-      ...(attempt > 1 ? { "x-retry-attempt": String(attempt - 1) } : {})
-    },
-    hasKey: Option.isSome(key)
-  }))
-
 /** Where batches run: what is known here of the call that the client was made in is not of theirs. */
 const nobodys = (runtime: Runtime.Runtime<never>): Runtime.Runtime<never> =>
   Runtime.make({
@@ -368,7 +358,7 @@ type Send = (id: number, text: string) => Effect.Effect<unknown, Retryable | Fat
 const oneByOne = (exchange: Exchange.Exchange, retryOn: Messages.RetryOn): Send => (id, text) =>
   Effect.flatMap(
     facts,
-    ({ headers }) => Effect.flatMap(exchange(text, headers), (reply) => Messages.answer(reply, id, retryOn))
+    (facts) => Effect.flatMap(exchange(text, headersOf(facts)), (reply) => Messages.answer(reply, id, retryOn))
   )
 
 /** A batch of one is sent as the request that it is: not every server knows batches. */
@@ -388,5 +378,6 @@ const batched = (
         : Effect.flatMap(exchange(`[${texts.join(",")}]`, {}), (reply) => Messages.answers(reply, ids, retryOn))
     }
   })
-  return (id, text) => Effect.flatMap(facts, ({ hasKey }) => hasKey ? exchangeOne(id, text) : join(id, text))
+  return (id, text) =>
+    Effect.flatMap(facts, ({ idempotencyKey }) => idempotencyKey === undefined ? join(id, text) : exchangeOne(id, text))
 }
