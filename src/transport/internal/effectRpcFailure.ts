@@ -1,0 +1,162 @@
+/**
+ * What became of a call of `@effect/rpc`: typed errors, defects and interruptions of the library, told apart from those of
+ * the server's handler and of the caller.
+ *
+ * @internal
+ */
+import * as HttpClientError from "@effect/platform/HttpClientError"
+import * as Socket from "@effect/platform/Socket"
+import { RpcClientError } from "@effect/rpc/RpcClientError"
+import * as Cause from "effect/Cause"
+import type * as FiberId from "effect/FiberId"
+import * as HashSet from "effect/HashSet"
+import * as Option from "effect/Option"
+import * as ParseResult from "effect/ParseResult"
+import * as Predicate from "effect/Predicate"
+import * as Classify from "../../Classify.js"
+import { Fatal, isFatal, isRetryable, Retryable, withMethod } from "../../RpcError.js"
+import * as ServerHint from "../../ServerHint.js"
+import type { Attempt } from "./effectRpcAttempt.js"
+import * as HttpFailure from "./httpFailure.js"
+
+/** A response that was turned away by its status, or whose body made no sense because of it: a proxy's page of HTML. */
+const status = (now: number | undefined): Classify.Rule => (failure) => {
+  if (
+    !HttpClientError.isHttpClientError(failure) || failure._tag !== "ResponseError" ||
+    HttpFailure.isOk(failure.response.status)
+  ) {
+    return Option.none()
+  }
+  const hint = now === undefined
+    ? Option.none()
+    : ServerHint.fromRetryAfter(failure.response.headers["retry-after"], now)
+  return Option.some(
+    HttpFailure.fromStatus(failure.response.status, { retryAfter: Option.getOrUndefined(hint), cause: failure })
+  )
+}
+
+/** The library says `OpenTimeout` of a ping that was not answered, too: requests on that connection may have run. */
+const silent: Classify.Rule = (failure) =>
+  Socket.isSocketError(failure) && failure.reason === "OpenTimeout"
+    ? Option.some(
+      new Retryable({ reason: "Unavailable", delivery: "Unknown", code: failure.reason, cause: failure })
+    )
+    : Option.none()
+
+/** A message that could not be decoded comes as a `Cause`. */
+const unreadable: Classify.Rule = (failure) =>
+  Cause.isCause(failure)
+    ? Option.some(
+      new Fatal({
+        reason: "Protocol",
+        message: "the peer sent what is not a message of RPC",
+        cause: Cause.squash(failure)
+      })
+    )
+    : Option.none()
+
+/** @internal */
+export const clientError = (now?: number): Classify.Rule => (failure) =>
+  failure instanceof RpcClientError
+    ? Option.some(
+      failure.cause === undefined
+        ? Classify.unknown(failure)
+        : Classify.firstOf(unreadable, status(now), HttpFailure.rule, silent, ...Classify.rules)(failure.cause)
+    )
+    : Option.none()
+
+/** An answer is decoded as an exit, or as the elements of a stream. */
+const isAnswer = ({ actual }: ParseResult.ParseIssue): boolean =>
+  Array.isArray(actual) || Predicate.isTagged(actual, "Success") || Predicate.isTagged(actual, "Failure")
+
+const ofParseError = (defect: ParseResult.ParseError, attempt: Attempt): Fatal =>
+  attempt.sent || isAnswer(defect.issue)
+    ? new Fatal({ reason: "Protocol", message: "the answer does not fit the schema of the rpc", cause: defect })
+    : new Fatal({ reason: "InvalidArgument", message: "the payload does not fit the schema of the rpc", cause: defect })
+
+/**
+ * What the library says of a response of HTTP that is none of RPC. A handler's defect of these names has come over the wire,
+ * and is not of these classes.
+ */
+const isForeignResponse = (defect: unknown): boolean =>
+  defect instanceof SyntaxError || Predicate.isTagged(defect, "RpcSerializationError") ||
+  (Cause.isRuntimeException(defect) && defect.message.startsWith("Expected an array of responses"))
+
+/** Defects that the library makes of failures. Others are the handler's. */
+const defect = (defect: unknown, attempt: Attempt): Option.Option<Retryable | Fatal> => {
+  if (ParseResult.isParseError(defect)) {
+    return Option.some(ofParseError(defect, attempt))
+  }
+  if (Socket.isSocketError(defect)) {
+    return Classify.socketError(defect)
+  }
+  // of which status it was is lost here: it may be the 503 of a proxy
+  return isForeignResponse(defect)
+    ? Option.some(new Retryable({ reason: "Unavailable", delivery: "Unknown", cause: defect }))
+    : Option.none()
+}
+
+/**
+ * An interruption that is not the caller's: that one is seen by nobody but finalizers. A client that is closed interrupts
+ * later calls in the name of their own fibers; any other name came from the server, which is stopping (`-503`), or whose
+ * handler was interrupted.
+ */
+const interruption = (
+  cause: Cause.Cause<unknown>,
+  self: FiberId.FiberId,
+  isClosed: boolean
+): Option.Option<Retryable | Fatal> => {
+  if (!Cause.isInterruptedOnly(cause)) {
+    return Option.none()
+  }
+  return Option.some(
+    isClosed || HashSet.has(Cause.interruptors(cause), self)
+      ? new Fatal({ reason: "Cancelled", message: "the client is closed", cause })
+      : new Retryable({ reason: "Unavailable", delivery: "Unknown", code: "INTERRUPTED", cause })
+  )
+}
+
+interface Circumstances {
+  readonly attempt: Attempt
+  readonly method: string
+  /** In milliseconds of the `Clock`. */
+  readonly now: number
+  readonly self: FiberId.FiberId
+  readonly isClosed: boolean
+}
+
+/**
+ * The transport's failure; `None` for what is the server's or the handler's to say: domain errors and defects.
+ *
+ * @internal
+ */
+export const ofCause = (
+  cause: Cause.Cause<unknown>,
+  { attempt, isClosed, method, now, self }: Circumstances
+): Option.Option<Retryable | Fatal> => {
+  const failure = Option.match(Cause.failureOption(cause), {
+    onSome: (error) =>
+      isRetryable(error) || isFatal(error)
+        // that a server passes on
+        ? Option.some(error)
+        : clientError(now)(error),
+    onNone: () =>
+      Option.orElse(
+        Option.flatMap(Cause.dieOption(cause), (thrown) => defect(thrown, attempt)),
+        () => interruption(cause, self, isClosed)
+      )
+  })
+  return Option.map(failure, (error) =>
+    withMethod(
+      attempt.refused && isRetryable(error) ? new Retryable({ ...fieldsOf(error), delivery: "NotSent" }) : error,
+      method
+    ))
+}
+
+const fieldsOf = ({ cause, code, method, reason, retryAfter }: Retryable) => ({
+  cause,
+  code,
+  method,
+  reason,
+  retryAfter
+})
