@@ -48,8 +48,11 @@ export class Group extends RpcGroup.make(
   ).prefix("users.")
 ) {}
 
-/** Beyond those of the contract, an effect of the test's own. */
-export type Step = ContractStep | { readonly _tag: "Run"; readonly run: Effect.Effect<string, typeof error.Type> }
+/** Beyond those of the contract: an effect of the test's own; of a stream some words, and what comes after them. */
+export type Step =
+  | ContractStep
+  | { readonly _tag: "Run"; readonly run: Effect.Effect<string, typeof error.Type> }
+  | { readonly _tag: "Words"; readonly words: ReadonlyArray<string>; readonly then: ContractStep }
 
 const make = (serve: (port: number, handlers: Handlers) => Layer.Layer<never, unknown>) =>
   Effect.gen(function*() {
@@ -101,13 +104,17 @@ const make = (serve: (port: number, handlers: Handlers) => Layer.Layer<never, un
           return new Gone({ text })
         case "Run":
           return step.run
+        case "Words":
+          return run(text, step.then)
       }
     }
 
-    const handle = ({ text }: { readonly text: string }, { headers }: { readonly headers: Headers.Headers }) =>
-      Effect.gen(function*() {
-        const cancelled = yield* Deferred.make<void>()
+    const heard: Array<Headers.Headers> = []
+
+    const hear = ({ text }: Payload, { headers }: Sent) =>
+      Effect.map(Deferred.make<void>(), (cancelled) => {
         const remaining = headers["x-envoy-expected-rq-timeout-ms"]
+        heard.push(headers)
         seen.push({
           text,
           previousAttempts: Number(headers["x-retry-attempt"] ?? 0),
@@ -115,21 +122,38 @@ const make = (serve: (port: number, handlers: Handlers) => Layer.Layer<never, un
           remaining: remaining === undefined ? undefined : Number(remaining),
           cancelled: Deferred.await(cancelled)
         })
-        heard.push(headers)
-        return yield* Effect.onInterrupt(
-          Effect.suspend(() => run(text, steps.shift() ?? { _tag: "Answer" })),
-          () => Deferred.succeed(cancelled, void 0)
-        )
+        return { cancelled, step: steps.shift() ?? { _tag: "Answer" } }
       })
-    const heard: Array<Headers.Headers> = []
+
+    const handle = (payload: Payload, sent: Sent) =>
+      Effect.flatMap(
+        hear(payload, sent),
+        ({ cancelled, step }) =>
+          Effect.onInterrupt(run(payload.text, step), () => Deferred.succeed(cancelled, void 0))
+      )
+
+    const words = (payload: Payload, sent: Sent) =>
+      Stream.unwrap(
+        Effect.map(hear(payload, sent), ({ cancelled, step }) =>
+          Stream.fromIterable(step._tag === "Words" ? step.words : []).pipe(
+            Stream.concat(
+              Stream.unwrap(
+                // what was sent is to arrive before the connection is reset
+                Effect.map(Effect.delay(run(payload.text, step), step._tag === "Words" ? 50 : 0), (text) =>
+                  Stream.fromIterable(text.split(" ")).pipe(Stream.rechunk(1)))
+              )
+            ),
+            Stream.ensuring(Deferred.succeed(cancelled, void 0))
+          ))
+      )
 
     const handlers = Group.toLayer({
       Echo: handle,
       Once: handle,
       Raw: () => Effect.void,
-      Words: (payload, options) => words(handle(payload, options)),
+      Words: words,
       "users.get": handle,
-      "users.list": (payload, options) => words(handle(payload, options))
+      "users.list": words
     })
 
     const live = serve(port, handlers)
@@ -165,12 +189,17 @@ const make = (serve: (port: number, handlers: Handlers) => Layer.Layer<never, un
     }
   })
 
+interface Payload {
+  readonly text: string
+}
+
+interface Sent {
+  readonly headers: Headers.Headers
+}
+
 type Handlers = Layer.Layer<Rpc.ToHandler<RpcGroup.Rpcs<typeof Group>>>
 
 export type Server = Effect.Effect.Success<ReturnType<typeof make>>
-
-const words = <E>(text: Effect.Effect<string, E>) =>
-  Stream.unwrap(Effect.map(text, (text) => Stream.fromIterable(text.split(" ")).pipe(Stream.rechunk(1))))
 
 const host = "127.0.0.1"
 
