@@ -1,14 +1,70 @@
 /**
- * Clients of `@effect/rpc` whose calls say `Retryable` or `Fatal`.
+ * Clients of `@effect/rpc` whose calls fail with `Retryable | Fatal`, so that `withRpcRetry` can tell what is worth another
+ * attempt.
+ *
+ * ```ts
+ * import * as Rpc from "@effect/rpc/Rpc"
+ * import * as RpcGroup from "@effect/rpc/RpcGroup"
+ * import * as RpcSerialization from "@effect/rpc/RpcSerialization"
+ * import { withRpcRetry } from "effect-rpc-retry"
+ * import * as EffectRpc from "effect-rpc-retry/EffectRpc"
+ * import * as HttpPool from "effect-rpc-retry/HttpPool"
+ * import * as Effect from "effect/Effect"
+ * import * as Layer from "effect/Layer"
+ * import * as Schema from "effect/Schema"
+ *
+ * const Users = RpcGroup.make(
+ *   Rpc.make("Get", { payload: { id: Schema.Int }, success: Schema.String })
+ * )
+ *
+ * const ProtocolLive = EffectRpc.layerProtocolHttp({ url: "http://127.0.0.1:8080/rpc" }).pipe(
+ *   Layer.provide([HttpPool.layer(), RpcSerialization.layerNdjson])
+ * )
+ *
+ * const program = Effect.gen(function*() {
+ *   const users = yield* EffectRpc.make(Users, { service: "Users" }) // where RpcClient.make(Users) was
+ *   return yield* users.Get({ id: 1 }).pipe(withRpcRetry)
+ * }).pipe(Effect.scoped, Effect.provide(ProtocolLive))
+ * ```
+ *
+ * An attempt is exactly one request, with an id of its own.
+ *
+ * | what happens                                                   | error of the call                                    |
+ * | -------------------------------------------------------------- | ---------------------------------------------------- |
+ * | an error that the rpc declares                                 | as it is                                             |
+ * | a `Retryable` or `Fatal` that the rpc declares                 | as it is, with the method where it names none        |
+ * | a defect of the handler                                        | stays a defect                                       |
+ * | the server stops, or the handler was interrupted               | `Retryable Unavailable`, may have run                |
+ * | the caller is interrupted                                      | interruption; the server is told                     |
+ * | no connection could be opened                                  | by its cause, or `Retryable Unavailable`; not sent   |
+ * | a call while the connection is down                            | as it went down, but not sent                        |
+ * | the connection breaks: read, write, close                      | by its cause, or `Retryable ConnectionLost`, may have run |
+ * | no answer to a ping, or a WebSocket that does not open in time | `Retryable Unavailable`, may have run                |
+ * | the peer sends what is not a message of RPC                    | `Fatal Protocol`                                     |
+ * | HTTP: 429                                                      | `Retryable Throttled`, not sent                      |
+ * | HTTP: 408, 502, 503, 504, whatever the body                    | `Retryable Unavailable`, may have run                |
+ * | HTTP: other statuses than 2xx                                  | `Fatal`, as `JsonRpc.httpStatus` says                |
+ * | HTTP: 2xx without an answer: `[]`, an empty body               | `Retryable Unavailable`, may have run                |
+ * | HTTP: 2xx with something else: HTML, a JSON object             | `Fatal Protocol`                                     |
+ * | the payload does not fit its schema, or cannot be written      | `Fatal InvalidArgument`, nothing sent                |
+ * | the answer does not fit its schema                             | `Fatal Protocol`                                     |
+ * | the client is closed                                           | `Fatal Cancelled`                                    |
+ *
+ * `Retry-After`, in seconds or as a date, becomes the `retryAfter` of a `Retryable`; and a server can give one in a `Retryable`
+ * that the rpc declares.
+ *
+ * Sent as headers of RPC with each attempt: `idempotency-key`, for a call that asks for one; `x-retry-attempt` on a retry, 1
+ * for the first; `x-envoy-expected-rq-timeout-ms`, where there is a deadline, the milliseconds that remain. Headers that the
+ * caller gives to a call go before these.
  *
  * @since 0.1.0
  */
+import type * as Headers from "@effect/platform/Headers"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import type * as Socket from "@effect/platform/Socket"
-import type * as Headers from "@effect/platform/Headers"
 import type * as Rpc from "@effect/rpc/Rpc"
 import * as RpcClient from "@effect/rpc/RpcClient"
 import type { RpcClientError } from "@effect/rpc/RpcClientError"
@@ -26,7 +82,7 @@ import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { NoInfer } from "effect/Types"
-import * as Classify from "../Classify.js"
+import type * as Classify from "../Classify.js"
 import { InvalidOption } from "../InvalidOption.js"
 import * as RpcCall from "../RpcCall.js"
 import type { Fatal, Retryable } from "../RpcError.js"
@@ -36,6 +92,20 @@ import * as Guard from "./internal/effectRpcGuard.js"
 import * as HttpFailure from "./internal/httpFailure.js"
 
 /**
+ * An annotation of an rpc, or of a whole group: whether it may run twice. See `RpcCall`.
+ *
+ * @example
+ * ```ts
+ * import * as Rpc from "@effect/rpc/Rpc"
+ * import * as RpcGroup from "@effect/rpc/RpcGroup"
+ * import * as EffectRpc from "effect-rpc-retry/EffectRpc"
+ *
+ * const Orders = RpcGroup.make(
+ *   Rpc.make("Get").annotate(EffectRpc.Idempotent, true),
+ *   Rpc.make("Place").annotate(EffectRpc.Idempotent, false)
+ * )
+ * ```
+ *
  * @since 0.1.0
  * @category annotations
  */
@@ -44,6 +114,11 @@ export class Idempotent extends Context.Reference<Idempotent>()("effect-rpc-retr
 }) {}
 
 /**
+ * The client of a group, as `RpcClient.RpcClient<Rpcs, E>` is, where every call is an `RpcCall`: payloads, answers, declared
+ * errors and what schemas need are those of the group.
+ *
+ * A stream stays a `Stream`, and fails with `Retryable | Fatal` too. See `untilFirst`.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -58,17 +133,14 @@ export type Client<Rpcs extends Rpc.Any, E = Retryable | Fatal> = Schema.Simplif
   }
 >
 
-/**
- * @since 0.1.0
- * @category models
- */
-export type Calls<Rpcs extends Rpc.Any, E, Prefix extends string = ""> = {
+/** `RpcClient.From` of the library, with `RpcCall` for `Effect`. */
+type Calls<Rpcs extends Rpc.Any, E, Prefix extends string = ""> = {
   readonly [Current in Rpcs as Current["_tag"] extends `${Prefix}.${infer Name}` ? Name : Current["_tag"]]: <
     const AsMailbox extends boolean = false,
     const Discard = false
   >(
     input: Rpc.PayloadConstructor<Current>,
-    options?: [Rpc.SuccessSchema<Current>] extends [RpcSchema.Stream<infer _A, infer _E>] ? {
+    options?: [Rpc.SuccessSchema<Current>] extends [RpcSchema.Stream<Schema.Schema.Any, Schema.Schema.All>] ? {
         readonly asMailbox?: AsMailbox | undefined
         readonly streamBufferSize?: number | undefined
         readonly headers?: Headers.Input | undefined
@@ -79,9 +151,8 @@ export type Calls<Rpcs extends Rpc.Any, E, Prefix extends string = ""> = {
         readonly context?: Context.Context<never> | undefined
         readonly discard?: Discard | undefined
       }
-  ) => Current extends Rpc.Rpc<infer _Tag, infer Payload, infer Success, infer Failure, infer Middleware>
-    ? [Success] extends [RpcSchema.Stream<infer A, infer StreamFailure>]
-      ? AsMailbox extends true ? RpcCall.RpcCall<
+  ) => Current extends Rpc.Rpc<Current["_tag"], infer Payload, infer Success, infer Failure, infer Middleware>
+    ? [Success] extends [RpcSchema.Stream<infer A, infer StreamFailure>] ? AsMailbox extends true ? RpcCall.RpcCall<
           Mailbox.ReadonlyMailbox<
             A["Type"],
             StreamFailure["Type"] | Failure["Type"] | E | Middleware["failure"]["Type"]
@@ -107,6 +178,10 @@ export type Calls<Rpcs extends Rpc.Any, E, Prefix extends string = ""> = {
 }
 
 /**
+ * - `service`: the service of the rpcs whose tag has no prefix: with `"Users"` the method of `Get` is `Users.Get`. Default
+ *   `"Rpc"`. A tag with a prefix, as `group.prefix("users.")` gives it, is the method: `users.Get`.
+ * - `idempotent`: whether an rpc may run twice, by its tag. What is said here goes before the annotation `Idempotent`.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -116,6 +191,8 @@ export interface Options<Tag extends string = string> {
 }
 
 /**
+ * The options of the calls, and those of `RpcClient.make`.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -146,6 +223,32 @@ const naming = <Rpcs extends Rpc.Any>(
 }
 
 /**
+ * A client of a group, made with `RpcClient.make` on the `Protocol` of the context; whatever protocol it is, calls that wait
+ * for an answer that cannot come are ended.
+ *
+ * Throws `InvalidOption` for an option that cannot be used.
+ *
+ * @example
+ * ```ts
+ * import * as Rpc from "@effect/rpc/Rpc"
+ * import * as RpcGroup from "@effect/rpc/RpcGroup"
+ * import { withRpcRetry } from "effect-rpc-retry"
+ * import * as EffectRpc from "effect-rpc-retry/EffectRpc"
+ * import * as Effect from "effect/Effect"
+ * import * as Schema from "effect/Schema"
+ *
+ * const Users = RpcGroup.make(
+ *   Rpc.make("Get", { payload: { id: Schema.Int }, success: Schema.String }),
+ *   Rpc.make("Create", { payload: { name: Schema.String }, success: Schema.Int })
+ * )
+ *
+ * const program = Effect.gen(function*() {
+ *   const users = yield* EffectRpc.make(Users, { service: "Users", idempotent: { Get: true, Create: false } })
+ *   const id = yield* users.Create({ name: "Ada" }).pipe(withRpcRetry({ idempotencyKey: true }))
+ *   return yield* users.Get({ id }).pipe(withRpcRetry)
+ * })
+ * ```
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -169,6 +272,32 @@ export const make = <Rpcs extends Rpc.Any>(
 }
 
 /**
+ * The same of a client that was made elsewhere, and of its group, which says what a client does not: which rpcs are streams,
+ * and their annotations.
+ *
+ * What only the protocol sees is as in the table where it is one of `layerProtocolHttp` and `layerProtocolSocket`. On others
+ * a call may wait for ever, and one that was not sent counts as one that may have been; and calls in flight when the client is
+ * closed are `Retryable`: `make` knows better.
+ *
+ * Throws `InvalidOption` for an option that cannot be used.
+ *
+ * @example
+ * ```ts
+ * import * as Rpc from "@effect/rpc/Rpc"
+ * import * as RpcClient from "@effect/rpc/RpcClient"
+ * import * as RpcGroup from "@effect/rpc/RpcGroup"
+ * import { withRpcRetry } from "effect-rpc-retry"
+ * import * as EffectRpc from "effect-rpc-retry/EffectRpc"
+ * import * as Effect from "effect/Effect"
+ *
+ * const Health = RpcGroup.make(Rpc.make("Check"))
+ *
+ * class HealthClient extends Effect.Service<HealthClient>()("HealthClient", { scoped: RpcClient.make(Health) }) {}
+ *
+ * const program = Effect.flatMap(HealthClient, (health) =>
+ *   EffectRpc.client(health, Health, { service: "Health" }).Check().pipe(withRpcRetry))
+ * ```
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -180,6 +309,24 @@ export const client = <Rpcs extends Rpc.Any>(
   internal.client(group, original, naming("EffectRpc.client", group, options), () => false) as Client<Rpcs>
 
 /**
+ * Makes a call of a stream: done when its first elements have come, or its end, with a stream of all of them. So it is
+ * retried until then; a stream that breaks later fails, as what was seen of it cannot be taken back.
+ *
+ * @example
+ * ```ts
+ * import { type Fatal, type Retryable, withRpcRetry } from "effect-rpc-retry"
+ * import * as EffectRpc from "effect-rpc-retry/EffectRpc"
+ * import * as Stream from "effect/Stream"
+ *
+ * declare const users: { readonly Watch: () => Stream.Stream<string, Retryable | Fatal> }
+ *
+ * const names = users.Watch().pipe(
+ *   EffectRpc.untilFirst({ method: "Users.Watch" }),
+ *   withRpcRetry({ attemptTimeout: "2 seconds" }),
+ *   Stream.unwrapScoped
+ * )
+ * ```
+ *
  * @since 0.1.0
  * @category combinators
  */
@@ -200,6 +347,23 @@ export const untilFirst: {
 )
 
 /**
+ * Failures of any client of `@effect/rpc`, by their cause. Of what is no typed error (see the table) it says nothing, and
+ * `Retry-After` is not among what it reads: a date needs the time of day.
+ *
+ * @example
+ * ```ts
+ * import type { RpcClientError } from "@effect/rpc/RpcClientError"
+ * import { Classify, withRpcRetry } from "effect-rpc-retry"
+ * import * as EffectRpc from "effect-rpc-retry/EffectRpc"
+ * import * as Effect from "effect/Effect"
+ *
+ * declare const check: Effect.Effect<void, RpcClientError>
+ *
+ * const classify = Classify.firstOf(EffectRpc.rpcClientError, ...Classify.rules)
+ *
+ * const program = check.pipe(Effect.mapError(classify), withRpcRetry({ method: "Health.Check" }))
+ * ```
+ *
  * @since 0.1.0
  * @category rules
  */
@@ -231,12 +395,32 @@ const drained = (response: HttpClientResponse.HttpClientResponse): Effect.Effect
   )
 
 /**
+ * `RpcClient.layerProtocolHttp` that looks at the status of a response before its body, so that a call says what the status
+ * means and reads `Retry-After`.
+ *
+ * @example
+ * ```ts
+ * import * as HttpClient from "@effect/platform/HttpClient"
+ * import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+ * import * as RpcSerialization from "@effect/rpc/RpcSerialization"
+ * import * as EffectRpc from "effect-rpc-retry/EffectRpc"
+ * import * as HttpPool from "effect-rpc-retry/HttpPool"
+ * import * as Layer from "effect/Layer"
+ *
+ * const ProtocolLive = EffectRpc.layerProtocolHttp({
+ *   url: "https://users.example.org/rpc",
+ *   transformClient: HttpClient.mapRequest(HttpClientRequest.bearerToken("secret"))
+ * }).pipe(Layer.provide([HttpPool.layer(), RpcSerialization.layerNdjson]))
+ * ```
+ *
  * @since 0.1.0
  * @category layers
  */
 export const layerProtocolHttp = (options: {
   readonly url: string
-  readonly transformClient?: (<E, R>(client: HttpClient.HttpClient.With<E, R>) => HttpClient.HttpClient.With<E, R>) | undefined
+  readonly transformClient?:
+    | (<E, R>(client: HttpClient.HttpClient.With<E, R>) => HttpClient.HttpClient.With<E, R>)
+    | undefined
 }): Layer.Layer<RpcClient.Protocol, never, RpcSerialization.RpcSerialization | HttpClient.HttpClient> =>
   Layer.scoped(
     RpcClient.Protocol,
@@ -249,6 +433,9 @@ export const layerProtocolHttp = (options: {
   )
 
 /**
+ * When a lost connection is dialled again: at once, then after 50 ms, growing by half up to 1 s. It starts over every 10
+ * seconds, so that a connection that was healthy for longer is dialled at once: the schedule of the library never starts over.
+ *
  * @since 0.1.0
  * @category schedules
  */
@@ -258,6 +445,21 @@ export const redial: Schedule.Schedule<unknown> = Schedule.recurs(1).pipe(
 )
 
 /**
+ * `RpcClient.layerProtocolSocket`, dialled again as `redial` says unless told otherwise: the library's own first delay, 500 ms,
+ * is longer than all delays of the default policy together.
+ *
+ * @example
+ * ```ts
+ * import * as NodeSocket from "@effect/platform-node/NodeSocket"
+ * import * as RpcSerialization from "@effect/rpc/RpcSerialization"
+ * import * as EffectRpc from "effect-rpc-retry/EffectRpc"
+ * import * as Layer from "effect/Layer"
+ *
+ * const ProtocolLive = EffectRpc.layerProtocolSocket().pipe(
+ *   Layer.provide([NodeSocket.layerNet({ host: "127.0.0.1", port: 9000 }), RpcSerialization.layerNdjson])
+ * )
+ * ```
+ *
  * @since 0.1.0
  * @category layers
  */

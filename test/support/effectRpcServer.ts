@@ -52,7 +52,7 @@ export class Group extends RpcGroup.make(
 export type Step =
   | ContractStep
   | { readonly _tag: "Run"; readonly run: Effect.Effect<string, typeof error.Type> }
-  | { readonly _tag: "Words"; readonly words: ReadonlyArray<string>; readonly then: ContractStep }
+  | { readonly _tag: "Words"; readonly words: ReadonlyArray<string>; readonly after: ContractStep }
 
 const make = (serve: (port: number, handlers: Handlers) => Layer.Layer<never, unknown>) =>
   Effect.gen(function*() {
@@ -105,7 +105,7 @@ const make = (serve: (port: number, handlers: Handlers) => Layer.Layer<never, un
         case "Run":
           return step.run
         case "Words":
-          return run(text, step.then)
+          return run(text, step.after)
       }
     }
 
@@ -128,8 +128,7 @@ const make = (serve: (port: number, handlers: Handlers) => Layer.Layer<never, un
     const handle = (payload: Payload, sent: Sent) =>
       Effect.flatMap(
         hear(payload, sent),
-        ({ cancelled, step }) =>
-          Effect.onInterrupt(run(payload.text, step), () => Deferred.succeed(cancelled, void 0))
+        ({ cancelled, step }) => Effect.onInterrupt(run(payload.text, step), () => Deferred.succeed(cancelled, void 0))
       )
 
     const words = (payload: Payload, sent: Sent) =>
@@ -139,8 +138,10 @@ const make = (serve: (port: number, handlers: Handlers) => Layer.Layer<never, un
             Stream.concat(
               Stream.unwrap(
                 // what was sent is to arrive before the connection is reset
-                Effect.map(Effect.delay(run(payload.text, step), step._tag === "Words" ? 50 : 0), (text) =>
-                  Stream.fromIterable(text.split(" ")).pipe(Stream.rechunk(1)))
+                Effect.map(
+                  Effect.delay(run(payload.text, step), step._tag === "Words" ? 50 : 0),
+                  (text) => Stream.fromIterable(text.split(" ")).pipe(Stream.rechunk(1))
+                )
               )
             ),
             Stream.ensuring(Deferred.succeed(cancelled, void 0))

@@ -59,7 +59,11 @@ const start = (way: Server.Way) =>
   Effect.gen(function*() {
     const server = yield* way.server
     const rpc = yield* Server.connect(way.protocol(server.port), EffectRpc.make(Server.Group, { service: "Texts" }))
-    return { server, rpc, received: (count: number) => eventually(Effect.map(server.seen, (all) => all.length >= count)) }
+    return {
+      server,
+      rpc,
+      received: (count: number) => eventually(Effect.map(server.seen, (all) => all.length >= count))
+    }
   })
 
 const sockets = [Server.tcp, Server.webSocket]
@@ -71,7 +75,10 @@ const streaming = [Server.ndjson, ...sockets]
 const each = (
   ways: ReadonlyArray<Server.Way>,
   title: string,
-  body: (subject: Effect.Effect.Success<ReturnType<typeof start>>, way: Server.Way) => Effect.Effect<void, unknown, Scope.Scope>
+  body: (
+    subject: Effect.Effect.Success<ReturnType<typeof start>>,
+    way: Server.Way
+  ) => Effect.Effect<void, unknown, Scope.Scope>
 ) => {
   for (const way of ways) {
     it.scopedLive(`${way.name}: ${title}`, () => Effect.flatMap(start(way), (subject) => body(subject, way)))
@@ -87,28 +94,36 @@ describe("EffectRpc: connections", () => {
       assert.strictEqual((error as Failed).method, "Texts.Echo")
     }))
 
-  each(all, "a server that stops tells its callers, and that is worth another attempt", ({ received, rpc, server }, way) =>
-    Effect.gen(function*() {
-      yield* server.script({ _tag: "Stall" })
-      const fiber = yield* Effect.fork(failure(rpc.Echo({ text: "x" })))
-      yield* received(1)
-      yield* Effect.forkScoped(server.stopGracefully)
-      assert.match(
-        says(yield* Fiber.join(fiber)),
-        // the server of WebSockets hangs up first
-        way === Server.webSocket ? /^Retryable ConnectionLost Unknown/ : /^Retryable Unavailable Unknown INTERRUPTED$/
-      )
-    }))
+  each(
+    all,
+    "a server that stops tells its callers, and that is worth another attempt",
+    ({ received, rpc, server }, way) =>
+      Effect.gen(function*() {
+        yield* server.script({ _tag: "Stall" })
+        const fiber = yield* Effect.fork(failure(rpc.Echo({ text: "x" })))
+        yield* received(1)
+        yield* Effect.forkScoped(server.stopGracefully)
+        assert.match(
+          says(yield* Fiber.join(fiber)),
+          // the server of WebSockets hangs up first
+          way === Server.webSocket ? /^Retryable ConnectionLost Unknown/ : /^Retryable Unavailable Unknown INTERRUPTED$/
+        )
+      })
+  )
 
-  each(all, "a call whose own fiber is interrupted is interrupted, not failed", ({ received, rpc, server }) =>
-    Effect.gen(function*() {
-      yield* server.script({ _tag: "Stall" })
-      const fiber = yield* Effect.fork(Effect.exit(rpc.Echo({ text: "x" })))
-      yield* received(1)
-      const exit = yield* Fiber.interrupt(fiber)
-      assert.isTrue(Exit.isInterrupted(exit))
-      yield* (yield* server.seen)[0]!.cancelled
-    }))
+  each(
+    all,
+    "a call whose own fiber is interrupted is interrupted, not failed",
+    ({ received, rpc, server }) =>
+      Effect.gen(function*() {
+        yield* server.script({ _tag: "Stall" })
+        const fiber = yield* Effect.fork(Effect.exit(rpc.Echo({ text: "x" })))
+        yield* received(1)
+        const exit = yield* Fiber.interrupt(fiber)
+        assert.isTrue(Exit.isInterrupted(exit))
+        yield* (yield* server.seen)[0]!.cancelled
+      })
+  )
 
   for (const way of sockets) {
     it.scopedLive(`${way.name}: nobody listens: not sent, and done once somebody does`, () =>
@@ -116,7 +131,10 @@ describe("EffectRpc: connections", () => {
         const server = yield* way.server
         yield* server.stop
         const rpc = yield* Server.connect(way.protocol(server.port), EffectRpc.make(Server.Group))
-        assert.match(says(yield* failure(rpc.Echo({ text: "x" }))), /^Retryable (ConnectionRefused|Unavailable) NotSent/)
+        assert.match(
+          says(yield* failure(rpc.Echo({ text: "x" }))),
+          /^Retryable (ConnectionRefused|Unavailable) NotSent/
+        )
         const fiber = yield* Effect.fork(rpc.Once({ text: "y" }).pipe(withRpcRetry(quick)))
         yield* Effect.sleep("30 millis")
         yield* server.start
@@ -124,19 +142,23 @@ describe("EffectRpc: connections", () => {
       }))
   }
 
-  each(sockets, "while it is down a call fails with how the connection was lost, but was not sent", ({ rpc, server }) =>
-    Effect.gen(function*() {
-      assert.strictEqual(yield* rpc.Echo({ text: "x" }), "x")
-      yield* server.stop
-      const first = yield* failure(rpc.Once({ text: "x" }))
-      assert.instanceOf(first, Retryable)
-      // what was not sent may be repeated, though it is not idempotent
-      const fiber = yield* Effect.fork(rpc.Once({ text: "y" }).pipe(withRpcRetry(quick)))
-      yield* Effect.sleep("60 millis")
-      assert.match(says(yield* failure(rpc.Once({ text: "x" }))), /^Retryable \w+ NotSent/)
-      yield* server.start
-      assert.strictEqual(yield* Fiber.join(fiber), "y")
-    }))
+  each(
+    sockets,
+    "while it is down a call fails with how the connection was lost, but was not sent",
+    ({ rpc, server }) =>
+      Effect.gen(function*() {
+        assert.strictEqual(yield* rpc.Echo({ text: "x" }), "x")
+        yield* server.stop
+        const first = yield* failure(rpc.Once({ text: "x" }))
+        assert.instanceOf(first, Retryable)
+        // what was not sent may be repeated, though it is not idempotent
+        const fiber = yield* Effect.fork(rpc.Once({ text: "y" }).pipe(withRpcRetry(quick)))
+        yield* Effect.sleep("60 millis")
+        assert.match(says(yield* failure(rpc.Once({ text: "x" }))), /^Retryable \w+ NotSent/)
+        yield* server.start
+        assert.strictEqual(yield* Fiber.join(fiber), "y")
+      })
+  )
 
   it.scopedLive("a call that is parked until there is a connection can be interrupted, and timed out, at once", () =>
     Effect.gen(function*() {
@@ -259,8 +281,7 @@ const clients = {
   "client, layerProtocolHttp": (url: string, serialization: Layer.Layer<RpcSerialization.RpcSerialization>) =>
     Server.connect(
       EffectRpc.layerProtocolHttp({ url }).pipe(Layer.provide(HttpPool.layer()), Layer.provide(serialization)),
-      Effect.map(RpcClient.make(Server.Group), (client) =>
-        EffectRpc.client(client, Server.Group, { service: "Texts" }))
+      Effect.map(RpcClient.make(Server.Group), (client) => EffectRpc.client(client, Server.Group, { service: "Texts" }))
     ),
   "make, the library's layer": (url: string, serialization: Layer.Layer<RpcSerialization.RpcSerialization>) =>
     Server.connect(
@@ -298,7 +319,7 @@ const html = (status: number, headers = {}) =>
 const object = (status: number) => HttpServer.json({ error: "sorry" }, status)
 
 describe("EffectRpc: what HTTP says", () => {
-  for (const of of ["make, layerProtocolHttp", "client, layerProtocolHttp"] as const) {
+  for (const  of of["make, layerProtocolHttp", "client, layerProtocolHttp"] as const) {
     for (const serialization of [layerJson, layerNdjson]) {
       rows(of, serialization, [
         ["503 with a page of HTML", html(503), "Retryable Unavailable Unknown 503"],
@@ -310,17 +331,36 @@ describe("EffectRpc: what HTTP says", () => {
         ["404 with a page of HTML", html(404), "Fatal NotFound 404"],
         ["500", object(500), "Fatal ServerError 500"],
         ["200 without a body", HttpServer.respond(200), serialization === layerJson ? "Fatal Protocol" : unanswered],
-        ["200 with no answer in it", HttpServer.respond(200, serialization === layerJson ? "[]" : "\n"), serialization === layerJson ? unanswered : "Fatal Protocol"],
-        ["200 with another call's answer", serialization === layerJson
-          ? HttpServer.json([{ _tag: "Exit", requestId: "999999999", exit: { _tag: "Success", value: "x" } }])
-          : HttpServer.respond(200, "{\"_tag\":\"Exit\",\"requestId\":\"999999999\",\"exit\":{\"_tag\":\"Success\",\"value\":\"x\"}}\n"), unanswered],
+        [
+          "200 with no answer in it",
+          HttpServer.respond(200, serialization === layerJson ? "[]" : "\n"),
+          serialization === layerJson ? unanswered : "Fatal Protocol"
+        ],
+        [
+          "200 with another call's answer",
+          serialization === layerJson
+            ? HttpServer.json([{ _tag: "Exit", requestId: "999999999", exit: { _tag: "Success", value: "x" } }])
+            : HttpServer.respond(
+              200,
+              "{\"_tag\":\"Exit\",\"requestId\":\"999999999\",\"exit\":{\"_tag\":\"Success\",\"value\":\"x\"}}\n"
+            ),
+          unanswered
+        ],
         ["200 with a page of HTML", html(200), "Fatal Protocol"],
-        ["the connection closed without a response", HttpServer.close, "Retryable ConnectionLost Unknown UND_ERR_SOCKET"]
+        [
+          "the connection closed without a response",
+          HttpServer.close,
+          "Retryable ConnectionLost Unknown UND_ERR_SOCKET"
+        ]
       ])
     }
     rows(of, layerJson, [["200 with a JSON object", object(200), "Fatal Protocol"]])
     rows(of, layerNdjson, [["200 with a JSON object", HttpServer.respond(200, "{\"error\":\"sorry\"}\n"), unanswered]])
-    rows(of, layerNdjson, [["a body that was cut", HttpServer.cut(true), "Retryable ConnectionLost Unknown UND_ERR_SOCKET"]])
+    rows(of, layerNdjson, [[
+      "a body that was cut",
+      HttpServer.cut(true),
+      "Retryable ConnectionLost Unknown UND_ERR_SOCKET"
+    ]])
   }
 
   rows("make, the library's layer", layerJson, [
@@ -355,7 +395,10 @@ describe("EffectRpc: what HTTP says", () => {
       const server = yield* HttpServer.make
       const rpc = yield* clients["make, the library's layer"](server.url, layerJson)
       server.script(html(503, { "retry-after": "2" }))
-      assert.deepStrictEqual((yield* failure(rpc.Echo({ text: "x" })) as never as Effect.Effect<Retryable>).retryAfter, Duration.seconds(2))
+      assert.deepStrictEqual(
+        (yield* failure(rpc.Echo({ text: "x" })) as never as Effect.Effect<Retryable>).retryAfter,
+        Duration.seconds(2)
+      )
     }))
 
   it.scopedLive("a 503 is retried, on the connection that it came on", () =>
@@ -396,14 +439,18 @@ describe("EffectRpc: what HTTP says", () => {
 const unanswered = "Retryable Unavailable Unknown"
 
 describe("EffectRpc: what is encoded and decoded", () => {
-  each([Server.json, Server.tcp], "a payload that does not fit its schema is Fatal, and nothing is sent", ({ rpc, server }) =>
-    Effect.gen(function*() {
-      const text = "x".repeat(101)
-      assert.strictEqual(says(yield* failure(rpc.Echo({ text }))), "Fatal InvalidArgument")
-      assert.strictEqual(says(yield* failure(Stream.runDrain(rpc.Words({ text })))), "Fatal InvalidArgument")
-      assert.strictEqual(says(yield* failure(rpc.Raw({ value: 1n }))), "Fatal InvalidArgument")
-      assert.deepStrictEqual(yield* server.seen, [])
-    }))
+  each(
+    [Server.json, Server.tcp],
+    "a payload that does not fit its schema is Fatal, and nothing is sent",
+    ({ rpc, server }) =>
+      Effect.gen(function*() {
+        const text = "x".repeat(101)
+        assert.strictEqual(says(yield* failure(rpc.Echo({ text }))), "Fatal InvalidArgument")
+        assert.strictEqual(says(yield* failure(Stream.runDrain(rpc.Words({ text })))), "Fatal InvalidArgument")
+        assert.strictEqual(says(yield* failure(rpc.Raw({ value: 1n }))), "Fatal InvalidArgument")
+        assert.deepStrictEqual(yield* server.seen, [])
+      })
+  )
 
   it.scopedLive("an answer that does not fit is Fatal Protocol", () =>
     Effect.gen(function*() {
@@ -454,52 +501,64 @@ describe("EffectRpc: what the handler says", () => {
       assert.strictEqual(yield* Fiber.join(other), "well")
     }))
 
-  each([Server.json, Server.tcp], "defects that look like the transport's are still its own", ({ rpc, server }) =>
-    Effect.gen(function*() {
-      for (
-        const defect of [
-          new Socket.SocketGenericError({ reason: "Read", cause: "gone" }),
-          new SyntaxError("Unexpected token"),
-          new Cause.RuntimeException("Expected an array of responses, but got: {}")
-        ]
-      ) {
-        yield* server.script({ _tag: "Run", run: Effect.die(defect) })
-        const exit = yield* Effect.exit(rpc.Echo({ text: "x" }))
-        assert.isTrue(Exit.isFailure(exit) && Cause.isDie(exit.cause), String(defect))
-      }
-    }))
+  each(
+    [Server.json, Server.tcp],
+    "defects that look like the transport's are still its own",
+    ({ rpc, server }) =>
+      Effect.gen(function*() {
+        for (
+          const defect of [
+            new Socket.SocketGenericError({ reason: "Read", cause: "gone" }),
+            new SyntaxError("Unexpected token"),
+            new Cause.RuntimeException("Expected an array of responses, but got: {}")
+          ]
+        ) {
+          yield* server.script({ _tag: "Run", run: Effect.die(defect) })
+          const exit = yield* Effect.exit(rpc.Echo({ text: "x" }))
+          assert.isTrue(Exit.isFailure(exit) && Cause.isDie(exit.cause), String(defect))
+        }
+      })
+  )
 
-  each([Server.json, Server.tcp], "a Retryable that it declares keeps what it says, and is retried", ({ rpc, server }) =>
-    Effect.gen(function*() {
-      const said = new Retryable({ reason: "Custom", delivery: "Unknown", code: "REPLICA_LAG" })
-      yield* server.script({ _tag: "Run", run: said })
-      const error = yield* failure(rpc.Echo({ text: "x" }))
-      assert.strictEqual(says(error), "Retryable Custom Unknown REPLICA_LAG")
-      yield* server.script({ _tag: "Run", run: said })
-      assert.strictEqual(yield* rpc.Echo({ text: "x" }).pipe(withRpcRetry(quick)), "x")
-    }))
+  each(
+    [Server.json, Server.tcp],
+    "a Retryable that it declares keeps what it says, and is retried",
+    ({ rpc, server }) =>
+      Effect.gen(function*() {
+        const said = new Retryable({ reason: "Custom", delivery: "Unknown", code: "REPLICA_LAG" })
+        yield* server.script({ _tag: "Run", run: said })
+        const error = yield* failure(rpc.Echo({ text: "x" }))
+        assert.strictEqual(says(error), "Retryable Custom Unknown REPLICA_LAG")
+        yield* server.script({ _tag: "Run", run: said })
+        assert.strictEqual(yield* rpc.Echo({ text: "x" }).pipe(withRpcRetry(quick)), "x")
+      })
+  )
 })
 
 describe("EffectRpc: what is sent", () => {
-  each([Server.json, Server.webSocket], "headers of the user's stay, and go before ours", ({ rpc, server }) =>
-    Effect.gen(function*() {
-      yield* server.script({ _tag: "Retryable" })
-      const call = rpc.Echo({ text: "x" }, { headers: { "x-tenant": "acme" } })
-      yield* call.pipe(
-        withRpcRetry({ ...quick, idempotencyKey: "ours" }),
-        RpcClient.withHeaders({ authorization: "Bearer token" })
-      )
-      for (const headers of server.heard) {
-        assert.strictEqual(headers["x-tenant"], "acme")
-        assert.strictEqual(headers["authorization"], "Bearer token")
-        assert.strictEqual(headers["idempotency-key"], "ours")
-      }
-      assert.strictEqual(server.heard[1]!["x-retry-attempt"], "1")
-      yield* rpc.Echo({ text: "y" }, { headers: Headers.fromInput({ "idempotency-key": "theirs" }) }).pipe(
-        withRpcRetry({ idempotencyKey: "ours" })
-      )
-      assert.strictEqual(server.heard[2]!["idempotency-key"], "theirs")
-    }))
+  each(
+    [Server.json, Server.webSocket],
+    "headers of the user's stay, and go before ours",
+    ({ rpc, server }) =>
+      Effect.gen(function*() {
+        yield* server.script({ _tag: "Retryable" })
+        const call = rpc.Echo({ text: "x" }, { headers: { "x-tenant": "acme" } })
+        yield* call.pipe(
+          withRpcRetry({ ...quick, idempotencyKey: "ours" }),
+          RpcClient.withHeaders({ authorization: "Bearer token" })
+        )
+        for (const headers of server.heard) {
+          assert.strictEqual(headers["x-tenant"], "acme")
+          assert.strictEqual(headers["authorization"], "Bearer token")
+          assert.strictEqual(headers["idempotency-key"], "ours")
+        }
+        assert.strictEqual(server.heard[1]!["x-retry-attempt"], "1")
+        yield* rpc.Echo({ text: "y" }, { headers: Headers.fromInput({ "idempotency-key": "theirs" }) }).pipe(
+          withRpcRetry({ idempotencyKey: "ours" })
+        )
+        assert.strictEqual(server.heard[2]!["idempotency-key"], "theirs")
+      })
+  )
 
   each(all, "a call whose answer is not wanted", ({ received, rpc }) =>
     Effect.gen(function*() {
@@ -550,7 +609,7 @@ describe("EffectRpc: streams", () => {
 
   each(streaming, "not after it", ({ rpc, server }) =>
     Effect.gen(function*() {
-      yield* server.script({ _tag: "Words", words: ["one"], then: { _tag: "Reset" } })
+      yield* server.script({ _tag: "Words", words: ["one"], after: { _tag: "Reset" } })
       const seen: Array<string> = []
       const error = yield* rpc.Words({ text: words }).pipe(
         EffectRpc.untilFirst({ method: "Texts.Words" }),
@@ -564,22 +623,26 @@ describe("EffectRpc: streams", () => {
       assert.strictEqual((yield* server.seen).length, 1)
     }))
 
-  each(all, "an attempt that brings no first element in time is given up at the server too", ({ rpc, server }) =>
-    Effect.gen(function*() {
-      yield* server.script({ _tag: "Stall" })
-      const stream = rpc.Words({ text: words }).pipe(
-        EffectRpc.untilFirst({ method: "Texts.Words" }),
-        withRpcRetry({ ...quick, attemptTimeout: "200 millis" })
-      )
-      const elements = yield* stream
-      // while the scope that the stream lives in is open
-      yield* (yield* server.seen)[0]!.cancelled
-      assert.deepStrictEqual(Chunk.toArray(yield* Stream.runCollect(elements)), words.split(" "))
-    }))
+  each(
+    all,
+    "an attempt that brings no first element in time is given up at the server too",
+    ({ rpc, server }) =>
+      Effect.gen(function*() {
+        yield* server.script({ _tag: "Stall" })
+        const stream = rpc.Words({ text: words }).pipe(
+          EffectRpc.untilFirst({ method: "Texts.Words" }),
+          withRpcRetry({ ...quick, attemptTimeout: "200 millis" })
+        )
+        const elements = yield* stream
+        // while the scope that the stream lives in is open
+        yield* (yield* server.seen)[0]!.cancelled
+        assert.deepStrictEqual(Chunk.toArray(yield* Stream.runCollect(elements)), words.split(" "))
+      })
+  )
 
   each(streaming, "one that is given up later is given up at the server", ({ rpc, server }) =>
     Effect.gen(function*() {
-      yield* server.script({ _tag: "Words", words: ["one"], then: { _tag: "Stall" } })
+      yield* server.script({ _tag: "Words", words: ["one"], after: { _tag: "Stall" } })
       const first = yield* rpc.Words({ text: words }).pipe(
         EffectRpc.untilFirst({ method: "Texts.Words" }),
         withRpcRetry(quick),
@@ -601,7 +664,7 @@ describe("EffectRpc: streams", () => {
 
   each(streaming, "as a mailbox, with the same errors", ({ rpc, server }) =>
     Effect.gen(function*() {
-      yield* server.script({ _tag: "Words", words: ["one"], then: { _tag: "Reset" } })
+      yield* server.script({ _tag: "Words", words: ["one"], after: { _tag: "Reset" } })
       const call = rpc.Words({ text: words }, { asMailbox: true, streamBufferSize: 1 })
       assert.strictEqual(call.method, "Texts.Words")
       const mailbox = yield* call

@@ -52,47 +52,53 @@ const withFacts = (options: CallOptions | undefined, known: Facts): CallOptions 
 
 /** What is to be said of a failure that is the transport's; the cause as it was otherwise. */
 const recover = (cause: Cause.Cause<unknown>, attempt: Attempt, method: string, isClosed: () => boolean) =>
-  Effect.flatMap(Effect.zip(Clock.currentTimeMillis, Effect.fiberId), ([now, self]) =>
-    Option.match(Failure.ofCause(cause, { attempt, method, now, self, isClosed: isClosed() }), {
-      onNone: () => Effect.failCause(cause),
-      onSome: Effect.fail
-    }))
+  Effect.flatMap(
+    Effect.zip(Clock.currentTimeMillis, Effect.fiberId),
+    ([now, self]) =>
+      Option.match(Failure.ofCause(cause, { attempt, method, now, self, isClosed: isClosed() }), {
+        onNone: () => Effect.failCause(cause),
+        onSome: Effect.fail
+      })
+  )
 
 const newAttempt = (): Attempt => ({ sent: false, refused: false })
 
-const effect = (send: Method, { idempotent, method }: Named, isClosed: () => boolean) =>
-(payload: unknown, options?: CallOptions) =>
-  RpcCall.make(
-    Effect.suspend(() => {
-      const attempt = newAttempt()
-      return facts.pipe(
-        Effect.flatMap((known) =>
-          send(payload, withFacts(options, known)) as Effect.Effect<unknown, unknown, unknown>
-        ),
-        Effect.provideService(CurrentAttempt, attempt),
-        Effect.catchAllCause((cause) => recover(cause, attempt, method, isClosed))
-      )
-    }),
-    { method, idempotent }
-  )
-
-const stream = (send: Method, { idempotent, method }: Named, isClosed: () => boolean) =>
-(payload: unknown, options: CallOptions = {}) => {
-  const { asMailbox, ...others } = options
-  const elements = Stream.suspend(() => {
-    const attempt = newAttempt()
-    return Stream.unwrap(
-      Effect.map(facts, (known) =>
-        send(payload, withFacts(others, known)) as Stream.Stream<unknown, unknown, unknown>)
-    ).pipe(
-      Stream.provideService(CurrentAttempt, attempt),
-      Stream.catchAllCause((cause) => Stream.fromEffect(recover(cause, attempt, method, isClosed)))
+const effect =
+  (send: Method, { idempotent, method }: Named, isClosed: () => boolean) => (payload: unknown, options?: CallOptions) =>
+    RpcCall.make(
+      Effect.suspend(() => {
+        const attempt = newAttempt()
+        return facts.pipe(
+          Effect.flatMap((known) =>
+            send(payload, withFacts(options, known)) as Effect.Effect<unknown, unknown, unknown>
+          ),
+          Effect.provideService(CurrentAttempt, attempt),
+          Effect.catchAllCause((cause) => recover(cause, attempt, method, isClosed))
+        )
+      }),
+      { method, idempotent }
     )
-  })
-  return asMailbox === true
-    ? RpcCall.make(Mailbox.fromStream(elements, { capacity: options.streamBufferSize ?? 16 }), { method, idempotent })
-    : elements
-}
+
+const stream =
+  (send: Method, { idempotent, method }: Named, isClosed: () => boolean) =>
+  (payload: unknown, options: CallOptions = {}) => {
+    const { asMailbox, ...others } = options
+    const elements = Stream.suspend(() => {
+      const attempt = newAttempt()
+      return Stream.unwrap(
+        Effect.map(
+          facts,
+          (known) => send(payload, withFacts(others, known)) as Stream.Stream<unknown, unknown, unknown>
+        )
+      ).pipe(
+        Stream.provideService(CurrentAttempt, attempt),
+        Stream.catchAllCause((cause) => Stream.fromEffect(recover(cause, attempt, method, isClosed)))
+      )
+    })
+    return asMailbox === true
+      ? RpcCall.make(Mailbox.fromStream(elements, { capacity: options.streamBufferSize ?? 16 }), { method, idempotent })
+      : elements
+  }
 
 /** What the group says of an rpc. */
 interface Group {
@@ -135,16 +141,21 @@ const memberOf = (object: unknown, name: string): unknown =>
 export const untilFirst = <A, E, R>(
   self: Stream.Stream<A, E, R>
 ): Effect.Effect<Stream.Stream<A, E, R>, E, R | Scope.Scope> =>
-  Effect.flatMap(Effect.scope, (parent) =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(Scope.fork(parent, ExecutionStrategy.sequential), (scope) =>
-        Scope.extend(Stream.toPull(self), scope).pipe(
-          Effect.flatMap((pull) =>
-            restore(pull).pipe(
-              Effect.map((first) => Stream.concat(Stream.fromChunk(first), Stream.fromPull(Effect.succeed(pull)))),
-              Effect.catchAll(Option.match({ onNone: () => Effect.succeed(Stream.empty), onSome: Effect.fail }))
-            )
-          ),
-          Effect.onExit((exit) => Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void)
-        ))
-    ))
+  Effect.flatMap(
+    Effect.scope,
+    (parent) =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(Scope.fork(parent, ExecutionStrategy.sequential), (scope) =>
+          Scope.extend(Stream.toPull(self), scope).pipe(
+            Effect.flatMap((pull) =>
+              restore(pull).pipe(
+                Effect.map((first) =>
+                  Stream.concat(Stream.fromChunk(first), Stream.fromPull(Effect.succeed(pull)))
+                ),
+                Effect.catchAll(Option.match({ onNone: () => Effect.succeed(Stream.empty), onSome: Effect.fail }))
+              )
+            ),
+            Effect.onExit((exit) => Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void)
+          ))
+      )
+  )

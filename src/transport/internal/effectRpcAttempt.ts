@@ -21,8 +21,6 @@ export interface Attempt {
  *
  * @internal
  */
-export class CurrentAttempt
-  extends Context.Reference<CurrentAttempt>()("effect-rpc-retry/EffectRpc/CurrentAttempt", {
-    defaultValue: (): Attempt | undefined => undefined
-  })
-{}
+export class CurrentAttempt extends Context.Reference<CurrentAttempt>()("effect-rpc-retry/EffectRpc/CurrentAttempt", {
+  defaultValue: (): Attempt | undefined => undefined
+}) {}

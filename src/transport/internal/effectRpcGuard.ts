@@ -54,7 +54,10 @@ export const make = (
   Effect.map(Effect.scope, (scope) => {
     const pending = new Set<string>()
 
-    const encoded = (request: RpcMessage.FromClientEncoded, transferables: ReadonlyArray<globalThis.Transferable> | undefined) =>
+    const encoded = (
+      request: RpcMessage.FromClientEncoded,
+      transferables: ReadonlyArray<globalThis.Transferable> | undefined
+    ) =>
       Effect.flatMap(CurrentAttempt, (attempt) =>
         Effect.flatMap(
           Effect.try({ try: () => protocol.send(request, transferables), catch: unencodable }),
