@@ -61,9 +61,7 @@
  */
 import type * as Headers from "@effect/platform/Headers"
 import * as HttpClient from "@effect/platform/HttpClient"
-import * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
-import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import type * as Socket from "@effect/platform/Socket"
 import type * as Rpc from "@effect/rpc/Rpc"
 import * as RpcClient from "@effect/rpc/RpcClient"
@@ -80,7 +78,7 @@ import type * as Mailbox from "effect/Mailbox"
 import * as Schedule from "effect/Schedule"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import type { NoInfer } from "effect/Types"
 import type * as Classify from "../Classify.js"
 import { InvalidOption } from "../InvalidOption.js"
@@ -89,7 +87,7 @@ import type { Fatal, Retryable } from "../RpcError.js"
 import * as internal from "./internal/effectRpc.js"
 import * as Failure from "./internal/effectRpcFailure.js"
 import * as Guard from "./internal/effectRpcGuard.js"
-import * as HttpFailure from "./internal/httpFailure.js"
+import * as Http from "./internal/effectRpcHttp.js"
 
 /**
  * An annotation of an rpc, or of a whole group: whether it may run twice. See `RpcCall`.
@@ -140,42 +138,45 @@ type Calls<Rpcs extends Rpc.Any, E, Prefix extends string = ""> = {
     const Discard = false
   >(
     input: Rpc.PayloadConstructor<Current>,
-    options?: [Rpc.SuccessSchema<Current>] extends [RpcSchema.Stream<Schema.Schema.Any, Schema.Schema.All>] ? {
-        readonly asMailbox?: AsMailbox | undefined
-        readonly streamBufferSize?: number | undefined
-        readonly headers?: Headers.Input | undefined
-        readonly context?: Context.Context<never> | undefined
-      }
-      : {
-        readonly headers?: Headers.Input | undefined
-        readonly context?: Context.Context<never> | undefined
-        readonly discard?: Discard | undefined
-      }
-  ) => Current extends Rpc.Rpc<Current["_tag"], infer Payload, infer Success, infer Failure, infer Middleware>
-    ? [Success] extends [RpcSchema.Stream<infer A, infer StreamFailure>] ? AsMailbox extends true ? RpcCall.RpcCall<
-          Mailbox.ReadonlyMailbox<
-            A["Type"],
-            StreamFailure["Type"] | Failure["Type"] | E | Middleware["failure"]["Type"]
-          >,
-          never,
-          | Scope.Scope
-          | Payload["Context"]
-          | Success["Context"]
-          | Failure["Context"]
-          | Middleware["failure"]["Context"]
-        >
-      : Stream.Stream<
-        A["Type"],
-        StreamFailure["Type"] | Failure["Type"] | E | Middleware["failure"]["Type"],
-        Payload["Context"] | Success["Context"] | Failure["Context"] | Middleware["failure"]["Context"]
-      >
-    : RpcCall.RpcCall<
-      Discard extends true ? void : Success["Type"],
-      Discard extends true ? E : Failure["Type"] | E | Middleware["failure"]["Type"],
-      Payload["Context"] | Success["Context"] | Failure["Context"] | Middleware["failure"]["Context"]
+    options?: [StreamOf<Rpc.SuccessSchema<Current>, never>] extends [never] ? CallOptions<Discard>
+      : StreamOptions<AsMailbox>
+  ) => Current extends Rpc.Rpc<Current["_tag"], infer Payload, infer Success, infer Failure, infer Middleware> ? Result<
+      StreamOf<Success, Failure["Type"] | E | Middleware["failure"]["Type"]>,
+      Success["Type"],
+      Failure["Type"] | Middleware["failure"]["Type"],
+      E,
+      Payload["Context"] | Success["Context"] | Failure["Context"] | Middleware["failure"]["Context"],
+      AsMailbox,
+      Discard
     >
     : never
 }
+
+interface CommonOptions {
+  readonly headers?: Headers.Input | undefined
+  readonly context?: Context.Context<never> | undefined
+}
+
+interface CallOptions<Discard> extends CommonOptions {
+  readonly discard?: Discard | undefined
+}
+
+interface StreamOptions<AsMailbox> extends CommonOptions {
+  readonly asMailbox?: AsMailbox | undefined
+  readonly streamBufferSize?: number | undefined
+}
+
+/** The elements of an rpc that is a stream, and how it fails; `never` of others. */
+type StreamOf<Success, E> = [Success] extends [RpcSchema.Stream<infer A, infer Failure>]
+  ? Stream.Stream<A["Type"], Failure["Type"] | E>
+  : never
+
+type Result<Elements, A, Declared, E, R, AsMailbox, Discard> = [Elements] extends [never]
+  ? RpcCall.RpcCall<Discard extends true ? void : A, Discard extends true ? E : Declared | E, R>
+  : Elements extends Stream.Stream<infer Element, infer Failure>
+    ? AsMailbox extends true ? RpcCall.RpcCall<Mailbox.ReadonlyMailbox<Element, Failure>, never, Scope.Scope | R>
+    : Stream.Stream<Element, Failure, R>
+  : never
 
 /**
  * - `service`: the service of the rpcs whose tag has no prefix: with `"Users"` the method of `Get` is `Users.Get`. Default
@@ -369,31 +370,6 @@ export const untilFirst: {
  */
 export const rpcClientError: Classify.Rule = Failure.clientError()
 
-/** Of a body that does not matter as much is read as lets the connection be used again. */
-const maxDrained = 65_536
-
-const onlyOk = <E, R>(client: HttpClient.HttpClient.With<E, R>) =>
-  HttpClient.transformResponse(
-    client,
-    Effect.flatMap((response: HttpClientResponse.HttpClientResponse) =>
-      HttpFailure.isOk(response.status)
-        ? Effect.succeed(response)
-        : Effect.zipRight(
-          drained(response),
-          Effect.fail(
-            new HttpClientError.ResponseError({ request: response.request, response, reason: "StatusCode" })
-          )
-        )
-    )
-  )
-
-const drained = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<void> =>
-  response.stream.pipe(
-    Stream.runFoldWhile(0, (size) => size <= maxDrained, (size, chunk) => size + chunk.length),
-    Effect.timeoutOption("1 second"),
-    Effect.ignore
-  )
-
 /**
  * `RpcClient.layerProtocolHttp` that looks at the status of a response before its body, so that a call says what the status
  * means and reads `Retry-After`.
@@ -427,7 +403,7 @@ export const layerProtocolHttp = (options: {
     Effect.gen(function*() {
       const located = HttpClient.mapRequest(yield* HttpClient.HttpClient, HttpClientRequest.prependUrl(options.url))
       const transformed = options.transformClient === undefined ? located : options.transformClient(located)
-      const protocol = yield* RpcClient.makeProtocolHttp(onlyOk(transformed))
+      const protocol = yield* RpcClient.makeProtocolHttp(Http.onlyOk(transformed))
       return yield* Guard.make(protocol, { statuses: true })
     })
   )
