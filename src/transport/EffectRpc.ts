@@ -44,8 +44,8 @@
  * | HTTP: 429                                                      | `Retryable Throttled`, not sent                      |
  * | HTTP: 408, 502, 503, 504, whatever the body                    | `Retryable Unavailable`, may have run                |
  * | HTTP: other statuses than 2xx                                  | `Fatal`, as `JsonRpc.httpStatus` says                |
- * | HTTP: 2xx without an answer: `[]`, an empty body               | `Retryable Unavailable`, may have run                |
- * | HTTP: 2xx with something else: HTML, a JSON object             | `Fatal Protocol`                                     |
+ * | HTTP: 2xx that ends without an answer: `[]`, no lines          | `Retryable Unavailable`, may have run                |
+ * | HTTP: 2xx with something else: HTML, a JSON object, not JSON   | `Fatal Protocol`                                     |
  * | the payload does not fit its schema, or cannot be written      | `Fatal InvalidArgument`, nothing sent                |
  * | the answer does not fit its schema                             | `Fatal Protocol`                                     |
  * | the client is closed                                           | `Fatal Cancelled`                                    |

@@ -662,6 +662,23 @@ describe("EffectRpc: streams", () => {
       assert.isTrue(Chunk.isEmpty(yield* Stream.runCollect(yield* stream)))
     }))
 
+  it.scopedLive("HTTP, NDJSON: one whose response ends before it does is not whole", () =>
+    Effect.gen(function*() {
+      const server = yield* HttpServer.make
+      const rpc = yield* clients["make, layerProtocolHttp"](server.url, layerNdjson)
+      server.script((response, seen) => {
+        const { id } = JSON.parse(seen.text) as { readonly id: string }
+        response.end(`${JSON.stringify({ _tag: "Chunk", requestId: id, values: ["one"] })}\n`)
+      })
+      const words: Array<string> = []
+      const error = yield* rpc.Words({ text: "x" }).pipe(
+        Stream.runForEach((word) => Effect.sync(() => words.push(word))),
+        Effect.flip
+      )
+      assert.strictEqual(says(error), unanswered)
+      assert.deepStrictEqual(words, ["one"])
+    }))
+
   each(streaming, "as a mailbox, with the same errors", ({ rpc, server }) =>
     Effect.gen(function*() {
       yield* server.script({ _tag: "Words", words: ["one"], after: { _tag: "Reset" } })
