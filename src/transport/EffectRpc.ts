@@ -34,6 +34,7 @@
  * | an error that the rpc declares                                 | as it is                                             |
  * | a `Retryable` or `Fatal` that the rpc declares                 | as it is, with the method where it names none        |
  * | a defect of the handler                                        | stays a defect                                       |
+ * | the server has no such rpc                                     | `Fatal Unimplemented`                                |
  * | the server stops, or the handler was interrupted               | `Retryable Unavailable`, may have run                |
  * | the caller is interrupted                                      | interruption; the server is told                     |
  * | no connection could be opened                                  | by its cause, or `Retryable Unavailable`; not sent   |
@@ -218,6 +219,7 @@ const naming = <Rpcs extends Rpc.Any>(
     throw new InvalidOption({ where, field: "idempotent", problem: `names an rpc that the group has not: ${unknown}` })
   }
   return ({ _tag, annotations }) => ({
+    tag: _tag,
     method: _tag.includes(".") ? _tag : `${service}.${_tag}`,
     idempotent: idempotent[_tag] ?? Context.get(annotations, Idempotent)
   })

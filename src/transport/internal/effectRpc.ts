@@ -33,6 +33,7 @@ type Method = (payload: unknown, options: CallOptions) => unknown
 
 /** @internal */
 export interface Named {
+  readonly tag: string
   readonly method: string
   readonly idempotent: boolean | undefined
 }
@@ -51,11 +52,11 @@ const withFacts = (options: CallOptions | undefined, known: Facts): CallOptions 
 })
 
 /** What is to be said of a failure that is the transport's; the cause as it was otherwise. */
-const recover = (cause: Cause.Cause<unknown>, attempt: Attempt, method: string, isClosed: () => boolean) =>
+const recover = (cause: Cause.Cause<unknown>, attempt: Attempt, { method, tag }: Named, isClosed: () => boolean) =>
   Effect.flatMap(
     Effect.zip(Clock.currentTimeMillis, Effect.fiberId),
     ([now, self]) =>
-      Option.match(Failure.ofCause(cause, { attempt, method, now, self, isClosed: isClosed() }), {
+      Option.match(Failure.ofCause(cause, { attempt, tag, method, now, self, isClosed: isClosed() }), {
         onNone: () => Effect.failCause(cause),
         onSome: Effect.fail
       })
@@ -63,25 +64,21 @@ const recover = (cause: Cause.Cause<unknown>, attempt: Attempt, method: string, 
 
 const newAttempt = (): Attempt => ({ sent: false, refused: false })
 
-const effect =
-  (send: Method, { idempotent, method }: Named, isClosed: () => boolean) => (payload: unknown, options?: CallOptions) =>
-    RpcCall.make(
-      Effect.suspend(() => {
-        const attempt = newAttempt()
-        return facts.pipe(
-          Effect.flatMap((known) =>
-            send(payload, withFacts(options, known)) as Effect.Effect<unknown, unknown, unknown>
-          ),
-          Effect.provideService(CurrentAttempt, attempt),
-          Effect.catchAllCause((cause) => recover(cause, attempt, method, isClosed))
-        )
-      }),
-      { method, idempotent }
-    )
+const effect = (send: Method, named: Named, isClosed: () => boolean) => (payload: unknown, options?: CallOptions) =>
+  RpcCall.make(
+    Effect.suspend(() => {
+      const attempt = newAttempt()
+      return facts.pipe(
+        Effect.flatMap((known) => send(payload, withFacts(options, known)) as Effect.Effect<unknown, unknown, unknown>),
+        Effect.provideService(CurrentAttempt, attempt),
+        Effect.catchAllCause((cause) => recover(cause, attempt, named, isClosed))
+      )
+    }),
+    named
+  )
 
 const stream =
-  (send: Method, { idempotent, method }: Named, isClosed: () => boolean) =>
-  (payload: unknown, options: CallOptions = {}) => {
+  (send: Method, named: Named, isClosed: () => boolean) => (payload: unknown, options: CallOptions = {}) => {
     const { asMailbox, ...others } = options
     const elements = Stream.suspend(() => {
       const attempt = newAttempt()
@@ -92,11 +89,11 @@ const stream =
         )
       ).pipe(
         Stream.provideService(CurrentAttempt, attempt),
-        Stream.catchAllCause((cause) => Stream.fromEffect(recover(cause, attempt, method, isClosed)))
+        Stream.catchAllCause((cause) => Stream.fromEffect(recover(cause, attempt, named, isClosed)))
       )
     })
     return asMailbox === true
-      ? RpcCall.make(Mailbox.fromStream(elements, { capacity: options.streamBufferSize ?? 16 }), { method, idempotent })
+      ? RpcCall.make(Mailbox.fromStream(elements, { capacity: options.streamBufferSize ?? 16 }), named)
       : elements
   }
 

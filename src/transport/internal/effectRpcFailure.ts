@@ -82,8 +82,30 @@ const isForeignResponse = (defect: unknown): boolean =>
   defect instanceof SyntaxError || Predicate.isTagged(defect, "RpcSerializationError") ||
   (Cause.isRuntimeException(defect) && defect.message.startsWith("Expected an array of responses"))
 
+interface Circumstances {
+  readonly attempt: Attempt
+  /** Of the rpc, as the group has it. */
+  readonly tag: string
+  readonly method: string
+  /** In milliseconds of the `Clock`. */
+  readonly now: number
+  readonly self: FiberId.FiberId
+  readonly isClosed: boolean
+}
+
+const unknownTag = "Unknown request tag: "
+
+/** So the library says that the server has no such rpc; over a socket, to all calls in flight. */
+const ofUnknownTag = (defect: string, tag: string): Retryable | Fatal =>
+  defect === `${unknownTag}${tag}`
+    ? new Fatal({ reason: "Unimplemented", message: "the server has no such rpc", cause: defect })
+    : new Retryable({ reason: "Unavailable", delivery: "Unknown", cause: defect })
+
 /** Defects that the library makes of failures. Others are the handler's. */
-const defect = (defect: unknown, attempt: Attempt): Option.Option<Retryable | Fatal> => {
+const ofDefect = (defect: unknown, { attempt, tag }: Circumstances): Option.Option<Retryable | Fatal> => {
+  if (typeof defect === "string" && defect.startsWith(unknownTag)) {
+    return Option.some(ofUnknownTag(defect, tag))
+  }
   if (ParseResult.isParseError(defect)) {
     return Option.some(ofParseError(defect, attempt))
   }
@@ -116,15 +138,6 @@ const interruption = (
   )
 }
 
-interface Circumstances {
-  readonly attempt: Attempt
-  readonly method: string
-  /** In milliseconds of the `Clock`. */
-  readonly now: number
-  readonly self: FiberId.FiberId
-  readonly isClosed: boolean
-}
-
 /**
  * The transport's failure; `None` for what is the server's or the handler's to say: domain errors and defects.
  *
@@ -132,8 +145,9 @@ interface Circumstances {
  */
 export const ofCause = (
   cause: Cause.Cause<unknown>,
-  { attempt, isClosed, method, now, self }: Circumstances
+  circumstances: Circumstances
 ): Option.Option<Retryable | Fatal> => {
+  const { attempt, isClosed, method, now, self } = circumstances
   const failure = Option.match(Cause.failureOption(cause), {
     onSome: (error) =>
       isRetryable(error) || isFatal(error)
@@ -142,7 +156,7 @@ export const ofCause = (
         : clientError(now)(error),
     onNone: () =>
       Option.orElse(
-        Option.flatMap(Cause.dieOption(cause), (thrown) => defect(thrown, attempt)),
+        Option.flatMap(Cause.dieOption(cause), (defect) => ofDefect(defect, circumstances)),
         () => interruption(cause, self, isClosed)
       )
   })
