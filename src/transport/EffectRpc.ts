@@ -63,7 +63,7 @@
 import type * as Headers from "@effect/platform/Headers"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
-import type * as Socket from "@effect/platform/Socket"
+import * as Socket from "@effect/platform/Socket"
 import type * as Rpc from "@effect/rpc/Rpc"
 import * as RpcClient from "@effect/rpc/RpcClient"
 import type { RpcClientError } from "@effect/rpc/RpcClientError"
@@ -89,6 +89,7 @@ import * as internal from "./internal/effectRpc.js"
 import * as Failure from "./internal/effectRpcFailure.js"
 import * as Guard from "./internal/effectRpcGuard.js"
 import * as Http from "./internal/effectRpcHttp.js"
+import * as Observed from "./internal/effectRpcSocket.js"
 
 /**
  * An annotation of an rpc, or of a whole group: whether it may run twice. See `RpcCall`.
@@ -261,7 +262,7 @@ export const make = <Rpcs extends Rpc.Any>(
 ): Effect.Effect<Client<Rpcs>, never, RpcClient.Protocol | Rpc.MiddlewareClient<Rpcs> | Scope.Scope> => {
   const named = naming("EffectRpc.make", group, options)
   return Effect.gen(function*() {
-    const guarded = yield* Effect.flatMap(RpcClient.Protocol, Guard.make)
+    const guarded = yield* Effect.flatMap(RpcClient.Protocol, (protocol) => Guard.make(protocol))
     const original = yield* Effect.provideService(RpcClient.make(group, options), RpcClient.Protocol, guarded)
     let isClosed = false
     // before the library's own, which ends the calls in flight
@@ -424,7 +425,7 @@ export const redial: Schedule.Schedule<unknown> = Schedule.recurs(1).pipe(
 
 /**
  * `RpcClient.layerProtocolSocket`, dialled again as `redial` says unless told otherwise: the library's own first delay, 500 ms,
- * is longer than all delays of the default policy together.
+ * is longer than all delays of the default policy together. A call that is made while it is dialled waits for that.
  *
  * @example
  * ```ts
@@ -447,5 +448,13 @@ export const layerProtocolSocket = (options?: {
 }): Layer.Layer<RpcClient.Protocol, never, RpcSerialization.RpcSerialization | Socket.Socket> =>
   Layer.scoped(
     RpcClient.Protocol,
-    Effect.flatMap(RpcClient.makeProtocolSocket({ retrySchedule: redial, ...options }), Guard.make)
+    Effect.gen(function*() {
+      const { opened, socket } = yield* Effect.flatMap(Socket.Socket, Observed.observe)
+      const protocol = yield* Effect.provideService(
+        RpcClient.makeProtocolSocket({ retrySchedule: redial, ...options }),
+        Socket.Socket,
+        socket
+      )
+      return yield* Guard.make(protocol, { opened })
+    })
   )

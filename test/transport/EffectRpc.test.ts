@@ -202,6 +202,53 @@ describe("EffectRpc: connections", () => {
       assert.isNotEmpty(written)
     }))
 
+  it.scopedLive("a call made while the connection is dialled again waits for that, and for no dial that is not under way", () =>
+    Effect.gen(function*() {
+      const written: Array<unknown> = []
+      const [lost, dialled, refused] = yield* Effect.all([Effect.makeLatch(), Effect.makeLatch(), Effect.makeLatch()])
+      const read = new Socket.SocketGenericError({ reason: "Read", cause: new Error("reset") })
+      let dials = 0
+      const socket = Socket.Socket.of({
+        [Socket.TypeId]: Socket.TypeId as typeof Socket.TypeId,
+        run: () => Effect.never,
+        runRaw: (_handler, { onOpen = Effect.void } = {}) =>
+          Effect.suspend(() => {
+            dials++
+            return dials === 1
+              ? Effect.zipRight(onOpen, Effect.zipRight(lost.await, Effect.fail(read)))
+              : dials === 2
+              ? dialled.await.pipe(
+                Effect.zipRight(onOpen),
+                Effect.zipRight(refused.await),
+                Effect.zipRight(Effect.fail(read))
+              )
+              : Effect.never
+          }),
+        writer: Effect.succeed((chunk) => Effect.sync(() => void written.push(chunk)))
+      })
+      const protocol = EffectRpc.layerProtocolSocket({
+        retrySchedule: Schedule.recurs(1).pipe(Schedule.andThen(Schedule.spaced("1 hour")))
+      }).pipe(
+        Layer.provide(Layer.succeed(Socket.Socket, socket)),
+        Layer.provide(RpcSerialization.layerNdjson)
+      )
+      const rpc = yield* Server.connect(protocol, EffectRpc.make(Server.Group))
+      const first = yield* Effect.fork(failure(rpc.Echo({ text: "first" })))
+      yield* eventually(Effect.sync(() => written.length === 1))
+      yield* lost.open
+      assert.strictEqual(says(yield* Fiber.join(first)), "Retryable ConnectionLost Unknown Read")
+      yield* eventually(Effect.sync(() => dials === 2))
+      const second = yield* Effect.fork(failure(rpc.Echo({ text: "second" })))
+      yield* Effect.sleep("20 millis")
+      assert.isTrue(Option.isNone(yield* Fiber.poll(second)))
+      yield* dialled.open
+      yield* eventually(Effect.sync(() => written.length === 2))
+      yield* refused.open
+      assert.strictEqual(says(yield* Fiber.join(second)), "Retryable ConnectionLost Unknown Read")
+      assert.strictEqual(says(yield* failure(rpc.Echo({ text: "third" }))), "Retryable ConnectionLost NotSent Read")
+      assert.deepStrictEqual([written.length, dials], [2, 2])
+    }))
+
   it.scopedLive("a peer that speaks something else is Fatal", () =>
     Effect.gen(function*() {
       const { port } = yield* Peer.listen((socket) => {
@@ -460,6 +507,9 @@ describe("EffectRpc: what is encoded and decoded", () => {
       const error = yield* failure(rpc.Echo({ text: "x" }))
       assert.strictEqual(says(error), "Fatal Protocol")
       assert.strictEqual((error as Fatal).message, "the answer does not fit the schema of the rpc")
+      // also where it does not look like one
+      server.script(exit("x"))
+      assert.strictEqual(says(yield* failure(rpc.Echo({ text: "x" }))), "Fatal Protocol")
     }))
 
   it.scopedLive("also where nobody saw the request leave", () =>
@@ -476,7 +526,25 @@ describe("EffectRpc: what is encoded and decoded", () => {
       assert.strictEqual(says(yield* failure(rpc.Echo({ text: "x".repeat(101) }))), "Fatal InvalidArgument")
       server.script(object(503))
       assert.strictEqual(says(yield* failure(rpc.Echo({ text: "x" }))), "Retryable Unavailable Unknown")
+      server.script(
+        HttpServer.json(({ id }: { readonly id: string }) => [{ _tag: "Chunk", requestId: id, values: [1] }])
+      )
+      assert.strictEqual(says(yield* failure(Stream.runDrain(rpc.Words({ text: "x" })))), "Fatal Protocol")
     }))
+})
+
+describe("EffectRpc: an answer that is too large", () => {
+  const serialization = Layer.succeed(
+    RpcSerialization.RpcSerialization,
+    RpcSerialization.makeNdjson({ maxBufferSize: 100 })
+  )
+  for (const  of of["make, layerProtocolHttp", "make, the library's layer"] as const) {
+    rows(of, serialization, [[
+      "more than the serialization takes",
+      HttpServer.respond(200, "x".repeat(101)),
+      "Fatal Protocol"
+    ]])
+  }
 })
 
 describe("EffectRpc: what the handler says", () => {
@@ -781,6 +849,13 @@ describe("EffectRpc.rpcClientError", () => {
         "Fatal Custom"
       ]
     )
+  })
+
+  it("keeps the words of one without a cause", () => {
+    const error = Option.getOrThrow(
+      EffectRpc.rpcClientError(new RpcClientError({ reason: "Unknown", message: "something" }))
+    )
+    assert.strictEqual(error.message, "something")
   })
 
   it("does not believe OpenTimeout: the library says so of a ping without an answer on an open connection", () => {

@@ -7,6 +7,7 @@
 import * as HttpClientError from "@effect/platform/HttpClientError"
 import * as Socket from "@effect/platform/Socket"
 import { RpcClientError } from "@effect/rpc/RpcClientError"
+import * as RpcSerialization from "@effect/rpc/RpcSerialization"
 import * as Cause from "effect/Cause"
 import type * as FiberId from "effect/FiberId"
 import * as HashSet from "effect/HashSet"
@@ -79,7 +80,7 @@ const ofParseError = (defect: ParseResult.ParseError, attempt: Attempt): Fatal =
  * and is not of these classes.
  */
 const isForeignResponse = (defect: unknown): boolean =>
-  defect instanceof SyntaxError || Predicate.isTagged(defect, "RpcSerializationError") ||
+  defect instanceof SyntaxError ||
   (Cause.isRuntimeException(defect) && defect.message.startsWith("Expected an array of responses"))
 
 interface Circumstances {
@@ -111,6 +112,9 @@ const ofDefect = (defect: unknown, { attempt, tag }: Circumstances): Option.Opti
   }
   if (Socket.isSocketError(defect)) {
     return Classify.socketError(defect)
+  }
+  if (defect instanceof RpcSerialization.RpcSerializationError) {
+    return Option.some(new Fatal({ reason: "Protocol", message: "the answer is too large", cause: defect }))
   }
   // of which status it was is lost here: it may be the 503 of a proxy
   return isForeignResponse(defect)

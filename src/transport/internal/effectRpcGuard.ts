@@ -9,15 +9,25 @@ import type * as RpcMessage from "@effect/rpc/RpcMessage"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import { Fatal, Retryable } from "../../RpcError.js"
 import { CurrentAttempt } from "./effectRpcAttempt.js"
 
 type Protocol = RpcClient.Protocol["Type"]
 
-/** The request whose answer is being read, where one connection carries one request. */
-class CurrentRequest extends Context.Reference<CurrentRequest>()("effect-rpc-retry/EffectRpc/CurrentRequest", {
-  defaultValue: (): string | undefined => undefined
+/** Set on a protocol that is guarded: once is enough. */
+const TypeId = "~effect-rpc-retry/EffectRpc/Guarded"
+
+/** A request whose response carries its answer and no other's. */
+interface Exchange {
+  readonly id: string
+  answered: boolean
+}
+
+/** The exchange whose response is being read. */
+class CurrentExchange extends Context.Reference<CurrentExchange>()("effect-rpc-retry/EffectRpc/CurrentExchange", {
+  defaultValue: (): Exchange | undefined => undefined
 }) {}
 
 const failed = (message: string, cause: unknown) => new RpcClientError({ reason: "Protocol", message, cause })
@@ -39,88 +49,92 @@ const notAnAnswer = (cause: Cause.Cause<never>) => {
 const goodbye = "1 second"
 
 /**
+ * - `statuses`: responses of errors were sorted out, so what cannot be read is not one of those.
+ * - `opened`: waits for the connection while it is being opened.
+ *
+ * @internal
+ */
+export interface Options {
+  readonly statuses?: boolean
+  readonly opened?: Effect.Effect<void>
+}
+
+/**
  * - An interrupt is sent behind the caller's back: while there is no connection the library waits for one.
+ * - While the connection is dialled again a request waits for that: the library fails it with how the last one ended.
  * - A request that there is no connection for is known not to be sent.
  * - Over HTTP a response that ends ends its call, and a defect in it is that call's: the library takes it for all calls.
- *
- * `statuses`: responses of errors were sorted out, so what cannot be read is not one of those.
  *
  * @internal
  */
 export const make = (
   protocol: Protocol,
-  options: { readonly statuses: boolean } = { statuses: false }
+  { opened = Effect.void, statuses = false }: Options = {}
 ): Effect.Effect<Protocol, never, Scope.Scope> =>
-  Effect.map(Effect.scope, (scope) => {
-    const pending = new Set<string>()
-
-    const encoded = (
-      request: RpcMessage.FromClientEncoded,
-      transferables: ReadonlyArray<globalThis.Transferable> | undefined
-    ) =>
-      Effect.flatMap(CurrentAttempt, (attempt) =>
-        Effect.flatMap(
-          Effect.try({ try: () => protocol.send(request, transferables), catch: unencodable }),
-          (send) => {
-            if (attempt !== undefined) {
-              attempt.sent = true
-            }
-            return send
-          }
-        ))
-
-    /** Sent is done when it is written: it fails with a typed error before that. */
-    const onSocket = (send: Effect.Effect<void, RpcClientError>) =>
-      Effect.tapError(send, () =>
-        Effect.map(CurrentAttempt, (attempt) => {
-          if (attempt !== undefined) {
-            attempt.refused = true
-          }
-        }))
-
-    /** Sent is done when the whole response was read. */
-    const onHttp = (send: Effect.Effect<void, RpcClientError>, id: string) =>
-      Effect.suspend(() => {
-        pending.add(id)
-        return (options.statuses ? Effect.catchAllCause(send, typed) : send).pipe(
-          Effect.provideService(CurrentRequest, id),
-          Effect.flatMap(() => pending.has(id) ? Effect.fail(unanswered()) : Effect.void),
-          Effect.ensuring(Effect.sync(() => pending.delete(id)))
-        )
-      })
-
-    const received = (message: RpcMessage.FromServerEncoded): Effect.Effect<RpcMessage.FromServerEncoded> =>
-      Effect.map(CurrentRequest, (id) => {
-        if (message._tag === "Exit") {
-          pending.delete(message.requestId)
+  Predicate.hasProperty(protocol, TypeId) ? Effect.succeed(protocol) : Effect.map(Effect.scope, (scope) => ({
+    ...protocol,
+    [TypeId]: TypeId,
+    run: (f) => protocol.run((message) => Effect.flatMap(received(message), f)),
+    send: (request, transferables) => {
+      switch (request._tag) {
+        case "Request": {
+          const send = encode(() => protocol.send(request, transferables))
+          return protocol.supportsAck
+            ? onSocket(Effect.catchTag(send, "RpcClientError", () => Effect.zipRight(opened, send)))
+            : onHttp(statuses ? Effect.catchAllCause(send, typed) : send, request.id)
         }
-        if (message._tag !== "Defect" || id === undefined) {
-          return message
-        }
-        pending.delete(id)
-        return {
-          _tag: "Exit",
-          requestId: id,
-          exit: { _tag: "Failure", cause: { _tag: "Die", defect: message.defect } }
-        }
-      })
-
-    return {
-      ...protocol,
-      run: (f) => protocol.run((message) => Effect.flatMap(received(message), f)),
-      send: (request, transferables) => {
-        switch (request._tag) {
-          case "Request": {
-            const send = encoded(request, transferables)
-            return protocol.supportsAck ? onSocket(send) : onHttp(send, request.id)
-          }
-          case "Interrupt":
-            return Effect.asVoid(Effect.forkIn(Effect.timeoutOption(protocol.send(request), goodbye), scope))
-          default:
-            return protocol.send(request, transferables)
-        }
+        case "Interrupt":
+          return Effect.asVoid(Effect.forkIn(Effect.timeoutOption(protocol.send(request), goodbye), scope))
+        default:
+          return protocol.send(request)
       }
     }
+  }))
+
+/** The library encodes before it gives an effect. */
+const encode = (send: () => Effect.Effect<void, RpcClientError>) =>
+  Effect.flatMap(CurrentAttempt, (attempt) =>
+    Effect.flatMap(Effect.try({ try: send, catch: unencodable }), (send) => {
+      if (attempt !== undefined) {
+        attempt.sent = true
+      }
+      return send
+    }))
+
+/** Sent is done when it is written: it fails with a typed error before that. */
+const onSocket = (send: Effect.Effect<void, RpcClientError>) =>
+  Effect.tapError(send, () =>
+    Effect.map(CurrentAttempt, (attempt) => {
+      if (attempt !== undefined) {
+        attempt.refused = true
+      }
+    }))
+
+/** Sent is done when the whole response was read. */
+const onHttp = (send: Effect.Effect<void, RpcClientError>, id: string) =>
+  Effect.suspend(() => {
+    const exchange: Exchange = { id, answered: false }
+    return send.pipe(
+      Effect.provideService(CurrentExchange, exchange),
+      Effect.flatMap(() => exchange.answered ? Effect.void : Effect.fail(unanswered()))
+    )
+  })
+
+const received = (message: RpcMessage.FromServerEncoded): Effect.Effect<RpcMessage.FromServerEncoded> =>
+  Effect.map(CurrentExchange, (exchange) => {
+    if (exchange === undefined) {
+      return message
+    }
+    if (message._tag === "Exit" && message.requestId === exchange.id) {
+      exchange.answered = true
+    }
+    return message._tag === "Defect"
+      ? {
+        _tag: "Exit",
+        requestId: exchange.id,
+        exit: { _tag: "Failure", cause: { _tag: "Die", defect: message.defect } }
+      }
+      : message
   })
 
 const typed = (cause: Cause.Cause<RpcClientError>): Effect.Effect<never, RpcClientError> => {
