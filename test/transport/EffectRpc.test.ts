@@ -131,10 +131,12 @@ describe("EffectRpc: connections", () => {
         const server = yield* way.server
         yield* server.stop
         const rpc = yield* Server.connect(way.protocol(server.port), EffectRpc.make(Server.Group))
-        assert.match(
-          says(yield* failure(rpc.Echo({ text: "x" }))),
-          /^Retryable (ConnectionRefused|Unavailable) NotSent/
-        )
+        for (let i = 0; i < 3; i++) {
+          assert.match(
+            says(yield* failure(rpc.Echo({ text: "x" }))),
+            /^Retryable (ConnectionRefused|Unavailable) NotSent/
+          )
+        }
         const fiber = yield* Effect.fork(rpc.Once({ text: "y" }).pipe(withRpcRetry(quick)))
         yield* Effect.sleep("30 millis")
         yield* server.start
@@ -452,7 +454,8 @@ describe("EffectRpc: what HTTP says", () => {
     Effect.gen(function*() {
       const server = yield* HttpServer.make
       const rpc = yield* clients["make, layerProtocolHttp"](server.url, layerJson)
-      server.script(html(503), object(503), exit({ _tag: "Success", value: "x" }))
+      const long = HttpServer.respond(503, "x".repeat(50_000))
+      server.script(html(503), long, exit({ _tag: "Success", value: "x" }))
       assert.strictEqual(yield* rpc.Echo({ text: "x" }).pipe(withRpcRetry(quick)), "x")
       assert.strictEqual(server.accepted(), 1)
       // a request id is the attempt's own
@@ -585,6 +588,23 @@ describe("EffectRpc: what the handler says", () => {
           const exit = yield* Effect.exit(rpc.Echo({ text: "x" }))
           assert.isTrue(Exit.isFailure(exit) && Cause.isDie(exit.cause), String(defect))
         }
+      })
+  )
+
+  each(
+    all,
+    "a server that has no such rpc is Fatal, for who called it",
+    ({ received, rpc, server }, way) =>
+      Effect.gen(function*() {
+        const Newer = Server.Group.add(Rpc.make("Later", { success: Schema.Void }))
+        const newer = yield* Server.connect(way.protocol(server.port), EffectRpc.make(Newer))
+        yield* server.script({ _tag: "Run", run: Effect.as(Effect.sleep("50 millis"), "well") })
+        const other = yield* Effect.fork(newer.Echo({ text: "x" }).pipe(withRpcRetry(quick)))
+        yield* received(1)
+        assert.strictEqual(says(yield* failure(newer.Later())), "Fatal Unimplemented")
+        // over a socket the other call does not get its answer, and is made again
+        assert.strictEqual(yield* Fiber.join(other), https.includes(way) ? "well" : "x")
+        assert.strictEqual(yield* rpc.Echo({ text: "y" }), "y")
       })
   )
 
@@ -754,6 +774,10 @@ describe("EffectRpc: streams", () => {
       assert.strictEqual(call.method, "Texts.Words")
       const mailbox = yield* call
       assert.strictEqual(yield* mailbox.take, "one")
+      yield* rpc.Words({ text: words }, { asMailbox: true, streamBufferSize: 1 }).pipe(
+        Effect.flatMap((mailbox) => Effect.zipRight(Effect.sleep("20 millis"), mailbox.size)),
+        Effect.map((size) => assert.isAtMost(Option.getOrThrow(size), 1))
+      )
       assert.match(says(yield* failure(mailbox.take)), /^Retryable ConnectionLost Unknown/)
     }))
 })
