@@ -3,6 +3,7 @@
  * one of the contract's.
  */
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as Headers from "@effect/platform/Headers"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
@@ -224,12 +225,12 @@ describe("EffectRpc: connections", () => {
                 Effect.zipRight(refused.await),
                 Effect.zipRight(Effect.fail(read))
               )
-              : Effect.never
+              : Effect.fail(new Socket.SocketGenericError({ reason: "Open", cause: new Error("refused") }))
           }),
         writer: Effect.succeed((chunk) => Effect.sync(() => void written.push(chunk)))
       })
       const protocol = EffectRpc.layerProtocolSocket({
-        retrySchedule: Schedule.recurs(1).pipe(Schedule.andThen(Schedule.spaced("1 hour")))
+        retrySchedule: Schedule.recurs(2).pipe(Schedule.andThen(Schedule.spaced("1 hour")))
       }).pipe(
         Layer.provide(Layer.succeed(Socket.Socket, socket)),
         Layer.provide(RpcSerialization.layerNdjson)
@@ -247,8 +248,10 @@ describe("EffectRpc: connections", () => {
       yield* eventually(Effect.sync(() => written.length === 2))
       yield* refused.open
       assert.strictEqual(says(yield* Fiber.join(second)), "Retryable ConnectionLost Unknown Read")
-      assert.strictEqual(says(yield* failure(rpc.Echo({ text: "third" }))), "Retryable ConnectionLost NotSent Read")
-      assert.deepStrictEqual([written.length, dials], [2, 2])
+      yield* eventually(Effect.sync(() => dials === 3))
+      yield* Effect.sleep("20 millis")
+      assert.strictEqual(says(yield* failure(rpc.Echo({ text: "third" }))), "Retryable Unavailable NotSent Open")
+      assert.deepStrictEqual([written.length, dials], [2, 3])
     }))
 
   it.scopedLive("a peer that speaks something else is Fatal", () =>
@@ -454,12 +457,26 @@ describe("EffectRpc: what HTTP says", () => {
     Effect.gen(function*() {
       const server = yield* HttpServer.make
       const rpc = yield* clients["make, layerProtocolHttp"](server.url, layerJson)
-      const long = HttpServer.respond(503, "x".repeat(50_000))
-      server.script(html(503), long, exit({ _tag: "Success", value: "x" }))
+      server.script(html(503), object(503), exit({ _tag: "Success", value: "x" }))
       assert.strictEqual(yield* rpc.Echo({ text: "x" }).pipe(withRpcRetry(quick)), "x")
       assert.strictEqual(server.accepted(), 1)
       // a request id is the attempt's own
       assert.strictEqual(new Set(server.requests().map(({ id }) => id)).size, 3)
+    }))
+
+  it.scopedLive("the body of a 503 is read, so that its connection is free again", () =>
+    Effect.gen(function*() {
+      const server = yield* HttpServer.make
+      const protocol = EffectRpc.layerProtocolHttp({ url: server.url }).pipe(
+        Layer.provide(FetchHttpClient.layer),
+        Layer.provide(layerJson)
+      )
+      const rpc = yield* Server.connect(protocol, EffectRpc.make(Server.Group))
+      for (let i = 0; i < 10; i++) {
+        server.script(HttpServer.respond(503, "x".repeat(50_000)))
+        yield* failure(rpc.Echo({ text: "x" }))
+      }
+      assert.isBelow(server.accepted(), 5)
     }))
 
   it.scopedLive("nobody listens: not sent", () =>
