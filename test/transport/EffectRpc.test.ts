@@ -265,6 +265,17 @@ describe("EffectRpc: connections", () => {
       assert.instanceOf((error as Fatal).cause, SyntaxError)
     }))
 
+  it.scopedLive("so is one that speaks JSON, but nothing that a server says", () =>
+    Effect.gen(function*() {
+      const { port } = yield* Peer.listen((socket) => {
+        socket.on("data", () => socket.write("{\"jsonrpc\":\"2.0\"}\n"))
+      })
+      const rpc = yield* Server.connect(Server.tcp.protocol(port), EffectRpc.make(Server.Group))
+      const error = yield* failure(rpc.Echo({ text: "x" }))
+      assert.strictEqual(says(error), "Fatal Protocol")
+      assert.deepStrictEqual((error as Fatal).cause, { jsonrpc: "2.0" })
+    }))
+
   each(sockets, "the next dial after a lost connection is made at once", ({ rpc, server }) =>
     Effect.gen(function*() {
       for (let i = 0; i < 5; i++) {

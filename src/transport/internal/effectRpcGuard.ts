@@ -45,6 +45,20 @@ const notAnAnswer = (cause: Cause.Cause<never>) => {
   return failed(message, new Fatal({ reason: "Protocol", message, cause: Cause.squash(cause) }))
 }
 
+const notAMessage = (cause: unknown) => {
+  const message = "the peer sent what is not a message of RPC"
+  return failed(message, new Fatal({ reason: "Protocol", message, cause }))
+}
+
+/** What a server says. */
+const tags: ReadonlySet<unknown> = new Set<RpcMessage.FromServerEncoded["_tag"]>([
+  "Chunk",
+  "Exit",
+  "Defect",
+  "Pong",
+  "ClientProtocolError"
+])
+
 /** How long the library itself tries to tell the server. */
 const goodbye = "1 second"
 
@@ -63,6 +77,7 @@ export interface Options {
  * - An interrupt is sent behind the caller's back: while there is no connection the library waits for one.
  * - While the connection is dialled again a request waits for that: the library fails it with how the last one ended.
  * - A request that there is no connection for is known not to be sent.
+ * - What no server says over a socket ends the calls in flight: the library passes it over.
  * - Over HTTP a response that ends ends its call, and a defect in it is that call's: the library takes it for all calls.
  *
  * @internal
@@ -123,7 +138,7 @@ const onHttp = (send: Effect.Effect<void, RpcClientError>, id: string) =>
 const received = (message: RpcMessage.FromServerEncoded): Effect.Effect<RpcMessage.FromServerEncoded> =>
   Effect.map(CurrentExchange, (exchange) => {
     if (exchange === undefined) {
-      return message
+      return tags.has(message._tag) ? message : { _tag: "ClientProtocolError", error: notAMessage(message) }
     }
     if (message._tag === "Exit" && message.requestId === exchange.id) {
       exchange.answered = true
