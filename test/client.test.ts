@@ -10,6 +10,7 @@ import {
   RpcRetry
 } from "effect-rpc-retry"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
@@ -57,6 +58,8 @@ describe("RpcRetry.client", () => {
         users: new Users()
       }, quick)
       assert.strictEqual(yield* client.get(1), 1)
+      const bare = Object.assign(Object.create(null) as object, { get: (id: number) => flaky(id) })
+      assert.strictEqual(yield* RpcRetry.client({ bare }, quick).bare.get(1), 1)
       assert.strictEqual(yield* client.orders.place("book"), "book")
       assert.strictEqual(yield* client.orders.status, "open")
       const users = RpcRetry.client(new Users(), quick)
@@ -97,7 +100,12 @@ describe("RpcRetry.client", () => {
       assert.strictEqual(client.tags, original.tags)
       assert.strictEqual(client[Symbol.for("key")], "symbol")
       assert.deepStrictEqual(Object.keys(client), Object.keys(original))
-      assert.strictEqual(RpcRetry.client(new Users()).version, 7)
+      const users = RpcRetry.client(new Users())
+      assert.strictEqual(users.version, 7)
+      assert.deepStrictEqual(Object.keys(users), ["version"])
+      assert.isFalse(Object.hasOwn(users, "constructor"))
+      const either = RpcRetry.client({ parse: () => Either.right(1) })
+      assert.isTrue(Either.isEither(either.parse()))
     }))
 
   it.effect("calls without a name get one of the service and the member; calls with one keep it", () =>

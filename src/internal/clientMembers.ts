@@ -38,7 +38,7 @@ const changedMember = (owner: object, member: unknown, path: ReadonlyArray<strin
       return isCall(result) ? changed(result) : result
     }
   }
-  return isGroup(member) && !Effect.isEffect(member) ? changedMembers(member, path, change) : member
+  return isGroup(member) ? changedMembers(member, path, change) : member
 }
 
 /** Own members and those of classes, the most derived first. */

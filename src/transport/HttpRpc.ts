@@ -389,11 +389,9 @@ const accepted = (response: Response, retryOn: Checked["retryOn"]): Effect.Effec
 const withHeaders = (request: Request, headers: Readonly<Record<string, string>>): Request =>
   HttpClientRequest.setHeaders(request, { ...headers, ...request.headers })
 
-/** A client that was told to fail on statuses: the response is there all the same. */
+/** A client that fails on statuses, or on bodies that it reads itself: the response is there all the same. */
 const refusedOf = (error: unknown): Response | undefined =>
-  HttpClientError.isHttpClientError(error) && error._tag === "ResponseError" && error.reason === "StatusCode"
-    ? error.response
-    : undefined
+  HttpClientError.isHttpClientError(error) && error._tag === "ResponseError" ? error.response : undefined
 
 const calling = <E, R, A, E2, R2>(
   client: HttpClient.HttpClient.With<E, R>,

@@ -127,6 +127,20 @@ describe("HttpRpc.retrying", () => {
       assert.strictEqual(refused.reason, "ServerSaidNo")
     }).pipe(pooled))
 
+  it.scopedLive("a client that reads bodies itself is retried on the status, not on what it made of the page", () =>
+    Effect.gen(function*() {
+      const { plain, server } = yield* made()
+      const client = plain.pipe(
+        HttpClient.tap((response) => response.json),
+        HttpRpc.retrying(withRpcRetry(quick), { method: "Users.Get" })
+      )
+      server.script(respond(503, "<html>"), HttpServer.json({}))
+      assert.strictEqual((yield* client.get(server.url)).status, 200)
+      server.script(respond(200, "<html>"))
+      const error = yield* Effect.flip(client.get(server.url))
+      assert.deepStrictEqual([error._tag, error.reason, error.method], ["Fatal", "Protocol", "Users.Get"])
+    }).pipe(pooled))
+
   it.scopedLive("the error has the response, and the beginning of what it said", () =>
     Effect.gen(function*() {
       const { plain, server } = yield* made()
@@ -304,6 +318,16 @@ describe("HttpRpc.retrying", () => {
       { retryOn: [500, 99] },
       "HttpRpc.retrying: retryOn must be statuses from 100 to 599, or a function, got 99"
     ],
+    [
+      "retryOn",
+      { retryOn: [600] },
+      "HttpRpc.retrying: retryOn must be statuses from 100 to 599, or a function, got 600"
+    ],
+    [
+      "retryOn",
+      { retryOn: [500.5] },
+      "HttpRpc.retrying: retryOn must be statuses from 100 to 599, or a function, got 500.5"
+    ],
     ["retryOn", { retryOn: 500 }, "HttpRpc.retrying: retryOn must be statuses from 100 to 599, or a function, got 500"]
   ]
   for (const [name, options, message] of bad) {
@@ -361,9 +385,17 @@ describe("HttpRpc.call", () => {
       })
       server.script(respond(202), respond(202))
       assert.strictEqual(yield* ready.pipe(withRpcRetry(quick)), "done")
-      server.script(respond(202))
+      server.script(respond(202), respond(200))
       const error: Retryable | Fatal = yield* Effect.flip(ready)
       assert.strictEqual(error.method, "Jobs.Get")
+      const gone = HttpRpc.call(plain, HttpClientRequest.get(server.url), {
+        method: "Jobs.Get",
+        read: () => Effect.fail(HttpRpc.fromStatus(410))
+      })
+      assert.deepStrictEqual(
+        yield* Effect.map(Effect.flip(gone), ({ _tag, method, reason }) => [_tag, reason, method]),
+        ["Fatal", "NotFound", "Jobs.Get"]
+      )
     }).pipe(pooled))
 
   it.scopedLive("a date in Retry-After is counted from now", () =>
