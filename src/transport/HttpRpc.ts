@@ -70,7 +70,7 @@ import {
 } from "../RpcError.js"
 import * as ServerHint from "../ServerHint.js"
 import { excerptOf } from "./internal/exchange.js"
-import { headersOf } from "./internal/facts.js"
+import { httpHeadersOf } from "./internal/facts.js"
 import * as HttpFailure from "./internal/httpFailure.js"
 import * as Json from "./internal/json.js"
 
@@ -232,7 +232,7 @@ export function call<E, R>(
  * @since 0.1.0
  * @category headers
  */
-export const headers: (facts: Deadline.Facts) => Readonly<Record<string, string>> = headersOf
+export const headers: (facts: Deadline.Facts) => Readonly<Record<string, string>> = httpHeadersOf
 
 /**
  * The failures of any `HttpClient`: those of the connection by their cause, statuses by `fromStatus`. `Retry-After` is not
@@ -328,7 +328,7 @@ const isStatus = (u: unknown): u is number => Number.isInteger(u) && (u as numbe
 
 const check = (
   where: string,
-  { headers = headersOf, idempotent, method, retryOn = [] }: Options
+  { headers = httpHeadersOf, idempotent, method, retryOn = [] }: Options
 ): Either.Either<Checked, InvalidOption> => {
   const invalid = (field: string, problem: string, got: unknown) =>
     Either.left(new InvalidOption({ where, field, problem: `${problem}, got ${Json.describe(got)}` }))

@@ -67,7 +67,7 @@ import * as RpcCall from "../RpcCall.js"
 import { type Code, type Fatal, type Retryable, withMethod } from "../RpcError.js"
 import * as Batcher from "./internal/batcher.js"
 import * as Exchange from "./internal/exchange.js"
-import { headersOf } from "./internal/facts.js"
+import { httpHeadersOf } from "./internal/facts.js"
 import * as Messages from "./internal/jsonRpc.js"
 import * as JsonRpcOptions from "./internal/jsonRpcOptions.js"
 import * as Schemas from "./internal/schemas.js"
@@ -243,7 +243,7 @@ export const make = (options: Options): Effect.Effect<Client, never, HttpClient.
         attempt(method, params, options, () =>
           undefined, (text) =>
           Effect.flatMap(Deadline.facts, (facts) =>
-            Effect.flatMap(exchange(text, headersOf(facts)), (reply) =>
+            Effect.flatMap(exchange(text, httpHeadersOf(facts)), (reply) =>
               Messages.acknowledged(reply, checked.retryOn)))),
         { method, idempotent: options?.idempotent }
       )
@@ -297,7 +297,7 @@ type Send = (id: number, text: string) => Effect.Effect<unknown, Retryable | Fat
 const oneByOne = (exchange: Exchange.Exchange, retryOn: Messages.RetryOn): Send => (id, text) =>
   Effect.flatMap(
     Deadline.facts,
-    (facts) => Effect.flatMap(exchange(text, headersOf(facts)), (reply) => Messages.answer(reply, id, retryOn))
+    (facts) => Effect.flatMap(exchange(text, httpHeadersOf(facts)), (reply) => Messages.answer(reply, id, retryOn))
   )
 
 /** A batch of one is sent as the request that it is: not every server knows batches. */
