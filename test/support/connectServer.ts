@@ -9,7 +9,7 @@ import {
   file_google_protobuf_wrappers,
   FileDescriptorProtoSchema,
   MethodOptions_IdempotencyLevel as Level,
-  StringValueSchema
+  type StringValueSchema
 } from "@bufbuild/protobuf/wkt"
 import {
   Code,
@@ -243,7 +243,7 @@ export const server = (kind: Kind) =>
       const one = seenOf(text, context, (how) =>
         sockets.forEach((socket) => {
           if (socket.remotePort === remotePort) {
-            how === "reset" ? socket.resetAndDestroy() : socket.destroy()
+            socket[how === "reset" ? "resetAndDestroy" : "destroy"]()
           }
         }))
       seen.push(one)

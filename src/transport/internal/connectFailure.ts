@@ -104,9 +104,9 @@ const ofNode: Classify.Rule = (error) => {
 
 /** The library's own words, where the code would tell it as the server's mistake, or as the caller's. */
 const words: ReadonlyArray<readonly [RegExp, FatalReason]> = [
-  [/^(serialize binary: |cannot encode |message size \d+ is larger than configured writeMaxBytes)/, "InvalidArgument"],
+  [/^(serialize binary: |cannot encode |message .*is larger than configured writeMaxBytes)/, "InvalidArgument"],
   [
-    /^(protocol error: |parse binary: |cannot decode |unsupported content type |unsupported response encoding |invalid end stream$|failed to parse EndStreamResponse|message size .*larger than configured readMaxBytes)/,
+    /^(protocol error: |parse binary: |cannot decode |unsupported content type |unsupported response encoding |invalid end stream$|failed to parse EndStreamResponse|message .*is larger than configured readMaxBytes)/,
     "Protocol"
   ]
 ]
