@@ -27,7 +27,7 @@
  * | ... with `PROTOCOL_ERROR` and others about the protocol        | `Fatal Protocol`                                      |
  * | `unavailable`, which a bare 429, 502, 503 or 504 is too        | `Retryable Unavailable`, may have run                 |
  * | `resource_exhausted` with a delay from the server              | `Retryable Throttled`, may have run                   |
- * | `deadline_exceeded` when the time sent with it has passed      | `Retryable AttemptTimeout`, may have run              |
+ * | no answer in the time that was sent, or that the transport has | `Retryable AttemptTimeout`, may have run              |
  * | a code that `retryOn` names                                    | `Retryable Custom`, may have run                      |
  * | `canceled`                                                     | `Fatal Cancelled`                                     |
  * | `invalid_argument`, `out_of_range`                             | `Fatal InvalidArgument`                               |
@@ -104,7 +104,7 @@ export interface Options<S extends DescService = DescService> {
  * The options of the library, without `signal`: interrupt the fiber, or give the signal to `Effect.runPromise`.
  *
  * - `timeoutMs`: bounds one attempt; of a stream its whole life. Of it and the time that remains the smaller one is sent. The
- *   `defaultTimeoutMs` of a transport holds only for calls without either.
+ *   `defaultTimeoutMs` of a transport holds only for attempts without either.
  * - `headers`, `contextValues`: go with each attempt.
  * - `onHeader`, `onTrailer`: called by the attempt that is answered.
  *

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf"
 import { DurationSchema } from "@bufbuild/protobuf/wkt"
-import { Code, ConnectError } from "@connectrpc/connect"
+import { Code, ConnectError, createRouterTransport } from "@connectrpc/connect"
 import { assert, describe, it } from "@effect/vitest"
 import {
   Classify,
@@ -16,8 +16,10 @@ import * as Connect from "effect-rpc-retry/Connect"
 import * as Chunk from "effect/Chunk"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
 import * as ConnectRaw from "../support/connectRaw.js"
 import * as ConnectServer from "../support/connectServer.js"
 import { refusedPort } from "../support/httpServer.js"
@@ -130,6 +132,29 @@ describe("the client", () => {
       assert.deepStrictEqual(seen.map(({ requestMethod }) => requestMethod), ["GET", "GET", "POST"])
       assert.strictEqual(seen[1]!.previousAttempts, 1)
       assert.isAbove(seen[1]!.remaining!, 10_000)
+    }))
+
+  it.effect("is tested without a server over the library's router transport, on the clock of the test", () =>
+    Effect.gen(function*() {
+      let requests = 0
+      const transport = createRouterTransport(({ service }) => {
+        service(EchoService, {
+          echo: (request) => {
+            if (++requests < 4) {
+              throw new ConnectError("not now", Code.Unavailable, undefined, [])
+            }
+            return request
+          }
+        })
+      })
+      const { echo } = Connect.client(EchoService, transport)
+      const fiber = yield* Effect.fork(echo(x).pipe(withRpcRetry))
+      for (const delay of [100, 150, 225]) {
+        yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 20)))
+        yield* TestClock.adjust(delay)
+      }
+      assert.strictEqual((yield* Fiber.join(fiber)).value, "x")
+      assert.strictEqual(requests, 4)
     }))
 
   it("options that cannot be used are told at once", () => {

@@ -186,6 +186,20 @@ describe("time", () => {
     }))
 })
 
+it.scopedLive("an attempt that the default of the transport ends is retried", () =>
+  Effect.gen(function*() {
+    const { client, script, seen } = yield* make("gRPC", { defaultTimeoutMs: 200 })
+    script(stall, stall)
+    assert.deepStrictEqual(told(yield* Effect.flip(client.echo(x))), [
+      "Retryable",
+      "AttemptTimeout",
+      "Unknown",
+      "DEADLINE_EXCEEDED"
+    ])
+    yield* client.echo(x).pipe(withRpcRetry(quick))
+    assert.strictEqual(seen.length, 3)
+  }))
+
 describe("what is sent", () => {
   for (const kind of kinds) {
     it.scopedLive(`${kind}: the number of the retry, in both words that servers know, and the key`, () =>

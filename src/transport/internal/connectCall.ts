@@ -20,7 +20,7 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Classify from "../../Classify.js"
-import { Fatal, Retryable, withMethod } from "../../RpcError.js"
+import { Fatal, type Retryable, withMethod } from "../../RpcError.js"
 import type { CallOptions } from "../Connect.js"
 import * as ConnectFailure from "./connectFailure.js"
 import { type Facts, facts, headersOf } from "./facts.js"
@@ -87,14 +87,13 @@ const slack = 50
  * An attempt that ended because its time had passed. Where that was the deadline of the call it waits for whoever set it, or two
  * timers of the same length would race for how the call ends.
  */
-const timedOut = (attempt: Attempt, now: number, cause: unknown): Effect.Effect<never, Retryable> | undefined => {
+const timedOut = (attempt: Attempt, now: number, cause: unknown): Effect.Effect<never, Retryable | Fatal> | undefined => {
   const { method, remaining, startedAt, timeoutMs } = attempt
   const took = now - startedAt
   if (timeoutMs === undefined || took < timeoutMs - slack || !ConnectFailure.mayBeTimeout(cause)) {
     return undefined
   }
-  const code = "DEADLINE_EXCEEDED"
-  const error = new Retryable({ reason: "AttemptTimeout", delivery: "Unknown", method, code, cause })
+  const error = withMethod(ConnectFailure.timedOut(cause), method)
   return remaining !== undefined && took >= remaining - slack
     ? Effect.zipRight(Effect.sleep(remaining - took + slack), Effect.fail(error))
     : Effect.fail(error)

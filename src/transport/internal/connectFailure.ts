@@ -119,6 +119,17 @@ const ofLibrary: Classify.Rule = (error) => {
     : Option.some(new Fatal({ reason: known[1], code: names[error.code] ?? error.code, message, cause: error }))
 }
 
+/** The library's own timer, whoever set it: the call, its deadline or the transport. */
+const ofTimer: Classify.Rule = (error) =>
+  error instanceof ConnectError && error.code === Code.DeadlineExceeded &&
+    error.rawMessage === "the operation timed out"
+    ? Option.some(timedOut(error))
+    : Option.none()
+
+/** @internal */
+export const timedOut = (cause: unknown): Retryable =>
+  new Retryable({ reason: "AttemptTimeout", delivery: "Unknown", code: "DEADLINE_EXCEEDED", cause })
+
 /** What is no answer of the server, by what happened to the connection. */
 const rules: ReadonlyArray<Classify.Rule> = [
   Classify.classified,
@@ -127,6 +138,7 @@ const rules: ReadonlyArray<Classify.Rule> = [
   Classify.systemError,
   ofReset,
   ofNode,
+  ofTimer,
   ofLibrary
 ]
 
