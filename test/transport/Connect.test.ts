@@ -18,6 +18,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as ConnectRaw from "../support/connectRaw.js"
@@ -539,10 +540,26 @@ describe("connections", () => {
 
   it.scopedLive("a peer that does not speak HTTP is Fatal", () =>
     Effect.gen(function*() {
-      const client = yield* clientOf("Connect over HTTP/1.1", yield* ConnectRaw.says("SSH-2.0-OpenSSH_9.6\r\n"))
-      const error = yield* Effect.flip(client.echo(x))
-      assert.deepStrictEqual(told(error), ["Fatal", "Protocol", "HPE_INVALID_CONSTANT"])
+      const port = yield* ConnectRaw.says("SSH-2.0-OpenSSH_9.6\r\n")
+      for (const kind of kinds) {
+        const client = yield* clientOf(kind, port)
+        const error = yield* Effect.flip(client.echo(x))
+        const code = ConnectServer.isHttp1(kind) ? "HPE_INVALID_CONSTANT" : "ERR_HTTP2_ERROR"
+        assert.deepStrictEqual(told(error), ["Fatal", "Protocol", code])
+        // the library stops listening to the connection before it has failed to the end: see the document
+        yield* Effect.sleep("30 millis")
+      }
     }))
+
+  for (const kind of kinds) {
+    it.scopedLive(`${kind}: a retry without a delay has a connection of its own`, () =>
+      Effect.gen(function*() {
+        const { client, script, seen } = yield* make(kind)
+        script(...Array.from({ length: 10 }, (_, i) => i % 2 === 0 ? resets : closes))
+        yield* client.echo(x).pipe(withRpcRetry({ schedule: Schedule.recurs(10) }))
+        assert.strictEqual(seen.length, 11)
+      }))
+  }
 
   it("failures of Node that no server can be made to cause", () => {
     const of = (code: string) => {
