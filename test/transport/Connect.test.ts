@@ -19,6 +19,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as ConnectRaw from "../support/connectRaw.js"
@@ -241,18 +242,24 @@ describe("codes", () => {
   it.scopedLive("a code that a list names is retried, for the client or for one method", () =>
     Effect.gen(function*() {
       const { client, script, seen } = yield* make("gRPC", {
-        client: { retryOn: [Code.Aborted], methods: { look: { retryOn: [Code.Internal, Code.ResourceExhausted] } } }
+        client: {
+          retryOn: [Code.Aborted],
+          methods: { look: { retryOn: [Code.Internal, Code.ResourceExhausted] }, change: { idempotent: true } }
+        }
       })
+      // a method of which something else is said has the list of the client
+      script(fails(Code.Aborted))
+      assert.strictEqual((yield* Effect.flip(client.change(x)))._tag, "Retryable")
       script(fails(Code.Aborted))
       assert.deepStrictEqual(told(yield* Effect.flip(client.echo(x))), ["Retryable", "Custom", "Unknown", "ABORTED"])
       script(fails(Code.Aborted), fails(Code.Internal))
       const error = yield* Effect.flip(client.echo(x).pipe(withRpcRetry(quick)))
       assert.instanceOf(error, Fatal)
       assert.strictEqual(error.code, "INTERNAL")
-      assert.strictEqual(seen.length, 3)
+      assert.strictEqual(seen.length, 4)
       script(fails(Code.Internal), fails(Code.ResourceExhausted))
       yield* client.look(x).pipe(withRpcRetry(quick))
-      assert.strictEqual(seen.length, 6)
+      assert.strictEqual(seen.length, 7)
       script(fails(Code.ResourceExhausted))
       assert.deepStrictEqual(told(yield* Effect.flip(client.look(x))), [
         "Retryable",
@@ -398,10 +405,11 @@ describe("what the server says of retrying", () => {
     }))
 
   it("a detail that was not sent yet is read too", () => {
-    const RetryInfoSchema = { ...DurationSchema, typeName: "google.rpc.RetryInfo" } as unknown as typeof DurationSchema
+    const named = (typeName: string) => ({ ...DurationSchema, typeName }) as unknown as typeof DurationSchema
+    const value = (seconds: bigint) => ({ retryDelay: create(DurationSchema, { seconds }) }) as never
     const error = new ConnectError("busy", Code.Unavailable, undefined, [
-      { desc: DurationSchema, value: { seconds: 1n } },
-      { desc: RetryInfoSchema, value: { retryDelay: create(DurationSchema, { seconds: 2n }) } as never }
+      { desc: named("test.v1.Other"), value: value(1n) },
+      { desc: named("google.rpc.RetryInfo"), value: value(2n) }
     ])
     assert.strictEqual(hintOf(Option.getOrThrow(Connect.connectError(error))), 2000)
   })
@@ -449,6 +457,43 @@ describe("proxies", () => {
           assert.strictEqual(error._tag, "Fatal")
           assert.strictEqual(error.reason, "Protocol")
         }
+      }))
+  }
+})
+
+describe("answers that are not as the protocol says", () => {
+  const bytes = (flags: number, text: string) =>
+    Buffer.concat([Buffer.from([flags, 0, 0, 0, text.length]), Buffer.from(text)])
+  const endOfStream = 2
+  const pages: ReadonlyArray<
+    readonly [string, "echo" | "watch", Record<string, string>, string | Uint8Array, boolean]
+  > = [
+    ["a message that is cut short", "echo", { "content-type": "application/proto" }, "\n\tx", true],
+    ["JSON of another message", "echo", { "content-type": "application/json" }, "{\"a\":1}", false],
+    [
+      "a compression nobody asked for",
+      "echo",
+      { "content-type": "application/proto", "content-encoding": "zz" },
+      "",
+      true
+    ],
+    ["a stream without an end", "watch", { "content-type": "application/connect+proto" }, "", true],
+    ["an end that is no JSON", "watch", { "content-type": "application/connect+proto" }, bytes(endOfStream, "x"), true],
+    [
+      "an end that is no object",
+      "watch",
+      { "content-type": "application/connect+proto" },
+      bytes(endOfStream, "[]"),
+      true
+    ]
+  ]
+  for (const [says, method, headers, body, useBinaryFormat] of pages) {
+    it.scopedLive(`${says} is Fatal`, () =>
+      Effect.gen(function*() {
+        const { port } = yield* ConnectRaw.proxy("Connect over HTTP/1.1", { status: 200, headers, body })
+        const client = yield* clientOf("Connect over HTTP/1.1", port, { useBinaryFormat })
+        const error = yield* Effect.flip(Effect.asVoid<unknown, Retryable | Fatal, Scope.Scope>(client[method](x)))
+        assert.deepStrictEqual([error._tag, error.reason], ["Fatal", "Protocol"], told(error).join())
       }))
   }
 })

@@ -275,6 +275,26 @@ describe("what is sent", () => {
       assert.strictEqual(seen.length, 1)
     }))
 
+  it.scopedLive("what else an interceptor throws is by what caused it", () =>
+    Effect.gen(function*() {
+      const refused = Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED", syscall: "connect" })
+      const throws: ReadonlyArray<readonly [() => Promise<never>, ReadonlyArray<unknown>]> = [
+        [
+          () => Promise.reject(new Error("no token", { cause: refused })),
+          ["Retryable", "ConnectionRefused", "NotSent", "ECONNREFUSED"]
+        ],
+        [() => Promise.reject(new Error("no token")), ["Fatal", "ServerError", "UNKNOWN"]],
+        [() => {
+          throw new Error("no token")
+        }, ["Fatal", "Custom", undefined]]
+      ]
+      for (const [refuse, expected] of throws) {
+        const { client, seen } = yield* make("gRPC", { interceptors: [() => () => refuse()] })
+        assert.deepStrictEqual(told(yield* Effect.flip(client.echo(x))), expected)
+        assert.strictEqual(seen.length, 0)
+      }
+    }))
+
   it.scopedLive("onHeader and onTrailer are called by the attempt that is answered", () =>
     Effect.gen(function*() {
       const { client, script } = yield* make("gRPC")

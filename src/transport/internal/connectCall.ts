@@ -87,7 +87,11 @@ const slack = 50
  * An attempt that ended because its time had passed. Where that was the deadline of the call it waits for whoever set it, or two
  * timers of the same length would race for how the call ends.
  */
-const timedOut = (attempt: Attempt, now: number, cause: unknown): Effect.Effect<never, Retryable | Fatal> | undefined => {
+const timedOut = (
+  attempt: Attempt,
+  now: number,
+  cause: unknown
+): Effect.Effect<never, Retryable | Fatal> | undefined => {
   const { method, remaining, startedAt, timeoutMs } = attempt
   const took = now - startedAt
   if (timeoutMs === undefined || took < timeoutMs - slack || !ConnectFailure.mayBeTimeout(cause)) {

@@ -134,7 +134,6 @@ export const timedOut = (cause: unknown): Retryable =>
 const rules: ReadonlyArray<Classify.Rule> = [
   Classify.classified,
   Classify.certificate,
-  Classify.socketError,
   Classify.systemError,
   ofReset,
   ofNode,
