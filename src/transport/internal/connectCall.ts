@@ -77,11 +77,11 @@ const begin = (settings: Settings, options: CallOptions | undefined, isStream: b
     return attempt
   })
 
-/**
- * Timers are not exact, those of the server less than ours: an attempt that ends so shortly before its time has timed out. And
- * so long after it whoever set the deadline has ended it himself.
- */
+/** Timers are not exact, those of the server less than ours: an attempt that ends so shortly before its time has timed out. */
 const slack = 50
+
+/** So long after the deadline whoever set it has ended the attempt himself, or will not. */
+const patience = 1_000
 
 /**
  * An attempt that ended because its time had passed. Where that was the deadline of the call it waits for whoever set it, or two
@@ -94,13 +94,16 @@ const timedOut = (
 ): Effect.Effect<never, Retryable | Fatal> | undefined => {
   const { method, remaining, startedAt, timeoutMs } = attempt
   const took = now - startedAt
-  if (timeoutMs === undefined || took < timeoutMs - slack || !ConnectFailure.mayBeTimeout(cause)) {
+  if (
+    timeoutMs === undefined ||
+    !(ConnectFailure.isTimer(cause) || (took >= timeoutMs - slack && ConnectFailure.mayBeTimeout(cause)))
+  ) {
     return undefined
   }
-  const error = withMethod(ConnectFailure.timedOut(cause), method)
-  return remaining !== undefined && took >= remaining - slack
-    ? Effect.zipRight(Effect.sleep(remaining - took + slack), Effect.fail(error))
-    : Effect.fail(error)
+  const error = Effect.fail(withMethod(ConnectFailure.timedOut(cause), method))
+  return remaining !== undefined && timeoutMs >= remaining - slack
+    ? Effect.zipRight(Effect.sleep(Math.max(0, remaining - took) + patience), error)
+    : error
 }
 
 /** What a promise of the library rejects with, as what it means. */

@@ -119,12 +119,12 @@ const ofLibrary: Classify.Rule = (error) => {
     : Option.some(new Fatal({ reason: known[1], code: names[error.code] ?? error.code, message, cause: error }))
 }
 
-/** The library's own timer, whoever set it: the call, its deadline or the transport. */
-const ofTimer: Classify.Rule = (error) =>
-  error instanceof ConnectError && error.code === Code.DeadlineExceeded &&
-    error.rawMessage === "the operation timed out"
-    ? Option.some(timedOut(error))
-    : Option.none()
+/** The library's own timer, whoever set it: the call, its deadline or the transport. @internal */
+export const isTimer = (error: unknown): boolean =>
+  error instanceof ConnectError && !isAnswer(error) && error.code === Code.DeadlineExceeded &&
+  error.rawMessage === "the operation timed out"
+
+const ofTimer: Classify.Rule = (error) => isTimer(error) ? Option.some(timedOut(error)) : Option.none()
 
 /** @internal */
 export const timedOut = (cause: unknown): Retryable =>
