@@ -11,6 +11,8 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
+import * as TestClock from "effect/TestClock"
+import * as TestServices from "effect/TestServices"
 import * as ConnectServer from "../support/connectServer.js"
 
 const { EchoService, fails, kinds, make, stall } = ConnectServer
@@ -102,6 +104,20 @@ describe("time", () => {
       }))
   }
 
+  it.scoped("it is so also where the clock of the call and that of the library disagree", () =>
+    Effect.gen(function*() {
+      const { client, script, seen } = yield* make("gRPC")
+      script(stall)
+      const policy = RetryPolicy.make({ schedule: Schedule.recurs(50), deadline: "150 millis" })
+      const fiber = yield* Effect.fork(Effect.flip(client.echo(x).pipe(withRpcRetry(policy))))
+      yield* TestServices.provideLive(Effect.sleep("300 millis"))
+      assert.strictEqual(seen.length, 1)
+      yield* TestClock.adjust("150 millis")
+      const error = yield* Fiber.join(fiber)
+      assert.instanceOf(error, RetryExhausted)
+      assert.deepStrictEqual([error.reason, error.last.reason], ["DeadlineExceeded", "AttemptTimeout"])
+    }))
+
   it.scopedLive("a server that gives up in time is not the server's verdict either", () =>
     Effect.gen(function*() {
       const { client, script } = yield* make("gRPC")
@@ -145,7 +161,8 @@ describe("time", () => {
     Effect.gen(function*() {
       const { client, script, seen } = yield* make("Connect over HTTP/2")
       script(stall, stall)
-      assert.strictEqual((yield* client.echo(x, { timeoutMs: 200 }).pipe(withRpcRetry(quick))).value, "x")
+      const policy = RetryPolicy.make({ ...quick, deadline: "20 seconds" })
+      assert.strictEqual((yield* client.echo(x, { timeoutMs: 200 }).pipe(withRpcRetry(policy))).value, "x")
       assert.deepStrictEqual(seen.map(({ remaining }) => remaining), [200, 200, 200])
     }))
 

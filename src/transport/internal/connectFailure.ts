@@ -106,7 +106,7 @@ const ofNode: Classify.Rule = (error) => {
 const words: ReadonlyArray<readonly [RegExp, FatalReason]> = [
   [/^(serialize binary: |cannot encode |message .*is larger than configured writeMaxBytes)/, "InvalidArgument"],
   [
-    /^(protocol error: |parse binary: |cannot decode |unsupported content type |unsupported response encoding |invalid end stream$|failed to parse EndStreamResponse|message .*is larger than configured readMaxBytes)/,
+    /^(protocol error: |parse binary: |cannot decode |unsupported content type |unsupported response encoding |failed to parse EndStreamResponse|message .*is larger than configured readMaxBytes)/,
     "Protocol"
   ]
 ]
