@@ -99,6 +99,56 @@ export const remaining: Effect.Effect<Option.Option<Duration.Duration>> = Effect
 )
 
 /**
+ * What an attempt has to tell the server of its call.
+ *
+ * - `idempotencyKey`: see `IdempotencyKey`.
+ * - `previousAttempts`: how many attempts of the call came before this one.
+ * - `remaining`: whole milliseconds until the deadline, at least 1; `undefined` without a deadline.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Facts {
+  readonly idempotencyKey: string | undefined
+  readonly previousAttempts: number
+  readonly remaining: number | undefined
+}
+
+/**
+ * The ambient facts of an attempt at once, in the forms that protocols have for them: for a transport of your own.
+ *
+ * @example
+ * ```ts
+ * import { Deadline, Fatal, type Retryable, RpcCall } from "effect-rpc-retry"
+ * import * as Effect from "effect/Effect"
+ *
+ * declare const send: (body: string, headers: Record<string, string>) => Effect.Effect<string, Retryable | Fatal>
+ *
+ * const call = (body: string) =>
+ *   Effect.flatMap(Deadline.facts, ({ idempotencyKey, previousAttempts, remaining }) =>
+ *     send(body, {
+ *       ...(idempotencyKey === undefined ? {} : { "idempotency-key": idempotencyKey }),
+ *       ...(previousAttempts === 0 ? {} : { "x-retry-attempt": String(previousAttempts) }),
+ *       ...(remaining === undefined ? {} : { "x-timeout-ms": String(remaining) })
+ *     })).pipe(RpcCall.make({ method: "Orders.Place" }))
+ * ```
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const facts: Effect.Effect<Facts> = Effect.zipWith(
+  Effect.zip(IdempotencyKey, CurrentAttempt),
+  remaining,
+  ([key, attempt], remaining) => ({
+    idempotencyKey: Option.getOrUndefined(key),
+    previousAttempts: attempt - 1,
+    remaining: Option.getOrUndefined(
+      Option.map(remaining, (duration) => Math.max(1, Math.floor(Duration.toMillis(duration))))
+    )
+  })
+)
+
+/**
  * Gives every call inside the effect a common deadline, counted from when the effect starts. A call that would outlast it
  * ends by it; a deadline that is already in force and earlier stays in force.
  *

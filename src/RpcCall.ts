@@ -49,6 +49,17 @@ export interface Options {
   readonly idempotent?: boolean | undefined
 }
 
+/**
+ * Of a client whose methods have type parameters of their own, which no type can be mapped over: what `RpcRetry.client` makes
+ * of it. It is there for the types alone.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RetriesTo<Client> {
+  readonly "~effect-rpc-retry/RpcCall/RetriesTo"?: Client
+}
+
 class RpcCallImpl<A, E, R> extends Effectable.Class<A, E, R> implements RpcCall<A, E, R> {
   readonly [TypeId]: TypeId = TypeId
   readonly method: string

@@ -37,6 +37,7 @@ import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import type * as Connections from "./Connections.js"
 import { InheritedAttempt } from "./Deadline.js"
+import { changedClient } from "./internal/clientMembers.js"
 import * as engine from "./internal/engine.js"
 import * as grpc from "./internal/grpc.js"
 import * as layerDocument from "./internal/layerDocument.js"
@@ -368,6 +369,78 @@ export const update = (name: string, policy: RetryPolicy.Options | "off"): Effec
  */
 export const remove = (name: string): Effect.Effect<void, InvalidOption> =>
   Effect.flatMap(RpcRetry, (service) => service.remove(name))
+
+/**
+ * - `service`: the first part of the names of calls that do not know their own: `"Users"` for `"Users.get"`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ClientOptions extends RetryPolicy.Options {
+  readonly service?: string | undefined
+}
+
+/**
+ * What `client` makes of a client.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Client<C> = keyof RpcCall.RetriesTo<unknown> extends keyof C
+  ? C extends RpcCall.RetriesTo<infer Client> ? Client : never
+  : C extends AnyFunction ? Member<C>
+  : { readonly [K in keyof C]: Member<C[K]> }
+
+type AnyFunction = (...args: never) => unknown
+
+type Member<M> = M extends (...args: infer Args) => infer Result
+  ? Result extends AnyCall ? (...args: Args) => Retried<Result> : M
+  : M extends RpcCall.RpcCall<unknown, unknown, unknown> ? Retried<M>
+  : M extends AnyCall ? M
+  : M extends Readonly<Record<string, AnyFunction>> ? Client<M>
+  : M
+
+/**
+ * Retries every call of a client: of `Grpc.client`, `Connect.client`, `EffectRpc.client`, or of any object whose methods return effects
+ * that fail with `Retryable`. All calls have these options; say what belongs to one method in a layer.
+ *
+ * It is a copy: methods that return effects retry them, groups of methods in plain objects too. Other members, and
+ * methods that return something else, a `Stream` among it, are as they were.
+ *
+ * A method with overloads keeps the last one in its type, one with type parameters loses them: wrap those by hand.
+ *
+ * Throws `InvalidOption` for a bad option.
+ *
+ * @example
+ * ```ts
+ * import { type Fatal, type Retryable, RpcRetry } from "effect-rpc-retry"
+ * import type * as Effect from "effect/Effect"
+ *
+ * declare const users: {
+ *   readonly get: (id: number) => Effect.Effect<string, Retryable | Fatal>
+ *   readonly rename: (id: number, name: string) => Effect.Effect<void, Retryable | Fatal>
+ * }
+ *
+ * const retried = RpcRetry.client(users, { service: "Users", deadline: "2 seconds" })
+ *
+ * // Effect<string, Fatal | RetryExhausted | CallRejected>
+ * const program = retried.get(1)
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const client = <C extends object>(self: C, { service, ...options }: ClientOptions = {}): Client<C> => {
+  if (service !== undefined && (!Predicate.isString(service) || service === "")) {
+    const problem = `must be a text that is not empty, got ${JSON.stringify(service)}`
+    throw new InvalidOption({ where: "RpcRetry.client", field: "service", problem })
+  }
+  const named = retrying(options)
+  return changedClient(self, (path) => {
+    const unnamed = service === undefined ? named : retrying({ ...options, method: [service, ...path].join(".") })
+    return (call) => RpcCall.isRpcCall(call) ? named(call) : unnamed(call)
+  }) as Client<C>
+}
 
 /**
  * For a server: runs the work for a request that was somebody's attempt number `attempt`. Where that is anything but 1 (also

@@ -251,3 +251,37 @@ describe("rule 11: what the server says", () => {
       assert.strictEqual(exhaustedOf(exit).reason, "DeadlineTooClose")
     }))
 })
+
+describe("Deadline.facts", () => {
+  it.effect("outside a call there is nothing to tell", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* Deadline.facts, {
+        idempotencyKey: undefined,
+        previousAttempts: 0,
+        remaining: undefined
+      })
+    }))
+
+  it.effect("inside one: the attempts before, the key, the whole milliseconds that remain, never none", () =>
+    Effect.gen(function*() {
+      const seen: Array<Deadline.Facts> = []
+      const call = Effect.flatMap(Deadline.facts, (facts) => {
+        seen.push(facts)
+        return Faults.refused
+      })
+      yield* play(
+        withRpcRetry(call, {
+          idempotencyKey: "k",
+          deadline: 25.5,
+          schedule: Schedule.intersect(Schedule.spaced(10), Schedule.recurs(2))
+        })
+      )
+      assert.deepStrictEqual(seen, [
+        { idempotencyKey: "k", previousAttempts: 0, remaining: 25 },
+        { idempotencyKey: "k", previousAttempts: 1, remaining: 15 },
+        { idempotencyKey: "k", previousAttempts: 2, remaining: 5 }
+      ])
+      const late = Effect.zipRight(TestClock.adjust("2 seconds"), Deadline.facts).pipe(Deadline.within("1 second"))
+      assert.strictEqual((yield* late).remaining, 1)
+    }))
+})

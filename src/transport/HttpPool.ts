@@ -100,18 +100,14 @@ export type Connector = Undici.buildConnector.connector
  *
  * @example
  * ```ts
- * import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
- * import { Classify, withRpcRetry } from "effect-rpc-retry"
+ * import { withRpcRetry } from "effect-rpc-retry"
  * import * as HttpPool from "effect-rpc-retry/HttpPool"
- * import * as JsonRpc from "effect-rpc-retry/JsonRpc"
+ * import * as HttpRpc from "effect-rpc-retry/HttpRpc"
  * import * as Effect from "effect/Effect"
  *
  * const program = Effect.gen(function*() {
- *   const client = yield* HttpPool.make({ connectTimeout: 2_000 })
- *   const response = yield* client.execute(HttpClientRequest.get("http://127.0.0.1:8080/health")).pipe(
- *     Effect.mapError(Classify.firstOf(JsonRpc.httpClientError, ...Classify.rules)),
- *     withRpcRetry
- *   )
+ *   const client = HttpRpc.retrying(yield* HttpPool.make({ connectTimeout: 2_000 }), withRpcRetry)
+ *   const response = yield* client.get("http://127.0.0.1:8080/health")
  *   return response.status
  * }).pipe(Effect.scoped)
  * ```

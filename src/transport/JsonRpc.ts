@@ -44,8 +44,9 @@
  * `Retry-After`, in seconds or as a date, becomes the `retryAfter` of a `Retryable`. `code` is that of the JSON-RPC error, or
  * the status. An error object is the `cause`, with its `data`.
  *
- * Sent as headers with each attempt: `idempotency-key`, for a call that asks for one; and on a retry `x-retry-attempt`, 1
- * for the first retry, as `go-grpc-middleware` counts. JSON-RPC has no place for the time that remains: it is not sent.
+ * Sent as headers with each attempt: `idempotency-key`, for a call that asks for one; `x-retry-attempt` on a retry, 1 for
+ * the first, as `go-grpc-middleware` counts; and the milliseconds that remain until the deadline as
+ * `x-envoy-expected-rq-timeout-ms`, as Envoy tells the servers behind it.
  *
  * A call that is interrupted aborts its HTTP request. JSON numbers are JavaScript numbers: integers beyond 2^53 lose precision.
  *
@@ -60,16 +61,13 @@ import * as Runtime from "effect/Runtime"
 import type * as Schema from "effect/Schema"
 import * as Tracer from "effect/Tracer"
 import type { NoInfer } from "effect/Types"
-import type * as Classify from "../Classify.js"
 import * as Deadline from "../Deadline.js"
 import { orThrow } from "../InvalidOption.js"
 import * as RpcCall from "../RpcCall.js"
 import { type Code, type Fatal, type Retryable, withMethod } from "../RpcError.js"
-import type { ServerHint } from "../ServerHint.js"
 import * as Batcher from "./internal/batcher.js"
 import * as Exchange from "./internal/exchange.js"
-import { facts, headersOf } from "./internal/facts.js"
-import * as HttpFailure from "./internal/httpFailure.js"
+import { httpHeadersOf } from "./internal/facts.js"
 import * as Messages from "./internal/jsonRpc.js"
 import * as JsonRpcOptions from "./internal/jsonRpcOptions.js"
 import * as Schemas from "./internal/schemas.js"
@@ -92,8 +90,8 @@ export interface ErrorObject {
  * Each stays a call of its own: with its own answer, whatever the order; retried alone, in whatever batch is open then;
  * interrupted alone. Of a batch that all have left the request is aborted.
  *
- * What belongs to one call cannot be a header of many: `x-retry-attempt` is not sent, and a call with an idempotency key
- * goes out alone. Nor is a batch in the span of one of its calls, or bound by its deadline. `maxResponseBytes` and the bound on
+ * What belongs to one call cannot be a header of many: `x-retry-attempt` and the time that remains are not sent, and a call
+ * with an idempotency key goes out alone. Nor is a batch in the span of one of its calls, or bound by its deadline. `maxResponseBytes` and the bound on
  * depth hold for the whole of its answer.
  *
  * @since 0.1.0
@@ -244,8 +242,8 @@ export const make = (options: Options): Effect.Effect<Client, never, HttpClient.
       RpcCall.make(
         attempt(method, params, options, () =>
           undefined, (text) =>
-          Effect.flatMap(facts, (facts) =>
-            Effect.flatMap(exchange(text, headersOf(facts)), (reply) =>
+          Effect.flatMap(Deadline.facts, (facts) =>
+            Effect.flatMap(exchange(text, httpHeadersOf(facts)), (reply) =>
               Messages.acknowledged(reply, checked.retryOn)))),
         { method, idempotent: options?.idempotent }
       )
@@ -278,65 +276,6 @@ export const make = (options: Options): Effect.Effect<Client, never, HttpClient.
 export const layer = (options: Options): Layer.Layer<JsonRpc, never, HttpClient.HttpClient> =>
   Layer.effect(JsonRpc, make(options))
 
-/**
- * Failures of any `HttpClient`: those of the connection by their cause, statuses as in the table above. `Retry-After` is not
- * among what it reads: a date needs the time of day. See `httpStatus`.
- *
- * @example
- * ```ts
- * import * as HttpClient from "@effect/platform/HttpClient"
- * import { Classify, withRpcRetry } from "effect-rpc-retry"
- * import * as JsonRpc from "effect-rpc-retry/JsonRpc"
- * import * as Effect from "effect/Effect"
- *
- * const classify = Classify.firstOf(JsonRpc.httpClientError, ...Classify.rules)
- *
- * const program = HttpClient.get("http://127.0.0.1:8080/users/1").pipe(
- *   Effect.flatMap((response) => response.json),
- *   Effect.mapError(classify),
- *   withRpcRetry
- * )
- * ```
- *
- * @since 0.1.0
- * @category rules
- */
-export const httpClientError: Classify.Rule = HttpFailure.rule
-
-/**
- * What a status means that is not that of an answer, as in the table above.
- *
- * @example
- * ```ts
- * import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
- * import { ServerHint } from "effect-rpc-retry"
- * import * as JsonRpc from "effect-rpc-retry/JsonRpc"
- * import * as Clock from "effect/Clock"
- * import * as Effect from "effect/Effect"
- * import * as Option from "effect/Option"
- *
- * const error = JsonRpc.httpStatus(503) // Retryable Unavailable, delivery Unknown
- *
- * // with what the server says of the delay
- * const failure = ({ headers, status }: HttpClientResponse.HttpClientResponse) =>
- *   Effect.flatMap(Clock.currentTimeMillis, (now) => {
- *     const hint = ServerHint.fromRetryAfter(headers["retry-after"], now)
- *     return Effect.fail(JsonRpc.httpStatus(status, { retryAfter: Option.getOrUndefined(hint) }))
- *   })
- * ```
- *
- * @since 0.1.0
- * @category classifiers
- */
-export const httpStatus = (
-  status: number,
-  details?: {
-    readonly retryAfter?: ServerHint | undefined
-    readonly message?: string | undefined
-    readonly cause?: unknown
-  }
-): Retryable | Fatal => HttpFailure.fromStatus(status, details)
-
 // -----------------------------------------------------------------------------
 // internal
 // -----------------------------------------------------------------------------
@@ -357,8 +296,8 @@ type Send = (id: number, text: string) => Effect.Effect<unknown, Retryable | Fat
 
 const oneByOne = (exchange: Exchange.Exchange, retryOn: Messages.RetryOn): Send => (id, text) =>
   Effect.flatMap(
-    facts,
-    (facts) => Effect.flatMap(exchange(text, headersOf(facts)), (reply) => Messages.answer(reply, id, retryOn))
+    Deadline.facts,
+    (facts) => Effect.flatMap(exchange(text, httpHeadersOf(facts)), (reply) => Messages.answer(reply, id, retryOn))
   )
 
 /** A batch of one is sent as the request that it is: not every server knows batches. */
@@ -379,5 +318,8 @@ const batched = (
     }
   })
   return (id, text) =>
-    Effect.flatMap(facts, ({ idempotencyKey }) => idempotencyKey === undefined ? join(id, text) : exchangeOne(id, text))
+    Effect.flatMap(
+      Deadline.facts,
+      ({ idempotencyKey }) => idempotencyKey === undefined ? join(id, text) : exchangeOne(id, text)
+    )
 }

@@ -12,7 +12,7 @@ npx publint --strict
 npm pack --silent --pack-destination "$work"
 
 cd "$work"
-cp "$root/.npmrc" "$root/test/package/use.ts" .
+cp "$root/.npmrc" "$root"/test/package/{use.ts,missing.mjs} .
 cat > package.json <<'JSON'
 { "name": "empty-project", "private": true, "type": "module" }
 JSON
@@ -29,8 +29,9 @@ cat > tsconfig.json <<'JSON'
 }
 JSON
 version() { node -p "require('$root/package.json').devDependencies['$1']"; }
-npm install --silent ./effect-rpc-retry-*.tgz "effect@$(version effect)" "@effect/platform@$(version @effect/platform)" \
-  "@effect/platform-node@$(version @effect/platform-node)" "typescript@$(version typescript)" \
-  "@types/node@$(version @types/node)"
+add() { for name in "$@"; do echo "$name@$(version "$name")"; done | xargs npm install --silent; }
+npm install --silent ./effect-rpc-retry-*.tgz "effect@$(version effect)" "@effect/platform@$(version @effect/platform)"
+node missing.mjs
+add @effect/platform-node @effect/rpc @grpc/grpc-js @connectrpc/connect @bufbuild/protobuf thrift typescript @types/node
 npx tsc
 node use.js

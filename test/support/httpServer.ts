@@ -57,10 +57,12 @@ export const answerTo = ({ id, method, params }: Request): unknown =>
     ? { jsonrpc: "2.0", id, result: params.A * params.B }
     : { jsonrpc: "2.0", id, result: params ?? null }
 
-/** What it does without a script: answers one request, or a batch. */
-export const serve: Step = json((request: Request | ReadonlyArray<Request>) =>
+const answer = json((request: Request | ReadonlyArray<Request>) =>
   Array.isArray(request) ? request.map(answerTo) : answerTo(request as Request)
 )
+
+/** What it does without a script: answers one request, or a batch; to a request without a body it says "ok". */
+export const serve: Step = (response, seen) => (seen.text === "" ? respond(200, "ok") : answer)(response, seen)
 
 export const make = Effect.gen(function*() {
   const seen: Array<Seen> = []

@@ -18,13 +18,16 @@ import {
   withRpcRetry
 } from "effect-rpc-retry"
 import * as HttpPool from "effect-rpc-retry/HttpPool"
+import * as HttpRpc from "effect-rpc-retry/HttpRpc"
 import * as JsonRpc from "effect-rpc-retry/JsonRpc"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import type * as Layer from "effect/Layer"
+import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import { contract } from "../support/contract.js"
+import * as EchoServer from "../support/echoServer.js"
 import * as HttpServer from "../support/httpServer.js"
 
 const multiply = { A: 6, B: 7 }
@@ -287,12 +290,12 @@ describe("HTTP statuses", () => {
     }).pipe(pooled))
 
   it("are a classifier for others too, and so are the failures of an HttpClient", () => {
-    const classify = Classify.firstOf(JsonRpc.httpClientError, ...Classify.rules)
+    const classify = Classify.firstOf(HttpRpc.httpClientError, ...Classify.rules)
     const request = HttpClientRequest.post("http://127.0.0.1")
     const failed = (reason: HttpClientError.RequestError["reason"], cause?: unknown) =>
       summary(classify(new HttpClientError.RequestError({ request, reason, cause })))
     const coded = (code: string) => Object.assign(new Error(code), { code })
-    assert.deepStrictEqual(summary(JsonRpc.httpStatus(503)), ["Unavailable", "Unknown", 503])
+    assert.deepStrictEqual(summary(HttpRpc.fromStatus(503)), ["Unavailable", "Unknown", 503])
     assert.deepStrictEqual(failed("InvalidUrl"), ["InvalidArgument", "the URL is not valid", undefined])
     assert.deepStrictEqual(failed("Encode"), ["InvalidArgument", "the request cannot be encoded", undefined])
     assert.deepStrictEqual(failed("Transport", coded("ECONNRESET")), ["ConnectionLost", "Unknown", "ECONNRESET"])
@@ -600,4 +603,21 @@ describe("options", () => {
       assert.strictEqual(yield* rpc.call("Arith.Multiply", multiply), 42)
       assert.strictEqual(server.seen[0]!.headers["content-type"], "application/json-rpc")
     }).pipe(pooled))
+})
+
+const echoed: EchoServer.Format = {
+  read: (body) => (JSON.parse(body) as { readonly params: readonly [string] }).params[0],
+  write: (text, body) => JSON.stringify({ ...JSON.parse(body) as object, result: text })
+}
+
+contract("JsonRpc", {
+  make: Effect.gen(function*() {
+    const server = yield* EchoServer.make(echoed)
+    const rpc = yield* JsonRpc.make({ url: server.url }).pipe(Effect.provide(yield* Layer.build(HttpPool.layer())))
+    return {
+      ...server,
+      echo: (text, options) => rpc.call("Echo.Say", [text], { reply: Schema.String, ...options })
+    }
+  }),
+  hint: 1000
 })

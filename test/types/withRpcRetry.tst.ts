@@ -7,7 +7,7 @@ import {
   RetryPolicy,
   RetrySchedule,
   RpcCall,
-  type RpcRetry,
+  RpcRetry,
   withRpcRetry
 } from "effect-rpc-retry"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
@@ -18,6 +18,7 @@ import { pipe } from "effect/Function"
 import type * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import type * as Stream from "effect/Stream"
 import { describe, expect, test } from "tstyche"
 
 interface User {
@@ -157,5 +158,47 @@ describe("the rest", () => {
     expect(RetrySchedule.exponential().pipe(RetrySchedule.fullJitter, RetrySchedule.retries(3))).type.toBe<
       ReturnType<typeof RetrySchedule.exponential>
     >()
+  })
+})
+
+describe("RpcRetry.client", () => {
+  interface Users {
+    readonly version: number
+    readonly get: (id: number) => Effect.Effect<User, Retryable | Fatal | UserNotFound, Db>
+    readonly list: (page?: number) => Stream.Stream<User, Retryable>
+    readonly named: (id: number) => RpcCall.RpcCall<User, Retryable>
+    readonly orders: { readonly place: (item: string) => Effect.Effect<void, Retryable> }
+    readonly health: RpcCall.RpcCall<string, Retryable | Fatal>
+  }
+  const users = null as unknown as Users
+
+  test("methods have no Retryable left; arguments, requirements and other members are kept", () => {
+    const retried = RpcRetry.client(users, { service: "Users" })
+    expect(retried.get).type.toBe<(id: number) => Expected>()
+    expect(retried.version).type.toBe<number>()
+    expect(retried.list).type.toBe<Users["list"]>()
+    expect(retried.named(1)).type.toBe<Effect.Effect<User, RetryExhausted | CallRejected>>()
+    expect(retried.orders.place("x")).type.toBe<Effect.Effect<void, RetryExhausted | CallRejected>>()
+    expect(retried.health).type.toBe<Effect.Effect<string, Fatal | RetryExhausted | CallRejected>>()
+  })
+
+  test("a client that is a function", () => {
+    expect(RpcRetry.client((id: number) => RpcCall.make(call, { method: `Users.${id}` }))).type.toBe<
+      (id: number) => Expected
+    >()
+  })
+
+  test("a client whose type says what it becomes", () => {
+    const generic = null as unknown as
+      & { readonly get: <A>(a: A) => Effect.Effect<A, Retryable> }
+      & RpcCall.RetriesTo<{
+        readonly get: <A>(a: A) => Effect.Effect<A, RetryExhausted | CallRejected>
+      }>
+    expect(RpcRetry.client(generic).get("x")).type.toBe<Effect.Effect<string, RetryExhausted | CallRejected>>()
+  })
+
+  test("an option that does not exist is an error", () => {
+    expect(RpcRetry.client).type.not.toBeCallableWith(users, { method: "x" })
+    expect(RpcRetry.client).type.not.toBeCallableWith(1)
   })
 })

@@ -58,7 +58,9 @@ const replyOf = (
   response: HttpClientResponse.HttpClientResponse,
   maxResponseBytes: number
 ): Effect.Effect<Reply, HttpClientError.HttpClientError> => {
-  const body = HttpFailure.decides(response.status) ? excerptOf(response) : bodyOf(response, maxResponseBytes)
+  const body = HttpFailure.decides(response.status)
+    ? Effect.map(excerptOf(response), Either.right)
+    : bodyOf(response, maxResponseBytes)
   return Effect.zipWith(body, Clock.currentTimeMillis, (body, now) => ({
     status: response.status,
     retryAfter: Option.getOrUndefined(ServerHint.fromRetryAfter(headerOf(response.headers, "retry-after"), now)),
@@ -86,14 +88,18 @@ const take = (response: HttpClientResponse.HttpClientResponse, chunks: Array<Uin
 
 const maxExcerpt = 65_536
 
-/** Of a body that does not matter, what comes of it soon: it may say more to who reads the error. */
-const excerptOf = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<Reply["body"]> =>
+/**
+ * Of a body that does not matter, what comes of it soon: it may say more to who reads the error.
+ *
+ * @internal
+ */
+export const excerptOf = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<Uint8Array> =>
   Effect.suspend(() => {
     const chunks: Array<Uint8Array> = []
     return take(response, chunks, maxExcerpt).pipe(
       Effect.timeoutOption("1 second"),
       Effect.ignore,
-      Effect.map(() => Either.right(concat(chunks)))
+      Effect.map(() => concat(chunks))
     )
   })
 

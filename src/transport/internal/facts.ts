@@ -1,41 +1,27 @@
 /**
- * The ambient facts of an attempt, as the headers of HTTP they are sent in.
+ * The ambient facts of an attempt, as headers.
  *
  * @internal
  */
-import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
-import * as Deadline from "../../Deadline.js"
-
-/** @internal */
-export interface Facts {
-  readonly idempotencyKey: string | undefined
-  /** The attempts before this one. */
-  readonly previousAttempts: number
-  /** Whole milliseconds until the deadline, at least 1 so that it is a time; `undefined` without a deadline. */
-  readonly remaining: number | undefined
-}
-
-/** @internal */
-export const facts: Effect.Effect<Facts> = Effect.zipWith(
-  Effect.zip(Deadline.IdempotencyKey, Deadline.CurrentAttempt),
-  Deadline.remaining,
-  ([key, attempt], remaining) => ({
-    idempotencyKey: Option.getOrUndefined(key),
-    previousAttempts: attempt - 1,
-    remaining: Option.getOrUndefined(
-      Option.map(remaining, (duration) => Math.max(1, Math.floor(Duration.toMillis(duration))))
-    )
-  })
-)
+import type { Facts } from "../../Deadline.js"
 
 /**
- * The key as the IETF draft names its header, and the number of the retry as `go-grpc-middleware` does: 1 is the first.
+ * Of a protocol that has a place of its own for the time that remains: the key as the IETF draft names its header, and the
+ * number of the retry as `go-grpc-middleware` does.
  *
  * @internal
  */
 export const headersOf = ({ idempotencyKey, previousAttempts }: Facts): Readonly<Record<string, string>> => ({
   ...(idempotencyKey === undefined ? {} : { "idempotency-key": idempotencyKey }),
   ...(previousAttempts > 0 ? { "x-retry-attempt": String(previousAttempts) } : {})
+})
+
+/**
+ * Of plain HTTP, which has none: the time as Envoy names it.
+ *
+ * @internal
+ */
+export const httpHeadersOf = (facts: Facts): Readonly<Record<string, string>> => ({
+  ...headersOf(facts),
+  ...(facts.remaining === undefined ? {} : { "x-envoy-expected-rq-timeout-ms": String(facts.remaining) })
 })

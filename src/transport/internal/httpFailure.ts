@@ -42,12 +42,19 @@ const refusing = new Map<number, FatalReason>([
 ])
 
 /**
+ * Statuses that are worth another attempt.
+ *
+ * @internal
+ */
+export const isWaiting = (status: number): boolean => waiting.has(status)
+
+/**
  * Statuses that say more than an error in the body: who is not let in, or is to come back later, was not told so by the method.
  *
  * @internal
  */
 export const decides = (status: number): boolean =>
-  waiting.has(status) || status === 401 || status === 403 || status === 407 || status < 200 ||
+  isWaiting(status) || status === 401 || status === 403 || status === 407 || status < 200 ||
   (status >= 300 && status < 400)
 
 /** @internal */

@@ -1,0 +1,419 @@
+/**
+ * Calls over plain HTTP: any `HttpClient` of `@effect/platform`, with its failures and statuses typed, and retried.
+ *
+ * ```ts
+ * import * as HttpClient from "@effect/platform/HttpClient"
+ * import { withRpcRetry } from "effect-rpc-retry"
+ * import * as HttpRpc from "effect-rpc-retry/HttpRpc"
+ * import * as Effect from "effect/Effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const client = HttpRpc.retrying(yield* HttpClient.HttpClient, withRpcRetry)
+ *   // Effect<HttpClientResponse, Fatal | RetryExhausted | CallRejected>
+ *   return yield* client.get("http://127.0.0.1:8080/users/1")
+ * })
+ * ```
+ *
+ * An attempt is exactly one request: four attempts are four requests. That holds for an `HttpClient` that does not retry. One
+ * that was made with `HttpClient.retry` or `retryTransient` repeats requests where nobody here can see it;
+ * `retryTransient({ times: 3 })` alone can make 16.
+ *
+ * | what happens                                          | becomes                                            |
+ * | ----------------------------------------------------- | -------------------------------------------------- |
+ * | the connection is refused, reset, closed, ...         | as `Classify.classify` says of the cause           |
+ * | the connection breaks in the middle of the answer     | `Retryable ConnectionLost`, may have run           |
+ * | the URL, a header or the body cannot be written       | `Fatal InvalidArgument`, nothing sent              |
+ * | 429                                                   | `Retryable Throttled`, not sent                    |
+ * | 408, 502, 503, 504                                    | `Retryable Unavailable`, may have run              |
+ * | a status that `retryOn` names                         | `Retryable Custom`, may have run                   |
+ * | any other status                                      | a response, as before                              |
+ * | any other status, of a client that fails on statuses  | `Fatal`, as `fromStatus` says                      |
+ * | a body that is not what was asked for                 | `Fatal Protocol`                                   |
+ * | the `HttpClient` is closed                            | `Fatal Cancelled`                                  |
+ *
+ * `Retry-After`, in seconds or as a date, becomes the `retryAfter` of a `Retryable`. The `cause` of a status is a
+ * `ResponseError` with the response and, as its description, the beginning of the body.
+ *
+ * `GET`, `HEAD`, `PUT`, `DELETE` and `OPTIONS` may run twice. `POST` and `PATCH` may not, unless they are said to be `idempotent`:
+ * they are retried only when nothing was sent.
+ *
+ * Sent as headers with each attempt, unless the request has them already: `idempotency-key`, for a call that asks for one;
+ * `x-retry-attempt` on a retry, 1 for the first, as `go-grpc-middleware` counts; and the milliseconds that remain until the
+ * deadline as `x-envoy-expected-rq-timeout-ms`, as Envoy tells the servers behind it. See `headers`.
+ *
+ * A call that is interrupted aborts its request.
+ *
+ * @since 0.1.0
+ */
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientError from "@effect/platform/HttpClientError"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import { dual } from "effect/Function"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import type * as Classify from "../Classify.js"
+import * as Deadline from "../Deadline.js"
+import { InvalidOption, orThrow } from "../InvalidOption.js"
+import * as RpcCall from "../RpcCall.js"
+import {
+  type CallRejected,
+  type Fatal,
+  isFatal,
+  isRetryable,
+  Retryable,
+  type RetryExhausted,
+  withMethod
+} from "../RpcError.js"
+import * as ServerHint from "../ServerHint.js"
+import { excerptOf } from "./internal/exchange.js"
+import { httpHeadersOf } from "./internal/facts.js"
+import * as HttpFailure from "./internal/httpFailure.js"
+import * as Json from "./internal/json.js"
+
+/**
+ * - `method`: the name of the call, `"Service.Method"`; made of the request where it is a function. Default: the host and the
+ *   method of the request, as in `"127.0.0.1:8080.GET"`, so that each host is a destination.
+ * - `idempotent`: whether the request may run twice; made of the request where it is a function. Default: by its method, see
+ *   above.
+ * - `retryOn`: statuses that are worth another attempt besides those of the table, or a predicate of the responses that says
+ *   which. Default none.
+ * - `headers`: what is sent of an attempt. Default `headers`. For another origin that does not allow them a browser refuses
+ *   the request: say `() => ({})` there.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  readonly method?: string | ((request: HttpClientRequest.HttpClientRequest) => string) | undefined
+  readonly idempotent?: boolean | ((request: HttpClientRequest.HttpClientRequest) => boolean | undefined) | undefined
+  readonly retryOn?:
+    | ReadonlyArray<number>
+    | ((response: HttpClientResponse.HttpClientResponse) => boolean)
+    | undefined
+  readonly headers?: ((facts: Deadline.Facts) => Readonly<Record<string, string>>) | undefined
+}
+
+/**
+ * What `withRpcRetry` is, with options or without.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Retry {
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>
+  ): Effect.Effect<A, Exclude<E, Retryable> | RetryExhausted | CallRejected, R>
+}
+
+/**
+ * A client that retries its requests. Its statuses stay responses, except those of the table and of `retryOn`: when they do not
+ * go away the request fails with `RetryExhausted`.
+ *
+ * - `retry`: `withRpcRetry`, or `withRpcRetry({ ... })`.
+ *
+ * What is retried is the request, until the head of a response is there. A body that breaks off later is the reader's; to
+ * have it read as a part of the attempt see `call`. Failures of the client's own that are no `HttpClientError` pass as they
+ * are.
+ *
+ * Throws `InvalidOption` for an option that cannot be used.
+ *
+ * @example
+ * ```ts
+ * import * as HttpClient from "@effect/platform/HttpClient"
+ * import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+ * import { withRpcRetry } from "effect-rpc-retry"
+ * import * as HttpRpc from "effect-rpc-retry/HttpRpc"
+ * import * as Effect from "effect/Effect"
+ *
+ * const users = Effect.map(HttpClient.HttpClient, (client) =>
+ *   client.pipe(
+ *     HttpClient.mapRequest(HttpClientRequest.prependUrl("https://users.example.org")),
+ *     HttpRpc.retrying(withRpcRetry({ attemptTimeout: "1 second" }), { method: ({ method }) => `Users.${method}` })
+ *   ))
+ *
+ * const program = Effect.flatMap(users, (client) => client.get("/users/1"))
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const retrying: {
+  (
+    retry: Retry,
+    options?: Options
+  ): <E, R>(self: HttpClient.HttpClient.With<E, R>) => HttpClient.HttpClient.With<Failure<E>, R>
+  <E, R>(
+    self: HttpClient.HttpClient.With<E, R>,
+    retry: Retry,
+    options?: Options
+  ): HttpClient.HttpClient.With<Failure<E>, R>
+} = dual(
+  (args) => !Predicate.isFunction(args[0]),
+  <E, R>(self: HttpClient.HttpClient.With<E, R>, retry: Retry, options: Options = {}) => {
+    const calls = calling(self, orThrow(check("HttpRpc.retrying", options)), Effect.succeed<Response>)
+    return HttpClient.makeWith(
+      Effect.flatMap((request: HttpClientRequest.HttpClientRequest) => retry(calls(request))),
+      Effect.succeed
+    )
+  }
+)
+
+/**
+ * What a client fails with that retries.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Failure<E> = Exclude<E, HttpClientError.HttpClientError> | Fatal | RetryExhausted | CallRejected
+
+/**
+ * One request as a call, not retried: pipe it through `withRpcRetry`.
+ *
+ * - `read`: what to make of the response, as a part of the attempt: a body that breaks off is retried, one that does not fit
+ *   is `Fatal`. Failures of its own, as the `ParseError` of a schema, pass as they are. Default: the response itself, with its
+ *   body yet to be read.
+ *
+ * Throws `InvalidOption` for an option that cannot be used.
+ *
+ * @example
+ * ```ts
+ * import * as HttpClient from "@effect/platform/HttpClient"
+ * import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+ * import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+ * import { withRpcRetry } from "effect-rpc-retry"
+ * import * as HttpRpc from "effect-rpc-retry/HttpRpc"
+ * import * as Effect from "effect/Effect"
+ * import * as Schema from "effect/Schema"
+ *
+ * const User = Schema.Struct({ name: Schema.String })
+ *
+ * const getUser = (id: number) =>
+ *   Effect.flatMap(HttpClient.HttpClient, (client) =>
+ *     HttpRpc.call(client, HttpClientRequest.get(`https://users.example.org/users/${id}`), {
+ *       method: "Users.Get",
+ *       read: HttpClientResponse.schemaBodyJson(User)
+ *     }).pipe(withRpcRetry))
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export function call<E, R, A, E2, R2>(
+  client: HttpClient.HttpClient.With<E, R>,
+  request: HttpClientRequest.HttpClientRequest,
+  options: Options & { readonly read: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<A, E2, R2> }
+): RpcCall.RpcCall<A, Exclude<E | E2, HttpClientError.HttpClientError> | Retryable | Fatal, R | R2>
+export function call<E, R>(
+  client: HttpClient.HttpClient.With<E, R>,
+  request: HttpClientRequest.HttpClientRequest,
+  options?: Options
+): RpcCall.RpcCall<
+  HttpClientResponse.HttpClientResponse,
+  Exclude<E, HttpClientError.HttpClientError> | Retryable | Fatal,
+  R
+>
+export function call<E, R>(
+  client: HttpClient.HttpClient.With<E, R>,
+  request: Request,
+  { read = Effect.succeed, ...options }: Options & {
+    readonly read?: (response: Response) => Effect.Effect<unknown, unknown, unknown>
+  } = {}
+) {
+  return calling(client, orThrow(check("HttpRpc.call", options)), read)(request)
+}
+
+/**
+ * What is sent of an attempt, unless `Options.headers` says otherwise.
+ *
+ * @since 0.1.0
+ * @category headers
+ */
+export const headers: (facts: Deadline.Facts) => Readonly<Record<string, string>> = httpHeadersOf
+
+/**
+ * The failures of any `HttpClient`: those of the connection by their cause, statuses by `fromStatus`. `Retry-After` is not
+ * among what it reads: a date needs the time of day.
+ *
+ * @example
+ * ```ts
+ * import * as HttpClient from "@effect/platform/HttpClient"
+ * import { Classify, withRpcRetry } from "effect-rpc-retry"
+ * import * as HttpRpc from "effect-rpc-retry/HttpRpc"
+ * import * as Effect from "effect/Effect"
+ *
+ * const classify = Classify.firstOf(HttpRpc.httpClientError, ...Classify.rules)
+ *
+ * const program = HttpClient.get("http://127.0.0.1:8080/users/1").pipe(
+ *   Effect.flatMap((response) => response.json),
+ *   Effect.mapError(classify),
+ *   withRpcRetry
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category rules
+ */
+export const httpClientError: Classify.Rule = HttpFailure.rule
+
+/**
+ * What a status means that is not that of an answer:
+ *
+ * | status                                | becomes                                      |
+ * | ------------------------------------- | -------------------------------------------- |
+ * | 429                                   | `Retryable Throttled`, not sent              |
+ * | 408, 502, 503, 504                    | `Retryable Unavailable`, may have run        |
+ * | 400, 413, 414, 422, 431               | `Fatal InvalidArgument`                      |
+ * | 401, 407 / 403                        | `Fatal Unauthenticated` / `PermissionDenied` |
+ * | 404, 410 / 405, 501                   | `Fatal NotFound` / `Unimplemented`           |
+ * | 3xx, 406, 415                         | `Fatal Protocol`                             |
+ * | 500, and what is left of 4xx and 5xx  | `Fatal ServerError`                          |
+ *
+ * @example
+ * ```ts
+ * import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+ * import { ServerHint } from "effect-rpc-retry"
+ * import * as HttpRpc from "effect-rpc-retry/HttpRpc"
+ * import * as Clock from "effect/Clock"
+ * import * as Effect from "effect/Effect"
+ * import * as Option from "effect/Option"
+ *
+ * const error = HttpRpc.fromStatus(503) // Retryable Unavailable, delivery Unknown
+ *
+ * // with what the server says of the delay
+ * const failure = ({ headers, status }: HttpClientResponse.HttpClientResponse) =>
+ *   Effect.flatMap(Clock.currentTimeMillis, (now) => {
+ *     const hint = ServerHint.fromRetryAfter(headers["retry-after"], now)
+ *     return Effect.fail(HttpRpc.fromStatus(status, { retryAfter: Option.getOrUndefined(hint) }))
+ *   })
+ * ```
+ *
+ * @since 0.1.0
+ * @category classifiers
+ */
+export const fromStatus = (
+  status: number,
+  details?: {
+    readonly retryAfter?: ServerHint.ServerHint | undefined
+    readonly message?: string | undefined
+    readonly cause?: unknown
+  }
+): Retryable | Fatal => HttpFailure.fromStatus(status, details)
+
+// -----------------------------------------------------------------------------
+// internal
+// -----------------------------------------------------------------------------
+
+type Request = HttpClientRequest.HttpClientRequest
+
+type Response = HttpClientResponse.HttpClientResponse
+
+interface Checked {
+  readonly method: (request: Request) => string
+  readonly idempotent: (request: Request) => boolean | undefined
+  readonly retryOn: (response: Response) => boolean
+  readonly headers: (facts: Deadline.Facts) => Readonly<Record<string, string>>
+}
+
+const mayRunTwice: ReadonlySet<string> = new Set(["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
+
+/** A URL without a host is one of a client that puts its host before it. */
+const hostAndMethod = ({ method, url }: Request): string =>
+  `${Either.getOrElse(Either.try(() => new URL(url).host), () => "http")}.${method}`
+
+const isStatus = (u: unknown): u is number => Number.isInteger(u) && (u as number) >= 100 && (u as number) <= 599
+
+const check = (
+  where: string,
+  { headers = httpHeadersOf, idempotent, method, retryOn = [] }: Options
+): Either.Either<Checked, InvalidOption> => {
+  const invalid = (field: string, problem: string, got: unknown) =>
+    Either.left(new InvalidOption({ where, field, problem: `${problem}, got ${Json.describe(got)}` }))
+  if (method !== undefined && !Predicate.isFunction(method) && (!Predicate.isString(method) || method === "")) {
+    return invalid("method", "must be a text that is not empty, or a function", method)
+  }
+  if (idempotent !== undefined && !Predicate.isFunction(idempotent) && !Predicate.isBoolean(idempotent)) {
+    return invalid("idempotent", "must be true, false or a function", idempotent)
+  }
+  if (!Predicate.isFunction(headers)) {
+    return invalid("headers", "must be a function", headers)
+  }
+  const bad = Predicate.isFunction(retryOn)
+    ? undefined
+    : Array.isArray(retryOn)
+    ? retryOn.find((one) => !isStatus(one))
+    : retryOn
+  if (bad !== undefined) {
+    return invalid("retryOn", "must be statuses from 100 to 599, or a function", bad)
+  }
+  return Either.right({
+    headers,
+    method: Predicate.isFunction(method) ? method : method === undefined ? hostAndMethod : () => method,
+    idempotent: Predicate.isFunction(idempotent)
+      ? idempotent
+      : idempotent === undefined
+      ? ({ method }) => mayRunTwice.has(method)
+      : () => idempotent,
+    retryOn: Predicate.isFunction(retryOn) ? retryOn : ({ status }) => retryOn.includes(status)
+  })
+}
+
+const headerOf = ({ headers }: Response, name: string): string | undefined => headers[name]
+
+/** The response, where it is not one that is worth another attempt. Of one that is, nothing stays open. */
+const accepted = (response: Response, retryOn: Checked["retryOn"]): Effect.Effect<Response, Retryable | Fatal> => {
+  const { status } = response
+  const isWaiting = HttpFailure.isWaiting(status)
+  if (!isWaiting && !retryOn(response)) {
+    return Effect.succeed(response)
+  }
+  return Effect.zipWith(excerptOf(response), Clock.currentTimeMillis, (body, now) => {
+    const retryAfter = Option.getOrUndefined(ServerHint.fromRetryAfter(headerOf(response, "retry-after"), now))
+    const description = Json.excerpt(body)
+    const cause = new HttpClientError.ResponseError({
+      request: response.request,
+      response,
+      reason: "StatusCode",
+      description
+    })
+    return isWaiting
+      ? HttpFailure.fromStatus(status, { retryAfter, cause })
+      : new Retryable({ reason: "Custom", delivery: "Unknown", code: status, retryAfter, cause })
+  }).pipe(Effect.flatMap(Effect.fail))
+}
+
+/** A header that the caller has set says more than ours. */
+const withHeaders = (request: Request, headers: Readonly<Record<string, string>>): Request =>
+  HttpClientRequest.setHeaders(request, { ...headers, ...request.headers })
+
+/** A client that fails on statuses, or on bodies that it reads itself: the response is there all the same. */
+const refusedOf = (error: unknown): Response | undefined =>
+  HttpClientError.isHttpClientError(error) && error._tag === "ResponseError" ? error.response : undefined
+
+const calling = <E, R, A, E2, R2>(
+  client: HttpClient.HttpClient.With<E, R>,
+  { headers, idempotent, method, retryOn }: Checked,
+  read: (response: Response) => Effect.Effect<A, E2, R2>
+) =>
+(request: Request) => {
+  const name = method(request)
+  const attempt = Effect.flatMap(Deadline.facts, (facts) => client.execute(withHeaders(request, headers(facts)))).pipe(
+    Effect.tapError((error) => {
+      const response = refusedOf(error)
+      return response === undefined ? Effect.void : accepted(response, retryOn)
+    }),
+    Effect.flatMap((response) => accepted(response, retryOn)),
+    Effect.flatMap(read),
+    Effect.mapError((error) => typed(error, name))
+  )
+  return RpcCall.make(attempt, { method: name, idempotent: idempotent(request) })
+}
+
+/** Errors that are not of HTTP pass as they are. */
+const typed = <E>(error: E, method: string): Exclude<E, HttpClientError.HttpClientError> | Retryable | Fatal =>
+  HttpClientError.isHttpClientError(error) || isRetryable(error) || isFatal(error)
+    ? withMethod(HttpFailure.classify(error), method)
+    : error as Exclude<E, HttpClientError.HttpClientError>

@@ -1,0 +1,212 @@
+/**
+ * Attempts over a Connect transport.
+ *
+ * @internal
+ */
+import type {
+  DescMessage,
+  DescMethodServerStreaming,
+  DescMethodUnary,
+  MessageInitShape,
+  MessageShape
+} from "@bufbuild/protobuf"
+import type { ConnectError, Transport } from "@connectrpc/connect"
+import { createAsyncIterable } from "@connectrpc/connect/protocol"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as Classify from "../../Classify.js"
+import { Fatal, type Retryable, withMethod } from "../../RpcError.js"
+import type { CallOptions } from "../Connect.js"
+import * as ConnectFailure from "./connectFailure.js"
+import { type Facts, facts, headersOf } from "./facts.js"
+
+/** @internal */
+export interface Settings {
+  readonly method: string
+  readonly retryOn: (error: ConnectError) => boolean
+}
+
+/** One attempt: what is sent with it, and when it began. */
+interface Attempt extends Settings {
+  readonly headers: Headers
+  readonly timeoutMs: number | undefined
+  readonly startedAt: number
+  /** Until the deadline of the call, where it was sent. */
+  readonly remaining: number | undefined
+}
+
+/** What gRPC can write, in eight digits: 27 hours. A timer of more than 24 days would end at once. */
+const maxTimeout = 99_999_999
+
+/** The smaller one. For the library a timeout that is not above zero is none. */
+const smaller = (own: number | undefined, remaining: number | undefined): number | undefined =>
+  own === undefined || remaining === undefined ? own ?? remaining : own > 0 ? Math.min(own, remaining) : remaining
+
+const headers = (options: CallOptions | undefined, facts: Facts): Effect.Effect<Headers, Fatal> =>
+  Effect.try({
+    try: () => {
+      const headers = new Headers(options?.headers)
+      Object.entries(headersOf(facts)).forEach(([name, value]) => headers.set(name, value))
+      if (facts.previousAttempts > 0) {
+        headers.set("grpc-previous-rpc-attempts", String(facts.previousAttempts))
+      }
+      return headers
+    },
+    catch: (cause) => new Fatal({ reason: "InvalidArgument", message: "a header cannot be written as HTTP", cause })
+  })
+
+const begin = (settings: Settings, options: CallOptions | undefined, isStream: boolean) =>
+  Effect.gen(function*() {
+    const known = yield* facts
+    const written = yield* Effect.mapError(headers(options, known), (error) => withMethod(error, settings.method))
+    const remaining = isStream || known.remaining === undefined || known.remaining > maxTimeout
+      ? undefined
+      : known.remaining
+    const attempt: Attempt = {
+      ...settings,
+      headers: written,
+      remaining,
+      timeoutMs: smaller(options?.timeoutMs, remaining),
+      startedAt: yield* Clock.currentTimeMillis
+    }
+    return attempt
+  })
+
+/** Timers are not exact, those of the server less than ours: an attempt that ends so shortly before its time has timed out. */
+const slack = 50
+
+/** So long after the deadline whoever set it has ended the attempt himself, or will not. */
+const patience = 1_000
+
+/**
+ * An attempt that ended because its time had passed. Where that was the deadline of the call it waits for whoever set it, or two
+ * timers of the same length would race for how the call ends.
+ */
+const timedOut = (
+  attempt: Attempt,
+  now: number,
+  cause: unknown
+): Effect.Effect<never, Retryable | Fatal> | undefined => {
+  const { method, remaining, startedAt, timeoutMs } = attempt
+  const took = now - startedAt
+  if (
+    timeoutMs === undefined ||
+    !(ConnectFailure.isTimer(cause) || (took >= timeoutMs - slack && ConnectFailure.mayBeTimeout(cause)))
+  ) {
+    return undefined
+  }
+  const error = Effect.fail(withMethod(ConnectFailure.timedOut(cause), method))
+  return remaining !== undefined && timeoutMs >= remaining - slack
+    ? Effect.zipRight(Effect.sleep(Math.max(0, remaining - took) + patience), error)
+    : error
+}
+
+/** What a promise of the library rejects with, as what it means. */
+const run = <A>(
+  attempt: Attempt,
+  start: (signal: AbortSignal) => PromiseLike<A>
+): Effect.Effect<A, Retryable | Fatal> =>
+  Effect.catchAll(
+    Effect.tryPromise({ try: start, catch: (failure) => ({ failure }) }),
+    ({ failure }) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) => {
+        const rule = ConnectFailure.rule({ now, retryOn: attempt.retryOn })
+        return timedOut(attempt, now, failure) ??
+          Effect.fail(withMethod(Classify.firstOf(rule, ...Classify.rules)(failure), attempt.method))
+      })
+  )
+
+/** One request, one answer. @internal */
+export const unary = <I extends DescMessage, O extends DescMessage>(
+  transport: Transport,
+  method: DescMethodUnary<I, O>,
+  settings: Settings,
+  request: MessageInitShape<I>,
+  options: CallOptions | undefined
+): Effect.Effect<MessageShape<O>, Retryable | Fatal> =>
+  Effect.flatMap(
+    begin(settings, options, false),
+    (attempt) =>
+      run(attempt, (signal) =>
+        transport.unary(method, signal, attempt.timeoutMs, attempt.headers, request, options?.contextValues).then(
+          (response) => {
+            options?.onHeader?.(response.header)
+            options?.onTrailer?.(response.trailer)
+            return response.message
+          }
+        ))
+  )
+
+/**
+ * One request, and its answers as they come. Done with the first of them, or the end. A request that fails before that is over;
+ * one that does not ends with the scope, or with the stream.
+ *
+ * @internal
+ */
+export const serverStream = <I extends DescMessage, O extends DescMessage>(
+  transport: Transport,
+  method: DescMethodServerStreaming<I, O>,
+  settings: Settings,
+  request: MessageInitShape<I>,
+  options: CallOptions | undefined
+): Effect.Effect<Stream.Stream<MessageShape<O>, Retryable | Fatal>, Retryable | Fatal, Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const attempt = yield* begin(settings, options, true)
+      const scope = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.sequential)
+      const controller = new AbortController()
+      yield* Scope.addFinalizer(scope, Effect.sync(() => controller.abort()))
+      const open = () =>
+        transport.stream(
+          method,
+          controller.signal,
+          attempt.timeoutMs,
+          attempt.headers,
+          createAsyncIterable([request]),
+          options?.contextValues
+        ).then((response) => {
+          options?.onHeader?.(response.header)
+          return response
+        })
+      const opened = Effect.gen(function*() {
+        const response = yield* run(attempt, open)
+        const messages = response.message[Symbol.asyncIterator]()
+        const pull = (): Promise<IteratorResult<MessageShape<O>, unknown>> =>
+          messages.next().then((result) => {
+            if (result.done === true) {
+              options?.onTrailer?.(response.trailer)
+            }
+            return result
+          })
+        const next = run(attempt, pull)
+        return { next, first: yield* next }
+      })
+      const { first, next } = yield* Effect.onExit(
+        restore(opened),
+        (exit) => Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void
+      )
+      return Stream.ensuring(pulled(first, next), Scope.close(scope, Exit.void))
+    })
+  )
+
+/** The first message is given once, however often the stream is run. The next one is asked for when it is wanted. */
+const pulled = <A>(
+  first: IteratorResult<A, unknown>,
+  next: Effect.Effect<IteratorResult<A, unknown>, Retryable | Fatal>
+): Stream.Stream<A, Retryable | Fatal> => {
+  let held: IteratorResult<A, unknown> | undefined = first
+  const take = Effect.suspend(() => {
+    const result = held
+    held = undefined
+    return result === undefined ? next : Effect.succeed(result)
+  })
+  return Stream.repeatEffectOption(Effect.matchEffect(take, {
+    onFailure: (error) => Effect.fail(Option.some(error)),
+    onSuccess: (result) => result.done === true ? Effect.fail(Option.none()) : Effect.succeed(result.value)
+  }))
+}
