@@ -84,7 +84,7 @@ import type { NoInfer } from "effect/Types"
 import type * as Classify from "../Classify.js"
 import { InvalidOption } from "../InvalidOption.js"
 import * as RpcCall from "../RpcCall.js"
-import type { Fatal, Retryable } from "../RpcError.js"
+import type { CallRejected, Fatal, Retryable, RetryExhausted } from "../RpcError.js"
 import * as internal from "./internal/effectRpc.js"
 import * as Failure from "./internal/effectRpcFailure.js"
 import * as Guard from "./internal/effectRpcGuard.js"
@@ -114,27 +114,33 @@ export class Idempotent extends Context.Reference<Idempotent>()("effect-rpc-retr
 }) {}
 
 /**
- * The client of a group, as `RpcClient.RpcClient<Rpcs, E>` is, where every call is an `RpcCall`: payloads, answers, declared
+ * The client of a group, as `RpcClient.RpcClient<Rpcs, E>` of the library is, where every call is an `RpcCall`: payloads, answers, declared
  * errors and what schemas need are those of the group.
  *
- * A stream stays a `Stream`, and fails with `Retryable | Fatal` too. See `untilFirst`.
+ * A stream stays a `Stream`, and fails with `Retryable | Fatal` too. See `untilFirst`. `RpcRetry.client` retries all calls, and
+ * leaves streams as they are.
  *
  * @since 0.1.0
  * @category models
  */
-export type Client<Rpcs extends Rpc.Any, E = Retryable | Fatal> = Schema.Simplify<
-  & Calls<RpcClient.RpcClient.NonPrefixed<Rpcs>, E>
+export type Client<Rpcs extends Rpc.Any> = ClientOf<Rpcs, "Attempt"> & RpcCall.RetriesTo<ClientOf<Rpcs, "Retried">>
+
+/** What a call is: an attempt, or what `RpcRetry.client` makes of it. */
+type Kind = "Attempt" | "Retried"
+
+type ClientOf<Rpcs extends Rpc.Any, K extends Kind> = Schema.Simplify<
+  & Calls<RpcClient.RpcClient.NonPrefixed<Rpcs>, K>
   & {
     readonly [Prefix in RpcClient.RpcClient.Prefixes<Rpcs>]: Calls<
       RpcClient.RpcClient.Prefixed<Rpcs, Prefix>,
-      E,
+      K,
       Prefix
     >
   }
 >
 
 /** `RpcClient.From` of the library, with `RpcCall` for `Effect`. */
-type Calls<Rpcs extends Rpc.Any, E, Prefix extends string = ""> = {
+type Calls<Rpcs extends Rpc.Any, K extends Kind, Prefix extends string = ""> = {
   readonly [Current in Rpcs as Current["_tag"] extends `${Prefix}.${infer Name}` ? Name : Current["_tag"]]: <
     const AsMailbox extends boolean = false,
     const Discard = false
@@ -143,10 +149,10 @@ type Calls<Rpcs extends Rpc.Any, E, Prefix extends string = ""> = {
     options?: [StreamOf<Rpc.SuccessSchema<Current>, never>] extends [never] ? CallOptions<Discard>
       : StreamOptions<AsMailbox>
   ) => Current extends Rpc.Rpc<Current["_tag"], infer Payload, infer Success, infer Failure, infer Middleware> ? Result<
-      StreamOf<Success, Failure["Type"] | E | Middleware["failure"]["Type"]>,
+      K,
+      StreamOf<Success, Failure["Type"] | Middleware["failure"]["Type"] | Retryable | Fatal>,
       Success["Type"],
       Failure["Type"] | Middleware["failure"]["Type"],
-      E,
       Payload["Context"] | Success["Context"] | Failure["Context"] | Middleware["failure"]["Context"],
       AsMailbox,
       Discard
@@ -173,12 +179,15 @@ type StreamOf<Success, E> = [Success] extends [RpcSchema.Stream<infer A, infer F
   ? Stream.Stream<A["Type"], Failure["Type"] | E>
   : never
 
-type Result<Elements, A, Declared, E, R, AsMailbox, Discard> = [Elements] extends [never]
-  ? RpcCall.RpcCall<Discard extends true ? void : A, Discard extends true ? E : Declared | E, R>
+type Result<K extends Kind, Elements, A, Declared, R, AsMailbox, Discard> = [Elements] extends [never]
+  ? Call<K, Discard extends true ? void : A, Discard extends true ? never : Declared, R>
   : Elements extends Stream.Stream<infer Element, infer Failure>
     ? AsMailbox extends true ? RpcCall.RpcCall<Mailbox.ReadonlyMailbox<Element, Failure>, never, Scope.Scope | R>
     : Stream.Stream<Element, Failure, R>
   : never
+
+type Call<K extends Kind, A, Declared, R> = K extends "Attempt" ? RpcCall.RpcCall<A, Declared | Retryable | Fatal, R>
+  : Effect.Effect<A, Exclude<Declared, Retryable> | Fatal | RetryExhausted | CallRejected, R>
 
 /**
  * - `service`: the service of the rpcs whose tag has no prefix: with `"Users"` the method of `Get` is `Users.Get`. Default

@@ -15,7 +15,7 @@ import * as RpcGroup from "@effect/rpc/RpcGroup"
 import * as RpcSerialization from "@effect/rpc/RpcSerialization"
 import * as RpcTest from "@effect/rpc/RpcTest"
 import { assert, describe, it } from "@effect/vitest"
-import { Fatal, InvalidOption, Retryable, RetrySchedule, RpcCall, withRpcRetry } from "effect-rpc-retry"
+import { Fatal, InvalidOption, Retryable, RetrySchedule, RpcCall, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as EffectRpc from "effect-rpc-retry/EffectRpc"
 import * as HttpPool from "effect-rpc-retry/HttpPool"
 import * as Cause from "effect/Cause"
@@ -681,6 +681,22 @@ describe("EffectRpc: what is sent", () => {
       assert.isUndefined(yield* rpc.Echo({ text: "x" }, { discard: true }).pipe(withRpcRetry(quick)))
       yield* received(1)
     }))
+})
+
+describe("EffectRpc: RpcRetry.client", () => {
+  each(
+    [Server.json, Server.tcp],
+    "retries every call, those with a prefix too",
+    ({ rpc, server }) =>
+      Effect.gen(function*() {
+        const retried = RpcRetry.client(rpc, quick)
+        yield* server.script({ _tag: "Retryable" }, { _tag: "Answer" }, { _tag: "Retryable" }, { _tag: "Answer" })
+        assert.strictEqual(yield* retried.Echo({ text: "x" }), "x")
+        assert.strictEqual(yield* retried.users.get({ text: "y" }), "y")
+        assert.strictEqual((yield* server.seen).length, 4)
+        assert.strictEqual(Chunk.size(yield* Stream.runCollect(retried.Words({ text: "one two" }))), 2)
+      })
+  )
 })
 
 describe("EffectRpc: streams", () => {

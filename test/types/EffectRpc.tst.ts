@@ -6,9 +6,10 @@ import * as RpcSchema from "@effect/rpc/RpcSchema"
 import {
   type CallRejected,
   type Fatal,
-  type Retryable,
+  Retryable,
   type RetryExhausted,
   type RpcCall,
+  RpcRetry,
   withRpcRetry
 } from "effect-rpc-retry"
 import * as EffectRpc from "effect-rpc-retry/EffectRpc"
@@ -24,6 +25,7 @@ class NotFound extends Schema.TaggedError<NotFound>()("NotFound", {}) {}
 class Users extends RpcGroup.make(
   Rpc.make("Get", { payload: { id: Schema.NumberFromString }, success: Schema.DateFromString, error: NotFound }),
   Rpc.make("Ping"),
+  Rpc.make("Declared", { error: Retryable }),
   Rpc.make("Watch", { success: RpcSchema.Stream({ success: Schema.Number, failure: NotFound }) })
 ).merge(RpcGroup.make(Rpc.make("list", { success: Schema.Array(Schema.String) })).prefix("teams.")) {}
 
@@ -36,6 +38,7 @@ declare const original: RpcClient.RpcClient<Rpcs, RpcClientError>
 declare class UsersClient {
   readonly Get: typeof original.Get
   readonly Ping: typeof original.Ping
+  readonly Declared: typeof original.Declared
   readonly Watch: typeof original.Watch
   readonly teams: typeof original.teams
 }
@@ -55,6 +58,22 @@ describe("EffectRpc", () => {
     expect(users.Get({ id: 1 }).pipe(withRpcRetry)).type.toBe<
       Effect.Effect<Date, NotFound | Fatal | RetryExhausted | CallRejected>
     >()
+  })
+
+  it("so it is of a whole client", () => {
+    const retried = RpcRetry.client(users)
+    expect(retried.Get({ id: 1 })).type.toBe<
+      Effect.Effect<Date, NotFound | Fatal | RetryExhausted | CallRejected>
+    >()
+    expect(retried.Get({ id: 1 }, { discard: true })).type.toBe<
+      Effect.Effect<void, Fatal | RetryExhausted | CallRejected>
+    >()
+    expect(retried.teams.list()).type.toBe<
+      Effect.Effect<ReadonlyArray<string>, Fatal | RetryExhausted | CallRejected>
+    >()
+    expect(retried.Declared()).type.toBe<Effect.Effect<void, Fatal | RetryExhausted | CallRejected>>()
+    expect(retried.Watch()).type.toBe<Stream.Stream<number, NotFound | Retryable | Fatal>>()
+    expect(retried.Get).type.not.toBeCallableWith({ id: "1" })
   })
 
   it("takes the options of a call", () => {

@@ -16,10 +16,11 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Deadline from "../../Deadline.js"
 import * as RpcCall from "../../RpcCall.js"
 import { type Attempt, CurrentAttempt } from "./effectRpcAttempt.js"
 import * as Failure from "./effectRpcFailure.js"
-import { type Facts, facts, headersOf } from "./facts.js"
+import { httpHeadersOf } from "./facts.js"
 
 /** The options of a call, as far as they matter here. */
 interface CallOptions {
@@ -38,15 +39,11 @@ export interface Named {
   readonly idempotent: boolean | undefined
 }
 
-/** As Envoy names it. */
-const timeHeader = ({ remaining }: Facts): Readonly<Record<string, string>> =>
-  remaining === undefined ? {} : { "x-envoy-expected-rq-timeout-ms": String(remaining) }
-
 /** What the caller says of the headers of this call goes before what is said of all attempts. */
-const withFacts = (options: CallOptions | undefined, known: Facts): CallOptions => ({
+const withFacts = (options: CallOptions | undefined, known: Deadline.Facts): CallOptions => ({
   ...options,
   headers: Headers.merge(
-    Headers.fromInput({ ...headersOf(known), ...timeHeader(known) }),
+    Headers.fromInput(httpHeadersOf(known)),
     Headers.fromInput(options?.headers)
   )
 })
@@ -68,7 +65,7 @@ const effect = (send: Method, named: Named, isClosed: () => boolean) => (payload
   RpcCall.make(
     Effect.suspend(() => {
       const attempt = newAttempt()
-      return facts.pipe(
+      return Deadline.facts.pipe(
         Effect.flatMap((known) => send(payload, withFacts(options, known)) as Effect.Effect<unknown, unknown, unknown>),
         Effect.provideService(CurrentAttempt, attempt),
         Effect.catchAllCause((cause) => recover(cause, attempt, named, isClosed))
@@ -84,7 +81,7 @@ const stream =
       const attempt = newAttempt()
       return Stream.unwrap(
         Effect.map(
-          facts,
+          Deadline.facts,
           (known) => send(payload, withFacts(others, known)) as Stream.Stream<unknown, unknown, unknown>
         )
       ).pipe(
