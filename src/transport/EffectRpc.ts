@@ -44,7 +44,7 @@
  * | the peer sends what is not a message of RPC                    | `Fatal Protocol`                                     |
  * | HTTP: 429                                                      | `Retryable Throttled`, not sent                      |
  * | HTTP: 408, 502, 503, 504, whatever the body                    | `Retryable Unavailable`, may have run                |
- * | HTTP: other statuses than 2xx                                  | `Fatal`, as `JsonRpc.httpStatus` says                |
+ * | HTTP: other statuses than 2xx                                  | `Fatal`, as `HttpRpc.fromStatus` says               |
  * | HTTP: 2xx that ends without an answer: `[]`, no lines          | `Retryable Unavailable`, may have run                |
  * | HTTP: 2xx with something else: HTML, a JSON object, not JSON   | `Fatal Protocol`                                     |
  * | the payload does not fit its schema, or cannot be written      | `Fatal InvalidArgument`, nothing sent                |
