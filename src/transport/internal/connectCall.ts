@@ -20,10 +20,11 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Classify from "../../Classify.js"
+import { type Facts, facts } from "../../Deadline.js"
 import { Fatal, type Retryable, withMethod } from "../../RpcError.js"
 import type { CallOptions } from "../Connect.js"
 import * as ConnectFailure from "./connectFailure.js"
-import { type Facts, facts, headersOf } from "./facts.js"
+import { headersOf } from "./facts.js"
 
 /** @internal */
 export interface Settings {
