@@ -8,15 +8,13 @@ const needs = {
 }
 const works = ["", "/RpcRetry", "/Connection", "/GoRpc", "/Gob", "/HttpRpc", "/JsonRpc", "/testing/Faults", "/testing/FlakyServer"]
 
-for (const [name, library] of Object.entries(needs)) {
+await Promise.all(Object.entries(needs).map(async ([name, library]) => {
   const message = await import(`effect-rpc-retry/${name}`).then(() => "it was loaded", (error) => error.message)
   if (!message.startsWith(`Cannot find package '${library}' imported from `)) {
     throw new Error(`effect-rpc-retry/${name} without ${library}: ${message}`)
   }
-}
-for (const path of works) {
-  await import(`effect-rpc-retry${path}`)
-}
+}))
+await Promise.all(works.map((path) => import(`effect-rpc-retry${path}`)))
 process.stdout.write(
   `without the optional libraries ${works.length} entry points work, and ${Object.keys(needs).length} say what to install\n`
 )
