@@ -1,0 +1,121 @@
+/**
+ * A stream of answers, opened until its first message has come.
+ *
+ * @internal
+ */
+import type * as Grpc from "@grpc/grpc-js"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { Fatal, type Retryable } from "../../RpcError.js"
+import * as Call from "./grpcCall.js"
+import type { Method } from "./grpcMethod.js"
+
+type Failure = Retryable | Fatal
+
+/** The messages that are there, waiting for the first of them; `None` at the end. */
+interface Reader {
+  readonly next: Effect.Effect<Chunk.Chunk<unknown>, Option.Option<Failure>>
+  readonly close: Effect.Effect<void>
+}
+
+/**
+ * Messages are taken out of Node's stream, never pushed: it holds 16 and asks the connection for more only when they are
+ * taken. What came before a failure is read before it.
+ */
+const readerOf = (
+  call: Grpc.ClientReadableStream<unknown>,
+  failureOf: (error: Grpc.ServiceError) => Failure
+): Reader => {
+  let end: Option.Option<Failure> | undefined
+  // whether something happened since the messages were last taken
+  let changed = false
+  let wake = () => {}
+  const change = () => {
+    changed = true
+    wake()
+  }
+  const ended = (reason: Option.Option<Failure>) => {
+    end ??= reason
+    change()
+  }
+  call.on("readable", change)
+  call.on("end", () => ended(Option.none()))
+  call.on("error", (error: Grpc.ServiceError) => ended(Option.some(failureOf(error))))
+
+  const waiting = Effect.async<void>((resume) => {
+    wake = () => resume(Effect.void)
+    if (changed) {
+      wake()
+    }
+  })
+  const next: Reader["next"] = Effect.suspend(() => {
+    changed = false
+    const messages: Array<unknown> = []
+    for (let message: unknown = call.read(); message !== null; message = call.read()) {
+      messages.push(message)
+    }
+    return messages.length > 0
+      ? Effect.succeed(Chunk.unsafeFromArray(messages))
+      : end === undefined
+      ? Effect.zipRight(waiting, next)
+      : Effect.fail(end)
+  })
+  return {
+    next,
+    close: Effect.sync(() => {
+      ended(Option.some(new Fatal({ reason: "Cancelled", message: "the stream was closed" })))
+      call.cancel()
+    })
+  }
+}
+
+/** What grpc-js, and what generates code for it, makes of a method that streams its answer. */
+type Invoke = (
+  request: unknown,
+  metadata: Grpc.Metadata,
+  options: Grpc.CallOptions
+) => Grpc.ClientReadableStream<unknown>
+
+/**
+ * One attempt. Nothing of one that failed stays in the scope; of one that succeeded, what closes it, until it has ended.
+ *
+ * @internal
+ */
+export const open = (
+  client: Grpc.Client,
+  method: Method,
+  settings: Call.Settings,
+  request: unknown
+): Effect.Effect<Stream.Stream<unknown, Failure>, Failure, Scope.Scope> => {
+  const methods = client as unknown as Record<string, Invoke>
+  return Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const out = yield* Call.outgoing(settings)
+      const reader = yield* Effect.map(
+        Call.start(() => methods[method.key]!(request, out.metadata, out.options)),
+        (call) => readerOf(call, Call.failureOf(client, call, out, settings.retryOn))
+      )
+      const scope = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.sequential)
+      yield* Scope.addFinalizer(scope, reader.close)
+      const close = Scope.close(scope, Exit.void)
+
+      const noMessages = Effect.succeed(Chunk.empty<unknown>())
+      let first: Chunk.Chunk<unknown> | undefined = yield* reader.next.pipe(
+        Effect.catchAll(Option.match({ onNone: () => noMessages, onSome: Call.untilDeadline(out) })),
+        restore,
+        Effect.onError(() => close)
+      )
+      const next = Effect.suspend(() => {
+        const taken = first
+        first = undefined
+        return taken === undefined ? reader.next : Effect.succeed(taken)
+      })
+      return Stream.ensuring(Stream.repeatEffectChunkOption(next), close)
+    })
+  )
+}
