@@ -59,7 +59,7 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import { orThrow } from "../InvalidOption.js"
 import * as RpcCall from "../RpcCall.js"
-import { type Fatal, type Retryable, withMethod } from "../RpcError.js"
+import type { Fatal, Retryable } from "../RpcError.js"
 import * as Call from "./internal/grpcCall.js"
 import * as Method from "./internal/grpcMethod.js"
 import * as GrpcOptions from "./internal/grpcOptions.js"
@@ -205,12 +205,13 @@ export interface ClientOptions<Name extends PropertyKey = string> extends Omit<O
  */
 export const channelOptions: { readonly "grpc.enable_retries": 0 } = { "grpc.enable_retries": 0 }
 
-const unaryCall = (client: grpc.Client, method: Method.Method, settings: GrpcOptions.Checked) => (request: unknown) =>
-  GrpcOptions.named(Call.unary(client, method, settings, request), method, settings)
-
-const serverStreamCall =
-  (client: grpc.Client, method: Method.Method, settings: GrpcOptions.Checked) => (request: unknown) =>
-    GrpcOptions.named(GrpcStream.open(client, method, settings, request), method, settings)
+const callOf = (client: grpc.Client, method: Method.Method, settings: GrpcOptions.Checked) => (request: unknown) =>
+  RpcCall.make(
+    method.kind === "unary"
+      ? Call.unary(client, method, settings, request)
+      : GrpcStream.open(client, method, settings, request),
+    { method: method.name, idempotent: settings.idempotent ?? method.idempotent }
+  )
 
 /**
  * One unary method of a client. The calls are not retried: pipe them through `withRpcRetry`. Their method is
@@ -243,7 +244,7 @@ export const unary = <C extends grpc.Client, K extends UnaryNames<C> & string>(
   method: K,
   options: Options = {}
 ): UnaryCall<C[K]> =>
-  unaryCall(
+  callOf(
     client,
     orThrow(Method.get("Grpc.unary", client, method, "unary")),
     orThrow(GrpcOptions.check("Grpc.unary", options))
@@ -285,7 +286,7 @@ export const serverStream = <C extends grpc.Client, K extends ServerStreamNames<
   method: K,
   options: Options = {}
 ): ServerStreamCall<C[K]> =>
-  serverStreamCall(
+  callOf(
     client,
     orThrow(Method.get("Grpc.serverStream", client, method, "serverStream")),
     orThrow(GrpcOptions.check("Grpc.serverStream", options))
@@ -331,9 +332,6 @@ export const client = <C extends grpc.Client>(
   const methods = Method.all(client)
   const settingsOf = orThrow(GrpcOptions.checkAll("Grpc.client", options, methods))
   return Object.fromEntries(
-    methods.map((method) => [
-      method.key,
-      (method.kind === "unary" ? unaryCall : serverStreamCall)(client, method, settingsOf(method.key))
-    ])
+    methods.map((method) => [method.key, callOf(client, method, settingsOf(method))])
   ) as Calls<C>
 }

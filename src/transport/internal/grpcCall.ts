@@ -10,7 +10,7 @@ import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import * as Classify from "../../Classify.js"
 import * as Deadline from "../../Deadline.js"
-import { Fatal, isRetryable, type Retryable } from "../../RpcError.js"
+import { Fatal, isRetryable, type Retryable, withMethod } from "../../RpcError.js"
 import { facts } from "./facts.js"
 import * as Failure from "./grpcFailure.js"
 import type { Method } from "./grpcMethod.js"
@@ -76,9 +76,10 @@ const isUnsent = (client: Grpc.Client, call: Grpc.ClientUnaryCall, error: Grpc.S
  */
 export const failureOf = (
   client: Grpc.Client,
-  call: Grpc.ClientUnaryCall,
+  method: Method,
+  { retryOn }: Settings,
   { clock, deadline }: Outgoing,
-  retryOn: Failure.RetryOn
+  call: Grpc.ClientUnaryCall
 ): (error: Grpc.ServiceError) => Retryable | Fatal => {
   let head: Grpc.Metadata | undefined
   call.on("metadata", (metadata) => {
@@ -86,7 +87,8 @@ export const failureOf = (
   })
   return (error) => {
     const now = clock.unsafeCurrentTimeMillis()
-    return Failure.classify({ error, head, isUnsent: isUnsent(client, call, error), deadline, now }, retryOn)
+    const failed = { error, head, isUnsent: isUnsent(client, call, error), deadline, now }
+    return withMethod(Failure.classify(failed, retryOn), method.name)
   }
 }
 
@@ -95,13 +97,13 @@ export const failureOf = (
  *
  * @internal
  */
-export const start = <A>(make: () => A): Either.Either<A, Fatal | Retryable> =>
+export const start = <A>({ name }: Method, make: () => A): Either.Either<A, Fatal | Retryable> =>
   Either.mapLeft(
     Either.try(make),
     (failure) =>
       failure instanceof Error && failure.message === "Channel has been shut down"
-        ? new Fatal({ reason: "Cancelled", message: "the client is closed", cause: failure })
-        : Classify.unknown(failure)
+        ? new Fatal({ reason: "Cancelled", method: name, message: "the client is closed", cause: failure })
+        : withMethod(Classify.unknown(failure), name)
   )
 
 /**
@@ -133,10 +135,10 @@ export const unary = (
   const methods = client as unknown as Record<string, Invoke>
   return Effect.flatMap(outgoing(settings), (out) =>
     Effect.async<unknown, Retryable | Fatal>((resume) => {
-      const started = start(() => {
+      const started = start(method, () => {
         const call = methods[method.key]!(request, out.metadata, out.options, (error, answer) =>
           resume(error === null ? Effect.succeed(answer) : Effect.fail(failed(error))))
-        const failed = failureOf(client, call, out, settings.retryOn)
+        const failed = failureOf(client, method, settings, out, call)
         return call
       })
       if (Either.isLeft(started)) {

@@ -3,13 +3,10 @@
  *
  * @internal
  */
-import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import { names } from "../../internal/grpcCodes.js"
 import { InvalidOption } from "../../InvalidOption.js"
-import * as RpcCall from "../../RpcCall.js"
-import { type Fatal, type Retryable, withMethod } from "../../RpcError.js"
 import type { ClientOptions, Options } from "../Grpc.js"
 import type { Settings } from "./grpcCall.js"
 import type { RetryOn } from "./grpcFailure.js"
@@ -56,7 +53,7 @@ export const check = (where: string, options: Options, path: string = ""): Eithe
   }))
 
 /**
- * What holds for each method, by its key.
+ * What holds for each method, whichever of its names it was said of.
  *
  * @internal
  */
@@ -64,37 +61,23 @@ export const checkAll = (
   where: string,
   options: ClientOptions,
   methods: ReadonlyArray<Method>
-): Either.Either<(key: string) => Checked, InvalidOption> =>
+): Either.Either<(method: Method) => Checked, InvalidOption> =>
   Either.gen(function*() {
     const common = yield* check(where, options)
     const own = new Map<string, Checked>()
     for (const [key, said] of Object.entries(options.methods ?? {})) {
       const path = `methods.${key}`
-      if (!methods.some((method) => method.key === key)) {
+      const method = methods.find((method) => method.key === key)
+      if (method === undefined) {
         return yield* Either.left(new InvalidOption({ where, field: path, problem: "is no method of this client" }))
       }
       const checked = yield* check(where, said ?? {}, `${path}.`)
-      own.set(key, {
+      own.set(method.name, {
         metadata: checked.metadata ?? common.metadata,
         callOptions: checked.callOptions ?? common.callOptions,
         retryOn: said?.retryOn === undefined ? common.retryOn : checked.retryOn,
         idempotent: checked.idempotent
       })
     }
-    return (key: string) => own.get(key) ?? common
-  })
-
-/**
- * An attempt as a call of its method.
- *
- * @internal
- */
-export const named = <A, R>(
-  attempt: Effect.Effect<A, Retryable | Fatal, R>,
-  method: Method,
-  settings: Checked
-): RpcCall.RpcCall<A, Retryable | Fatal, R> =>
-  RpcCall.make(Effect.mapError(attempt, (error) => withMethod(error, method.name)), {
-    method: method.name,
-    idempotent: settings.idempotent ?? method.idempotent
+    return ({ name }: Method) => own.get(name) ?? common
   })

@@ -28,6 +28,7 @@ interface Reader {
  * taken. What came before a failure is read before it.
  */
 const readerOf = (
+  { name }: Method,
   call: Grpc.ClientReadableStream<unknown>,
   failureOf: (error: Grpc.ServiceError) => Failure
 ): Reader => {
@@ -68,7 +69,7 @@ const readerOf = (
   return {
     next,
     close: Effect.sync(() => {
-      ended(Option.some(new Fatal({ reason: "Cancelled", message: "the stream was closed" })))
+      ended(Option.some(new Fatal({ reason: "Cancelled", method: name, message: "the stream was closed" })))
       call.cancel()
     })
   }
@@ -97,8 +98,8 @@ export const open = (
     Effect.gen(function*() {
       const out = yield* Call.outgoing(settings)
       const reader = yield* Effect.map(
-        Call.start(() => methods[method.key]!(request, out.metadata, out.options)),
-        (call) => readerOf(call, Call.failureOf(client, call, out, settings.retryOn))
+        Call.start(method, () => methods[method.key]!(request, out.metadata, out.options)),
+        (call) => readerOf(method, call, Call.failureOf(client, method, settings, out, call))
       )
       const scope = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.sequential)
       yield* Scope.addFinalizer(scope, reader.close)
