@@ -36,7 +36,7 @@
  * | `NOT_FOUND`                                                   | `Fatal NotFound`                                     |
  * | `PERMISSION_DENIED` / `UNAUTHENTICATED`                       | `Fatal PermissionDenied` / `Unauthenticated`         |
  * | `UNIMPLEMENTED`                                               | `Fatal Unimplemented`                                |
- * | an answer that cannot be read, none, or more than one         | `Fatal Protocol`                                     |
+ * | an answer that cannot be read, or none                        | `Fatal Protocol`                                     |
  * | any other status, and codes that gRPC does not have           | `Fatal ServerError`                                  |
  *
  * `code` is the name of the status, or the number where it has none; of a broken stream the error code of HTTP/2, such as

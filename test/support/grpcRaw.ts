@@ -3,7 +3,6 @@
  */
 import * as Effect from "effect/Effect"
 import * as Http2 from "node:http2"
-import type * as Net from "node:net"
 import * as Loopback from "./loopback.js"
 
 export type Step = (stream: Http2.ServerHttp2Stream, headers: Http2.IncomingHttpHeaders) => void
@@ -45,15 +44,10 @@ export const http = (status: number, body: string | undefined, headers: Http2.Ou
   }
 }
 
-export const rst = (code: number, afterHead = false): Step => (stream) => {
-  if (afterHead) {
-    stream.respond(grpcHead)
-  }
-  stream.close(code)
-}
+export const rst = (code: number): Step => (stream) => stream.close(code)
 
 /** Breaks the connection. */
-export const hangUp: Step = (stream) => (stream.session!.socket as Net.Socket).destroy()
+export const hangUp: Step = (stream) => stream.session!.destroy()
 
 /** Takes one step for each request; then answers. */
 export const make = Effect.gen(function*() {

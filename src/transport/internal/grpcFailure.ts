@@ -103,7 +103,7 @@ const unreadable = (error: Grpc.ServiceError): Fatal | undefined => {
   return code === INTERNAL && details.startsWith("Request message serialization failure: ")
     ? fatal("InvalidArgument")
     : (code === INTERNAL && details.startsWith("Response message parsing error: ")) ||
-        (code === UNIMPLEMENTED && (details === "No message received" || details === "Too many responses received"))
+        (code === UNIMPLEMENTED && details === "No message received")
     ? fatal("Protocol")
     : undefined
 }
