@@ -52,6 +52,14 @@ const metadataOf = (trailers: (Step & { _tag: "Status" })["trailers"] = {}): grp
 
 type Call = grpc.ServerUnaryCall<Text, Text> | grpc.ServerWritableStream<Text, Text>
 
+/** `#3` stands for the numbers to 3, in 60 characters each. */
+const wordsOf = (text: string): ReadonlyArray<string> =>
+  text === ""
+    ? []
+    : text.startsWith("#")
+    ? Array.from({ length: Number(text.slice(1)) }, (_, i) => String(i).padStart(60, "0"))
+    : text.split(" ")
+
 /** Words are sent as the client takes them. */
 const sendWords = async (call: grpc.ServerWritableStream<Text, Text>, words: ReadonlyArray<string>, sent: () => void) => {
   for (const value of words) {
@@ -125,7 +133,8 @@ export const make = Effect.gen(function*() {
 
   const list: grpc.handleServerStreamingCall<Text, Text> = async (call) => {
     const { sent, step } = received("List", call)
-    const words = call.request.value === "" ? [] : call.request.value.split(" ")
+    call.setMaxListeners(0)
+    const words = wordsOf(call.request.value)
     await sendWords(call, words.slice(0, step.messages ?? (step._tag === "Answer" ? words.length : 0)), sent)
     switch (step._tag) {
       case "Answer":
@@ -167,6 +176,8 @@ export const make = Effect.gen(function*() {
   return {
     address: `127.0.0.1:${port}`,
     script: (...next: ReadonlyArray<Step>) => Effect.sync(() => void steps.push(...next)),
+    /** Forgets what it was told. */
+    clear: Effect.sync(() => void steps.splice(0)),
     seen: Effect.sync((): ReadonlyArray<Seen> => Array.from(seen)),
     hangUp: Effect.sync(hangUp),
     connections: Effect.sync(() => sockets.size),

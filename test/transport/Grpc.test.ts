@@ -1,31 +1,20 @@
-import * as grpc from "@grpc/grpc-js"
+import type * as grpc from "@grpc/grpc-js"
 import { assert, describe, it } from "@effect/vitest"
 import {
-  Deadline,
-  Fatal,
-  Retryable,
+  type Fatal,
+  type Retryable,
   RetryExhausted,
-  RetryPolicy,
   RetrySchedule,
-  RpcCall,
-  RpcRetry,
   withRpcRetry
 } from "effect-rpc-retry"
 import * as Grpc from "effect-rpc-retry/Grpc"
-import * as Chunk from "effect/Chunk"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
-import * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
-import * as Net from "node:net"
 import { contract } from "../support/contract.js"
-import { client, type EchoClient, textOf } from "../support/grpcClient.js"
+import { client, textOf } from "../support/grpcClient.js"
 import * as Raw from "../support/grpcRaw.js"
 import * as GrpcServer from "../support/grpcServer.js"
-import * as Loopback from "../support/loopback.js"
 
 contract("Grpc and a server of grpc-js", {
   make: Effect.gen(function*() {
@@ -162,10 +151,16 @@ describe("Grpc: failures on the way", () => {
       }))
   }
 
-  it.scopedLive("no address for the name: unavailable, not sent", () =>
+  it.scopedLive("no socket of that name: refused, not sent; no address: unavailable, not sent", () =>
     Effect.gen(function*() {
-      const echo = Grpc.unary(yield* client("unix:///nowhere/at/all.sock"), "echo")
-      assert.deepStrictEqual(summary(yield* Effect.flip(echo(hi))).slice(0, 2), ["Unavailable", "NotSent"])
+      const reasonOf = (address: string) =>
+        Effect.flatMap(client(address), (client) =>
+          Effect.map(Effect.flip(Grpc.unary(client, "echo")(hi)), summary))
+      assert.deepStrictEqual((yield* reasonOf("unix:///nowhere/at/all.sock")).slice(0, 2), [
+        "ConnectionRefused",
+        "NotSent"
+      ])
+      assert.deepStrictEqual((yield* reasonOf("ipv4:nobody")).slice(0, 2), ["Unavailable", "NotSent"])
     }))
 
   it.scopedLive("what the library sent itself before it could not connect may have run", () =>

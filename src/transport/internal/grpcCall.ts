@@ -107,6 +107,12 @@ export const start = <A>({ name }: Method, make: () => A): Either.Either<A, Fata
   )
 
 /**
+ * How long after the ambient deadline an attempt ends that nobody has ended. A timer that was set by somebody else for the same
+ * deadline may be late by as much as the process was busy when it was set.
+ */
+const grace = 100
+
+/**
  * An attempt that ran into the ambient deadline does not end before it: who set the deadline is the one to end the call by
  * it, with its own timer. What nobody ends, as outside `withRpcRetry`, ends a moment later.
  *
@@ -114,7 +120,7 @@ export const start = <A>({ name }: Method, make: () => A): Either.Either<A, Fata
  */
 export const untilDeadline = ({ clock, deadline }: Outgoing) => (error: Retryable | Fatal) =>
   isRetryable(error) && error.reason === "AttemptTimeout"
-    ? Effect.zipRight(Effect.sleep(Math.max(0, deadline - clock.unsafeCurrentTimeMillis()) + 5), Effect.fail(error))
+    ? Effect.zipRight(Effect.sleep(Math.max(0, deadline - clock.unsafeCurrentTimeMillis()) + grace), Effect.fail(error))
     : Effect.fail(error)
 
 /** What grpc-js, and what generates code for it, makes of a unary method. */

@@ -64,7 +64,7 @@ const unsent = (error: Grpc.ServiceError): Retryable | undefined => {
   const retryable = (reason: Retryable["reason"]) =>
     new Retryable({ reason, delivery: "NotSent", code: "UNAVAILABLE", cause: error })
   if (error.code === UNAVAILABLE) {
-    return retryable(/\bECONNREFUSED\b/.test(error.details) ? "ConnectionRefused" : "Unavailable")
+    return retryable(/\bconnect (ECONNREFUSED|ENOENT)\b/.test(error.details) ? "ConnectionRefused" : "Unavailable")
   }
   // the connection went away between the choice of it and its use: with `grpc.enable_retries: 0` this is for us to repeat
   return error.code === INTERNAL && error.details.startsWith("Failed to start HTTP/2 stream with error ")
