@@ -16,7 +16,7 @@ export interface Step {
   readonly code?: number
   readonly details?: string
   readonly messages?: number
-  readonly trailers?: Readonly<Record<string, string>>
+  readonly trailers?: Readonly<Record<string, ReadonlyArray<string>>>
   readonly retryInfo?: number
   readonly head?: boolean
 }
@@ -66,7 +66,7 @@ export const ofContract = (step: Contract.Step): Step => {
       return { _tag: "Status", code: 14, details: "not now" }
     case "Hint":
       return step.delay === "Never"
-        ? { _tag: "Status", code: 14, details: "never", trailers: { "grpc-retry-pushback-ms": "-1" } }
+        ? { _tag: "Status", code: 14, details: "never", trailers: { "grpc-retry-pushback-ms": ["-1"] } }
         : { _tag: "Status", code: 8, details: "later", retryInfo: step.delay }
     case "Domain":
       throw new Error("gRPC has no domain errors")

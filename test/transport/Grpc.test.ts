@@ -147,7 +147,6 @@ describe("Grpc: failures on the way", () => {
         const error = yield* Effect.flip(echo(hi).pipe(withRpcRetry({ schedule })))
         assert.instanceOf(error, RetryExhausted)
         assert.strictEqual(error.attempts, 4)
-        yield* server.start
       }))
   }
 
@@ -185,7 +184,6 @@ describe("Grpc: failures on the way", () => {
       yield* server.stop
       const error = yield* Fiber.join(fiber)
       assert.deepStrictEqual(summary(error).slice(1, 3), ["Unknown", "UNAVAILABLE"])
-      yield* server.start
     }))
 
   it.scopedLive("a connection that breaks: lost, may have run", () =>

@@ -36,8 +36,8 @@ type Step struct {
 	Details  string `json:"details"`
 	Messages int    `json:"messages"`
 	// Trailers are sent with the status; RetryInfo, in milliseconds, is among its details.
-	Trailers  map[string]string `json:"trailers"`
-	RetryInfo *int64            `json:"retryInfo"`
+	Trailers  map[string][]string `json:"trailers"`
+	RetryInfo *int64              `json:"retryInfo"`
 	// Head is sent before.
 	Head bool `json:"head"`
 }
@@ -99,7 +99,7 @@ func (e *Echo) fail(ctx context.Context, step Step) error {
 	if step.Head {
 		_ = grpc.SendHeader(ctx, metadata.Pairs("x-head", "1"))
 	}
-	_ = grpc.SetTrailer(ctx, metadata.New(step.Trailers))
+	_ = grpc.SetTrailer(ctx, metadata.MD(step.Trailers))
 	result := status.New(codes.Code(step.Code), step.Details)
 	if step.RetryInfo != nil {
 		delay := durationpb.New(time.Duration(*step.RetryInfo) * time.Millisecond)
