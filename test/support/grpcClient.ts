@@ -13,7 +13,12 @@ export interface Text {
 
 /** As the type generator of proto-loader writes a unary method. */
 interface UnaryMethod {
-  (argument: Text, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<Text>): grpc.ClientUnaryCall
+  (
+    argument: Text,
+    metadata: grpc.Metadata,
+    options: grpc.CallOptions,
+    callback: grpc.requestCallback<Text>
+  ): grpc.ClientUnaryCall
   (argument: Text, metadata: grpc.Metadata, callback: grpc.requestCallback<Text>): grpc.ClientUnaryCall
   (argument: Text, options: grpc.CallOptions, callback: grpc.requestCallback<Text>): grpc.ClientUnaryCall
   (argument: Text, callback: grpc.requestCallback<Text>): grpc.ClientUnaryCall

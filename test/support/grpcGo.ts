@@ -40,16 +40,19 @@ export const make = (serve: (...args: ReadonlyArray<string>) => Effect.Effect<Ru
     return {
       address,
       script: (...steps: ReadonlyArray<Step>) => Effect.asVoid(told("Script", JSON.stringify(steps))),
-      seen: Effect.map(told("Seen", ""), (text): ReadonlyArray<Seen> =>
-        (JSON.parse(text) as Array<Omit<Seen, "cancelled">>).map((seen, i) => ({
-          method: seen.method,
-          text: seen.text,
-          previousAttempts: seen.previousAttempts,
-          // what is not there is left out
-          idempotencyKey: seen.idempotencyKey,
-          remaining: seen.remaining,
-          cancelled: Effect.asVoid(told("Cancelled", String(i)))
-        }))),
+      seen: Effect.map(
+        told("Seen", ""),
+        (text): ReadonlyArray<Seen> =>
+          (JSON.parse(text) as Array<Omit<Seen, "cancelled">>).map((seen, i) => ({
+            method: seen.method,
+            text: seen.text,
+            previousAttempts: seen.previousAttempts,
+            // what is not there is left out
+            idempotencyKey: seen.idempotencyKey,
+            remaining: seen.remaining,
+            cancelled: Effect.asVoid(told("Cancelled", String(i)))
+          }))
+      ),
       restart: Effect.gen(function*() {
         yield* (yield* running).kill
         yield* Ref.set(running, yield* serve("-address", address))

@@ -37,12 +37,13 @@ export const trailersOnly = (trailers: Http2.OutgoingHttpHeaders): Step => (stre
   stream.respond({ ...grpcHead, ...trailers }, { endStream: true })
 
 /** What a proxy answers itself. */
-export const http = (status: number, body: string | undefined, headers: Http2.OutgoingHttpHeaders = {}): Step => (stream) => {
-  stream.respond({ ":status": status, "content-type": "text/html", ...headers }, { endStream: body === undefined })
-  if (body !== undefined) {
-    stream.end(body)
+export const http =
+  (status: number, body: string | undefined, headers: Http2.OutgoingHttpHeaders = {}): Step => (stream) => {
+    stream.respond({ ":status": status, "content-type": "text/html", ...headers }, { endStream: body === undefined })
+    if (body !== undefined) {
+      stream.end(body)
+    }
   }
-}
 
 export const rst = (code: number): Step => (stream) => stream.close(code)
 

@@ -26,7 +26,10 @@ export type Step =
 export const answer: Step = { _tag: "Answer" }
 export const stall: Step = { _tag: "Stall" }
 export const reset: Step = { _tag: "Reset" }
-export const status = (code: number | keyof typeof grpc.status, more: Partial<Step & { _tag: "Status" }> = {}): Step => ({
+export const status = (
+  code: number | keyof typeof grpc.status,
+  more: Partial<Step & { _tag: "Status" }> = {}
+): Step => ({
   _tag: "Status",
   code: typeof code === "number" ? code : grpc.status[code],
   details: `status ${code}`,
@@ -61,20 +64,24 @@ const wordsOf = (text: string): ReadonlyArray<string> =>
     : text.split(" ")
 
 /** Words are sent as the client takes them. */
-const sendWords = async (call: grpc.ServerWritableStream<Text, Text>, words: ReadonlyArray<string>, sent: () => void) => {
-  for (const value of words) {
-    if (call.cancelled) {
-      return
+const sendWords = (
+  call: grpc.ServerWritableStream<Text, Text>,
+  words: ReadonlyArray<string>,
+  sent: () => void,
+  done: () => void
+) => {
+  const from = (start: number): void => {
+    for (let i = start; i < words.length && !call.cancelled; i++) {
+      const goesOn = call.write({ value: words[i]! })
+      sent()
+      if (!goesOn) {
+        call.once("drain", () => from(i + 1))
+        return
+      }
     }
-    const goesOn = call.write({ value })
-    sent()
-    if (!goesOn) {
-      await new Promise<void>((resolve) => {
-        call.once("drain", resolve)
-        call.once("cancelled", () => resolve())
-      })
-    }
+    done()
   }
+  from(0)
 }
 
 export const make = Effect.gen(function*() {
@@ -131,22 +138,23 @@ export const make = Effect.gen(function*() {
     }
   }
 
-  const list: grpc.handleServerStreamingCall<Text, Text> = async (call) => {
+  const list: grpc.handleServerStreamingCall<Text, Text> = (call) => {
     const { sent, step } = received("List", call)
-    call.setMaxListeners(0)
     const words = wordsOf(call.request.value)
-    await sendWords(call, words.slice(0, step.messages ?? (step._tag === "Answer" ? words.length : 0)), sent)
-    switch (step._tag) {
-      case "Answer":
-        return call.end()
-      case "Stall":
-        return
-      case "Reset":
-        // what was written is to arrive before
-        return setTimeout(hangUp, 50)
-      case "Status":
-        return call.emit("error", fail(step))
-    }
+    const count = step.messages ?? (step._tag === "Answer" ? words.length : 0)
+    sendWords(call, words.slice(0, count), sent, () => {
+      switch (step._tag) {
+        case "Answer":
+          return call.end()
+        case "Stall":
+          return
+        case "Reset":
+          // what was written is to arrive before
+          return setTimeout(hangUp, 50)
+        case "Status":
+          return call.emit("error", fail(step))
+      }
+    })
   }
 
   const injecting = () => {

@@ -1,12 +1,6 @@
-import type * as grpc from "@grpc/grpc-js"
 import { assert, describe, it } from "@effect/vitest"
-import {
-  type Fatal,
-  type Retryable,
-  RetryExhausted,
-  RetrySchedule,
-  withRpcRetry
-} from "effect-rpc-retry"
+import type * as grpc from "@grpc/grpc-js"
+import { type Fatal, type Retryable, RetryExhausted, RetrySchedule, withRpcRetry } from "effect-rpc-retry"
 import * as Grpc from "effect-rpc-retry/Grpc"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -153,8 +147,7 @@ describe("Grpc: failures on the way", () => {
   it.scopedLive("no socket of that name: refused, not sent; no address: unavailable, not sent", () =>
     Effect.gen(function*() {
       const reasonOf = (address: string) =>
-        Effect.flatMap(client(address), (client) =>
-          Effect.map(Effect.flip(Grpc.unary(client, "echo")(hi)), summary))
+        Effect.flatMap(client(address), (client) => Effect.map(Effect.flip(Grpc.unary(client, "echo")(hi)), summary))
       assert.deepStrictEqual((yield* reasonOf("unix:///nowhere/at/all.sock")).slice(0, 2), [
         "ConnectionRefused",
         "NotSent"
@@ -174,7 +167,10 @@ describe("Grpc: failures on the way", () => {
       const server = yield* GrpcServer.make
       const echo = Grpc.unary(
         yield* client(server.address, {
-          "grpc.service_config": JSON.stringify({ methodConfig: [{ name: [{}], retryPolicy }], loadBalancingConfig: [] })
+          "grpc.service_config": JSON.stringify({
+            methodConfig: [{ name: [{}], retryPolicy }],
+            loadBalancingConfig: []
+          })
         }),
         "echo"
       )
@@ -199,7 +195,12 @@ describe("Grpc: failures on the way", () => {
     }))
 
   const proxied: ReadonlyArray<[says: string, step: Raw.Step, expected: ReadonlyArray<unknown>]> = [
-    ["503 with a body", Raw.http(503, "<html>come back later</html>"), ["Unavailable", "Unknown", "UNAVAILABLE", undefined]],
+    ["503 with a body", Raw.http(503, "<html>come back later</html>"), [
+      "Unavailable",
+      "Unknown",
+      "UNAVAILABLE",
+      undefined
+    ]],
     ["503 with a body of two bytes", Raw.http(503, "no"), ["Unavailable", "Unknown", "UNAVAILABLE", undefined]],
     ["503 without", Raw.http(503, undefined), ["Unavailable", "Unknown", "UNAVAILABLE", undefined]],
     ["502 with a body", Raw.http(502, "<html>bad</html>"), ["Unavailable", "Unknown", "UNAVAILABLE", undefined]],

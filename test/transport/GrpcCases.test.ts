@@ -2,14 +2,14 @@
  * The cases of gRPC's own suites on the wire, numbered as in `research/grpc.md`, section 3: against a server of grpc-js, and where
  * it may differ against one of grpc-go. Cases 12 to 16 and 107 are hedging, which there is none of yet.
  */
-import * as grpc from "@grpc/grpc-js"
 import { assert, describe, it } from "@effect/vitest"
+import * as grpc from "@grpc/grpc-js"
 import {
   Fatal,
   InvalidOption,
   type Retryable,
   RetryExhausted,
-  RetryPolicy,
+  type RetryPolicy,
   RetrySchedule,
   RpcRetry,
   withRpcRetry
@@ -19,7 +19,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Seen } from "../support/contract.js"
 import * as GoProgram from "../support/goProgram.js"
@@ -310,7 +310,10 @@ const cases = (name: string, make: Effect.Effect<Peer, never, Scope.Scope>, skip
             ended ||= _tag === "CallSucceeded" || _tag === "CallFailed"
           })
         const exit = yield* Effect.exit(call.pipe(withRpcRetry({ onEvent, schedule: Schedule.recurs(3) })))
-        yield* Effect.repeat(Effect.sync(() => ended), { until: (ended) => ended, schedule: Schedule.spaced("1 millis") })
+        yield* Effect.repeat(Effect.sync(() => ended), {
+          until: (ended) => ended,
+          schedule: Schedule.spaced("1 millis")
+        })
         return [exit._tag, retries]
       })
 
@@ -443,7 +446,9 @@ const cases = (name: string, make: Effect.Effect<Peer, never, Scope.Scope>, skip
           )
         yield* peer.script(unavailable)
         const refused = yield* call(false)
-        assert.deepStrictEqual([refused._tag === "Left" && refused.left._tag === "RetryExhausted" && refused.left.reason], [
+        assert.deepStrictEqual([
+          refused._tag === "Left" && refused.left._tag === "RetryExhausted" && refused.left.reason
+        ], [
           "NotIdempotent"
         ])
         yield* peer.script(unavailable)

@@ -1,8 +1,8 @@
 /**
  * What `Grpc` sends and reads beside the messages, how calls are named, what its options do.
  */
-import * as grpc from "@grpc/grpc-js"
 import { assert, describe, it } from "@effect/vitest"
+import * as grpc from "@grpc/grpc-js"
 import {
   Deadline,
   InvalidOption,
@@ -13,7 +13,7 @@ import {
   withRpcRetry
 } from "effect-rpc-retry"
 import * as Grpc from "effect-rpc-retry/Grpc"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
@@ -48,7 +48,9 @@ describe("Grpc: what is sent", () => {
       yield* server.script(unavailable)
       yield* Grpc.unary(client, "echo", { metadata: own })(hi).pipe(withRpcRetry({ schedule, idempotencyKey: "k" }))
       const seen = yield* server.seen
-      assert.deepStrictEqual(seen.map(({ metadata }) => metadata.get("authorization")), [["Bearer abc"], ["Bearer abc"]])
+      assert.deepStrictEqual(seen.map(({ metadata }) => metadata.get("authorization")), [["Bearer abc"], [
+        "Bearer abc"
+      ]])
       assert.deepStrictEqual(seen.map(({ previousAttempts }) => previousAttempts), [7, 1])
       assert.deepStrictEqual(own.getMap(), { authorization: "Bearer abc", "grpc-previous-rpc-attempts": "7" })
     }))
@@ -81,7 +83,9 @@ describe("Grpc: what is sent", () => {
       assert.deepStrictEqual(ran, ["client"])
       // as in grpc-js, those of a call take the place of those of the client
       yield* server.script(unavailable)
-      const echo = Grpc.unary(client, "echo", { callOptions: { interceptors: [interceptor("outer"), interceptor("inner")] } })
+      const echo = Grpc.unary(client, "echo", {
+        callOptions: { interceptors: [interceptor("outer"), interceptor("inner")] }
+      })
       yield* echo(hi).pipe(withRpcRetry({ schedule }))
       assert.deepStrictEqual(ran, ["client", "outer", "inner", "outer", "inner"])
     }))
@@ -144,7 +148,8 @@ describe("Grpc: what is sent", () => {
 
 /** `google.rpc.Status` with a `RetryInfo` of so many seconds. */
 const retryInfo = (seconds: number): Buffer => {
-  const field = (number: number, bytes: Uint8Array) => Buffer.concat([Buffer.from([number << 3 | 2, bytes.length]), bytes])
+  const field = (number: number, bytes: Uint8Array) =>
+    Buffer.concat([Buffer.from([number << 3 | 2, bytes.length]), bytes])
   const info = field(1, Buffer.from([0x08, seconds]))
   return field(
     3,
@@ -153,7 +158,10 @@ const retryInfo = (seconds: number): Buffer => {
 }
 
 describe("Grpc: what the server says of retrying", () => {
-  const hinted = (code: number | keyof typeof grpc.status, trailers: Record<string, string | Buffer | ReadonlyArray<string>>) =>
+  const hinted = (
+    code: number | keyof typeof grpc.status,
+    trailers: Record<string, string | Buffer | ReadonlyArray<string>>
+  ) =>
     Effect.gen(function*() {
       const { client, server } = yield* subject()
       yield* server.script(GrpcServer.status(code, { trailers }))
@@ -214,8 +222,10 @@ describe("Grpc: the ambient deadline", () => {
   // what a clock that runs ahead, or a server that is quick to give up, comes to
   attempts("noticed by grpc-js 10 ms before", () => ({
     callOptions: {
-      interceptors: [(options, next) =>
-        new grpc.InterceptingCall(next({ ...options, deadline: Number(options.deadline ?? Infinity) - 10 }))]
+      interceptors: [
+        (options, next) =>
+          new grpc.InterceptingCall(next({ ...options, deadline: Number(options.deadline ?? Infinity) - 10 }))
+      ]
     }
   }))
 
@@ -235,7 +245,9 @@ describe("Grpc: the ambient deadline", () => {
     Effect.gen(function*() {
       const { client, server } = yield* subject()
       yield* server.script(GrpcServer.status("DEADLINE_EXCEEDED"))
-      const error = yield* Effect.flip(Grpc.unary(client, "echo")(hi).pipe(withRpcRetry({ schedule, deadline: "20 seconds" })))
+      const error = yield* Effect.flip(
+        Grpc.unary(client, "echo")(hi).pipe(withRpcRetry({ schedule, deadline: "20 seconds" }))
+      )
       assert.deepStrictEqual([error._tag, "code" in error && error.code], ["Fatal", "DEADLINE_EXCEEDED"])
     }))
 
@@ -253,7 +265,11 @@ describe("Grpc: the ambient deadline", () => {
       const { client, server } = yield* subject()
       yield* server.script(GrpcServer.stall)
       const error = yield* Effect.flip(Grpc.unary(client, "echo")(hi).pipe(Deadline.within("30 millis")))
-      assert.deepStrictEqual([error._tag, error.reason, error.code], ["Retryable", "AttemptTimeout", "DEADLINE_EXCEEDED"])
+      assert.deepStrictEqual([error._tag, error.reason, error.code], [
+        "Retryable",
+        "AttemptTimeout",
+        "DEADLINE_EXCEEDED"
+      ])
       yield* (yield* server.seen)[0]!.cancelled
     }))
 })
@@ -382,7 +398,15 @@ describe("Grpc: options", () => {
           callback: grpc.requestCallback<{ readonly value: string }>
         ): grpc.ClientUnaryCall {
           const { path, requestSerialize, responseDeserialize } = Own.service["Echo"]!
-          return this.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, metadata, options, callback)
+          return this.makeUnaryRequest(
+            path,
+            requestSerialize,
+            responseDeserialize,
+            request,
+            metadata,
+            options,
+            callback
+          )
         }
       }
       const own = new Own(server.address, grpc.credentials.createInsecure())

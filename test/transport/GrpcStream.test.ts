@@ -1,8 +1,8 @@
 /**
  * `Grpc.serverStream`: retried until the first message, never after.
  */
-import * as grpc from "@grpc/grpc-js"
 import { assert, describe, it } from "@effect/vitest"
+import * as grpc from "@grpc/grpc-js"
 import { Deadline, Fatal, Retryable, RetryExhausted, RetrySchedule, withRpcRetry } from "effect-rpc-retry"
 import * as Grpc from "effect-rpc-retry/Grpc"
 import * as Chunk from "effect/Chunk"
@@ -118,7 +118,10 @@ describe("Grpc.serverStream", () => {
       assert.strictEqual(finalizers(scope), 0)
       yield* server.script(GrpcServer.stall)
       yield* Effect.flip(
-        list({ value: "a" }).pipe(withRpcRetry({ schedule: Schedule.stop, attemptTimeout: "30 millis" }), Scope.extend(scope))
+        list({ value: "a" }).pipe(
+          withRpcRetry({ schedule: Schedule.stop, attemptTimeout: "30 millis" }),
+          Scope.extend(scope)
+        )
       )
       yield* (yield* server.seen).at(-1)!.cancelled
       yield* until(Effect.sync(() => finalizers(scope) === 0))
@@ -217,7 +220,10 @@ describe("Grpc.serverStream", () => {
       assert.isBelow(before, count / 2)
       yield* Effect.sleep("100 millis")
       assert.strictEqual(seen.sent(), before)
-      assert.strictEqual(yield* Stream.runFold(stream, 0, (at, { value }) => (Number(value) === at ? at + 1 : NaN)), count)
+      assert.strictEqual(
+        yield* Stream.runFold(stream, 0, (at, { value }) => (Number(value) === at ? at + 1 : NaN)),
+        count
+      )
     }), 60_000)
 
   it.scopedLive("what is not idempotent is not opened twice when it may have run", () =>

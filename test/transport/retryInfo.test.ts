@@ -7,8 +7,8 @@ import * as Duration from "effect/Duration"
 import * as FastCheck from "effect/FastCheck"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { fromMessage, fromStatusDetails } from "../../src/transport/internal/retryInfo.js"
 import type { ServerHint } from "../../src/ServerHint.js"
+import { fromMessage, fromStatusDetails } from "../../src/transport/internal/retryInfo.js"
 
 const bytes = (hex: string) => Uint8Array.from(Buffer.from(hex.replaceAll(" ", ""), "hex"))
 
@@ -35,8 +35,7 @@ const retryInfo = "type.googleapis.com/google.rpc.RetryInfo"
 describe("retryInfo", () => {
   it("reads what protoc-gen-go wrote", () => {
     // status.New(codes.Unavailable, "busy").WithDetails(&RetryInfo{RetryDelay: durationpb.New(1500 * time.Millisecond)})
-    const written =
-      "080e1204627573791a360a28747970652e676f6f676c65617069732e636f6d2f" +
+    const written = "080e1204627573791a360a28747970652e676f6f676c65617069732e636f6d2f" +
       "676f6f676c652e7270632e5265747279496e666f120a0a0808011080cab5ee01"
     assert.strictEqual(shown(fromStatusDetails(bytes(written))), "Duration(1s 500ms)")
   })
@@ -50,7 +49,10 @@ describe("retryInfo", () => {
       field(3, any(retryInfo, message(field(1, duration(9n, 0n)))))
     )
     assert.strictEqual(shown(fromStatusDetails(details)), "Duration(2s)")
-    assert.strictEqual(shown(fromStatusDetails(message(field(3, any("example.org/a/google.rpc.RetryInfo", delay))))), "Duration(2s)")
+    assert.strictEqual(
+      shown(fromStatusDetails(message(field(3, any("example.org/a/google.rpc.RetryInfo", delay))))),
+      "Duration(2s)"
+    )
     assert.isUndefined(shown(fromStatusDetails(message(field(3, any("x.google.rpc.RetryInfo", delay))))))
     assert.isUndefined(shown(fromStatusDetails(message(field(3, any(`${retryInfo}2`, delay))))))
   })
@@ -69,7 +71,19 @@ describe("retryInfo", () => {
     for (const hex of ["ff", "0a", "1a05 00", "00", "0800 07", "1aff ffff ffff ffff ffff 01", "0b", "0c"]) {
       assert.isUndefined(shown(fromStatusDetails(bytes(hex))), hex)
     }
-    for (const hex of ["ff", "0a", "0a0508", "0a02 08ff", "0a02 0880", "0d0000", "0900", "0a01 07", "0a0c 08ffffffffffffffffffff01"]) {
+    for (
+      const hex of [
+        "ff",
+        "0a",
+        "0a0508",
+        "0a02 08ff",
+        "0a02 0880",
+        "0d0000",
+        "0900",
+        "0a01 07",
+        "0a0c 08ffffffffffffffffffff01"
+      ]
+    ) {
       assert.strictEqual(shown(fromMessage(bytes(hex))), "Never", hex)
     }
   })
@@ -113,11 +127,14 @@ describe("retryInfo", () => {
         fromStatusDetails(whole.with(at, value))
       }
     }
-    FastCheck.assert(FastCheck.property(FastCheck.uint8Array({ maxLength: 64 }), (random) => {
-      for (const hint of [fromStatusDetails(random), fromMessage(random)]) {
-        assert.isTrue(Option.isNone(hint) || hint.value === "Never" || Duration.isDuration(hint.value))
-      }
-    }), { numRuns: 2000 })
+    FastCheck.assert(
+      FastCheck.property(FastCheck.uint8Array({ maxLength: 64 }), (random) => {
+        for (const hint of [fromStatusDetails(random), fromMessage(random)]) {
+          assert.isTrue(Option.isNone(hint) || hint.value === "Never" || Duration.isDuration(hint.value))
+        }
+      }),
+      { numRuns: 2000 }
+    )
   })
 
   it("reads back each delay that can be written", () => {

@@ -150,6 +150,8 @@ export const unary = (
       if (Either.isLeft(started)) {
         return resume(started)
       }
-      return Effect.sync(() => started.right.cancel())
+      return Effect.sync(() =>
+        started.right.cancel()
+      )
     }).pipe(Effect.catchAll(untilDeadline(out))))
 }

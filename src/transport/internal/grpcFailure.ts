@@ -75,8 +75,7 @@ const unsent = (error: Grpc.ServiceError): Retryable | undefined => {
 /** The connection, or the stream, broke: the library says so in these words of its own. */
 const broken = (error: Grpc.ServiceError, head: Grpc.Metadata | undefined): Retryable | undefined => {
   const { code, details } = error
-  const lost = (code: string) =>
-    new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code, cause: error })
+  const lost = (code: string) => new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code, cause: error })
   if (!isEmpty(error.metadata)) {
     return undefined
   }
