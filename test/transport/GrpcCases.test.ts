@@ -511,6 +511,24 @@ describe("gRPC's cases: on this side only", () => {
       assert.strictEqual(error.field, "methodConfig[0].hedgingPolicy")
     }))
 
+  it.effect("a backoff of zero is refused, by name", () =>
+    Effect.gen(function*() {
+      const zero = config({ initialBackoff: "0s" })
+      const error = yield* Effect.flip(Effect.provide(Effect.void, RpcRetry.layerServiceConfig(zero)))
+      assert.instanceOf(error, InvalidOption)
+      assert.include(error.message, "initialBackoff")
+    }))
+
+  it.scopedLive("a timeout of half a second in a service config is half a second", () =>
+    Effect.gen(function*() {
+      const { echo, seen } = yield* node
+      const timed = { methodConfig: [{ name: [{ service: "interop.v1.Echo" }], timeout: "0.5s" }] }
+      assert.deepStrictEqual(yield* Grpc.unary(echo, "echo")(hi).pipe(withRpcRetry, under(timed)), hi)
+      const { remaining } = (yield* seen)[0]!
+      assert.isAtMost(remaining!, 500)
+      assert.isAbove(remaining!, 0)
+    }))
+
   const outage = Effect.gen(function*() {
     const server = yield* GrpcServer.make
     yield* server.stop

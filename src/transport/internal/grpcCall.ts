@@ -63,13 +63,6 @@ export const outgoing = (settings: Settings): Effect.Effect<Outgoing> =>
   )
 
 /**
- * A call that was never given to a connection still has the target of the channel for its peer. One that was repeated by
- * the library says so in its metadata; then an attempt before the last may have been sent.
- */
-const isUnsent = (client: Grpc.Client, call: Grpc.ClientUnaryCall, error: Grpc.ServiceError): boolean =>
-  call.getPeer() === client.getChannel().getTarget() && error.metadata.get("grpc-previous-rpc-attempts").length === 0
-
-/**
  * What to make of the error of a call: to be asked for as soon as the call exists, since the head of the response comes first.
  *
  * @internal
@@ -87,7 +80,9 @@ export const failureOf = (
   })
   return (error) => {
     const now = clock.unsafeCurrentTimeMillis()
-    const failed = { error, head, isUnsent: isUnsent(client, call, error), deadline, now }
+    // the peer of a call is the target of the channel until it is given to a connection
+    const isUnsent = call.getPeer() === client.getChannel().getTarget()
+    const failed = { error, head, isUnsent, deadline, now }
     return withMethod(Failure.classify(failed, retryOn), method.name)
   }
 }

@@ -19,7 +19,7 @@ export interface Failed {
   readonly error: Grpc.ServiceError
   /** The head of the response, `undefined` when none came. */
   readonly head: Grpc.Metadata | undefined
-  /** No stream was opened for the request, in any attempt of the library's own. */
+  /** No stream was opened for the request, or for the last attempt where the library made several. */
   readonly isUnsent: boolean
   /** The ambient deadline, in milliseconds of the clock that `now` is of. */
   readonly deadline: number
@@ -57,23 +57,38 @@ const http2Codes = [
 
 const { CANCELLED, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE, UNIMPLEMENTED, UNKNOWN } = Grpc.status
 
-/** What comes with every answer of a server: without it a status was made on this side. */
-const isEmpty = (metadata: Grpc.Metadata): boolean => Object.keys(metadata.getMap()).length === 0
+/**
+ * A status that a server sends alone has the headers of its response with it; one that was made on this side has none, but
+ * the mark of the library's own repetition.
+ */
+const isEmpty = (metadata: Grpc.Metadata): boolean =>
+  Object.keys(metadata.getMap()).every((key) => key === "grpc-previous-rpc-attempts")
 
-const unsent = (error: Grpc.ServiceError): Retryable | undefined => {
+/**
+ * `NotSent`, unless the library repeated the call: then an attempt before the last one may have been sent. It says so in the
+ * metadata that it gives, wherever there is some.
+ */
+const notSent = ({ error, head }: Failed): Retryable["delivery"] =>
+  [error.metadata, head].some((metadata) => (metadata?.get("grpc-previous-rpc-attempts").length ?? 0) > 0)
+    ? "Unknown"
+    : "NotSent"
+
+const unsent = (failed: Failed): Retryable | undefined => {
+  const { code, details } = failed.error
   const retryable = (reason: Retryable["reason"]) =>
-    new Retryable({ reason, delivery: "NotSent", code: "UNAVAILABLE", cause: error })
-  if (error.code === UNAVAILABLE) {
-    return retryable(/\bconnect (ECONNREFUSED|ENOENT)\b/.test(error.details) ? "ConnectionRefused" : "Unavailable")
+    new Retryable({ reason, delivery: notSent(failed), code: "UNAVAILABLE", cause: failed.error })
+  if (code === UNAVAILABLE) {
+    return retryable(/\bconnect (ECONNREFUSED|ENOENT)\b/.test(details) ? "ConnectionRefused" : "Unavailable")
   }
   // the connection went away between the choice of it and its use: with `grpc.enable_retries: 0` this is for us to repeat
-  return error.code === INTERNAL && error.details.startsWith("Failed to start HTTP/2 stream with error ")
+  return code === INTERNAL && details.startsWith("Failed to start HTTP/2 stream with error ")
     ? retryable("ConnectionLost")
     : undefined
 }
 
 /** The connection, or the stream, broke: the library says so in these words of its own. */
-const broken = (error: Grpc.ServiceError, head: Grpc.Metadata | undefined): Retryable | undefined => {
+const broken = (failed: Failed): Retryable | undefined => {
+  const { error, head } = failed
   const { code, details } = error
   const lost = (code: string) => new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code, cause: error })
   if (!isEmpty(error.metadata)) {
@@ -81,7 +96,7 @@ const broken = (error: Grpc.ServiceError, head: Grpc.Metadata | undefined): Retr
   }
   if (code === UNAVAILABLE) {
     return details === "Stream refused by server" && head === undefined
-      ? new Retryable({ reason: "Unavailable", delivery: "NotSent", code: "REFUSED_STREAM", cause: error })
+      ? new Retryable({ reason: "Unavailable", delivery: notSent(failed), code: "REFUSED_STREAM", cause: error })
       : /^(Connection dropped$|(read|write) E[A-Z]+|Write error: |Write failed with error )/.test(details)
       ? lost("UNAVAILABLE")
       : undefined
@@ -131,7 +146,7 @@ const httpStatus = "Received HTTP status code "
 
 /** @internal */
 export const classify = (failed: Failed, retryOn: RetryOn): Retryable | Fatal => {
-  const { deadline, error, head, isUnsent, now } = failed
+  const { deadline, error, isUnsent, now } = failed
   if (error.code === DEADLINE_EXCEEDED && now >= deadline - slack) {
     return new Retryable({
       reason: "AttemptTimeout",
@@ -140,16 +155,16 @@ export const classify = (failed: Failed, retryOn: RetryOn): Retryable | Fatal =>
       cause: error
     })
   }
-  const known = (isUnsent ? unsent(error) : undefined) ?? broken(error, head) ?? unreadable(error)
+  const known = (isUnsent ? unsent(failed) : undefined) ?? broken(failed) ?? unreadable(error)
   if (known !== undefined) {
     return known
   }
   const isHttp = error.details.startsWith(httpStatus)
   const hint = hintOf(failed, isHttp)
-  if (isHttp && error.code === UNAVAILABLE && error.details === `${httpStatus}429`) {
+  if (error.code === UNAVAILABLE && error.details === `${httpStatus}429`) {
     return new Retryable({
       reason: "Throttled",
-      delivery: "NotSent",
+      delivery: notSent(failed),
       code: "UNAVAILABLE",
       retryAfter: hint,
       cause: error
