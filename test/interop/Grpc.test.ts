@@ -1,5 +1,6 @@
 /**
- * `Grpc` against real servers in Go: `google.golang.org/grpc`, in `go/grpcserver`.
+ * `Grpc` against real servers in Go: `google.golang.org/grpc`, in `go/grpcserver`, and Kitex with Protobuf over gRPC, in
+ * `go/kitexgrpc`.
  */
 import * as Grpc from "effect-rpc-retry/Grpc"
 import * as Effect from "effect/Effect"
@@ -9,22 +10,21 @@ import * as GoServer from "../support/goServer.js"
 import { client, textOf } from "../support/grpcClient.js"
 import * as GrpcGo from "../support/grpcGo.js"
 
-const program = GoProgram.make("grpcserver")
+const servers = [["grpc-go", "grpcserver"], ["Kitex", "kitexgrpc"]] as const
 
-const subject = Effect.gen(function*() {
-  const server = yield* GrpcGo.make(program.serve)
-  return { ...server, echo: yield* client(server.address) }
-})
-
-contract("Grpc and a server of grpc-go", {
-  skipped: GoServer.skipped,
-  make: Effect.gen(function*() {
-    const { echo, restart, script, seen } = yield* subject
-    return {
-      echo: (text, options) => textOf(Grpc.unary(echo, "Echo", options)({ value: text })),
-      script: (...steps) => script(...steps.map(GrpcGo.ofContract)),
-      seen,
-      restart
-    }
+for (const [name, directory] of servers) {
+  const { serve } = GoProgram.make(directory)
+  contract(`Grpc and a server of ${name}`, {
+    skipped: GoServer.skipped,
+    make: Effect.gen(function*() {
+      const { address, restart, script, seen } = yield* GrpcGo.make(serve)
+      const echo = yield* client(address)
+      return {
+        echo: (text, options) => textOf(Grpc.unary(echo, "Echo", options)({ value: text })),
+        script: (...steps) => script(...steps.map(GrpcGo.ofContract)),
+        seen,
+        restart
+      }
+    })
   })
-})
+}

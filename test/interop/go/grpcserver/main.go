@@ -14,10 +14,10 @@ import (
 	"log"
 	"net"
 	"os"
-	"strconv"
 	"strings"
-	"sync"
 	"time"
+
+	"effect-rpc-retry/interop/echo"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
@@ -29,71 +29,28 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// Step is what becomes of one request. Of List it sends so many words of the text before it.
-type Step struct {
-	Tag      string `json:"_tag"`
-	Code     uint32 `json:"code"`
-	Details  string `json:"details"`
-	Messages int    `json:"messages"`
-	// Trailers are sent with the status; RetryInfo, in milliseconds, is among its details.
-	Trailers  map[string][]string `json:"trailers"`
-	RetryInfo *int64              `json:"retryInfo"`
-	// Head is sent before.
-	Head bool `json:"head"`
-}
-
-type Seen struct {
-	Method           string  `json:"method"`
-	Text             string  `json:"text"`
-	PreviousAttempts int     `json:"previousAttempts"`
-	IdempotencyKey   *string `json:"idempotencyKey,omitempty"`
-	Remaining        *int64  `json:"remaining,omitempty"`
-	cancelled        <-chan struct{}
-}
-
 type Echo struct {
-	mu          sync.Mutex
-	steps       []Step
-	seen        []Seen
-	connections *listener
+	echo.Script
+	connections echo.Connections
 }
 
 func text(value string) *wrapperspb.StringValue { return wrapperspb.String(value) }
 
 // received remembers the request, and takes its step.
-func (e *Echo) received(ctx context.Context, method string, request *wrapperspb.StringValue) Step {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	seen := Seen{Method: method, Text: request.GetValue(), cancelled: ctx.Done()}
+func (e *Echo) received(ctx context.Context, method string, request *wrapperspb.StringValue) echo.Step {
 	md, _ := metadata.FromIncomingContext(ctx)
-	if values := md.Get("grpc-previous-rpc-attempts"); len(values) > 0 {
-		seen.PreviousAttempts, _ = strconv.Atoi(values[0])
-	}
-	if values := md.Get("idempotency-key"); len(values) > 0 {
-		seen.IdempotencyKey = &values[0]
-	}
-	if deadline, ok := ctx.Deadline(); ok {
-		remaining := time.Until(deadline).Milliseconds()
-		seen.Remaining = &remaining
-	}
-	e.seen = append(e.seen, seen)
-	if len(e.steps) == 0 {
-		return Step{Tag: "Answer", Messages: -1}
-	}
-	step := e.steps[0]
-	e.steps = e.steps[1:]
-	return step
+	return e.Received(ctx, method, request.GetValue(), md)
 }
 
 // fail does what a step says of the end of a request that is not answered.
-func (e *Echo) fail(ctx context.Context, step Step) error {
+func (e *Echo) fail(ctx context.Context, step echo.Step) error {
 	switch step.Tag {
 	case "Stall":
 		<-ctx.Done()
 		return status.FromContextError(ctx.Err()).Err()
 	case "Reset":
 		from, _ := peer.FromContext(ctx)
-		e.connections.reset(from.Addr)
+		e.connections.Reset(from.Addr)
 		return status.Error(codes.Internal, "nobody is there to read this")
 	}
 	if step.Head {
@@ -145,60 +102,25 @@ func (e *Echo) list(request *wrapperspb.StringValue, stream grpc.ServerStream) e
 	return e.fail(stream.Context(), step)
 }
 
-func (e *Echo) script(_ context.Context, request *wrapperspb.StringValue) (*wrapperspb.StringValue, error) {
-	var steps []Step
-	if err := json.Unmarshal([]byte(request.GetValue()), &steps); err != nil {
-		return nil, err
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.steps = append(e.steps, steps...)
-	return text(""), nil
-}
-
-func (e *Echo) allSeen(context.Context, *wrapperspb.StringValue) (*wrapperspb.StringValue, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	all, err := json.Marshal(append([]Seen{}, e.seen...))
-	return text(string(all)), err
-}
-
-// waitCancelled answers when nobody waits any more for the request of that number.
-func (e *Echo) waitCancelled(ctx context.Context, request *wrapperspb.StringValue) (*wrapperspb.StringValue, error) {
-	number, err := strconv.Atoi(request.GetValue())
-	if err != nil {
-		return nil, err
-	}
-	e.mu.Lock()
-	cancelled := e.seen[number].cancelled
-	e.mu.Unlock()
-	select {
-	case <-cancelled:
-		return text(""), nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
 // listener knows its connections, so that one can be reset.
 type listener struct {
 	net.Listener
-	open sync.Map
+	open *echo.Connections
 }
 
 func (l *listener) Accept() (net.Conn, error) {
 	connection, err := l.Listener.Accept()
 	if err == nil {
-		l.open.Store(connection.RemoteAddr().String(), connection)
+		l.open.Add(connection.RemoteAddr(), connection)
 	}
 	return connection, err
 }
 
-func (l *listener) reset(address net.Addr) {
-	if connection, ok := l.open.LoadAndDelete(address.String()); ok {
-		tcp := connection.(*net.TCPConn)
-		_ = tcp.SetLinger(0)
-		_ = tcp.Close()
+// control is a method of the script.
+func control(handle func(context.Context, string) (string, error)) handler {
+	return func(ctx context.Context, request *wrapperspb.StringValue) (*wrapperspb.StringValue, error) {
+		answer, err := handle(ctx, request.GetValue())
+		return text(answer), err
 	}
 }
 
@@ -229,9 +151,9 @@ func (e *Echo) describe() *grpc.ServiceDesc {
 		Methods: []grpc.MethodDesc{
 			named("Echo"),
 			named("Read"),
-			method("Script", e.script),
-			method("Seen", e.allSeen),
-			method("Cancelled", e.waitCancelled),
+			method("Script", control(e.Add)),
+			method("Seen", control(e.Script.Seen)),
+			method("Cancelled", control(e.Cancelled)),
 		},
 		Streams: []grpc.StreamDesc{{
 			StreamName:    "List",
@@ -255,10 +177,9 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	connections := &listener{Listener: inner}
-	echo := &Echo{connections: connections}
+	service := new(Echo)
 	server := grpc.NewServer()
-	server.RegisterService(echo.describe(), echo)
+	server.RegisterService(service.describe(), service)
 
 	ready, _ := json.Marshal(map[string]string{"address": inner.Addr().String()})
 	fmt.Println(string(ready))
@@ -267,5 +188,5 @@ func main() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
 	}()
-	log.Fatal(server.Serve(connections))
+	log.Fatal(server.Serve(&listener{inner, &service.connections}))
 }
