@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import type * as grpc from "@grpc/grpc-js"
+import * as grpc from "@grpc/grpc-js"
 import { type Fatal, type Retryable, RetryExhausted, RetrySchedule, withRpcRetry } from "effect-rpc-retry"
 import * as Grpc from "effect-rpc-retry/Grpc"
 import * as Effect from "effect/Effect"
@@ -268,6 +268,85 @@ describe("Grpc: failures on the way", () => {
       const list = yield* Effect.flip(Effect.scoped(Grpc.serverStream(client, "list")(hi)))
       assert.deepStrictEqual(summary(list), ["Fatal", "Cancelled", undefined])
       assert.strictEqual(list.method, "interop.v1.Echo.List")
+    }))
+
+  /** Gives every call this status in place of its own, at once or when that comes. */
+  const replacing =
+    (code: number, details: string, atOnce: boolean, trailers = new grpc.Metadata()): grpc.Interceptor =>
+    (options, next) =>
+      new grpc.InterceptingCall(next(options), {
+        start: (metadata, listener, next) => {
+          const status = { code, details, metadata: trailers }
+          return atOnce ? listener.onReceiveStatus(status) : next(metadata, {
+            onReceiveStatus: (_, pass) => pass(status)
+          })
+        }
+      })
+
+  it.scopedLive("what comes of races in the library that no server can cause", () =>
+    Effect.gen(function*() {
+      const { client } = yield* raw()
+      const ended = (code: number, details: string, atOnce: boolean) =>
+        Grpc.unary(client, "echo", { callOptions: { interceptors: [replacing(code, details, atOnce)] } })(hi).pipe(
+          Effect.flip,
+          Effect.map((error) => summary(error).slice(0, 3))
+        )
+      const stale = "Failed to start HTTP/2 stream with error The session has been destroyed"
+      assert.deepStrictEqual(yield* ended(13, stale, true), ["ConnectionLost", "NotSent", "UNAVAILABLE"])
+      assert.deepStrictEqual(yield* ended(13, stale, false), ["Fatal", "ServerError", "INTERNAL"])
+      for (
+        const details of [
+          "Write error: This socket has been ended by the other party",
+          "Write failed with error no more",
+          "read ECONNRESET",
+          "write EPIPE",
+          "Connection dropped"
+        ]
+      ) {
+        assert.deepStrictEqual(yield* ended(14, details, false), ["ConnectionLost", "Unknown", "UNAVAILABLE"])
+      }
+      assert.deepStrictEqual(yield* ended(14, "we read ECONNRESET", false), ["Unavailable", "Unknown", "UNAVAILABLE"])
+    }))
+
+  it.scopedLive("what an interceptor repeats may have run, though the first of its calls was not sent", () =>
+    Effect.gen(function*() {
+      const { client } = yield* raw()
+      const trailers = new grpc.Metadata()
+      trailers.set("content-type", "application/grpc")
+      const ended = (interceptor: grpc.Interceptor) =>
+        Grpc.unary(client, "echo", { callOptions: { interceptors: [interceptor] } })(hi).pipe(
+          Effect.flip,
+          Effect.map((error) => summary(error).slice(0, 2))
+        )
+      assert.deepStrictEqual(yield* ended(replacing(14, "busy", true, trailers)), ["Unavailable", "Unknown"])
+      assert.deepStrictEqual(yield* ended(replacing(14, "Connection dropped", true)), ["ConnectionLost", "Unknown"])
+      const behindHead: grpc.Interceptor = (options, next) =>
+        new grpc.InterceptingCall(next(options), {
+          start: (_, listener) => {
+            setImmediate(() => {
+              listener.onReceiveMetadata(new grpc.Metadata())
+              listener.onReceiveStatus({ code: 14, details: "busy", metadata: new grpc.Metadata() })
+            })
+          }
+        })
+      assert.deepStrictEqual(yield* ended(behindHead), ["Unavailable", "Unknown"])
+    }))
+
+  it.scopedLive("an interceptor that answers at once is classified like a server", () =>
+    Effect.gen(function*() {
+      const { client } = yield* raw()
+      const options = (code: number): Grpc.Options => ({
+        callOptions: { interceptors: [replacing(code, "not today", true)] }
+      })
+      const list = (code: number) => Effect.scoped(Grpc.serverStream(client, "list", options(code))(hi))
+      const early = yield* Effect.flip(Grpc.unary(client, "echo", options(14))(hi))
+      assert.deepStrictEqual(summary(early).slice(0, 3), ["Unavailable", "NotSent", "UNAVAILABLE"])
+      assert.deepStrictEqual(summary(yield* Effect.flip(list(14))).slice(0, 3), [
+        "Unavailable",
+        "Unknown",
+        "UNAVAILABLE"
+      ])
+      assert.deepStrictEqual(summary(yield* Effect.flip(list(5))), ["Fatal", "NotFound", "NOT_FOUND"])
     }))
 
   it.scopedLive("an interceptor that throws: Fatal, with what it threw", () =>

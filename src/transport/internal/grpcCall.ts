@@ -87,19 +87,30 @@ export const failureOf = (
   }
 }
 
+const isServiceError = (u: unknown): u is Grpc.ServiceError =>
+  u instanceof Error && Predicate.hasProperty(u, "code") && Predicate.isNumber(u.code) &&
+  Predicate.hasProperty(u, "metadata") && u.metadata instanceof Grpc.Metadata
+
 /**
- * The call, or what the library threw in place of making one.
+ * The call, or what was thrown in place of one. An interceptor that fails a stream before it has sent anything throws its
+ * status: nobody can listen yet.
  *
  * @internal
  */
-export const start = <A>({ name }: Method, make: () => A): Either.Either<A, Fatal | Retryable> =>
-  Either.mapLeft(
-    Either.try(make),
-    (failure) =>
-      failure instanceof Error && failure.message === "Channel has been shut down"
-        ? new Fatal({ reason: "Cancelled", method: name, message: "the client is closed", cause: failure })
-        : withMethod(Classify.unknown(failure), name)
-  )
+export const start = <A>(
+  { name }: Method,
+  { retryOn }: Settings,
+  { clock, deadline }: Outgoing,
+  make: () => A
+): Either.Either<A, Fatal | Retryable> =>
+  Either.mapLeft(Either.try(make), (error) => {
+    const now = clock.unsafeCurrentTimeMillis()
+    return isServiceError(error)
+      ? withMethod(Failure.classify({ error, head: undefined, isUnsent: false, deadline, now }, retryOn), name)
+      : error instanceof Error && error.message === "Channel has been shut down"
+      ? new Fatal({ reason: "Cancelled", method: name, message: "the client is closed", cause: error })
+      : withMethod(Classify.unknown(error), name)
+  })
 
 /**
  * How long after the ambient deadline an attempt ends that nobody has ended. A timer that was set by somebody else for the same
@@ -136,17 +147,13 @@ export const unary = (
   const methods = client as unknown as Record<string, Invoke>
   return Effect.flatMap(outgoing(settings), (out) =>
     Effect.async<unknown, Retryable | Fatal>((resume) => {
-      const started = start(method, () => {
+      const started = start(method, settings, out, () => {
         const call = methods[method.key]!(request, out.metadata, out.options, (error, answer) =>
-          resume(error === null ? Effect.succeed(answer) : Effect.fail(failed(error))))
+          // an interceptor may answer before there is a call
+          resume(error === null ? Effect.succeed(answer) : Effect.suspend(() => Effect.fail(failed(error)))))
         const failed = failureOf(client, method, settings, out, call)
         return call
       })
-      if (Either.isLeft(started)) {
-        return resume(started)
-      }
-      return Effect.sync(() =>
-        started.right.cancel()
-      )
+      return Either.isLeft(started) ? resume(started) : Effect.sync(() => started.right.cancel())
     }).pipe(Effect.catchAll(untilDeadline(out))))
 }

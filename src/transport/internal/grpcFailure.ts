@@ -146,7 +146,7 @@ const httpStatus = "Received HTTP status code "
 
 /** @internal */
 export const classify = (failed: Failed, retryOn: RetryOn): Retryable | Fatal => {
-  const { deadline, error, isUnsent, now } = failed
+  const { deadline, error, head, isUnsent, now } = failed
   if (error.code === DEADLINE_EXCEEDED && now >= deadline - slack) {
     return new Retryable({
       reason: "AttemptTimeout",
@@ -155,7 +155,9 @@ export const classify = (failed: Failed, retryOn: RetryOn): Retryable | Fatal =>
       cause: error
     })
   }
-  const known = (isUnsent ? unsent(failed) : undefined) ?? broken(failed) ?? unreadable(error)
+  // an interceptor that repeats calls shows the peer of its first one: what came from a server was sent
+  const isOurs = head === undefined && isEmpty(error.metadata)
+  const known = broken(failed) ?? (isUnsent && isOurs ? unsent(failed) : undefined) ?? unreadable(error)
   if (known !== undefined) {
     return known
   }

@@ -98,7 +98,7 @@ export const open = (
     Effect.gen(function*() {
       const out = yield* Call.outgoing(settings)
       const reader = yield* Effect.map(
-        Call.start(method, () => methods[method.key]!(request, out.metadata, out.options)),
+        Call.start(method, settings, out, () => methods[method.key]!(request, out.metadata, out.options)),
         (call) => readerOf(method, call, Call.failureOf(client, method, settings, out, call))
       )
       const scope = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.sequential)
