@@ -33,38 +33,35 @@ const readerOf = (
   failureOf: (error: Grpc.ServiceError) => Failure
 ): Reader => {
   let end: Option.Option<Failure> | undefined
-  // whether something happened since the messages were last taken
-  let changed = false
-  let wake = () => {}
-  const change = () => {
-    changed = true
-    wake()
-  }
+  const nobody = () => {}
+  let waiting = nobody
   const ended = (reason: Option.Option<Failure>) => {
     end ??= reason
-    change()
+    waiting()
   }
-  call.on("readable", change)
+  call.on("readable", () => waiting())
   call.on("end", () => ended(Option.none()))
   call.on("error", (error: Grpc.ServiceError) => ended(Option.some(failureOf(error))))
 
-  const waiting = Effect.async<void>((resume) => {
-    wake = () => resume(Effect.void)
-    if (changed) {
-      wake()
+  const next: Reader["next"] = Effect.async((resume) => {
+    const look = () => {
+      waiting = nobody
+      const messages: Array<unknown> = []
+      for (let message: unknown = call.read(); message !== null; message = call.read()) {
+        messages.push(message)
+      }
+      if (messages.length > 0) {
+        resume(Effect.succeed(Chunk.unsafeFromArray(messages)))
+      } else if (end !== undefined) {
+        resume(Effect.fail(end))
+      } else {
+        waiting = look
+      }
     }
-  })
-  const next: Reader["next"] = Effect.suspend(() => {
-    changed = false
-    const messages: Array<unknown> = []
-    for (let message: unknown = call.read(); message !== null; message = call.read()) {
-      messages.push(message)
-    }
-    return messages.length > 0
-      ? Effect.succeed(Chunk.unsafeFromArray(messages))
-      : end === undefined
-      ? Effect.zipRight(waiting, next)
-      : Effect.fail(end)
+    look()
+    return Effect.sync(() => {
+      waiting = nobody
+    })
   })
   return {
     next,
