@@ -214,12 +214,13 @@ describe("Grpc.serverStream", () => {
       const { list, server } = yield* subject
       const count = 100_000
       const stream = yield* list({ value: `#${count}` })
-      yield* Effect.sleep("200 millis")
       const seen = (yield* server.seen)[0]!
-      const before = seen.sent()
-      assert.isBelow(before, count / 2)
-      yield* Effect.sleep("100 millis")
-      assert.strictEqual(seen.sent(), before)
+      // until the server has written what it can
+      const sent = yield* Effect.iterate([-1, 0] as readonly [number, number], {
+        while: ([before, now]) => before !== now,
+        body: ([, now]) => Effect.as(Effect.sleep("150 millis"), [now, seen.sent()] as const)
+      })
+      assert.isBelow(sent[1], count / 2)
       assert.strictEqual(
         yield* Stream.runFold(stream, 0, (at, { value }) => (Number(value) === at ? at + 1 : NaN)),
         count
