@@ -320,6 +320,19 @@ describe("Grpc: failures on the way", () => {
         )
       assert.deepStrictEqual(yield* ended(replacing(14, "busy", true, trailers)), ["Unavailable", "Unknown"])
       assert.deepStrictEqual(yield* ended(replacing(14, "Connection dropped", true)), ["ConnectionLost", "Unknown"])
+      // the mark of the library's own retries
+      const marked = new grpc.Metadata()
+      marked.set("grpc-previous-rpc-attempts", "1")
+      const proxied = "Received HTTP status code 429"
+      assert.deepStrictEqual(yield* ended(replacing(14, proxied, false, marked)), ["Throttled", "Unknown"])
+      assert.deepStrictEqual(yield* ended(replacing(14, "Stream refused by server", false, marked)), [
+        "Unavailable",
+        "Unknown"
+      ])
+      assert.deepStrictEqual(yield* ended(replacing(14, "Connection dropped", false, marked)), [
+        "ConnectionLost",
+        "Unknown"
+      ])
       const behindHead: grpc.Interceptor = (options, next) =>
         new grpc.InterceptingCall(next(options), {
           start: (_, listener) => {

@@ -9,11 +9,13 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { client } from "../support/grpcClient.js"
+import * as Raw from "../support/grpcRaw.js"
 import * as GrpcServer from "../support/grpcServer.js"
 
 const subject = Effect.gen(function*() {
@@ -21,6 +23,9 @@ const subject = Effect.gen(function*() {
   const echo = yield* client(server.address)
   return { server, list: Grpc.serverStream(echo, "list") }
 })
+
+/** With a connection, so that a short time is enough for a request to arrive. */
+const warm = Effect.tap(subject, ({ list }) => Effect.flatMap(list({ value: "" }), Stream.runDrain))
 
 const schedule = RetrySchedule.exponential({ base: "2 millis" }).pipe(RetrySchedule.retries(3))
 
@@ -99,6 +104,16 @@ describe("Grpc.serverStream", () => {
       assert.strictEqual((yield* server.seen).length, 2)
     }))
 
+  it.scopedLive("who reads late has all that came before the failure", () =>
+    Effect.gen(function*() {
+      const { list, server } = yield* subject
+      yield* server.script(GrpcServer.status("UNAVAILABLE", { messages: 8 }))
+      const stream = yield* list({ value: "a b c d e f g h i" })
+      yield* Effect.sleep("100 millis")
+      const { error, words } = yield* drain(stream)
+      assert.deepStrictEqual([words.join(""), error?._tag], ["abcdefgh", "Retryable"])
+    }))
+
   it.scopedLive("a connection that breaks later is lost in the stream, after what came", () =>
     Effect.gen(function*() {
       const { list, server } = yield* subject
@@ -111,7 +126,7 @@ describe("Grpc.serverStream", () => {
 
   it.scopedLive("failed attempts leave nothing in the scope, and neither does a stream that has ended", () =>
     Effect.gen(function*() {
-      const { list, server } = yield* subject
+      const { list, server } = yield* warm
       const scope = yield* Scope.make()
       yield* server.script(unavailable, unavailable, unavailable, unavailable)
       yield* Effect.flip(list({ value: "a" }).pipe(withRpcRetry({ schedule }), Scope.extend(scope)))
@@ -119,7 +134,7 @@ describe("Grpc.serverStream", () => {
       yield* server.script(GrpcServer.stall)
       yield* Effect.flip(
         list({ value: "a" }).pipe(
-          withRpcRetry({ schedule: Schedule.stop, attemptTimeout: "30 millis" }),
+          withRpcRetry({ schedule: Schedule.stop, attemptTimeout: "200 millis" }),
           Scope.extend(scope)
         )
       )
@@ -179,34 +194,56 @@ describe("Grpc.serverStream", () => {
 
   it.scopedLive("the attempt timeout bounds the time to the first message only", () =>
     Effect.gen(function*() {
-      const { list, server } = yield* subject
+      const { list, server } = yield* warm
       yield* server.script(GrpcServer.stall, { _tag: "Stall", messages: 1 })
-      const stream = yield* list({ value: "a b" }).pipe(withRpcRetry({ schedule, attemptTimeout: "60 millis" }))
-      yield* (yield* server.seen)[0]!.cancelled
+      const stream = yield* list({ value: "a b" }).pipe(withRpcRetry({ schedule, attemptTimeout: "200 millis" }))
+      yield* (yield* server.seen)[1]!.cancelled
       const reader = yield* Effect.fork(drain(stream))
-      yield* Effect.sleep("150 millis")
-      assert.isFalse((yield* server.seen)[1]!.isCancelled())
+      yield* Effect.sleep("400 millis")
+      assert.isFalse((yield* server.seen)[2]!.isCancelled())
       yield* Fiber.interrupt(reader)
-      assert.strictEqual((yield* server.seen).length, 2)
+      assert.strictEqual((yield* server.seen).length, 3)
     }))
 
   it.scopedLive("a deadline is sent, ends the opening as such, and bounds the stream", () =>
     Effect.gen(function*() {
-      const { list, server } = yield* subject
+      const { list, server } = yield* warm
       yield* server.script(GrpcServer.stall, { _tag: "Stall", messages: 1 })
-      const opening = yield* Effect.flip(list({ value: "a b" }).pipe(withRpcRetry({ schedule, deadline: "40 millis" })))
+      const opening = yield* Effect.flip(
+        list({ value: "a b" }).pipe(withRpcRetry({ schedule, deadline: "200 millis" }))
+      )
       assert.instanceOf(opening, RetryExhausted)
       assert.strictEqual(opening.reason, "DeadlineExceeded")
-      const stream = yield* list({ value: "a b" }).pipe(withRpcRetry({ schedule, deadline: "100 millis" }))
-      assert.isAtMost((yield* server.seen)[1]!.remaining!, 100)
+      const stream = yield* list({ value: "a b" }).pipe(withRpcRetry({ schedule, deadline: "300 millis" }))
+      assert.isAtMost((yield* server.seen)[2]!.remaining!, 300)
       const { error, words } = yield* drain(stream)
       assert.deepStrictEqual(words, ["a"])
       assert.instanceOf(error, Retryable)
       assert.strictEqual(error.reason, "AttemptTimeout")
       // and so outside withRpcRetry
       yield* server.script(GrpcServer.stall)
-      const bare = yield* Effect.flip(list({ value: "a" }).pipe(Deadline.within("30 millis")))
+      const bare = yield* Effect.flip(list({ value: "a" }).pipe(Deadline.within("100 millis")))
       assert.deepStrictEqual([bare._tag, bare.reason], ["Retryable", "AttemptTimeout"])
+    }))
+
+  it.scopedLive("a message that comes after a wait for it was given up is there for the next", () =>
+    Effect.gen(function*() {
+      const server = yield* Raw.make
+      const list = Grpc.serverStream(yield* client(server.address), "list")
+      let goOn = () => {}
+      yield* server.script((stream) => {
+        stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true })
+        stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }))
+        stream.write(Raw.frame(Raw.text("a")))
+        goOn = () => stream.end(Raw.frame(Raw.text("b")))
+      })
+      const pull = yield* Stream.toPull(yield* list({ value: "" }))
+      const first = yield* pull
+      assert.isTrue(Option.isNone(yield* Effect.timeoutOption(pull, "20 millis")))
+      goOn()
+      yield* Effect.sleep("50 millis")
+      const second = yield* pull
+      assert.deepStrictEqual(Array.from(Chunk.appendAll(first, second)), [{ value: "a" }, { value: "b" }])
     }))
 
   it.scopedLive("a stream of 100,000 messages is asked for as it is taken", () =>
