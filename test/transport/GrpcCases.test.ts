@@ -430,7 +430,7 @@ const cases = (name: string, make: Effect.Effect<Peer, never, Scope.Scope>, skip
     test("106. an attempt that hangs: only it is cancelled, and the call is made again within the deadline", (peer) =>
       Effect.gen(function*() {
         yield* peer.script(stall)
-        const policy = { attemptTimeout: "100 millis", deadline: "10 seconds", schedule: Schedule.recurs(2) } as const
+        const policy = { attemptTimeout: "400 millis", deadline: "10 seconds", schedule: Schedule.recurs(2) } as const
         assert.deepStrictEqual(yield* Grpc.unary(peer.echo, "echo")(hi).pipe(withRpcRetry(policy)), hi)
         const seen = yield* peer.seen
         assert.strictEqual(seen.length, 2)
@@ -547,7 +547,7 @@ describe("gRPC's cases: on this side only", () => {
   it.scopedLive("89. stream: a deadline shorter than the outage: the deadline is the reason, the outage the last error", () =>
     Effect.gen(function*() {
       const { list } = yield* outage
-      const policy = { schedule: Schedule.spaced("10 millis"), deadline: "100 millis" } as const
+      const policy = { schedule: Schedule.spaced("10 millis"), deadline: "500 millis" } as const
       const error = yield* Effect.flip(list.pipe(withRpcRetry(policy)))
       assert.instanceOf(error, RetryExhausted)
       assert.include(["DeadlineTooClose", "DeadlineExceeded"], error.reason)
