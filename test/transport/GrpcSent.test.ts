@@ -19,6 +19,7 @@ import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
 import { client, Echo } from "../support/grpcClient.js"
+import * as Raw from "../support/grpcRaw.js"
 import * as GrpcServer from "../support/grpcServer.js"
 
 const subject = (options?: grpc.ClientOptions) =>
@@ -239,6 +240,22 @@ describe("Grpc: the ambient deadline", () => {
         assert.instanceOf(error, RetryExhausted)
         assert.strictEqual(error.reason, "DeadlineExceeded")
       }
+    }))
+
+  it.scopedLive("noticed first by a server that resets the stream: the same", () =>
+    Effect.gen(function*() {
+      const server = yield* Raw.make
+      const echo = Grpc.unary(yield* client(server.address), "echo")
+      yield* echo(hi)
+      for (let i = 0; i < 20; i++) {
+        yield* server.script(Raw.rst(8))
+        const error = yield* Effect.flip(echo(hi).pipe(withRpcRetry({ schedule, deadline: 20 })))
+        assert.instanceOf(error, RetryExhausted)
+        assert.deepStrictEqual([error.reason, error.last.reason], ["DeadlineExceeded", "AttemptTimeout"])
+      }
+      // and long before it, a lost connection like others
+      yield* server.script(Raw.rst(8))
+      assert.deepStrictEqual(yield* echo(hi).pipe(withRpcRetry({ schedule, deadline: "20 seconds" })), { value: "raw" })
     }))
 
   it.scopedLive("a server that gives up long before it: Fatal", () =>

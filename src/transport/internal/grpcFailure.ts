@@ -86,6 +86,10 @@ const unsent = (failed: Failed): Retryable | undefined => {
     : undefined
 }
 
+/** The stream was reset with the code CANCEL. Not by the caller: that one is interrupted, and asks nobody any more. */
+const isCancelled = ({ code, details, metadata }: Grpc.ServiceError): boolean =>
+  code === CANCELLED && details === "Call cancelled" && isEmpty(metadata)
+
 /** The connection, or the stream, broke: the library says so in these words of its own. */
 const broken = (failed: Failed): Retryable | undefined => {
   const { error, head } = failed
@@ -101,8 +105,7 @@ const broken = (failed: Failed): Retryable | undefined => {
       ? lost("UNAVAILABLE")
       : undefined
   }
-  // not the caller's: that one is interrupted, and asks nobody any more
-  if (code === CANCELLED && details === "Call cancelled") {
+  if (isCancelled(error)) {
     return lost("CANCEL")
   }
   const reset = code === INTERNAL ? /^Received RST_STREAM with code (\d+)/.exec(details) : null
@@ -147,7 +150,8 @@ const httpStatus = "Received HTTP status code "
 /** @internal */
 export const classify = (failed: Failed, retryOn: RetryOn): Retryable | Fatal => {
   const { deadline, error, head, isUnsent, now } = failed
-  if (error.code === DEADLINE_EXCEEDED && now >= deadline - slack) {
+  // a server of grpc-go may reset the stream in place of answering
+  if ((error.code === DEADLINE_EXCEEDED || isCancelled(error)) && now >= deadline - slack) {
     return new Retryable({
       reason: "AttemptTimeout",
       delivery: "Unknown",
