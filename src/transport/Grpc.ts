@@ -29,7 +29,7 @@
  * | HTTP 502, 503, 504 of a proxy, with a body or without         | `Retryable Unavailable`, may have run                |
  * | `UNAVAILABLE`                                                 | `Retryable Unavailable`, may have run                |
  * | `RESOURCE_EXHAUSTED` with a delay from the server             | `Retryable Throttled`, may have run                  |
- * | `DEADLINE_EXCEEDED` as the ambient deadline passes            | `Retryable AttemptTimeout`, may have run             |
+ * | `DEADLINE_EXCEEDED`, or a reset, as the ambient deadline passes | `Retryable AttemptTimeout`, may have run             |
  * | a status that `retryOn` accepts                               | `Retryable Custom` or `Throttled`, may have run      |
  * | `CANCELLED`; the client is closed                             | `Fatal Cancelled`                                    |
  * | `INVALID_ARGUMENT`, `OUT_OF_RANGE`, a request that cannot be written | `Fatal InvalidArgument`                       |
