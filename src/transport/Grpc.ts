@@ -1,0 +1,337 @@
+/**
+ * Calls of a client of `@grpc/grpc-js`, as it is generated or loaded: the client, its credentials and its interceptors stay as
+ * they are.
+ *
+ * ```ts
+ * import * as grpc from "@grpc/grpc-js"
+ * import { withRpcRetry } from "effect-rpc-retry"
+ * import * as Grpc from "effect-rpc-retry/Grpc"
+ *
+ * interface UserClient extends grpc.Client {
+ *   getUser(request: { id: string }, callback: grpc.requestCallback<{ name: string }>): grpc.ClientUnaryCall
+ * }
+ * declare const UserClient: new(address: string, credentials: grpc.ChannelCredentials, options?: object) => UserClient
+ *
+ * const users = Grpc.client(new UserClient("127.0.0.1:50051", grpc.credentials.createInsecure(), Grpc.channelOptions))
+ *
+ * const program = users.getUser({ id: "1" }).pipe(withRpcRetry)
+ * ```
+ *
+ * An attempt is exactly one call of the library. See `channelOptions` for the retries that the library makes itself.
+ *
+ * | what happens                                                  | error of the call                                    |
+ * | ------------------------------------------------------------- | ---------------------------------------------------- |
+ * | no stream was opened: the connection is refused               | `Retryable ConnectionRefused`, not sent              |
+ * | no stream was opened: no address, no connection               | `Retryable Unavailable`, not sent                    |
+ * | the stream was refused (`REFUSED_STREAM`)                     | `Retryable Unavailable`, not sent                    |
+ * | the connection or the stream broke (reset, `RST_STREAM`)      | `Retryable ConnectionLost`, may have run             |
+ * | HTTP 429 of a proxy                                           | `Retryable Throttled`, not sent                      |
+ * | HTTP 502, 503, 504 of a proxy, with a body or without         | `Retryable Unavailable`, may have run                |
+ * | `UNAVAILABLE`                                                 | `Retryable Unavailable`, may have run                |
+ * | `RESOURCE_EXHAUSTED` with a delay from the server             | `Retryable Throttled`, may have run                  |
+ * | `DEADLINE_EXCEEDED`, or a reset, as the ambient deadline passes | `Retryable AttemptTimeout`, may have run             |
+ * | a status that `retryOn` accepts                               | `Retryable Custom` or `Throttled`, may have run      |
+ * | `CANCELLED`; the client is closed                             | `Fatal Cancelled`                                    |
+ * | `INVALID_ARGUMENT`, `OUT_OF_RANGE`, a request that cannot be written | `Fatal InvalidArgument`                       |
+ * | `NOT_FOUND`                                                   | `Fatal NotFound`                                     |
+ * | `PERMISSION_DENIED` / `UNAUTHENTICATED`                       | `Fatal PermissionDenied` / `Unauthenticated`         |
+ * | `UNIMPLEMENTED`                                               | `Fatal Unimplemented`                                |
+ * | an answer that cannot be read, or none                        | `Fatal Protocol`                                     |
+ * | any other status, and codes that gRPC does not have           | `Fatal ServerError`                                  |
+ *
+ * `code` is the name of the status, or the number where it has none; of a broken stream the error code of HTTP/2, such as
+ * `"INTERNAL_ERROR"`. The `cause` is the `ServiceError`.
+ *
+ * That nothing was sent is told by the peer of the call, which is the target of the channel until a stream is opened. The other
+ * failures of transport have no mark but the words that grpc-js puts in `details`; they are matched as it writes them.
+ *
+ * `retryAfter` is, in this order: the trailer `grpc-retry-pushback-ms`; a `google.rpc.RetryInfo` in `grpc-status-details-bin`;
+ * and of a proxy `Retry-After`.
+ *
+ * Sent with each attempt: the time that remains until the ambient deadline as `grpc-timeout`; on a retry
+ * `grpc-previous-rpc-attempts`, 1 for the first one; `idempotency-key`, for a call that asks for one. A call that is interrupted
+ * resets its stream.
+ *
+ * @since 0.1.0
+ */
+import type * as grpc from "@grpc/grpc-js"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import { orThrow } from "../InvalidOption.js"
+import * as RpcCall from "../RpcCall.js"
+import type { Fatal, Retryable } from "../RpcError.js"
+import * as Call from "./internal/grpcCall.js"
+import * as Method from "./internal/grpcMethod.js"
+import * as GrpcOptions from "./internal/grpcOptions.js"
+import * as GrpcStream from "./internal/grpcStream.js"
+
+/** The parameters of a method; of one with overloads those of the last, which has the request first and the callback last. */
+type ParametersOf<F> = F extends (...args: infer P) => unknown ? P : never
+
+type AnswerOf<Callback> = Callback extends (error: never, answer: infer A) => unknown ? Exclude<A, undefined> : never
+
+/**
+ * The request and the answer of a unary method, from its type on the client. `unknown` for a client without types.
+ *
+ * @since 0.1.0
+ * @category type-level
+ */
+export type Unary<F> = Function extends F ? { readonly request: unknown; readonly answer: unknown }
+  : F extends (...args: never) => grpc.ClientUnaryCall
+    ? ReturnType<F> extends { readonly serialize: unknown } | { readonly deserialize: unknown } ? never
+    : ParametersOf<F> extends [infer Request, ...unknown[], infer Callback]
+      ? { readonly request: Request; readonly answer: AnswerOf<Callback> }
+    : never
+  : never
+
+/**
+ * The request and the message of a method that streams its answer.
+ *
+ * @since 0.1.0
+ * @category type-level
+ */
+export type ServerStream<F> = Function extends F ? { readonly request: unknown; readonly answer: unknown }
+  : F extends (...args: never) => { readonly deserialize: (chunk: Buffer) => infer Answer }
+    ? ReturnType<F> extends { readonly serialize: unknown } ? never
+    : ParametersOf<F> extends [infer Request, ...unknown[]] ? { readonly request: Request; readonly answer: Answer }
+    : never
+  : never
+
+/**
+ * The names of the unary methods of a client.
+ *
+ * @since 0.1.0
+ * @category type-level
+ */
+export type UnaryNames<C extends grpc.Client> = {
+  readonly [K in Exclude<keyof C, keyof grpc.Client>]: [Unary<C[K]>] extends [never] ? never : K
+}[Exclude<keyof C, keyof grpc.Client>]
+
+/**
+ * The names of the methods of a client that stream their answer.
+ *
+ * @since 0.1.0
+ * @category type-level
+ */
+export type ServerStreamNames<C extends grpc.Client> = {
+  readonly [K in Exclude<keyof C, keyof grpc.Client>]: [ServerStream<C[K]>] extends [never] ? never : K
+}[Exclude<keyof C, keyof grpc.Client>]
+
+/**
+ * A unary method as a function that gives calls.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type UnaryCall<F> = (request: Unary<F>["request"]) => RpcCall.RpcCall<Unary<F>["answer"], Retryable | Fatal>
+
+/**
+ * A method that streams its answer, as a function that gives calls. See `serverStream`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ServerStreamCall<F> = (
+  request: ServerStream<F>["request"]
+) => RpcCall.RpcCall<Stream.Stream<ServerStream<F>["answer"], Retryable | Fatal>, Retryable | Fatal, Scope.Scope>
+
+/**
+ * The methods of a client, each as a function that gives calls. Those that stream their request are not among them.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Calls<C extends grpc.Client> =
+  & { readonly [K in UnaryNames<C>]: UnaryCall<C[K]> }
+  & { readonly [K in Exclude<ServerStreamNames<C>, UnaryNames<C>>]: ServerStreamCall<C[K]> }
+
+/**
+ * A status code of gRPC by its name, or by its number.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type StatusCode = keyof typeof grpc.status | number
+
+/**
+ * - `metadata`: sent with each attempt. It is copied, never changed; a function is asked for each attempt. Metadata made with
+ *   `{ waitForReady: true }` waits for a connection where others fail.
+ * - `callOptions`: passed on as they are; a function is asked for each attempt. Of their `deadline` and the ambient one the earlier
+ *   holds. What passes theirs is `Fatal`, as in gRPC: a bound on one attempt is the `attemptTimeout` of a policy.
+ * - `retryOn`: statuses that are worth another attempt beside those of the table, by their codes or by a predicate. The
+ *   `retryIf` of a policy is how to retry less. Default none.
+ * - `idempotent`: whether the method may run twice; see `RpcCall`. Default: what the `idempotency_level` in the `.proto` says,
+ *   where the client was loaded by `@grpc/proto-loader`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  readonly metadata?: grpc.Metadata | (() => grpc.Metadata) | undefined
+  readonly callOptions?: grpc.CallOptions | (() => grpc.CallOptions) | undefined
+  readonly retryOn?: ReadonlyArray<StatusCode> | ((error: grpc.ServiceError) => boolean) | undefined
+  readonly idempotent?: boolean | undefined
+}
+
+/**
+ * - `methods`: what is said of one method takes the place of what is said of all, field by field.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ClientOptions<Name extends PropertyKey = string> extends Omit<Options, "idempotent"> {
+  readonly methods?: { readonly [K in Name]?: Options | undefined } | undefined
+}
+
+/**
+ * Channel options that switch off the retries of grpc-js, for the constructor of a client: they cannot be switched off later, nor
+ * for one call. A client without them retries itself where its service config has a `retryPolicy`; then each attempt made here
+ * is up to five on the wire. It also repeats at once what never left the client, and once what the server refused unseen. Both
+ * come here as `Retryable`, delivery `NotSent`, when it does not.
+ *
+ * @example
+ * ```ts
+ * import * as grpc from "@grpc/grpc-js"
+ * import * as Grpc from "effect-rpc-retry/Grpc"
+ *
+ * const client = new grpc.Client("127.0.0.1:50051", grpc.credentials.createInsecure(), {
+ *   ...Grpc.channelOptions,
+ *   "grpc.keepalive_time_ms": 30_000
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export const channelOptions: { readonly "grpc.enable_retries": 0 } = { "grpc.enable_retries": 0 }
+
+const callOf = (client: grpc.Client, method: Method.Method, settings: GrpcOptions.Checked) => (request: unknown) =>
+  RpcCall.make(
+    method.kind === "unary"
+      ? Call.unary(client, method, settings, request)
+      : GrpcStream.open(client, method, settings, request),
+    { method: method.name, idempotent: settings.idempotent ?? method.idempotent }
+  )
+
+/**
+ * One unary method of a client. The calls are not retried: pipe them through `withRpcRetry`. Their method is
+ * `package.Service.Method`, as service configs name it.
+ *
+ * Throws `InvalidOption` when the client has no such method, and for an option that cannot be used.
+ *
+ * @example
+ * ```ts
+ * import type * as grpc from "@grpc/grpc-js"
+ * import { withRpcRetry } from "effect-rpc-retry"
+ * import * as Grpc from "effect-rpc-retry/Grpc"
+ *
+ * interface UserClient extends grpc.Client {
+ *   getUser(request: { id: string }, callback: grpc.requestCallback<{ name: string }>): grpc.ClientUnaryCall
+ * }
+ * declare const client: UserClient
+ *
+ * const getUser = Grpc.unary(client, "getUser", { idempotent: true, retryOn: ["ABORTED"] })
+ *
+ * const program = getUser({ id: "1" }).pipe(withRpcRetry)
+ * //    Effect<{ name: string }, Fatal | RetryExhausted | CallRejected>
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const unary = <C extends grpc.Client, K extends UnaryNames<C> & string>(
+  client: C,
+  method: K,
+  options: Options = {}
+): UnaryCall<C[K]> =>
+  callOf(
+    client,
+    orThrow(Method.get("Grpc.unary", client, method, "unary")),
+    orThrow(GrpcOptions.check("Grpc.unary", options))
+  ) as UnaryCall<C[K]>
+
+/**
+ * One method of a client that streams its answer. A call is done when its first message has come, or its end, and gives the
+ * stream: so `withRpcRetry` retries until then, and never after; no message comes twice. What fails later fails in the
+ * stream.
+ *
+ * - The stream can be run once. Its messages are asked for as they are taken.
+ * - The call on the wire is cancelled when the stream is done or given up, and when the scope is closed.
+ * - `attemptTimeout` bounds the time until the first message. A deadline is sent, and bounds the whole of the stream, as in gRPC.
+ *
+ * Throws as `unary` does.
+ *
+ * @example
+ * ```ts
+ * import type * as grpc from "@grpc/grpc-js"
+ * import { withRpcRetry } from "effect-rpc-retry"
+ * import * as Grpc from "effect-rpc-retry/Grpc"
+ * import * as Stream from "effect/Stream"
+ *
+ * interface UserClient extends grpc.Client {
+ *   listUsers(request: { team: string }, options?: grpc.CallOptions): grpc.ClientReadableStream<{ name: string }>
+ * }
+ * declare const client: UserClient
+ *
+ * const listUsers = Grpc.serverStream(client, "listUsers", { idempotent: true })
+ *
+ * const names = Stream.unwrapScoped(listUsers({ team: "a" }).pipe(withRpcRetry)).pipe(Stream.map(({ name }) => name))
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const serverStream = <C extends grpc.Client, K extends ServerStreamNames<C> & string>(
+  client: C,
+  method: K,
+  options: Options = {}
+): ServerStreamCall<C[K]> =>
+  callOf(
+    client,
+    orThrow(Method.get("Grpc.serverStream", client, method, "serverStream")),
+    orThrow(GrpcOptions.check("Grpc.serverStream", options))
+  ) as ServerStreamCall<C[K]>
+
+/**
+ * All methods of a client that are unary or stream their answer, under the names they have on it.
+ *
+ * Throws `InvalidOption` for an option that cannot be used.
+ *
+ * @example
+ * ```ts
+ * import * as grpc from "@grpc/grpc-js"
+ * import { withRpcRetry } from "effect-rpc-retry"
+ * import * as Grpc from "effect-rpc-retry/Grpc"
+ *
+ * interface UserClient extends grpc.Client {
+ *   getUser(request: { id: string }, callback: grpc.requestCallback<{ name: string }>): grpc.ClientUnaryCall
+ *   addUser(request: { name: string }, callback: grpc.requestCallback<{ id: string }>): grpc.ClientUnaryCall
+ * }
+ * declare const client: UserClient
+ * declare const token: () => string
+ *
+ * const users = Grpc.client(client, {
+ *   metadata: () => {
+ *     const metadata = new grpc.Metadata()
+ *     metadata.set("authorization", `Bearer ${token()}`)
+ *     return metadata
+ *   },
+ *   methods: { getUser: { idempotent: true }, addUser: { idempotent: false } }
+ * })
+ *
+ * const program = users.addUser({ name: "Ada" }).pipe(withRpcRetry)
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const client = <C extends grpc.Client>(
+  client: C,
+  options: ClientOptions<Extract<UnaryNames<C> | ServerStreamNames<C>, string>> = {}
+): Calls<C> => {
+  const methods = Method.all(client)
+  const settingsOf = orThrow(GrpcOptions.checkAll("Grpc.client", options, methods))
+  return Object.fromEntries(
+    methods.map((method) => [method.key, callOf(client, method, settingsOf(method))])
+  ) as Calls<C>
+}

@@ -1,0 +1,159 @@
+/**
+ * One attempt on the wire: what is sent with it, how it is given up, what its failure is made of.
+ *
+ * @internal
+ */
+import * as Grpc from "@grpc/grpc-js"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Predicate from "effect/Predicate"
+import * as Classify from "../../Classify.js"
+import * as Deadline from "../../Deadline.js"
+import { Fatal, isRetryable, type Retryable, withMethod } from "../../RpcError.js"
+import { facts } from "./facts.js"
+import * as Failure from "./grpcFailure.js"
+import type { Method } from "./grpcMethod.js"
+
+/** @internal */
+export interface Settings {
+  readonly metadata: Grpc.Metadata | (() => Grpc.Metadata) | undefined
+  readonly callOptions: Grpc.CallOptions | (() => Grpc.CallOptions) | undefined
+  readonly retryOn: Failure.RetryOn
+}
+
+/** @internal */
+export interface Outgoing {
+  readonly metadata: Grpc.Metadata
+  readonly options: Grpc.CallOptions
+  readonly clock: Clock.Clock
+  /** The ambient deadline, in milliseconds of that clock. */
+  readonly deadline: number
+}
+
+const valueOf = <A extends object>(given: A | (() => A)): A => Predicate.isFunction(given) ? given() : given
+
+/**
+ * grpc-js counts deadlines in the time of day, whatever the clock of the program is.
+ */
+const earlier = (options: Grpc.CallOptions, remaining: number | undefined): Grpc.CallOptions => {
+  if (remaining === undefined) {
+    return options
+  }
+  const ours = Clock.make().unsafeCurrentTimeMillis() + remaining
+  return { ...options, deadline: options.deadline === undefined ? ours : Math.min(ours, Number(options.deadline)) }
+}
+
+/** @internal */
+export const outgoing = (settings: Settings): Effect.Effect<Outgoing> =>
+  Effect.zipWith(
+    facts,
+    Effect.zip(Deadline.CurrentDeadline, Effect.clock),
+    ({ idempotencyKey, previousAttempts, remaining }, [deadline, clock]) => {
+      const metadata = settings.metadata === undefined ? new Grpc.Metadata() : valueOf(settings.metadata).clone()
+      if (previousAttempts > 0) {
+        metadata.set("grpc-previous-rpc-attempts", String(previousAttempts))
+      }
+      if (idempotencyKey !== undefined) {
+        metadata.set("idempotency-key", idempotencyKey)
+      }
+      const options = settings.callOptions === undefined ? {} : valueOf(settings.callOptions)
+      return { metadata, options: earlier(options, remaining), clock, deadline }
+    }
+  )
+
+/**
+ * What to make of the error of a call: to be asked for as soon as the call exists, since the head of the response comes first.
+ *
+ * @internal
+ */
+export const failureOf = (
+  client: Grpc.Client,
+  method: Method,
+  { retryOn }: Settings,
+  { clock, deadline }: Outgoing,
+  call: Grpc.ClientUnaryCall
+): (error: Grpc.ServiceError) => Retryable | Fatal => {
+  let head: Grpc.Metadata | undefined
+  call.on("metadata", (metadata) => {
+    head = metadata
+  })
+  return (error) => {
+    const now = clock.unsafeCurrentTimeMillis()
+    // the peer of a call is the target of the channel until it is given to a connection
+    const isUnsent = call.getPeer() === client.getChannel().getTarget()
+    const failed = { error, head, isUnsent, deadline, now }
+    return withMethod(Failure.classify(failed, retryOn), method.name)
+  }
+}
+
+const isServiceError = (u: unknown): u is Grpc.ServiceError =>
+  u instanceof Error && Predicate.hasProperty(u, "code") && Predicate.isNumber(u.code) &&
+  Predicate.hasProperty(u, "metadata") && u.metadata instanceof Grpc.Metadata
+
+/**
+ * The call, or what was thrown in place of one. An interceptor that fails a stream before it has sent anything throws its
+ * status: nobody can listen yet.
+ *
+ * @internal
+ */
+export const start = <A>(
+  { name }: Method,
+  { retryOn }: Settings,
+  { clock, deadline }: Outgoing,
+  make: () => A
+): Either.Either<A, Fatal | Retryable> =>
+  Either.mapLeft(Either.try(make), (error) => {
+    const now = clock.unsafeCurrentTimeMillis()
+    return isServiceError(error)
+      ? withMethod(Failure.classify({ error, head: undefined, isUnsent: false, deadline, now }, retryOn), name)
+      : error instanceof Error && error.message === "Channel has been shut down"
+      ? new Fatal({ reason: "Cancelled", method: name, message: "the client is closed", cause: error })
+      : withMethod(Classify.unknown(error), name)
+  })
+
+/**
+ * How long after the ambient deadline an attempt ends that nobody has ended. A timer that was set by somebody else for the same
+ * deadline may be late by as much as the process was busy when it was set.
+ */
+const grace = 100
+
+/**
+ * An attempt that ran into the ambient deadline does not end before it: who set the deadline is the one to end the call by
+ * it, with its own timer. What nobody ends, as outside `withRpcRetry`, ends a moment later.
+ *
+ * @internal
+ */
+export const untilDeadline = ({ clock, deadline }: Outgoing) => (error: Retryable | Fatal) =>
+  isRetryable(error) && error.reason === "AttemptTimeout"
+    ? Effect.zipRight(Effect.sleep(Math.max(0, deadline - clock.unsafeCurrentTimeMillis()) + grace), Effect.fail(error))
+    : Effect.fail(error)
+
+/** What grpc-js, and what generates code for it, makes of a unary method. */
+type Invoke = (
+  request: unknown,
+  metadata: Grpc.Metadata,
+  options: Grpc.CallOptions,
+  callback: Grpc.requestCallback<unknown>
+) => Grpc.ClientUnaryCall
+
+/** @internal */
+export const unary = (
+  client: Grpc.Client,
+  method: Method,
+  settings: Settings,
+  request: unknown
+): Effect.Effect<unknown, Retryable | Fatal> => {
+  const methods = client as unknown as Record<string, Invoke>
+  return Effect.flatMap(outgoing(settings), (out) =>
+    Effect.async<unknown, Retryable | Fatal>((resume) => {
+      const started = start(method, settings, out, () => {
+        const call = methods[method.key]!(request, out.metadata, out.options, (error, answer) =>
+          // an interceptor may answer before there is a call
+          resume(error === null ? Effect.succeed(answer) : Effect.suspend(() => Effect.fail(failed(error)))))
+        const failed = failureOf(client, method, settings, out, call)
+        return call
+      })
+      return Either.isLeft(started) ? resume(started) : Effect.sync(() => started.right.cancel())
+    }).pipe(Effect.catchAll(untilDeadline(out))))
+}
