@@ -48,7 +48,7 @@
  * `retryAfter` is, in this order: the trailer `grpc-retry-pushback-ms`; a `google.rpc.RetryInfo` in `grpc-status-details-bin`;
  * and of a proxy `Retry-After`.
  *
- * Sent with each attempt: the time that remains until the ambient deadline as `grpc-timeout`; on a retry
+ * Sent with each attempt: the time that remains until the ambient deadline as `grpc-timeout`, of unary methods; on a retry
  * `grpc-previous-rpc-attempts`, 1 for the first one; `idempotency-key`, for a call that asks for one. A call that is interrupted
  * resets its stream.
  *
@@ -257,7 +257,8 @@ export const unary = <C extends grpc.Client, K extends UnaryNames<C> & string>(
  *
  * - The stream can be run once. Its messages are asked for as they are taken.
  * - The call on the wire is cancelled when the stream is done or given up, and when the scope is closed.
- * - `attemptTimeout` bounds the time until the first message. A deadline is sent, and bounds the whole of the stream, as in gRPC.
+ * - `attemptTimeout` and `deadline` bound the time until the first message. The deadline is not sent, or the server would cut the
+ *   stream by it; a `deadline` in the `callOptions` bounds the whole of the stream, as in gRPC.
  *
  * Throws as `unary` does.
  *

@@ -3,7 +3,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as grpc from "@grpc/grpc-js"
-import { Deadline, Fatal, Retryable, RetryExhausted, RetrySchedule, withRpcRetry } from "effect-rpc-retry"
+import { Fatal, Retryable, RetryExhausted, RetrySchedule, withRpcRetry } from "effect-rpc-retry"
 import * as Grpc from "effect-rpc-retry/Grpc"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
@@ -205,7 +205,7 @@ describe("Grpc.serverStream", () => {
       assert.strictEqual((yield* server.seen).length, 3)
     }))
 
-  it.scopedLive("a deadline is sent, ends the opening as such, and bounds the stream", () =>
+  it.scopedLive("a deadline ends the opening and not the stream, so it is not sent; one of the call options is", () =>
     Effect.gen(function*() {
       const { list, server } = yield* warm
       yield* server.script(GrpcServer.stall, { _tag: "Stall", messages: 1 })
@@ -215,15 +215,20 @@ describe("Grpc.serverStream", () => {
       assert.instanceOf(opening, RetryExhausted)
       assert.strictEqual(opening.reason, "DeadlineExceeded")
       const stream = yield* list({ value: "a b" }).pipe(withRpcRetry({ schedule, deadline: "300 millis" }))
-      assert.isAtMost((yield* server.seen)[2]!.remaining!, 300)
-      const { error, words } = yield* drain(stream)
+      assert.isUndefined((yield* server.seen)[2]!.remaining)
+      const reader = yield* Effect.fork(drain(stream))
+      yield* Effect.sleep("400 millis")
+      assert.isFalse((yield* server.seen)[2]!.isCancelled())
+      yield* Fiber.interrupt(reader)
+      const bounded = Grpc.serverStream(yield* client(server.address), "list", {
+        callOptions: () => ({ deadline: Date.now() + 300 })
+      })
+      yield* server.script({ _tag: "Stall", messages: 1 })
+      const { error, words } = yield* drain(yield* bounded({ value: "a b" }))
+      assert.isAtMost((yield* server.seen)[3]!.remaining!, 300)
       assert.deepStrictEqual(words, ["a"])
-      assert.instanceOf(error, Retryable)
-      assert.strictEqual(error.reason, "AttemptTimeout")
-      // and so outside withRpcRetry
-      yield* server.script(GrpcServer.stall)
-      const bare = yield* Effect.flip(list({ value: "a" }).pipe(Deadline.within("100 millis")))
-      assert.deepStrictEqual([bare._tag, bare.reason], ["Retryable", "AttemptTimeout"])
+      assert.instanceOf(error, Fatal)
+      assert.strictEqual(error.code, "DEADLINE_EXCEEDED")
     }))
 
   it.scopedLive("a message that comes after a wait for it was given up is there for the next", () =>

@@ -11,6 +11,7 @@ import { names } from "../../internal/grpcCodes.js"
 import { Fatal, type FatalReason, Retryable } from "../../RpcError.js"
 import * as ServerHint from "../../ServerHint.js"
 import * as GrpcStatus from "./grpcStatus.js"
+import { http2Codes } from "./http2Codes.js"
 import * as RetryInfo from "./retryInfo.js"
 
 /** @internal */
@@ -21,24 +22,6 @@ export type RetryOn = (error: ConnectError) => boolean
  * of a server could be taken for those of the library, no more.
  */
 const isAnswer = (error: ConnectError): boolean => error.isWireError
-
-/** The error codes of HTTP/2. The place in the list is the number. */
-const resetNames = [
-  "NO_ERROR",
-  "PROTOCOL_ERROR",
-  "INTERNAL_ERROR",
-  "FLOW_CONTROL_ERROR",
-  "SETTINGS_TIMEOUT",
-  "STREAM_CLOSED",
-  "FRAME_SIZE_ERROR",
-  "REFUSED_STREAM",
-  "CANCEL",
-  "COMPRESSION_ERROR",
-  "CONNECT_ERROR",
-  "ENHANCE_YOUR_CALM",
-  "INADEQUATE_SECURITY",
-  "HTTP_1_1_REQUIRED"
-]
 
 const disagreement: ReadonlySet<string> = new Set([
   "PROTOCOL_ERROR",
@@ -61,7 +44,7 @@ const ofReset: Classify.Rule = (error) => {
   if (what === undefined || found === undefined) {
     return Option.none()
   }
-  const name = resetNames[Number(found)] ?? found
+  const name = http2Codes[Number(found)] ?? found
   const code = `NGHTTP2_${name}`
   if (disagreement.has(name)) {
     const message = `the peer ended the HTTP/2 ${what === "Session" ? "connection" : "stream"} with ${name}`

@@ -11,7 +11,6 @@ import * as Predicate from "effect/Predicate"
 import * as Classify from "../../Classify.js"
 import * as Deadline from "../../Deadline.js"
 import { Fatal, isRetryable, type Retryable, withMethod } from "../../RpcError.js"
-import { facts } from "./facts.js"
 import * as Failure from "./grpcFailure.js"
 import type { Method } from "./grpcMethod.js"
 
@@ -27,7 +26,7 @@ export interface Outgoing {
   readonly metadata: Grpc.Metadata
   readonly options: Grpc.CallOptions
   readonly clock: Clock.Clock
-  /** The ambient deadline, in milliseconds of that clock. */
+  /** The ambient deadline that was sent, in milliseconds of that clock. */
   readonly deadline: number
 }
 
@@ -44,11 +43,15 @@ const earlier = (options: Grpc.CallOptions, remaining: number | undefined): Grpc
   return { ...options, deadline: options.deadline === undefined ? ours : Math.min(ours, Number(options.deadline)) }
 }
 
-/** @internal */
-export const outgoing = (settings: Settings): Effect.Effect<Outgoing> =>
+/**
+ * What is sent with an attempt. The deadline bounds a call, and a stream goes on after its call is done: it is not told.
+ *
+ * @internal
+ */
+export const outgoing = (settings: Settings, isStream: boolean): Effect.Effect<Outgoing> =>
   Effect.zipWith(
-    facts,
-    Effect.zip(Deadline.CurrentDeadline, Effect.clock),
+    Deadline.facts,
+    Effect.zip(isStream ? Effect.succeed(Infinity) : Deadline.CurrentDeadline, Effect.clock),
     ({ idempotencyKey, previousAttempts, remaining }, [deadline, clock]) => {
       const metadata = settings.metadata === undefined ? new Grpc.Metadata() : valueOf(settings.metadata).clone()
       if (previousAttempts > 0) {
@@ -58,7 +61,7 @@ export const outgoing = (settings: Settings): Effect.Effect<Outgoing> =>
         metadata.set("idempotency-key", idempotencyKey)
       }
       const options = settings.callOptions === undefined ? {} : valueOf(settings.callOptions)
-      return { metadata, options: earlier(options, remaining), clock, deadline }
+      return { metadata, options: earlier(options, isStream ? undefined : remaining), clock, deadline }
     }
   )
 
@@ -145,7 +148,7 @@ export const unary = (
   request: unknown
 ): Effect.Effect<unknown, Retryable | Fatal> => {
   const methods = client as unknown as Record<string, Invoke>
-  return Effect.flatMap(outgoing(settings), (out) =>
+  return Effect.flatMap(outgoing(settings, false), (out) =>
     Effect.async<unknown, Retryable | Fatal>((resume) => {
       const started = start(method, settings, out, () => {
         const call = methods[method.key]!(request, out.metadata, out.options, (error, answer) =>

@@ -12,6 +12,7 @@ import * as Option from "effect/Option"
 import { Fatal, Retryable } from "../../RpcError.js"
 import * as ServerHint from "../../ServerHint.js"
 import { fromStatus } from "./grpcStatus.js"
+import { http2Codes } from "./http2Codes.js"
 import * as RetryInfo from "./retryInfo.js"
 
 /** @internal */
@@ -36,24 +37,6 @@ export type RetryOn = (error: Grpc.ServiceError) => boolean
  * @internal
  */
 export const slack = 25
-
-/** The error codes of HTTP/2 (RFC 9113, section 7). The place in the list is the number. */
-const http2Codes = [
-  "NO_ERROR",
-  "PROTOCOL_ERROR",
-  "INTERNAL_ERROR",
-  "FLOW_CONTROL_ERROR",
-  "SETTINGS_TIMEOUT",
-  "STREAM_CLOSED",
-  "FRAME_SIZE_ERROR",
-  "REFUSED_STREAM",
-  "CANCEL",
-  "COMPRESSION_ERROR",
-  "CONNECT_ERROR",
-  "ENHANCE_YOUR_CALM",
-  "INADEQUATE_SECURITY",
-  "HTTP_1_1_REQUIRED"
-]
 
 const { CANCELLED, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE, UNIMPLEMENTED, UNKNOWN } = Grpc.status
 

@@ -93,7 +93,7 @@ export const open = (
   const methods = client as unknown as Record<string, Invoke>
   return Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
-      const out = yield* Call.outgoing(settings)
+      const out = yield* Call.outgoing(settings, true)
       const reader = yield* Effect.map(
         Call.start(method, settings, out, () => methods[method.key]!(request, out.metadata, out.options)),
         (call) => readerOf(method, call, Call.failureOf(client, method, settings, out, call))
@@ -104,7 +104,7 @@ export const open = (
 
       const noMessages = Effect.succeed(Chunk.empty<unknown>())
       let first: Chunk.Chunk<unknown> | undefined = yield* reader.next.pipe(
-        Effect.catchAll(Option.match({ onNone: () => noMessages, onSome: Call.untilDeadline(out) })),
+        Effect.catchAll(Option.match({ onNone: () => noMessages, onSome: Effect.fail })),
         restore,
         Effect.onError(() => close)
       )
