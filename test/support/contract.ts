@@ -68,6 +68,8 @@ export interface Options<E> {
   /** The domain error that the step `Domain` causes; absent where the protocol has none. */
   readonly domain?: (error: E) => void
   readonly lacks?: ReadonlyArray<Lack>
+  /** The delay of the step `Hint`, in milliseconds: HTTP knows only whole seconds. Default 120. */
+  readonly hint?: number
   /** Without them a reason why, as where a program is not installed. */
   readonly skipped?: string | undefined
 }
@@ -81,7 +83,7 @@ const quick = { schedule: delays.pipe(RetrySchedule.retries(3)) }
 /** As the caller sees it, after every `Retryable` was dealt with. */
 const failure = <A, E>(self: Effect.Effect<A, E>) => Effect.flip(self)
 
-export const contract = <E>(name: string, { domain, lacks = [], make, skipped }: Options<E>): void => {
+export const contract = <E>(name: string, { domain, hint = 120, lacks = [], make, skipped }: Options<E>): void => {
   const has = (lack: Lack) => !lacks.includes(lack)
 
   const test = (says: string, body: (subject: Subject<E>) => Effect.Effect<void, unknown, Scope.Scope>) =>
@@ -155,12 +157,12 @@ export const contract = <E>(name: string, { domain, lacks = [], make, skipped }:
     if (has("hint")) {
       test("the delay that the server names is waited exactly", (subject) =>
         Effect.gen(function*() {
-          yield* subject.script({ _tag: "Hint", delay: 120 }, step("Retryable"))
+          yield* subject.script({ _tag: "Hint", delay: hint }, step("Retryable"))
           const once = RetryPolicy.make({ schedule: delays.pipe(RetrySchedule.retries(1)) })
           const error = yield* failure(subject.echo("x").pipe(withRpcRetry(once)))
           assert.instanceOf(error, RetryExhausted)
           assert.strictEqual(error.history.length, 2)
-          assert.deepStrictEqual(error.history.map(({ delay }) => delay && Duration.toMillis(delay)), [120, undefined])
+          assert.deepStrictEqual(error.history.map(({ delay }) => delay && Duration.toMillis(delay)), [hint, undefined])
         }))
 
       test("a server that says no is not asked again", (subject) =>
