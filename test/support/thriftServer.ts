@@ -4,15 +4,24 @@
 import * as Thrift from "effect-rpc-retry/Thrift"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { createRequire } from "node:module"
 import type * as Net from "node:net"
 import * as thrift from "thrift"
 import type { Seen, Step, Subject } from "./contract.js"
 import * as Loopback from "./loopback.js"
-import * as Types from "./thriftGen/es5/probe_types.js"
-import * as Probe from "./thriftGen/es5/Probe.js"
-import * as ProbeES6 from "./thriftGen/es6/Probe.js"
+import type * as Types from "./thriftGen/es5/probe_types.js"
+import type * as Probe from "./thriftGen/es5/Probe.js"
 
-export { Probe, ProbeES6, Types }
+// with Node's own loader: the modules of vitest are others than those that these require of each other
+const load = createRequire(import.meta.url)
+
+/** As generated with `--gen js:node,ts`, and with `--gen js:node,ts,es6`. */
+export const generated = {
+  es5: load("./thriftGen/es5/Probe.js") as typeof Probe,
+  es6: load("./thriftGen/es6/Probe.js") as typeof Probe,
+  types: load("./thriftGen/es5/probe_types.js") as typeof Types
+}
 
 export interface Flavour {
   readonly transport: NonNullable<Thrift.Settings<unknown>["transport"]>
@@ -45,7 +54,7 @@ const behaviours: Readonly<Record<Step["_tag"], Behaviour>> = {
   Hint: (_, answer) => answer(new Error("there are no hints")),
   Stall: () => {},
   Reset: (_text, _answer, socket) => socket.resetAndDestroy(),
-  Domain: (text, answer) => answer(new Types.Missing({ text, code: 404 }))
+  Domain: (text, answer) => answer(new generated.types.Missing({ text, code: 404 }))
 }
 
 export const makeServer = (flavour: Flavour, options: { readonly multiplexed?: boolean } = {}) =>
@@ -74,7 +83,7 @@ export const makeServer = (flavour: Flavour, options: { readonly multiplexed?: b
       const behaviour = steps.shift() ?? behaviours.Answer
       behaviour(text, answer, socket)
     }
-    const processor = new Probe.Processor({
+    const processor = new generated.es5.Processor({
       version: (answer: Callback<string>) => answer(null, "1"),
       echo: respond,
       once: respond,
@@ -157,8 +166,8 @@ export const makeServer = (flavour: Flavour, options: { readonly multiplexed?: b
 /** For the suite: a client and its server. */
 export const subject = (
   flavour: Flavour,
-  Client: new(output: never, protocol: never) => Probe.Client = Probe.Client
-): Effect.Effect<Subject<Types.Missing | Types.Refused>, never, import("effect/Scope").Scope> =>
+  Client: new(output: never, protocol: never) => Probe.Client = generated.es5.Client
+): Effect.Effect<Subject<Types.Missing | Types.Refused>, never, Scope.Scope> =>
   Effect.gen(function*() {
     const server = yield* makeServer(flavour)
     const probe = yield* Thrift.make({

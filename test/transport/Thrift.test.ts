@@ -15,10 +15,17 @@ const flavours: ReadonlyArray<readonly [Server.Flavour, ReadonlyArray<Lack>]> = 
 ]
 
 const domain = (error: unknown) => {
-  assert.instanceOf(error, Server.Types.Missing)
+  assert.instanceOf(error, Server.generated.types.Missing)
   assert.deepStrictEqual([error.text, error.code], ["x", 404])
 }
 
 for (const [flavour, lacks] of flavours) {
   contract(`Thrift, ${flavour.transport}, ${flavour.protocol}`, { make: Server.subject(flavour), domain, lacks })
 }
+
+contract("Thrift, generated for ES6", {
+  make: Server.subject({ transport: "framed", protocol: "binary" }, Server.generated.es6.Client),
+  // each generated module has classes of its own
+  domain: (error) => assert.deepStrictEqual([error.name, "code" in error && error.code], ["Missing", 404]),
+  lacks: ["hint", "remaining", "previousAttempts", "idempotencyKey"]
+})

@@ -25,6 +25,7 @@ service Probe extends Base {
   string echo(1: string text) throws (1: Missing missing)
   string once(1: string text) throws (1: Missing missing, 2: Refused refused)
   Item item(1: Item item)
+  string control(1: string command)
   void nothing()
   oneway void tell(1: string text)
 }

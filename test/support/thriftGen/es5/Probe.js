@@ -377,6 +377,106 @@ Probe_item_result.prototype.write = function(output) {
   return;
 };
 
+var Probe_control_args = function(args) {
+  this.command = null;
+  if (args) {
+    if (args.command !== undefined && args.command !== null) {
+      this.command = args.command;
+    }
+  }
+};
+Probe_control_args.prototype = {};
+Probe_control_args.prototype.read = function(input) {
+  input.readStructBegin();
+  while (true) {
+    var ret = input.readFieldBegin();
+    var ftype = ret.ftype;
+    var fid = ret.fid;
+    if (ftype == Thrift.Type.STOP) {
+      break;
+    }
+    switch (fid) {
+      case 1:
+      if (ftype == Thrift.Type.STRING) {
+        this.command = input.readString();
+      } else {
+        input.skip(ftype);
+      }
+      break;
+      case 0:
+        input.skip(ftype);
+        break;
+      default:
+        input.skip(ftype);
+    }
+    input.readFieldEnd();
+  }
+  input.readStructEnd();
+  return;
+};
+
+Probe_control_args.prototype.write = function(output) {
+  output.writeStructBegin('Probe_control_args');
+  if (this.command !== null && this.command !== undefined) {
+    output.writeFieldBegin('command', Thrift.Type.STRING, 1);
+    output.writeString(this.command);
+    output.writeFieldEnd();
+  }
+  output.writeFieldStop();
+  output.writeStructEnd();
+  return;
+};
+
+var Probe_control_result = function(args) {
+  this.success = null;
+  if (args) {
+    if (args.success !== undefined && args.success !== null) {
+      this.success = args.success;
+    }
+  }
+};
+Probe_control_result.prototype = {};
+Probe_control_result.prototype.read = function(input) {
+  input.readStructBegin();
+  while (true) {
+    var ret = input.readFieldBegin();
+    var ftype = ret.ftype;
+    var fid = ret.fid;
+    if (ftype == Thrift.Type.STOP) {
+      break;
+    }
+    switch (fid) {
+      case 0:
+      if (ftype == Thrift.Type.STRING) {
+        this.success = input.readString();
+      } else {
+        input.skip(ftype);
+      }
+      break;
+      case 0:
+        input.skip(ftype);
+        break;
+      default:
+        input.skip(ftype);
+    }
+    input.readFieldEnd();
+  }
+  input.readStructEnd();
+  return;
+};
+
+Probe_control_result.prototype.write = function(output) {
+  output.writeStructBegin('Probe_control_result');
+  if (this.success !== null && this.success !== undefined) {
+    output.writeFieldBegin('success', Thrift.Type.STRING, 0);
+    output.writeString(this.success);
+    output.writeFieldEnd();
+  }
+  output.writeFieldStop();
+  output.writeStructEnd();
+  return;
+};
+
 var Probe_nothing_args = function(args) {
 };
 Probe_nothing_args.prototype = {};
@@ -698,6 +798,65 @@ ProbeClient.prototype.recv_item = function(input,mtype,rseqid) {
   return callback('item failed: unknown result');
 };
 
+ProbeClient.prototype.control = function(command, callback) {
+  this._seqid = this.new_seqid();
+  if (callback === undefined) {
+    var _defer = Q.defer();
+    this._reqs[this.seqid()] = function(error, result) {
+      if (error) {
+        _defer.reject(error);
+      } else {
+        _defer.resolve(result);
+      }
+    };
+    this.send_control(command);
+    return _defer.promise;
+  } else {
+    this._reqs[this.seqid()] = callback;
+    this.send_control(command);
+  }
+};
+
+ProbeClient.prototype.send_control = function(command) {
+  var output = new this.pClass(this.output);
+  var params = {
+    command: command
+  };
+  var args = new Probe_control_args(params);
+  try {
+    output.writeMessageBegin('control', Thrift.MessageType.CALL, this.seqid());
+    args.write(output);
+    output.writeMessageEnd();
+    return this.output.flush();
+  }
+  catch (e) {
+    delete this._reqs[this.seqid()];
+    if (typeof output.reset === 'function') {
+      output.reset();
+    }
+    throw e;
+  }
+};
+
+ProbeClient.prototype.recv_control = function(input,mtype,rseqid) {
+  var callback = this._reqs[rseqid] || function() {};
+  delete this._reqs[rseqid];
+  if (mtype == Thrift.MessageType.EXCEPTION) {
+    var x = new Thrift.TApplicationException();
+    x.read(input);
+    input.readMessageEnd();
+    return callback(x);
+  }
+  var result = new Probe_control_result();
+  result.read(input);
+  input.readMessageEnd();
+
+  if (null !== result.success) {
+    return callback(null, result.success);
+  }
+  return callback('control failed: unknown result');
+};
+
 ProbeClient.prototype.nothing = function(callback) {
   this._seqid = this.new_seqid();
   if (callback === undefined) {
@@ -925,6 +1084,43 @@ ProbeProcessor.prototype.process_item = function(seqid, input, output) {
       } else {
         result_obj = new Thrift.TApplicationException(Thrift.TApplicationExceptionType.UNKNOWN, err.message);
         output.writeMessageBegin("item", Thrift.MessageType.EXCEPTION, seqid);
+      }
+      result_obj.write(output);
+      output.writeMessageEnd();
+      output.flush();
+    });
+  }
+};
+ProbeProcessor.prototype.process_control = function(seqid, input, output) {
+  var args = new Probe_control_args();
+  args.read(input);
+  input.readMessageEnd();
+  if (this._handler.control.length === 1) {
+    Q.fcall(this._handler.control.bind(this._handler),
+      args.command
+    ).then(function(result) {
+      var result_obj = new Probe_control_result({success: result});
+      output.writeMessageBegin("control", Thrift.MessageType.REPLY, seqid);
+      result_obj.write(output);
+      output.writeMessageEnd();
+      output.flush();
+    }).catch(function (err) {
+      var result;
+      result = new Thrift.TApplicationException(Thrift.TApplicationExceptionType.UNKNOWN, err.message);
+      output.writeMessageBegin("control", Thrift.MessageType.EXCEPTION, seqid);
+      result.write(output);
+      output.writeMessageEnd();
+      output.flush();
+    });
+  } else {
+    this._handler.control(args.command, function (err, result) {
+      var result_obj;
+      if ((err === null || typeof err === 'undefined')) {
+        result_obj = new Probe_control_result((err !== null || typeof err === 'undefined') ? err : {success: result});
+        output.writeMessageBegin("control", Thrift.MessageType.REPLY, seqid);
+      } else {
+        result_obj = new Thrift.TApplicationException(Thrift.TApplicationExceptionType.UNKNOWN, err.message);
+        output.writeMessageBegin("control", Thrift.MessageType.EXCEPTION, seqid);
       }
       result_obj.write(output);
       output.writeMessageEnd();
