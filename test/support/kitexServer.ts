@@ -5,7 +5,7 @@ import * as Thrift from "effect-rpc-retry/Thrift"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import type { Seen, Subject } from "./contract.js"
 import type * as GoProgram from "./goProgram.js"
 import type * as Types from "./thriftGen/es5/probe_types.js"
@@ -31,6 +31,7 @@ export const make = (
   options: Pick<Thrift.Settings<never>, "transport" | "maxFrameBytes"> = {}
 ) =>
   Effect.gen(function*() {
+    const scope = yield* Effect.scope
     let server = yield* program.serve()
     const { host, port } = server
     const control = yield* Thrift.make({ service: "Probe", client: generated.es5.Client, host, port, connections: 1 })
@@ -57,14 +58,16 @@ export const make = (
           idempotencyKey,
           remaining,
           cancelled: all.pipe(
-            Effect.filterOrFail((now) => now[i]!.cancelled),
+            Effect.filterOrFail((now) =>
+              now[i]!.cancelled
+            ),
             Effect.retry(Schedule.spaced("2 millis")),
             Effect.ignore
           )
         }))),
       restart: Effect.gen(function*() {
         yield* server.kill
-        server = yield* program.serve("-address", server.address)
+        server = yield* Scope.extend(program.serve("-address", server.address), scope)
         // the first answer of the new one is not the test's
         yield* say({ script: [] }).pipe(Effect.sandbox, Effect.retry(Schedule.spaced("5 millis")), Effect.orDie)
       })
@@ -75,9 +78,12 @@ export const subject = (
   program: ReturnType<typeof GoProgram.make>,
   transport: NonNullable<Thrift.Settings<never>["transport"]>
 ): Effect.Effect<Subject<Types.Missing | Types.Refused>, never, Scope.Scope> =>
-  Effect.map(make(program, { transport }), ({ probe, restart, script, seen }) => ({
-    echo: (text, options) => options?.idempotent === false ? probe.once(text) : probe.echo(text),
-    script: (...steps) => script(...steps.map(({ _tag }) => _tag)),
-    seen,
-    restart
-  }))
+  Effect.map(
+    make(program, { transport }),
+    ({ probe, restart, script, seen }): Subject<Types.Missing | Types.Refused> => ({
+      echo: (text, options) => options?.idempotent === false ? probe.once(text) : probe.echo(text),
+      script: (...steps) => script(...steps.map(({ _tag }) => _tag)),
+      seen,
+      restart
+    })
+  )

@@ -10,8 +10,8 @@ import type * as Net from "node:net"
 import * as thrift from "thrift"
 import type { Seen, Step, Subject } from "./contract.js"
 import * as Loopback from "./loopback.js"
-import type * as Types from "./thriftGen/es5/probe_types.js"
 import type * as Probe from "./thriftGen/es5/Probe.js"
+import type * as Types from "./thriftGen/es5/probe_types.js"
 
 // with Node's own loader: the modules of vitest are others than those that these require of each other
 const load = createRequire(import.meta.url)

@@ -8,7 +8,7 @@ import * as Either from "effect/Either"
 import { Fatal, Retryable, withMethod } from "../../RpcError.js"
 import { type Facts, facts } from "./facts.js"
 import type { Frames } from "./thriftFrames.js"
-import type { Read, Request } from "./thriftLine.js"
+import type { Request } from "./thriftLine.js"
 import * as Message from "./thriftMessage.js"
 import type { Pool } from "./thriftPool.js"
 
@@ -57,37 +57,22 @@ const statusOf = (headers: ReadonlyMap<string, string>): BizStatus | undefined =
 /** Throws what is wrong with the answer. */
 const reader = (
   frames: Frames,
-  decode: (message: Uint8Array) => { readonly answer: Message.Answer; readonly length: number }
+  decode: (message: Uint8Array) => Message.Answer
 ): NonNullable<Request<Message.Answer>["read"]> => {
-  const whole = (message: Uint8Array) =>
-    Either.try({
-      try: () => decode(message),
-      catch: (error) => Message.isIncomplete(error) ? undefined : error
-    })
+  const readFrame = frames.reader()
   return (bytes) => {
-    const frame = frames.read(bytes)
+    const frame = readFrame(bytes)
     if ("needed" in frame) {
       return frame
     }
     const { headers, length, payload } = frame
     const status = statusOf(headers)
-    const read = (answer: Message.Answer, length: number): Read<Message.Answer> => ({
-      answer,
+    return {
+      answer: status === undefined ? decode(payload) : Either.left(status),
       length,
       // what a server of Kitex says that is about to end
       isLast: headers.has("crrst")
-    })
-    if (status !== undefined) {
-      return read(Either.left(status), length ?? 0)
     }
-    const decoded = whole(payload)
-    if (Either.isRight(decoded)) {
-      return read(decoded.right.answer, length ?? decoded.right.length)
-    }
-    if (decoded.left === undefined && length === undefined) {
-      return { needed: bytes.length + 1 }
-    }
-    throw decoded.left ?? new Error("a message that ends too early")
   }
 }
 
@@ -123,7 +108,11 @@ export const caller = ({ codec, frames, pool, retryOn }: Options) => {
     )
   }
 
-  return (procedure: Message.Procedure, method: string, args: ReadonlyArray<unknown>): Effect.Effect<unknown, unknown> =>
+  return (
+    procedure: Message.Procedure,
+    method: string,
+    args: ReadonlyArray<unknown>
+  ): Effect.Effect<unknown, unknown> =>
     Effect.suspend(() => {
       const id = nextId()
       const read = procedure.isOneway

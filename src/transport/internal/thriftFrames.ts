@@ -6,14 +6,15 @@
 import type { Facts } from "./facts.js"
 import * as Header from "./thriftHeader.js"
 import type { Procedure, Protocol } from "./thriftMessage.js"
+import * as Scanner from "./thriftScanner.js"
 
 /** @internal */
 export type Transport = "buffered" | "framed" | "header" | "ttheader"
 
 /** A message that has come. @internal */
 export interface Framed extends Header.Headed {
-  /** Of the whole frame; `undefined` where only the message itself says where it ends. */
-  readonly length: number | undefined
+  /** Of the whole frame. */
+  readonly length: number
 }
 
 /** Not before there are so many bytes is it worth another look. @internal */
@@ -24,10 +25,13 @@ export interface Incomplete {
 /** @internal */
 export interface Frames {
   readonly write: (message: Uint8Array, procedure: Procedure, id: number, facts: Facts) => Uint8Array
-  /** Throws what is wrong with the bytes. */
-  readonly read: (bytes: Uint8Array) => Framed | Incomplete
+  /** For one frame: is given all that has come of it, time and again. */
+  readonly reader: () => ReadFrame
   readonly sendsFacts: boolean
 }
+
+/** Throws what is wrong with the bytes. */
+type ReadFrame = (bytes: Uint8Array) => Framed | Incomplete
 
 const lengthBytes = 4
 
@@ -43,12 +47,31 @@ const whole = (bytes: Uint8Array, maxFrameBytes: number): Uint8Array | Incomplet
     // bytes of a text or of an unframed message are such a length too
     throw new Error(`a frame of ${length} bytes; the most is ${maxFrameBytes}`)
   }
-  return bytes.length < lengthBytes + length ? { needed: lengthBytes + length } : bytes.subarray(0, lengthBytes + length)
+  return bytes.length < lengthBytes + length
+    ? { needed: lengthBytes + length }
+    : bytes.subarray(0, lengthBytes + length)
 }
 
-const framed = (maxFrameBytes: number, read: (frame: Uint8Array) => Header.Headed): Frames["read"] => (bytes) => {
-  const frame = whole(bytes, maxFrameBytes)
-  return "needed" in frame ? frame : { ...read(frame), length: frame.length }
+const framed = (maxFrameBytes: number, read: (frame: Uint8Array) => Header.Headed) => {
+  const readFrame: ReadFrame = (bytes) => {
+    const frame = whole(bytes, maxFrameBytes)
+    return "needed" in frame ? frame : { ...read(frame), length: frame.length }
+  }
+  return () => readFrame
+}
+
+/** A message without a frame is as long as it says itself. */
+const unframed = (maxFrameBytes: number, protocol: Protocol) => (): ReadFrame => {
+  const scanner = Scanner.make(protocol)
+  return (bytes) => {
+    const found = scanner.scan(bytes)
+    if (("needed" in found ? found.needed : found.length) > maxFrameBytes) {
+      throw new Error(`a message of more than ${maxFrameBytes} bytes`)
+    }
+    return "needed" in found
+      ? found
+      : { payload: bytes.subarray(0, found.length), headers: none, length: found.length }
+  }
 }
 
 /** @internal */
@@ -57,12 +80,7 @@ export const make = (transport: Transport, protocol: Protocol, maxFrameBytes: nu
     case "buffered":
       return {
         write: (message) => message,
-        read: (bytes) => {
-          if (bytes.length > maxFrameBytes) {
-            throw new Error(`a message of more than ${maxFrameBytes} bytes`)
-          }
-          return { payload: bytes, headers: none, length: undefined }
-        },
+        reader: unframed(maxFrameBytes, protocol),
         sendsFacts: false
       }
     case "framed":
@@ -73,19 +91,19 @@ export const make = (transport: Transport, protocol: Protocol, maxFrameBytes: nu
           bytes.set(message, lengthBytes)
           return bytes
         },
-        read: framed(maxFrameBytes, (frame) => ({ payload: frame.subarray(lengthBytes), headers: none })),
+        reader: framed(maxFrameBytes, (frame) => ({ payload: frame.subarray(lengthBytes), headers: none })),
         sendsFacts: false
       }
     case "header":
       return {
         write: (message, _, id, facts) => Header.writeTHeader(message, id, protocol, facts),
-        read: framed(maxFrameBytes, (frame) => Header.readTHeader(frame, protocol)),
+        reader: framed(maxFrameBytes, (frame) => Header.readTHeader(frame, protocol)),
         sendsFacts: true
       }
     case "ttheader":
       return {
         write: (message, { isOneway, name }, id, facts) => Header.writeTTHeader(message, id, name, isOneway, facts),
-        read: framed(maxFrameBytes, Header.readTTHeader),
+        reader: framed(maxFrameBytes, Header.readTTHeader),
         sendsFacts: true
       }
   }

@@ -194,7 +194,7 @@ export const writeTTHeader = (
     ...(texts.length === 0 ? [] : [kinds.texts, ...uint16(texts.length), ...texts.flat().flatMap(ttheaderText)]),
     kinds.numbered,
     ...uint16(numbered.length),
-    ...numbered.flatMap(([key, value]) => [...uint16(key), ...ttheaderText(value)])
+    ...numbered.flatMap(([key, value]) => uint16(key).concat(ttheaderText(value)))
   ], payload)
 }
 

@@ -11,18 +11,12 @@ import * as Predicate from "effect/Predicate"
 import * as thrift from "thrift"
 import { Fatal } from "../../RpcError.js"
 
-/** The parts of `thrift` that are used here and that its types leave out. */
-interface Input extends thrift.TTransport {
-  readonly borrow: () => { readonly readIndex: number }
-}
-
+/** Of `thrift` what is used here and its types leave out. */
 interface ApplicationException {
   readonly type: number
   readonly message: string
   readonly read: (input: thrift.TProtocol) => void
 }
-
-const { InputBufferUnderrunError } = thrift as unknown as { readonly InputBufferUnderrunError: new() => Error }
 
 /** What `thrift` itself uses of the generated class. */
 interface Generated {
@@ -64,12 +58,8 @@ export type Answer = Either.Either<unknown, ServerException | Declared>
 /** @internal */
 export interface Codec {
   readonly encode: (procedure: Procedure, id: number, args: ReadonlyArray<unknown>) => Either.Either<Uint8Array, Fatal>
-  /** Throws what is wrong with the message, or that it is not complete. */
-  readonly decode: (
-    procedure: Procedure,
-    id: number,
-    message: Uint8Array
-  ) => { readonly answer: Answer; readonly length: number }
+  /** Throws what is wrong with the message. */
+  readonly decode: (procedure: Procedure, id: number, message: Uint8Array) => Answer
 }
 
 const sends = "send_"
@@ -137,10 +127,11 @@ export const codec = (
           })
       }),
     decode: (procedure, id, message) => {
-      const transport = new thrift.TFramedTransport(bufferOf(message)) as Input
+      // the library's transport for messages that are complete
+      const transport = new thrift.TFramedTransport(bufferOf(message))
       const input = new Read(transport)
       const { fname, mtype, rseqid } = input.readMessageBegin()
-      const answer = mtype === EXCEPTION
+      return mtype === EXCEPTION
         ? Either.left(applicationException(input))
         : replyOf(
           generated(id, transport),
@@ -149,7 +140,6 @@ export const codec = (
           // the name of an old message is bytes
           { name: String(fname), isReply: mtype === REPLY, id: rseqid, expectedId: id }
         )
-      return { answer, length: transport.borrow().readIndex }
     }
   }
 }
@@ -158,10 +148,9 @@ export const codec = (
 const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
 
 /** @internal */
-export const messageOf = (error: unknown): string => error instanceof Error ? error.message : String(error)
-
-/** @internal */
-export const isIncomplete = (error: unknown): boolean => error instanceof InputBufferUnderrunError
+export const messageOf = (error: unknown): string =>
+  // the error of the library for a message that ends too early says nothing
+  error instanceof Error ? error.message || error.name : String(error)
 
 const applicationException = (input: thrift.TProtocol): ServerException => {
   const exception = new thrift.Thrift.TApplicationException(0, "") as unknown as ApplicationException

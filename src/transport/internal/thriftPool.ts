@@ -76,27 +76,28 @@ class PoolImpl<A> {
   }
 }
 
-const dial = <A>(options: Options, opened: Place<A>["opened"], watcher: Line.Watcher) => (dialled: Connection.Dialled) =>
-  options.socket.pipe(
-    Effect.flatMap((socket) => Line.open<A>(socket, dialled, watcher)),
-    Effect.tap((line) =>
-      Effect.acquireRelease(
-        Effect.sync(() => {
-          opened.line = line
-        }),
-        () =>
+const dial =
+  <A>(options: Options, opened: Place<A>["opened"], watcher: Line.Watcher) => (dialled: Connection.Dialled) =>
+    options.socket.pipe(
+      Effect.flatMap((socket) => Line.open<A>(socket, dialled, watcher)),
+      Effect.tap((line) =>
+        Effect.acquireRelease(
           Effect.sync(() => {
-            // its place may have another one by now
-            opened.line = opened.line === line ? undefined : opened.line
-          })
+            opened.line = line
+          }),
+          () =>
+            Effect.sync(() => {
+              // its place may have another one by now
+              opened.line = opened.line === line ? undefined : opened.line
+            })
+        )
+      ),
+      Effect.timeoutFail({ duration: options.dialTimeout, onTimeout: () => notDialled("DIAL_TIMEOUT") }),
+      // an interruption that is not the client's own: nobody has asked these callers to stop
+      Effect.catchAllCause((cause) =>
+        Cause.isInterruptedOnly(cause) ? Effect.fail(notDialled("INTERRUPTED")) : Effect.failCause(cause)
       )
-    ),
-    Effect.timeoutFail({ duration: options.dialTimeout, onTimeout: () => notDialled("DIAL_TIMEOUT") }),
-    // an interruption that is not the client's own: nobody has asked these callers to stop
-    Effect.catchAllCause((cause) =>
-      Cause.isInterruptedOnly(cause) ? Effect.fail(notDialled("INTERRUPTED")) : Effect.failCause(cause)
     )
-  )
 
 /** What is true of any of them, the best first. */
 const order = ["ready", "draining", "connecting", "broken", "idle", "closed"] as const

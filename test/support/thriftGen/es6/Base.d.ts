@@ -4,32 +4,32 @@
 // DO NOT EDIT UNLESS YOU ARE SURE THAT YOU KNOW WHAT YOU ARE DOING
 //
 
-import thrift = require('thrift');
-import Thrift = thrift.Thrift;
-import Q = thrift.Q;
-import Int64 = require('node-int64');
+import thrift = require("thrift")
+import Thrift = thrift.Thrift
+import Q = thrift.Q
+import Int64 = require("node-int64")
 
-import ttypes = require('./probe_types');
+import ttypes = require("./probe_types")
 import Missing = ttypes.Missing
 import Refused = ttypes.Refused
 import Item = ttypes.Item
 
 declare class Client {
-    private output: thrift.TTransport;
-    private pClass: thrift.TProtocol;
-    private _seqid: number;
+  private output: thrift.TTransport
+  private pClass: thrift.TProtocol
+  private _seqid: number
 
-    constructor(output: thrift.TTransport, pClass: { new(trans: thrift.TTransport): thrift.TProtocol });
+  constructor(output: thrift.TTransport, pClass: { new(trans: thrift.TTransport): thrift.TProtocol })
 
-    version(): Promise<string>;
+  version(): Promise<string>
 
-    version(callback?: (error: void, response: string)=>void): void;
-  }
+  version(callback?: (error: void, response: string) => void): void
+}
 
 declare class Processor {
-  private _handler: object;
+  private _handler: object
 
-  constructor(handler: object);
-  process(input: thrift.TProtocol, output: thrift.TProtocol): void;
-    process_version(seqid: number, input: thrift.TProtocol, output: thrift.TProtocol): void;
+  constructor(handler: object)
+  process(input: thrift.TProtocol, output: thrift.TProtocol): void
+  process_version(seqid: number, input: thrift.TProtocol, output: thrift.TProtocol): void
 }

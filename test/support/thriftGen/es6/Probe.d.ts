@@ -6,52 +6,52 @@
 // DO NOT EDIT UNLESS YOU ARE SURE THAT YOU KNOW WHAT YOU ARE DOING
 //
 
-import thrift = require('thrift');
-import Thrift = thrift.Thrift;
-import Q = thrift.Q;
-import Int64 = require('node-int64');
+import thrift = require("thrift")
+import Thrift = thrift.Thrift
+import Q = thrift.Q
+import Int64 = require("node-int64")
 
-import ttypes = require('./probe_types');
+import ttypes = require("./probe_types")
 import Missing = ttypes.Missing
 import Refused = ttypes.Refused
 import Item = ttypes.Item
-import Base = require('./Base');
+import Base = require("./Base")
 
 declare class Client extends Base.Client {
-    constructor(output: thrift.TTransport, pClass: { new(trans: thrift.TTransport): thrift.TProtocol });
+  constructor(output: thrift.TTransport, pClass: { new(trans: thrift.TTransport): thrift.TProtocol })
 
-    echo(text: string): Promise<string>;
+  echo(text: string): Promise<string>
 
-    echo(text: string, callback?: (error: ttypes.Missing, response: string)=>void): void;
+  echo(text: string, callback?: (error: ttypes.Missing, response: string) => void): void
 
-    once(text: string): Promise<string>;
+  once(text: string): Promise<string>
 
-    once(text: string, callback?: (error: ttypes.Missing | ttypes.Refused, response: string)=>void): void;
+  once(text: string, callback?: (error: ttypes.Missing | ttypes.Refused, response: string) => void): void
 
-    item(item: Item): Promise<Item>;
+  item(item: Item): Promise<Item>
 
-    item(item: Item, callback?: (error: void, response: Item)=>void): void;
+  item(item: Item, callback?: (error: void, response: Item) => void): void
 
-    control(command: string): Promise<string>;
+  control(command: string): Promise<string>
 
-    control(command: string, callback?: (error: void, response: string)=>void): void;
+  control(command: string, callback?: (error: void, response: string) => void): void
 
-    nothing(): Promise<void>;
+  nothing(): Promise<void>
 
-    nothing(callback?: (error: void, response: void)=>void): void;
+  nothing(callback?: (error: void, response: void) => void): void
 
-    tell(text: string): Promise<void>;
+  tell(text: string): Promise<void>
 
-    tell(text: string, callback?: (error: void, response: void)=>void): void;
-  }
+  tell(text: string, callback?: (error: void, response: void) => void): void
+}
 
 declare class Processor extends Base.Processor {
-  constructor(handler: object);
-  process(input: thrift.TProtocol, output: thrift.TProtocol): void;
-    process_echo(seqid: number, input: thrift.TProtocol, output: thrift.TProtocol): void;
-    process_once(seqid: number, input: thrift.TProtocol, output: thrift.TProtocol): void;
-    process_item(seqid: number, input: thrift.TProtocol, output: thrift.TProtocol): void;
-    process_control(seqid: number, input: thrift.TProtocol, output: thrift.TProtocol): void;
-    process_nothing(seqid: number, input: thrift.TProtocol, output: thrift.TProtocol): void;
-    process_tell(seqid: number, input: thrift.TProtocol, output: thrift.TProtocol): void;
+  constructor(handler: object)
+  process(input: thrift.TProtocol, output: thrift.TProtocol): void
+  process_echo(seqid: number, input: thrift.TProtocol, output: thrift.TProtocol): void
+  process_once(seqid: number, input: thrift.TProtocol, output: thrift.TProtocol): void
+  process_item(seqid: number, input: thrift.TProtocol, output: thrift.TProtocol): void
+  process_control(seqid: number, input: thrift.TProtocol, output: thrift.TProtocol): void
+  process_nothing(seqid: number, input: thrift.TProtocol, output: thrift.TProtocol): void
+  process_tell(seqid: number, input: thrift.TProtocol, output: thrift.TProtocol): void
 }

@@ -3,31 +3,30 @@
 //
 // DO NOT EDIT UNLESS YOU ARE SURE THAT YOU KNOW WHAT YOU ARE DOING
 //
-import thrift = require('thrift');
-import Thrift = thrift.Thrift;
-import Q = thrift.Q;
-import Int64 = require('node-int64');
-
+import thrift = require("thrift")
+import Thrift = thrift.Thrift
+import Q = thrift.Q
+import Int64 = require("node-int64")
 
 declare class Missing extends Thrift.TException {
-    public text: string;
-    public code: number;
+  public text: string
+  public code: number
 
-      constructor(args?: { text: string; code: number; });
-  }
+  constructor(args?: { text: string; code: number })
+}
 
 declare class Refused extends Thrift.TException {
-    public why: string;
+  public why: string
 
-      constructor(args?: { why: string; });
-  }
+  constructor(args?: { why: string })
+}
 
 declare class Item {
-    public name: string;
-    public id: Int64;
-    public tags: string[];
-    public counts: { [k: string]: number; };
-    public items?: Item[];
+  public name: string
+  public id: Int64
+  public tags: string[]
+  public counts: { [k: string]: number }
+  public items?: Item[]
 
-      constructor(args?: { name: string; id: Int64; tags: string[]; counts: { [k: string]: number; }; items?: Item[]; });
-  }
+  constructor(args?: { name: string; id: Int64; tags: string[]; counts: { [k: string]: number }; items?: Item[] })
+}
