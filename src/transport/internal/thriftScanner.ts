@@ -56,7 +56,9 @@ abstract class Scanner {
   }
 
   protected *byte(): Scan<number> {
-    return this.bytes[yield* this.skip(1)]!
+    // `bytes` is another array when there are more
+    const at = yield* this.skip(1)
+    return this.bytes[at]!
   }
 
   protected *int32(): Scan<number> {
