@@ -107,21 +107,26 @@ type Signature<Method> = Method extends (...args: infer Args) => unknown
  * @since 0.1.0
  * @category models
  */
-export type MethodName<Client> = {
-  readonly [Name in keyof Client]: [Signature<Client[Name]>] extends [never] ? never : Name
-}[keyof Client]
+export type MethodName<Client> = string extends keyof Client ? string
+  : {
+    readonly [Name in keyof Client]: [Signature<Client[Name]>] extends [never] ? never : Name
+  }[keyof Client]
 
 /**
  * The methods of a generated client, as functions that give calls. They are not retried: pipe them through `withRpcRetry`.
  *
+ * Of a client without types (`--gen js:node` without `ts`) nothing is known of what its methods take and give.
+ *
  * @since 0.1.0
  * @category models
  */
-export type Calls<Client> = {
-  readonly [Name in MethodName<Client>]: (
-    ...args: Signature<Client[Name]>["params"]
-  ) => RpcCall.RpcCall<Signature<Client[Name]>["result"], Retryable | Fatal | Signature<Client[Name]>["exception"]>
-}
+export type Calls<Client> = string extends keyof Client
+  ? { readonly [method: string]: (...args: ReadonlyArray<unknown>) => RpcCall.RpcCall<unknown, unknown> }
+  : {
+    readonly [Name in keyof Client & MethodName<Client>]: (
+      ...args: Signature<Client[Name]>["params"]
+    ) => RpcCall.RpcCall<Signature<Client[Name]>["result"], Retryable | Fatal | Signature<Client[Name]>["exception"]>
+  }
 
 /**
  * An error of the server that is not declared: a `TApplicationException`, or the status of a `BizStatusError`.
@@ -216,7 +221,7 @@ export type Options<Client> = Address & Settings<Client> & Connection.Lifetime
  * @since 0.1.0
  * @category constructors
  */
-export const make = <Client extends object>(
+export const make = <Client extends object = Readonly<Record<string, unknown>>>(
   options: Options<Client>
 ): Effect.Effect<Calls<Client>, never, Scope.Scope> => {
   const { connections, dialTimeout, lifetime, maxFrameBytes, multiplexed, procedures, protocol, retryOn, transport } =

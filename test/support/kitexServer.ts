@@ -18,7 +18,8 @@ const Seens = Schema.parseJson(Schema.Struct({
     idempotencyKey: Schema.optional(Schema.String),
     remaining: Schema.optional(Schema.Number),
     cancelled: Schema.Boolean,
-    contextDone: Schema.Boolean
+    contextDone: Schema.Boolean,
+    isRetry: Schema.Boolean
   }))),
   told: Schema.NullOr(Schema.Array(Schema.String))
 }))
@@ -28,7 +29,7 @@ export const busy = 1001
 /** What is spoken is found out by the server. */
 export const make = (
   program: ReturnType<typeof GoProgram.make>,
-  options: Pick<Thrift.Settings<never>, "transport" | "maxFrameBytes"> = {}
+  options: Pick<Thrift.Settings<never>, "transport"> = {}
 ) =>
   Effect.gen(function*() {
     const scope = yield* Effect.scope
@@ -39,6 +40,7 @@ export const make = (
     const state = Effect.flatMap(say({ seen: true }), (text) => Effect.orDie(Schema.decode(Seens)(text)))
     const all = Effect.map(state, ({ seen }) => seen ?? [])
     return {
+      port,
       probe: yield* Thrift.make({
         service: "Probe",
         client: generated.es5.Client,

@@ -94,7 +94,8 @@ describe("the answers of a Thrift server", () => {
         assert.deepStrictEqual(summary(error), [reason, "words", code])
         assert.strictEqual((error as Fatal).method, "Probe.echo")
         assert.strictEqual(yield* probe.echo("y"), "good")
-        assert.strictEqual(connections(), 1)
+        // who did not understand the request may close the connection
+        assert.strictEqual(connections(), reason === "ServerError" ? 1 : 2)
       }))
   }
 
@@ -120,14 +121,13 @@ describe("the answers of a Thrift server", () => {
 
   it.scopedLive("an answer without a result is Fatal Protocol", () =>
     Effect.gen(function*() {
-      const { connections, probe } = yield* peer({}, answer({}, Wire.nothing), good(2))
+      const { probe } = yield* peer({}, answer({}, Wire.nothing), good(2))
       assert.deepStrictEqual(summary(yield* Effect.flip(probe.echo("x"))), [
         "Protocol",
         "echo failed: unknown result",
         5
       ])
       assert.strictEqual(yield* probe.echo("x"), "good")
-      assert.strictEqual(connections(), 1)
     }))
 
   it.scopedLive("an old message, without a version, is read", () =>
@@ -580,7 +580,7 @@ describe("the answers of a Thrift server", () => {
             dialBackoff: Schedule.forever
           })
           const outcomes: Record<string, number> = {}
-          for (let i = 0; i < 1500; i++) {
+          for (let i = 0; i < 400; i++) {
             const exit = yield* probe.item({ ...item }).pipe(
               Effect.match({
                 onFailure: (error) => RpcError.isRpcError(error) ? error.reason : "untyped",
@@ -591,11 +591,11 @@ describe("the answers of a Thrift server", () => {
             outcomes[exit] = (outcomes[exit] ?? 0) + 1
           }
           // some meet a connection that is about to end
-          assert.isAbove(requests, 1400)
+          assert.isAbove(requests, 350)
           assert.isUndefined(outcomes["untyped"])
-          assert.isAbove(outcomes["answer"] ?? 0, 100)
-          assert.isAbove(outcomes["Protocol"] ?? 0, 100)
-          assert.isAbove(outcomes["ConnectionLost"] ?? 0, 100)
+          assert.isAbove(outcomes["answer"] ?? 0, 20)
+          assert.isAbove(outcomes["Protocol"] ?? 0, 20)
+          assert.isAbove(outcomes["ConnectionLost"] ?? 0, 20)
         }))
     }
   })

@@ -36,15 +36,23 @@ class BizStatus extends Message.ServerException {
   }
 }
 
+const reasonOf = (exception: Message.ServerException): Fatal["reason"] =>
+  exception instanceof BizStatus ? "ServerError" : codes[exception.code] ?? "ServerError"
+
 const errorOf = (exception: Message.ServerException): Fatal => {
   const { cause, code, message } = exception
   return new Fatal({
-    reason: exception instanceof BizStatus ? "ServerError" : codes[code] ?? "ServerError",
+    reason: reasonOf(exception),
     code,
     message: message === "" ? "the server answered with an error that says nothing" : message,
     cause
   })
 }
+
+/** Client and server did not speak the same way: who knows where the next request would begin. */
+const isMisunderstood = (answer: Message.Answer): boolean =>
+  Either.isLeft(answer) && answer.left instanceof Message.ServerException &&
+  errorOf(answer.left).reason !== "ServerError"
 
 /** A status of Kitex stands in the headers, and the message under it is empty. */
 const statusOf = (headers: ReadonlyMap<string, string>): BizStatus | undefined => {
@@ -67,12 +75,9 @@ const reader = (
     }
     const { headers, length, payload } = frame
     const status = statusOf(headers)
-    return {
-      answer: status === undefined ? decode(payload) : Either.left(status),
-      length,
-      // what a server of Kitex says that is about to end
-      isLast: headers.has("crrst")
-    }
+    const answer = status === undefined ? decode(payload) : Either.left(status)
+    // what a server of Kitex says that is about to end; one that could not read the request often closes the connection
+    return { answer, length, isLast: headers.has("crrst") || isMisunderstood(answer) }
   }
 }
 

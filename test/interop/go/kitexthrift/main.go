@@ -1,12 +1,14 @@
 // Command kitexthrift is a Kitex server of the service Probe (test/support/thriftGen/probe.thrift), for the interop tests.
 //
 // Its method control takes JSON: {"script": ["Answer", ...]} says what becomes of the next requests, {"seen": true} gives all
-// that came. It prints one line of JSON when it listens: {"address": "..."}. It ends when its standard input does, so it cannot
-// outlive the test that started it.
+// that came. It prints one line of JSON when it listens: {"address": "...", "certificate": "PEM, with -tls"}; with -tls the
+// address is that of a proxy that takes the TLS off. It ends when its standard input does, so it cannot outlive the test that
+// started it.
 package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -19,12 +21,15 @@ import (
 	"sync"
 	"time"
 
+	"effect-rpc-retry/interop/certificate"
+
 	"github.com/bytedance/gopkg/cloud/metainfo"
 	"github.com/cloudwego/gopkg/protocol/thrift"
 	"github.com/cloudwego/kitex/pkg/kerrors"
 	"github.com/cloudwego/kitex/pkg/klog"
 	"github.com/cloudwego/kitex/pkg/remote"
 	thriftcodec "github.com/cloudwego/kitex/pkg/remote/codec/thrift"
+	"github.com/cloudwego/kitex/pkg/retry"
 	"github.com/cloudwego/kitex/pkg/serviceinfo"
 	"github.com/cloudwego/kitex/pkg/transmeta"
 	"github.com/cloudwego/kitex/server"
@@ -113,6 +118,8 @@ type seen struct {
 	Cancelled        bool    `json:"cancelled"`
 	// ContextDone says that the context of the handler was cancelled.
 	ContextDone bool `json:"contextDone"`
+	// IsRetry says that Kitex takes it for a retry of its caller's.
+	IsRetry bool `json:"isRetry"`
 }
 
 type probe struct {
@@ -140,9 +147,9 @@ func (connections) OnMessage(ctx context.Context, _, _ remote.Message) (context.
 }
 
 func (p *probe) enter(ctx context.Context, text string) (*seen, string) {
-	one := &seen{Text: text}
-	if retry, ok := metainfo.GetPersistentValue(ctx, "RetryReq"); ok {
-		one.PreviousAttempts, _ = strconv.Atoi(retry)
+	one := &seen{Text: text, IsRetry: retry.IsRemoteRetryRequest(ctx)}
+	if number, ok := metainfo.GetPersistentValue(ctx, retry.TransitKey); ok {
+		one.PreviousAttempts, _ = strconv.Atoi(number)
 	}
 	if key, ok := metainfo.GetValue(ctx, "idempotency-key"); ok {
 		one.IdempotencyKey = &key
@@ -242,8 +249,37 @@ func (p *probe) tell(_ context.Context, _, a, _ any) error {
 	return nil
 }
 
+// withoutTLS passes on to the server what comes over TLS, and gives the address and the certificate it is to be called with.
+func withoutTLS(server string) (string, string) {
+	own, text := certificate.SelfSigned()
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{own}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	go func() {
+		for {
+			outside, err := listener.Accept()
+			if err != nil {
+				log.Fatal(err)
+			}
+			inside, err := net.Dial("tcp", server)
+			if err != nil {
+				log.Fatal(err)
+			}
+			pass := func(to, from net.Conn) {
+				_, _ = io.Copy(to, from)
+				_ = to.Close()
+			}
+			go pass(inside, outside)
+			go pass(outside, inside)
+		}
+	}()
+	return listener.Addr().String(), text
+}
+
 func main() {
 	address := flag.String("address", "127.0.0.1:0", "where to listen")
+	secure := flag.Bool("tls", false, "speak TLS, with a new certificate")
 	flag.Parse()
 	klog.SetOutput(io.Discard)
 
@@ -281,7 +317,11 @@ func main() {
 		log.Fatal(err)
 	}
 
-	line, _ := json.Marshal(map[string]string{"address": listener.Addr().String()})
+	ready := map[string]string{"address": listener.Addr().String()}
+	if *secure {
+		ready["address"], ready["certificate"] = withoutTLS(ready["address"])
+	}
+	line, _ := json.Marshal(ready)
 	fmt.Println(string(line))
 
 	go func() {
