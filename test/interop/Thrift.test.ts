@@ -2,9 +2,10 @@
  * `Thrift` against a real server of Kitex, in `go/kitexthrift`.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Deadline, Fatal, Retryable, withRpcRetry } from "effect-rpc-retry"
+import { Deadline, Fatal, Retryable, type RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Thrift from "effect-rpc-retry/Thrift"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as Net from "node:net"
@@ -147,6 +148,45 @@ describe.skipIf(GoServer.skipped !== undefined)(`Thrift and Kitex ${GoServer.ski
       yield* Effect.sleep("100 millis")
       assert.deepStrictEqual((yield* all).map(({ text }) => text), ["call 1"])
     }))
+
+  describe("over its limits Kitex closes the connection", () => {
+    const limited = (args: ReadonlyArray<string>, options: Pick<Thrift.Settings<never>, "connections"> = {}) =>
+      Effect.gen(function*() {
+        const { host, port } = yield* program.serve(...args)
+        const client = generated.es5.Client
+        const probe = yield* Thrift.make({ service: "Probe", client, host, port, transport: "ttheader", ...options })
+        return (policy?: RpcRetry.Options) => {
+          const call = probe.version()
+          return Effect.all(
+            Array.from(
+              { length: 20 },
+              () => Effect.either(policy === undefined ? call : call.pipe(withRpcRetry(policy)))
+            ),
+            { concurrency: "unbounded" }
+          )
+        }
+      })
+    const patient: RpcRetry.Options = { schedule: Schedule.spaced("20 millis"), deadline: "10 seconds" }
+
+    it.scopedLive("that of connections, which the client can keep", () =>
+      Effect.gen(function*() {
+        const calls = yield* limited(["-connections", "2"])
+        const lost = (yield* calls()).filter(Either.isLeft).map(({ left }) => summary(left))
+        assert.isNotEmpty(lost)
+        lost.forEach((error) => assert.deepStrictEqual(error, ["ConnectionLost", "Unknown", "EOF"]))
+        const keeping = yield* limited(["-connections", "2"], { connections: 2 })
+        assert.isTrue((yield* keeping()).every(Either.isRight))
+      }))
+
+    it.scopedLive("that of requests in a second", () =>
+      Effect.gen(function*() {
+        const calls = yield* limited(["-rate", "50"])
+        const lost = (yield* calls()).filter(Either.isLeft).map(({ left }) => summary(left))
+        assert.isNotEmpty(lost)
+        lost.forEach((error) => assert.deepStrictEqual(error, ["ConnectionLost", "Unknown", "EOF"]))
+        assert.isTrue((yield* calls(patient)).every(Either.isRight))
+      }))
+  })
 
   it.scopedLive("over TLS", () =>
     Effect.gen(function*() {

@@ -27,12 +27,14 @@ import (
 	"github.com/cloudwego/gopkg/protocol/thrift"
 	"github.com/cloudwego/kitex/pkg/kerrors"
 	"github.com/cloudwego/kitex/pkg/klog"
+	"github.com/cloudwego/kitex/pkg/limit"
 	"github.com/cloudwego/kitex/pkg/remote"
 	thriftcodec "github.com/cloudwego/kitex/pkg/remote/codec/thrift"
 	"github.com/cloudwego/kitex/pkg/retry"
 	"github.com/cloudwego/kitex/pkg/serviceinfo"
 	"github.com/cloudwego/kitex/pkg/transmeta"
 	"github.com/cloudwego/kitex/server"
+	"github.com/cloudwego/netpoll"
 )
 
 // args are those of every method here: one string, or nothing.
@@ -131,18 +133,18 @@ type probe struct {
 
 type connKey struct{}
 
-// connections puts the connection of a request into its context.
-type connections struct{}
+// connection puts the connection of a request into its context.
+type connection struct{}
 
-func (connections) OnActive(ctx context.Context, conn net.Conn) (context.Context, error) {
+func (connection) OnActive(ctx context.Context, conn net.Conn) (context.Context, error) {
 	return context.WithValue(ctx, connKey{}, conn), nil
 }
 
-func (connections) OnInactive(ctx context.Context, _ net.Conn) context.Context { return ctx }
+func (connection) OnInactive(ctx context.Context, _ net.Conn) context.Context { return ctx }
 
-func (connections) OnRead(ctx context.Context, _ net.Conn) (context.Context, error) { return ctx, nil }
+func (connection) OnRead(ctx context.Context, _ net.Conn) (context.Context, error) { return ctx, nil }
 
-func (connections) OnMessage(ctx context.Context, _, _ remote.Message) (context.Context, error) {
+func (connection) OnMessage(ctx context.Context, _, _ remote.Message) (context.Context, error) {
 	return ctx, nil
 }
 
@@ -279,9 +281,12 @@ func withoutTLS(server string) (string, string) {
 
 func main() {
 	address := flag.String("address", "127.0.0.1:0", "where to listen")
+	connections := flag.Int("connections", 0, "the most connections at a time")
+	rate := flag.Int("rate", 0, "the most requests in a second")
 	secure := flag.Bool("tls", false, "speak TLS, with a new certificate")
 	flag.Parse()
 	klog.SetOutput(io.Discard)
+	netpoll.SetLoggerOutput(io.Discard)
 
 	listener, err := net.Listen("tcp", *address)
 	if err != nil {
@@ -305,14 +310,18 @@ func main() {
 		},
 		PayloadCodec: serviceinfo.Thrift,
 	}
-	srv := server.NewServer(
+	options := []server.Option{}
+	if *connections > 0 || *rate > 0 {
+		options = append(options, server.WithLimit(&limit.Option{MaxConnections: *connections, MaxQPS: *rate}))
+	}
+	srv := server.NewServer(append(options,
 		server.WithListener(listener),
 		server.WithPayloadCodec(thriftcodec.NewThriftCodecWithConfig(
 			thriftcodec.FastRead|thriftcodec.FastWrite|thriftcodec.EnableSkipDecoder)),
 		server.WithMetaHandler(transmeta.ServerTTHeaderHandler),
 		server.WithEnableContextTimeout(true),
-		server.WithBoundHandler(connections{}),
-	)
+		server.WithBoundHandler(connection{}),
+	)...)
 	if err := srv.RegisterService(service, p); err != nil {
 		log.Fatal(err)
 	}
