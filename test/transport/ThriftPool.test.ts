@@ -14,6 +14,7 @@ import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Net from "node:net"
 import * as Peer from "../support/peer.js"
+import * as Wire from "../support/thriftPeer.js"
 import * as Server from "../support/thriftServer.js"
 
 const { es5 } = Server.generated
@@ -245,6 +246,53 @@ describe("the connections of Thrift", () => {
       assert.deepStrictEqual(yield* Fiber.join(fiber), ["a", "b", "c"])
       yield* Fiber.join(closing)
       yield* until(() => server.open() === 0)
+    }))
+
+  it.scopedLive("while it drains no connection takes another call", () =>
+    Effect.gen(function*() {
+      const server = yield* Server.makeServer(flavour)
+      const scope = yield* Scope.make()
+      const probe = yield* Scope.extend(client(server.port, { drainTimeout: "200 millis" }), scope)
+      yield* warm({ probe, server }, 3)
+      yield* server.script("Stall", "Stall")
+      const fiber = yield* Effect.fork(all([1, 2].map((i) => Effect.exit(probe.echo(`${i}`)))))
+      yield* until(() => server.seen.length === 5)
+      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* Effect.sleep("20 millis")
+      const errors = yield* all(range(10).map(() => Effect.flip(probe.echo("late"))))
+      errors.forEach((error) => assert.strictEqual(error instanceof Fatal && error.reason, "Cancelled"))
+      yield* Fiber.join(closing)
+      assert.isTrue((yield* Fiber.join(fiber)).every(Exit.isFailure))
+    }))
+
+  it.scopedLive("that a call was given up says nothing against the server: the next dial does not wait", () =>
+    Effect.gen(function*() {
+      const { probe, server } = yield* connected({ connections: 1, dialBackoff: Schedule.spaced("1 hour") })
+      yield* server.script("Stall")
+      assert.deepStrictEqual(yield* Effect.timeoutOption(probe.echo("first"), "50 millis"), Option.none())
+      assert.strictEqual(yield* probe.echo("second").pipe(Effect.timeout("5 seconds")), "second")
+    }))
+
+  it.scopedLive("a request that waits behind one that is still written was not sent", () =>
+    Effect.gen(function*() {
+      const sockets: Array<Net.Socket> = []
+      const { port } = yield* Peer.listen((socket) => {
+        sockets.push(socket)
+        socket.once("data", () => {
+          // answers what it has not read
+          socket.pause().write(Wire.framed(Wire.message("binary", {}, Wire.text("early"))))
+        })
+      })
+      const probe = yield* client(port, { connections: 1 })
+      assert.strictEqual(yield* probe.echo("x".repeat(30_000_000)), "early")
+      const fiber = yield* Effect.fork(Effect.flip(probe.echo("y")))
+      yield* Effect.sleep("20 millis")
+      sockets.forEach((socket) => socket.resetAndDestroy())
+      const error = yield* Fiber.join(fiber)
+      assert.deepStrictEqual(error instanceof Retryable && [error.reason, error.delivery], [
+        "ConnectionLost",
+        "NotSent"
+      ])
     }))
 
   it.scopedLive("those that are not needed are closed after the idleTimeout", () =>

@@ -51,6 +51,7 @@ export interface Request<out A> {
 /** @internal */
 export interface Line<in out A> {
   readonly call: (request: Request<A>) => Effect.Effect<A | undefined, Retryable | Fatal>
+  readonly isOpen: () => boolean
   /** Closes it, as one that is not to be trusted any more. */
   readonly drop: Effect.Effect<void>
   /** When the peer last said something, in milliseconds of the clock. */
@@ -74,8 +75,6 @@ interface Entry<A> {
   readonly request: Request<A>
   readonly resume: (result: Effect.Effect<A | undefined, Retryable | Fatal>) => void
   sentAt: number | undefined
-  /** How many bytes there are to be before it is worth reading them. */
-  needed: number
 }
 
 const lossOf = (exit: Exit.Exit<unknown, unknown>): Retryable | Fatal => {
@@ -120,6 +119,8 @@ class LineImpl<A> implements Line<A> {
     this.heardAt = clock.unsafeCurrentTimeMillis()
   }
 
+  readonly isOpen = () => this.loss === undefined
+
   readonly aliveAt = () => this.heardAt
 
   private readonly healthy = Effect.suspend(() => {
@@ -154,7 +155,7 @@ class LineImpl<A> implements Line<A> {
       if (this.loss !== undefined) {
         return resume(Effect.fail(unsent(this.loss)))
       }
-      const entry: Entry<A> = { request, resume, sentAt: undefined, needed: 0 }
+      const entry: Entry<A> = { request, resume, sentAt: undefined }
       this.entry = entry
       this.outboxFilled.unsafeOpen()
       return Effect.suspend(() => this.entry === entry ? this.abandon(entry) : Effect.void)
@@ -192,19 +193,12 @@ class LineImpl<A> implements Line<A> {
       return this.violated("what nobody has asked for")
     }
     this.inbox.push(chunk)
-    if (this.inbox.length < entry.needed) {
-      return
-    }
     // this runs in a listener of the socket, where a throw would end the process
     const result = Either.try({ try: () => read(this.inbox.peek()), catch: messageOf })
     if (Either.isLeft(result)) {
       return this.violated(result.left)
     }
-    if ("needed" in result.right) {
-      entry.needed = result.right.needed
-      return
-    }
-    return this.answered(entry, result.right)
+    return "needed" in result.right ? undefined : this.answered(entry, result.right)
   }
 
   private violated(what: string): Effect.Effect<void> {

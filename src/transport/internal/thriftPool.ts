@@ -29,10 +29,10 @@ export type Pool<A> = <B>(
   f: (line: Line.Line<A>) => Effect.Effect<B, Retryable | Fatal>
 ) => Effect.Effect<B, Retryable | Fatal>
 
-/** A place for one connection, with the one that is open in it. */
+/** A place for one connection, with the last one that was opened in it. */
 interface Place<A> {
   readonly connection: Connection.Connection<Line.Line<A>, Retryable | Fatal>
-  readonly opened: { line: Line.Line<A> | undefined }
+  readonly last: { line: Line.Line<A> | undefined }
 }
 
 /** A call that was given up sooner says nothing of the connection it was on. */
@@ -50,7 +50,7 @@ class PoolImpl<A> {
   private drop(suspicious: (line: Line.Line<A>) => boolean): Effect.Effect<void> {
     return Effect.suspend(() =>
       Effect.forEach(
-        this.free.flatMap(({ opened: { line } }) => line !== undefined && suspicious(line) ? [line] : []),
+        this.free.flatMap(({ last: { line } }) => line !== undefined && suspicious(line) ? [line] : []),
         (line) => line.drop,
         { discard: true }
       )
@@ -70,34 +70,26 @@ class PoolImpl<A> {
   }
 
   take(): Place<A> {
-    const ready = this.free.findLastIndex(({ opened }) => opened.line !== undefined)
+    const ready = this.free.findLastIndex(({ last }) => last.line?.isOpen())
     // -1, the last one, where none is open
     return this.free.splice(ready, 1)[0]!
   }
 }
 
-const dial =
-  <A>(options: Options, opened: Place<A>["opened"], watcher: Line.Watcher) => (dialled: Connection.Dialled) =>
-    options.socket.pipe(
-      Effect.flatMap((socket) => Line.open<A>(socket, dialled, watcher)),
-      Effect.tap((line) =>
-        Effect.acquireRelease(
-          Effect.sync(() => {
-            opened.line = line
-          }),
-          () =>
-            Effect.sync(() => {
-              // its place may have another one by now
-              opened.line = opened.line === line ? undefined : opened.line
-            })
-        )
-      ),
-      Effect.timeoutFail({ duration: options.dialTimeout, onTimeout: () => notDialled("DIAL_TIMEOUT") }),
-      // an interruption that is not the client's own: nobody has asked these callers to stop
-      Effect.catchAllCause((cause) =>
-        Cause.isInterruptedOnly(cause) ? Effect.fail(notDialled("INTERRUPTED")) : Effect.failCause(cause)
-      )
+const dial = <A>(options: Options, last: Place<A>["last"], watcher: Line.Watcher) => (dialled: Connection.Dialled) =>
+  options.socket.pipe(
+    Effect.flatMap((socket) => Line.open<A>(socket, dialled, watcher)),
+    Effect.tap((line) =>
+      Effect.sync(() => {
+        last.line = line
+      })
+    ),
+    Effect.timeoutFail({ duration: options.dialTimeout, onTimeout: () => notDialled("DIAL_TIMEOUT") }),
+    // an interruption that is not the client's own: nobody has asked these callers to stop
+    Effect.catchAllCause((cause) =>
+      Cause.isInterruptedOnly(cause) ? Effect.fail(notDialled("INTERRUPTED")) : Effect.failCause(cause)
     )
+  )
 
 /** What is true of any of them, the best first. */
 const order = ["ready", "draining", "connecting", "broken", "idle", "closed"] as const
@@ -120,17 +112,17 @@ export const make = <A>(options: Options): Effect.Effect<Pool<A>, never, Scope.S
     // so that the end of the scope waits for all of them at the same time
     const scope = yield* Effect.flatMap(Effect.scope, (scope) => Scope.fork(scope, ExecutionStrategy.parallel))
     for (let i = 0; i < options.size; i++) {
-      const opened: Place<A>["opened"] = { line: undefined }
+      const last: Place<A>["last"] = { line: undefined }
       const connection = yield* Connection.make<Line.Line<A>, Retryable | Fatal, Scope.Scope>({
         ...options.lifetime,
-        dial: dial(options, opened, pool.watcher),
+        dial: dial(options, last, pool.watcher),
         closed: Line.closed,
         name: options.name
       }).pipe(
         Effect.provideService(Connections.Connections, parts),
         Scope.extend(yield* Scope.fork(scope, ExecutionStrategy.sequential))
       )
-      pool.free.push({ connection, opened })
+      pool.free.push({ connection, last })
     }
     const semaphore = yield* Effect.makeSemaphore(options.size)
     return (f) =>
