@@ -252,17 +252,19 @@ describe("the connections of Thrift", () => {
     Effect.gen(function*() {
       const server = yield* Server.makeServer(flavour)
       const scope = yield* Scope.make()
-      const probe = yield* Scope.extend(client(server.port, { drainTimeout: "200 millis" }), scope)
-      yield* warm({ probe, server }, 3)
-      yield* server.script("Stall", "Stall")
-      const fiber = yield* Effect.fork(all([1, 2].map((i) => Effect.exit(probe.echo(`${i}`)))))
-      yield* until(() => server.seen.length === 5)
+      const options = { connections: 2, drainTimeout: "200 millis" } as const
+      const probe = yield* Scope.extend(client(server.port, options), scope)
+      // the one that ended last is used next: the other one is idle meanwhile
+      yield* server.script((text, answer) => void setTimeout(() => answer(null, text), 60), later, "Stall")
+      yield* all([probe.echo("a"), probe.echo("b")])
+      const fiber = yield* Effect.fork(Effect.exit(probe.echo("stalls")))
+      yield* until(() => server.seen.length === 3)
       const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
       yield* Effect.sleep("20 millis")
-      const errors = yield* all(range(10).map(() => Effect.flip(probe.echo("late"))))
-      errors.forEach((error) => assert.strictEqual(error instanceof Fatal && error.reason, "Cancelled"))
+      const error = yield* Effect.flip(probe.echo("late"))
+      assert.strictEqual(error instanceof Fatal && error.reason, "Cancelled")
       yield* Fiber.join(closing)
-      assert.isTrue((yield* Fiber.join(fiber)).every(Exit.isFailure))
+      assert.isTrue(Exit.isFailure(yield* Fiber.join(fiber)))
     }))
 
   it.scopedLive("that a call was given up says nothing against the server: the next dial does not wait", () =>

@@ -162,6 +162,9 @@ describe("the answers of a Thrift server", () => {
           }
           output.writeMapEnd()
           output.writeFieldEnd()
+          output.writeFieldBegin("", 2, 45)
+          output.writeBool(false)
+          output.writeFieldEnd()
           for (const type of [2, 3, 4, 6, 8, 10, 12]) {
             output.writeFieldBegin("", type, 50 + type)
             const write: Record<number, () => void> = {
@@ -456,6 +459,27 @@ describe("the answers of a Thrift server", () => {
         .concat(pairs.flat().flatMap(text))
       return [...info, ...Array.from({ length: (4 - info.length % 4) % 4 }, () => 0)]
     }
+
+    it.scopedLive("and is told the method and the kind of message there, as by its own clients", () =>
+      Effect.gen(function*() {
+        const requests: Array<Buffer> = []
+        const { probe } = yield* peer(
+          { transport: "ttheader" },
+          (socket) => {
+            socket.on("data", (chunk) => requests.push(chunk))
+            const empty = Wire.message("binary", {}, Wire.text("good"))
+            socket.write(Wire.headed(0x1000, [0, 0, 0, 0], empty))
+          }
+        )
+        yield* probe.echo("x")
+        yield* probe.tell("y")
+        yield* until(() => requests.length === 1)
+        const info = [0, 0, 0x10, 0, 2, 0, 9, ...text("tell"), 0, 22, ...text("4"), 0, 0]
+        const oneway = Wire.message("binary", { id: 2, name: "tell", type: 4 }, Wire.text("y", 1))
+        const expected = Wire.headed(0x1000, info, oneway)
+        expected.writeInt32BE(2, 8)
+        assert.strictEqual(requests[0]!.toString("hex"), expected.toString("hex"))
+      }))
 
     it.scopedLive("a business status, whose message is empty", () =>
       Effect.gen(function*() {

@@ -6,13 +6,11 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { Fatal, Retryable, withMethod } from "../../RpcError.js"
-import { type Facts, facts } from "./facts.js"
+import { facts } from "./facts.js"
 import type { Frames } from "./thriftFrames.js"
 import type { Request } from "./thriftLine.js"
 import * as Message from "./thriftMessage.js"
 import type { Pool } from "./thriftPool.js"
-
-const nothingToSay: Facts = { idempotencyKey: undefined, previousAttempts: 0, remaining: undefined }
 
 /** Codes of `TApplicationException`; those from 20 are Kitex's own. */
 const codes: Readonly<Record<number, Fatal["reason"]>> = {
@@ -124,7 +122,7 @@ export const caller = ({ codec, frames, pool, retryOn }: Options) => {
         ? undefined
         : reader(frames, (message) => codec.decode(procedure, id, message))
       const written = (message: Uint8Array) =>
-        Effect.flatMap(frames.sendsFacts ? facts : Effect.succeed(nothingToSay), (facts) =>
+        Effect.flatMap(facts, (facts) =>
           Effect.try({
             try: () => frames.write(message, procedure, id, facts),
             catch: (cause) =>

@@ -27,7 +27,6 @@ export interface Frames {
   readonly write: (message: Uint8Array, procedure: Procedure, id: number, facts: Facts) => Uint8Array
   /** For one frame: is given all that has come of it, time and again. */
   readonly reader: () => ReadFrame
-  readonly sendsFacts: boolean
 }
 
 /** Throws what is wrong with the bytes. */
@@ -80,8 +79,7 @@ export const make = (transport: Transport, protocol: Protocol, maxFrameBytes: nu
     case "buffered":
       return {
         write: (message) => message,
-        reader: unframed(maxFrameBytes, protocol),
-        sendsFacts: false
+        reader: unframed(maxFrameBytes, protocol)
       }
     case "framed":
       return {
@@ -91,20 +89,17 @@ export const make = (transport: Transport, protocol: Protocol, maxFrameBytes: nu
           bytes.set(message, lengthBytes)
           return bytes
         },
-        reader: framed(maxFrameBytes, (frame) => ({ payload: frame.subarray(lengthBytes), headers: none })),
-        sendsFacts: false
+        reader: framed(maxFrameBytes, (frame) => ({ payload: frame.subarray(lengthBytes), headers: none }))
       }
     case "header":
       return {
         write: (message, _, id, facts) => Header.writeTHeader(message, id, protocol, facts),
-        reader: framed(maxFrameBytes, (frame) => Header.readTHeader(frame, protocol)),
-        sendsFacts: true
+        reader: framed(maxFrameBytes, (frame) => Header.readTHeader(frame, protocol))
       }
     case "ttheader":
       return {
         write: (message, { isOneway, name }, id, facts) => Header.writeTTHeader(message, id, name, isOneway, facts),
-        reader: framed(maxFrameBytes, Header.readTTHeader),
-        sendsFacts: true
+        reader: framed(maxFrameBytes, Header.readTTHeader)
       }
   }
 }

@@ -62,29 +62,26 @@ export interface Line<in out A> {
  * What became of a call, for who has other connections to the same peer.
  *
  * - `onLost`: the connection broke under it.
- * - `onAbandoned`: it was given up, sent at this time.
+ * - `onAbandoned`: it was given up, having been made at this time.
  *
  * @internal
  */
 export interface Watcher {
   readonly onLost: Effect.Effect<void>
-  readonly onAbandoned: (sentAt: number) => Effect.Effect<void>
+  readonly onAbandoned: (startedAt: number) => Effect.Effect<void>
 }
 
 interface Entry<A> {
   readonly request: Request<A>
   readonly resume: (result: Effect.Effect<A | undefined, Retryable | Fatal>) => void
-  sentAt: number | undefined
+  readonly startedAt: number
+  isSent: boolean
 }
 
-const lossOf = (exit: Exit.Exit<unknown, unknown>): Retryable | Fatal => {
-  if (Exit.isSuccess(exit)) {
-    return new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code: "EOF" })
-  }
-  return Cause.isInterruptedOnly(exit.cause)
-    ? new Retryable({ reason: "Unavailable", delivery: "Unknown", code: "INTERRUPTED" })
+const lossOf = (exit: Exit.Exit<unknown, unknown>): Retryable | Fatal =>
+  Exit.isSuccess(exit)
+    ? new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code: "EOF" })
     : Classify.classify(Cause.squash(exit.cause))
-}
 
 /** The same for a call that was not sent: no server has seen it, and another connection will do. */
 const unsent = (loss: Retryable | Fatal): Retryable | Fatal => {
@@ -143,7 +140,7 @@ class LineImpl<A> implements Line<A> {
           entry !== undefined && reason._tag === "Retryable" ? this.watcher.onLost : Effect.void
         ),
         Effect.ensuring(
-          Effect.sync(() => entry?.resume(Effect.fail(entry.sentAt === undefined ? unsent(reason) : reason)))
+          Effect.sync(() => entry?.resume(Effect.fail(entry.isSent ? reason : unsent(reason))))
         )
       )
     })
@@ -155,22 +152,24 @@ class LineImpl<A> implements Line<A> {
       if (this.loss !== undefined) {
         return resume(Effect.fail(unsent(this.loss)))
       }
-      const entry: Entry<A> = { request, resume, sentAt: undefined }
+      const entry: Entry<A> = {
+        request,
+        resume,
+        startedAt: this.clock.unsafeCurrentTimeMillis(),
+        isSent: false
+      }
       this.entry = entry
       this.outboxFilled.unsafeOpen()
       return Effect.suspend(() => this.entry === entry ? this.abandon(entry) : Effect.void)
     })
 
-  private abandon(entry: Entry<A>): Effect.Effect<void> {
-    const { sentAt } = entry
+  private abandon({ startedAt }: Entry<A>): Effect.Effect<void> {
     this.entry = undefined
-    return sentAt === undefined
-      ? Effect.void
-      // that nobody waited for its answer says nothing against the peer: the next dial need not wait
-      : this.healthy.pipe(
-        Effect.zipRight(this.lose(dropped())),
-        Effect.zipRight(this.watcher.onAbandoned(sentAt))
-      )
+    // that nobody waited for the answer says nothing against the peer: the next dial need not wait
+    return this.healthy.pipe(
+      Effect.zipRight(this.lose(dropped())),
+      Effect.zipRight(this.watcher.onAbandoned(startedAt))
+    )
   }
 
   /** Done with the call: the answer goes out, and the connection stays unless that is not safe. */
@@ -188,7 +187,7 @@ class LineImpl<A> implements Line<A> {
     }
     this.heardAt = this.clock.unsafeCurrentTimeMillis()
     const { entry } = this
-    const read = entry?.sentAt === undefined ? undefined : entry.request.read
+    const read = entry?.isSent === true ? entry.request.read : undefined
     if (entry === undefined || read === undefined) {
       return this.violated("what nobody has asked for")
     }
@@ -223,11 +222,11 @@ class LineImpl<A> implements Line<A> {
     while (true) {
       this.outboxFilled.unsafeClose()
       const { entry } = this
-      if (entry === undefined || entry.sentAt !== undefined) {
+      if (entry === undefined || entry.isSent) {
         yield* this.outboxFilled.await
         continue
       }
-      entry.sentAt = this.clock.unsafeCurrentTimeMillis()
+      entry.isSent = true
       yield* write(entry.request.bytes)
       if (entry.request.read === undefined && this.entry === entry) {
         this.entry = undefined

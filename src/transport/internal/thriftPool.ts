@@ -5,7 +5,6 @@
  * @internal
  */
 import type * as Socket from "@effect/platform/Socket"
-import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -38,8 +37,6 @@ interface Place<A> {
 /** A call that was given up sooner says nothing of the connection it was on. */
 const patience = 100
 
-const notDialled = (code: string) => new Retryable({ reason: "Unavailable", delivery: "NotSent", code })
-
 class PoolImpl<A> {
   /** Those that no call has now; the one that was used last is the last. */
   readonly free: Array<Place<A>> = []
@@ -61,11 +58,11 @@ class PoolImpl<A> {
     // a server that was restarted has forgotten all of them: that costs one attempt, not one for each
     onLost: this.drop(() => true),
     // behind a network that drops what it is given no connection ever breaks
-    onAbandoned: (sentAt) =>
+    onAbandoned: (startedAt) =>
       Effect.suspend(() =>
-        this.clock.unsafeCurrentTimeMillis() - sentAt < patience
+        this.clock.unsafeCurrentTimeMillis() - startedAt < patience
           ? Effect.void
-          : this.drop((line) => line.aliveAt() < sentAt)
+          : this.drop((line) => line.aliveAt() < startedAt)
       )
   }
 
@@ -84,11 +81,10 @@ const dial = <A>(options: Options, last: Place<A>["last"], watcher: Line.Watcher
         last.line = line
       })
     ),
-    Effect.timeoutFail({ duration: options.dialTimeout, onTimeout: () => notDialled("DIAL_TIMEOUT") }),
-    // an interruption that is not the client's own: nobody has asked these callers to stop
-    Effect.catchAllCause((cause) =>
-      Cause.isInterruptedOnly(cause) ? Effect.fail(notDialled("INTERRUPTED")) : Effect.failCause(cause)
-    )
+    Effect.timeoutFail({
+      duration: options.dialTimeout,
+      onTimeout: () => new Retryable({ reason: "Unavailable", delivery: "NotSent", code: "DIAL_TIMEOUT" })
+    })
   )
 
 /** What is true of any of them, the best first. */
