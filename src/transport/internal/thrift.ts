@@ -50,7 +50,7 @@ const errorOf = (exception: Message.ServerException): Fatal => {
 /** Client and server did not speak the same way: who knows where the next request would begin. */
 const isMisunderstood = (answer: Message.Answer): boolean =>
   Either.isLeft(answer) && answer.left instanceof Message.ServerException &&
-  errorOf(answer.left).reason !== "ServerError"
+  reasonOf(answer.left) !== "ServerError"
 
 /** A status of Kitex stands in the headers, and the message under it is empty. */
 const statusOf = (headers: ReadonlyMap<string, string>): BizStatus | undefined => {

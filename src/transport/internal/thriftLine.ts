@@ -173,12 +173,17 @@ class LineImpl<A> implements Line<A> {
   }
 
   /** Done with the call: the answer goes out, and the connection stays unless that is not safe. */
-  private answered(entry: Entry<A>, { answer, isLast, length }: Read<A>): Effect.Effect<void> {
+  private answered(entry: Entry<A>, { answer, isLast, length }: Read<A>): Effect.Effect<void> | void {
     this.inbox.take(length)
     this.entry = undefined
     const isAgreed = this.inbox.length === 0 && !isLast
+    if (isAgreed && this.isHealthy) {
+      return entry.resume(Effect.succeed(answer))
+    }
     const before = isAgreed ? this.healthy : Effect.zipRight(this.healthy, this.lose(dropped()))
-    return Effect.zipRight(before, Effect.sync(() => entry.resume(Effect.succeed(answer))))
+    return Effect.uninterruptible(
+      Effect.zipRight(before, Effect.sync(() => entry.resume(Effect.succeed(answer))))
+    )
   }
 
   private readonly received = (chunk: Uint8Array): Effect.Effect<void, Fatal> | void => {
