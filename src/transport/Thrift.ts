@@ -41,7 +41,7 @@
  * | a `BizStatusError` of Kitex                                    | `Fatal ServerError`                             |
  * | any of these that `retryOn` names                              | `Retryable Custom`, may have run                |
  * | the arguments cannot be written                                | `Fatal InvalidArgument`, nothing sent           |
- * | an answer that cannot be read, is too large, or of other call  | `Fatal Protocol`, and the connection is closed  |
+ * | an answer that cannot be read, is too large, or of another     | `Fatal Protocol`, and the connection is closed  |
  * | the certificate of the peer does not verify                    | `Fatal Protocol`                                |
  * | the client is closed                                           | `Fatal Cancelled`                               |
  *
