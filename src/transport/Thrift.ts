@@ -1,0 +1,293 @@
+/**
+ * Clients of Apache Thrift's and Kitex's servers, made of the code that the Thrift compiler generated for Node.
+ *
+ * ```ts
+ * import { type Fatal, type Retryable, type RpcCall, withRpcRetry } from "effect-rpc-retry"
+ * import * as Thrift from "effect-rpc-retry/Thrift"
+ * import * as Effect from "effect/Effect"
+ *
+ * // import { Client as UsersClient } from "./gen-nodejs/Users.js"
+ * interface User { readonly name: string }
+ * declare class UserNotFound extends Error { readonly id: number }
+ * declare class UsersClient {
+ *   getUser(id: number): Promise<User>
+ *   getUser(id: number, callback?: (error: UserNotFound, response: User) => void): void
+ * }
+ *
+ * const program = Effect.gen(function*() {
+ *   const users = yield* Thrift.make({ service: "Users", client: UsersClient, host: "127.0.0.1", port: 9090 })
+ *   return yield* users.getUser(1).pipe(withRpcRetry)
+ *   //     Effect<User, UserNotFound | Fatal | RetryExhausted | CallRejected>
+ * }).pipe(Effect.scoped)
+ * ```
+ *
+ * What a method declares that it `throws` is in the type of its call, and comes untouched: it is an answer.
+ *
+ * A connection makes one call at a time, since servers of Thrift answer the requests of a connection one after another. There
+ * are as many as there are calls at the same time, up to `connections`; each is dialled when a call needs it. One that failed,
+ * and one whose call was given up, is closed and never used again: that is how the server learns of it. When one breaks under a
+ * call, those that are idle are closed too, as they may lead to the same server that is gone.
+ *
+ * | what happens                                                   | error of the call                               |
+ * | -------------------------------------------------------------- | ----------------------------------------------- |
+ * | nobody listens, no such host, no answer to the dial            | `Retryable`, not sent                           |
+ * | the connection breaks before the request is written            | `Retryable`, mostly `ConnectionLost`, not sent  |
+ * | the connection breaks after that                               | `Retryable ConnectionLost`, may have run        |
+ * | an exception that the method declares                          | the exception                                   |
+ * | `TApplicationException`: unknown method 1; Kitex: 20, 21       | `Fatal Unimplemented`                           |
+ * | ... message type 2, name 3, sequence id 4, missing result 5    | `Fatal Protocol`                                |
+ * | ... protocol 7, transform 8, protocol 9, client type 10        | `Fatal Protocol`                                |
+ * | ... unknown 0, internal error 6, any other                     | `Fatal ServerError`                             |
+ * | a `BizStatusError` of Kitex                                    | `Fatal ServerError`                             |
+ * | any of these that `retryOn` names                              | `Retryable Custom`, may have run                |
+ * | the arguments cannot be written                                | `Fatal InvalidArgument`, nothing sent           |
+ * | an answer that cannot be read, is too large, or of another     | `Fatal Protocol`, and the connection is closed  |
+ * | the certificate of the peer does not verify                    | `Fatal Protocol`                                |
+ * | the client is closed                                           | `Fatal Cancelled`                               |
+ *
+ * `code` is the type of the `TApplicationException`, or the status; the exception is the `cause`.
+ *
+ * Plain messages have no place for the facts of an attempt. With `transport: "header"` or `"ttheader"` each attempt says them:
+ *
+ * | fact                    | `"header"`                 | `"ttheader"`                                        |
+ * | ----------------------- | -------------------------- | --------------------------------------------------- |
+ * | idempotency key         | `idempotency-key`          | `metainfo.GetValue(ctx, "idempotency-key")`         |
+ * | retries before this one | `x-retry-attempt`          | `metainfo.GetPersistentValue(ctx, "RetryReq")`      |
+ * | milliseconds remaining  | `client_timeout`           | the RPC timeout                                     |
+ *
+ * @since 0.1.0
+ */
+import type * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import type { ConnectionOptions } from "node:tls"
+import { orThrow } from "../InvalidOption.js"
+import * as RpcCall from "../RpcCall.js"
+import type { Code, Fatal, Retryable } from "../RpcError.js"
+import type * as Connection from "./Connection.js"
+import * as NodeSocket from "./internal/socket.js"
+import * as internal from "./internal/thrift.js"
+import * as Frames from "./internal/thriftFrames.js"
+import * as Message from "./internal/thriftMessage.js"
+import * as ThriftOptions from "./internal/thriftOptions.js"
+import * as Pool from "./internal/thriftPool.js"
+
+/**
+ * Where the server is: `host` and `port`, or the `path` of a Unix socket. `tls` takes Node's options; an empty object trusts
+ * what Node trusts.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Address =
+  | {
+    readonly host: string
+    readonly port: number
+    readonly tls?: ConnectionOptions | undefined
+  }
+  | {
+    readonly path: string
+    readonly tls?: ConnectionOptions | undefined
+  }
+
+/**
+ * What the compiler declares of a method last: the signature with a callback. It alone has the exceptions.
+ */
+type Signature<Method> = Method extends (...args: infer Args) => unknown
+  ? Required<Args> extends [...infer Params, (error: infer Exception, response: infer Result) => void]
+    ? { readonly params: Params; readonly exception: Exclude<Exception, void>; readonly result: Result }
+  : never
+  : never
+
+/**
+ * The names of the methods of a generated client.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type MethodName<Client> = string extends keyof Client ? string
+  : {
+    readonly [Name in keyof Client]: [Signature<Client[Name]>] extends [never] ? never : Name
+  }[keyof Client]
+
+/**
+ * The methods of a generated client, as functions that give calls. They are not retried: pipe them through `withRpcRetry`.
+ *
+ * Of a client without types (`--gen js:node` without `ts`) nothing is known of what its methods take and give.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Calls<Client> = string extends keyof Client
+  ? { readonly [method: string]: (...args: ReadonlyArray<unknown>) => RpcCall.RpcCall<unknown, unknown> }
+  : {
+    readonly [Name in keyof Client & MethodName<Client>]: (
+      ...args: Signature<Client[Name]>["params"]
+    ) => RpcCall.RpcCall<Signature<Client[Name]>["result"], Retryable | Fatal | Signature<Client[Name]>["exception"]>
+  }
+
+/**
+ * An error of the server that is not declared: a `TApplicationException`, or the status of a `BizStatusError`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ServerException {
+  readonly code: number
+  readonly message: string
+  readonly cause: unknown
+}
+
+/**
+ * - `idempotent`: whether the method may run twice. See `RpcCall`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface MethodOptions {
+  readonly idempotent?: boolean | undefined
+}
+
+/**
+ * - `service`: the name of the service; with that of the method it is the `method` of a call: `"Users.getUser"`.
+ * - `client`: the class `Client` that the compiler generated, with any of the options of `--gen js:node`.
+ * - `transport`, `protocol`: what the server speaks. Default `"buffered"` and `"binary"`, as those of the library `thrift`. A
+ *   server of Kitex finds out which of `"buffered"`, `"framed"` and `"ttheader"` is spoken; it takes `"binary"` only.
+ *   `"header"` is Apache's THeader.
+ * - `multiplexed`: for a server with several services, a `TMultiplexedProcessor`: `service` goes before the names of methods.
+ *   Default `false`.
+ * - `methods`: what is to be known of single methods.
+ * - `connections`: how many calls there may be at the same time; more wait. Default 16.
+ * - `dialTimeout`: bound on one dial. Default 5 seconds.
+ * - `maxFrameBytes`: the largest answer that is read. Default 64 MiB.
+ * - `retryOn`: errors that are worth another attempt, by their codes or by a predicate. They become `Retryable Custom`, delivery
+ *   `Unknown`. Default none.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Settings<Client> {
+  readonly service: string
+  readonly client: new(output: never, protocol: never) => Client
+  readonly transport?: "buffered" | "framed" | "header" | "ttheader" | undefined
+  readonly protocol?: "binary" | "compact" | undefined
+  readonly multiplexed?: boolean | undefined
+  readonly methods?: { readonly [Name in MethodName<Client>]?: MethodOptions | undefined } | undefined
+  readonly connections?: number | undefined
+  readonly dialTimeout?: Duration.DurationInput | undefined
+  readonly maxFrameBytes?: number | undefined
+  readonly retryOn?: ReadonlyArray<Code> | ((exception: ServerException) => boolean) | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Options<Client> = Address & Settings<Client> & Connection.Lifetime
+
+/**
+ * The calls of a service, over connections that live as long as the scope. It does not connect before the first call.
+ *
+ * Throws `InvalidOption` for an address that is none, TLS options that Node refuses, a class that was not generated, or a
+ * setting out of range.
+ *
+ * @example
+ * ```ts
+ * import { withRpcRetry } from "effect-rpc-retry"
+ * import * as Thrift from "effect-rpc-retry/Thrift"
+ * import * as Effect from "effect/Effect"
+ *
+ * // as the compiler declares it
+ * declare class UsersClient {
+ *   rename(id: number, name: string): Promise<void>
+ *   rename(id: number, name: string, callback?: (error: void, response: void) => void): void
+ * }
+ *
+ * const program = Effect.gen(function*() {
+ *   const users = yield* Thrift.make({
+ *     service: "Users",
+ *     client: UsersClient,
+ *     host: "127.0.0.1",
+ *     port: 9090,
+ *     transport: "framed",
+ *     methods: { rename: { idempotent: true } }
+ *   })
+ *   yield* users.rename(1, "Ada").pipe(withRpcRetry)
+ * }).pipe(Effect.scoped)
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = <Client extends object = Readonly<Record<string, unknown>>>(
+  options: Options<Client>
+): Effect.Effect<Calls<Client>, never, Scope.Scope> => {
+  const { connections, dialTimeout, lifetime, maxFrameBytes, multiplexed, procedures, protocol, retryOn, transport } =
+    orThrow(ThriftOptions.check(options))
+  const { service } = options
+  const methods: Readonly<Record<string, MethodOptions | undefined>> = options.methods ?? {}
+  return Effect.gen(function*() {
+    const call = internal.caller({
+      codec: Message.codec(options.client, protocol, multiplexed ? service : undefined),
+      frames: Frames.make(transport, protocol, maxFrameBytes),
+      pool: yield* Pool.make<Message.Answer>({
+        socket: NodeSocket.make(options),
+        name: nameOf(options),
+        size: connections,
+        dialTimeout,
+        lifetime
+      }),
+      retryOn
+    })
+    const calls = procedures.map((procedure) => {
+      const method = `${service}.${procedure.name}`
+      const { idempotent } = methods[procedure.name] ?? {}
+      return [
+        procedure.name,
+        (...args: ReadonlyArray<unknown>) => RpcCall.make(call(procedure, method, args), { method, idempotent })
+      ] as const
+    })
+    // what the compiler declares is what its class does
+    return Object.fromEntries(calls) as unknown as Calls<Client>
+  })
+}
+
+/**
+ * The calls as a service of the program, under a tag of yours. Throws as `make` does.
+ *
+ * @example
+ * ```ts
+ * import { withRpcRetry } from "effect-rpc-retry"
+ * import * as Thrift from "effect-rpc-retry/Thrift"
+ * import * as Context from "effect/Context"
+ * import * as Effect from "effect/Effect"
+ *
+ * // as the compiler declares it
+ * declare class UsersClient {
+ *   getName(id: number): Promise<string>
+ *   getName(id: number, callback?: (error: void, response: string) => void): void
+ * }
+ *
+ * class Users extends Context.Tag("Users")<Users, Thrift.Calls<UsersClient>>() {}
+ *
+ * const UsersLive = Thrift.layer(Users, { service: "Users", client: UsersClient, host: "127.0.0.1", port: 9090 })
+ *
+ * const program = Effect.flatMap(Users, (users) => users.getName(1).pipe(withRpcRetry))
+ *
+ * const main = program.pipe(Effect.provide(UsersLive))
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = <Id, Client extends object>(
+  tag: Context.Tag<Id, Calls<Client>>,
+  options: Options<Client>
+): Layer.Layer<Id> => Layer.scoped(tag, make(options))
+
+const nameOf = (options: Address): string =>
+  `${options.tls === undefined ? "" : "tls+"}${
+    "path" in options ? `unix:${options.path}` : `thrift://${options.host}:${options.port}`
+  }`

@@ -1,0 +1,143 @@
+/**
+ * From the arguments of a call to its result, over a pool of connections.
+ *
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import { Fatal, Retryable, withMethod } from "../../RpcError.js"
+import { facts } from "./facts.js"
+import type { Frames } from "./thriftFrames.js"
+import type { Request } from "./thriftLine.js"
+import * as Message from "./thriftMessage.js"
+import type { Pool } from "./thriftPool.js"
+
+/** Codes of `TApplicationException`; those from 20 are Kitex's own. */
+const codes: Readonly<Record<number, Fatal["reason"]>> = {
+  1: "Unimplemented",
+  2: "Protocol",
+  3: "Protocol",
+  4: "Protocol",
+  5: "Protocol",
+  7: "Protocol",
+  8: "Protocol",
+  9: "Protocol",
+  10: "Protocol",
+  20: "Unimplemented",
+  21: "Unimplemented"
+}
+
+/** An error of the application's own, beside the message. */
+class BizStatus extends Message.ServerException {
+  constructor(code: number, message: string, extra: string | undefined) {
+    super(code, message, { code, message, extra })
+  }
+}
+
+const reasonOf = (exception: Message.ServerException): Fatal["reason"] =>
+  exception instanceof BizStatus ? "ServerError" : codes[exception.code] ?? "ServerError"
+
+const errorOf = (exception: Message.ServerException): Fatal => {
+  const { cause, code, message } = exception
+  return new Fatal({
+    reason: reasonOf(exception),
+    code,
+    message: message === "" ? "the server answered with an error that says nothing" : message,
+    cause
+  })
+}
+
+/** Client and server did not speak the same way: who knows where the next request would begin. */
+const isMisunderstood = (answer: Message.Answer): boolean =>
+  Either.isLeft(answer) && answer.left instanceof Message.ServerException &&
+  reasonOf(answer.left) !== "ServerError"
+
+/** A status of Kitex stands in the headers, and the message under it is empty. */
+const statusOf = (headers: ReadonlyMap<string, string>): BizStatus | undefined => {
+  const code = Number(headers.get("biz-status") ?? 0)
+  return Number.isInteger(code) && code !== 0
+    ? new BizStatus(code, headers.get("biz-message") ?? "", headers.get("biz-extra"))
+    : undefined
+}
+
+/** Throws what is wrong with the answer. */
+const reader = (
+  frames: Frames,
+  decode: (message: Uint8Array) => Message.Answer
+): NonNullable<Request<Message.Answer>["read"]> => {
+  const readFrame = frames.reader()
+  return (bytes) => {
+    const frame = readFrame(bytes)
+    if ("needed" in frame) {
+      return frame
+    }
+    const { headers, length, payload } = frame
+    const status = statusOf(headers)
+    const answer = status === undefined ? decode(payload) : Either.left(status)
+    // what a server of Kitex says that is about to end; one that could not read the request often closes the connection
+    return { answer, length, isLast: headers.has("crrst") || isMisunderstood(answer) }
+  }
+}
+
+interface Options {
+  readonly codec: Message.Codec
+  readonly frames: Frames
+  readonly pool: Pool<Message.Answer>
+  readonly retryOn: (exception: Message.ServerException) => boolean
+}
+
+/** One attempt. Its errors are those of the attempt, and what the method declares. @internal */
+export const caller = ({ codec, frames, pool, retryOn }: Options) => {
+  let ids = 0
+  const nextId = () => {
+    // a positive number of 32 bits: servers give it back
+    ids = ids === 0x7fffffff ? 1 : ids + 1
+    return ids
+  }
+
+  const resultOf = (answer: Message.Answer | undefined, method: string): Effect.Effect<unknown, unknown> => {
+    if (answer === undefined || Either.isRight(answer)) {
+      return Effect.succeed(answer?.right)
+    }
+    const exception = answer.left
+    if (exception instanceof Message.Declared) {
+      return Effect.fail(exception.exception)
+    }
+    const { cause, code } = exception
+    return Effect.fail(
+      retryOn(exception)
+        ? new Retryable({ reason: "Custom", delivery: "Unknown", method, code, cause })
+        : withMethod(errorOf(exception), method)
+    )
+  }
+
+  return (
+    procedure: Message.Procedure,
+    method: string,
+    args: ReadonlyArray<unknown>
+  ): Effect.Effect<unknown, unknown> =>
+    Effect.suspend(() => {
+      const id = nextId()
+      const read = procedure.isOneway
+        ? undefined
+        : reader(frames, (message) => codec.decode(procedure, id, message))
+      const written = (message: Uint8Array) =>
+        Effect.flatMap(facts, (facts) =>
+          Effect.try({
+            try: () => frames.write(message, procedure, id, facts),
+            catch: (cause) =>
+              new Fatal({
+                reason: "InvalidArgument",
+                message: `the headers cannot be written: ${Message.messageOf(cause)}`,
+                cause
+              })
+          }))
+      return codec.encode(procedure, id, args).pipe(
+        Effect.flatMap((message) =>
+          pool((line) => Effect.flatMap(written(message), (bytes) => line.call({ bytes, read })))
+        ),
+        Effect.mapError((error) => withMethod(error, method)),
+        Effect.flatMap((answer) => resultOf(answer, method))
+      )
+    })
+}

@@ -1,0 +1,189 @@
+/**
+ * One request and its answer, written and read by the code that the Thrift compiler generated.
+ *
+ * Each attempt has a client of the generated class to itself. So nothing of an attempt that was given up can stay in its table
+ * of callbacks, and arguments that could not be written leave no half of them before the next request.
+ *
+ * @internal
+ */
+import * as Either from "effect/Either"
+import * as Predicate from "effect/Predicate"
+import * as thrift from "thrift"
+import { Fatal } from "../../RpcError.js"
+
+/** Of `thrift` what is used here and its types leave out. */
+interface ApplicationException {
+  readonly type: number
+  readonly message: string
+  readonly read: (input: thrift.TProtocol) => void
+}
+
+/** What `thrift` itself uses of the generated class. */
+interface Generated {
+  seqid: () => number
+  _reqs: Record<number, (error: unknown, answer?: unknown) => void>
+  readonly [method: string]: unknown
+}
+
+type Method = (...args: Array<unknown>) => unknown
+
+/** @internal */
+export interface ClientClass {
+  new(output: never, protocol: never): object
+}
+
+/** What the service has, as its class tells. @internal */
+export interface Procedure {
+  readonly name: string
+  /** The server sends no answer. */
+  readonly isOneway: boolean
+}
+
+/** @internal */
+export type Protocol = "binary" | "compact"
+
+/** An answer of the server that is not the result. @internal */
+export class ServerException {
+  constructor(readonly code: number, readonly message: string, readonly cause: unknown) {}
+}
+
+/** An exception that the method declares. @internal */
+export class Declared {
+  constructor(readonly exception: unknown) {}
+}
+
+/** @internal */
+export type Answer = Either.Either<unknown, ServerException | Declared>
+
+/** @internal */
+export interface Codec {
+  readonly encode: (procedure: Procedure, id: number, args: ReadonlyArray<unknown>) => Either.Either<Uint8Array, Fatal>
+  /** Throws what is wrong with the message. */
+  readonly decode: (procedure: Procedure, id: number, message: Uint8Array) => Answer
+}
+
+const sends = "send_"
+
+/** The methods of a class, those of the services it extends among them. @internal */
+export const procedures = (Client: ClientClass): ReadonlyArray<Procedure> => {
+  const names = new Set<string>()
+  for (
+    let prototype: unknown = Client.prototype;
+    Predicate.isObject(prototype) && prototype !== Object.prototype;
+    prototype = Object.getPrototypeOf(prototype)
+  ) {
+    Object.getOwnPropertyNames(prototype).filter((name) => name.startsWith(sends)).forEach((name) => names.add(name))
+  }
+  return Array.from(names, (name) => name.slice(sends.length)).map((name) => ({
+    name,
+    isOneway: !Predicate.hasProperty(Client.prototype, `recv_${name}`)
+  }))
+}
+
+const protocols: Readonly<Record<Protocol, typeof thrift.TBinaryProtocol>> = {
+  binary: thrift.TBinaryProtocol,
+  compact: thrift.TCompactProtocol
+}
+
+/** As `thrift.Multiplexer` writes the names of methods. */
+const prefixed = (Protocol: typeof thrift.TBinaryProtocol, service: string): typeof thrift.TBinaryProtocol =>
+  class extends Protocol {
+    override writeMessageBegin(name: string, type: thrift.Thrift.MessageType, id: number): void {
+      super.writeMessageBegin(`${service}:${name}`, type, id)
+    }
+  }
+
+const { EXCEPTION, REPLY } = thrift.Thrift.MessageType
+
+/** @internal */
+export const codec = (
+  Client: ClientClass,
+  protocol: Protocol,
+  /** The service whose name goes before that of the method. */
+  multiplexed: string | undefined
+): Codec => {
+  const Read = protocols[protocol]
+  const Write = multiplexed === undefined ? Read : prefixed(Read, multiplexed)
+  const generated = (id: number, output: thrift.TTransport) => {
+    const client = new Client(output as never, Write as never) as Generated
+    client.seqid = () => id
+    return client
+  }
+  return {
+    encode: ({ name }, id, args) =>
+      Either.try({
+        try: () => {
+          const chunks: Array<Uint8Array> = []
+          const client = generated(id, new thrift.TBufferedTransport(undefined, (chunk) => chunks.push(chunk!)))
+          const send = client[`${sends}${name}`] as Method
+          send.call(client, ...args)
+          return Buffer.concat(chunks)
+        },
+        catch: (cause) =>
+          new Fatal({
+            reason: "InvalidArgument",
+            message: `the arguments cannot be written: ${messageOf(cause)}`,
+            cause
+          })
+      }),
+    decode: (procedure, id, message) => {
+      // the library's transport for messages that are complete
+      const transport = new thrift.TFramedTransport(bufferOf(message))
+      const input = new Read(transport)
+      const { fname, mtype, rseqid } = input.readMessageBegin()
+      return mtype === EXCEPTION
+        ? Either.left(applicationException(input))
+        : replyOf(
+          generated(id, transport),
+          procedure,
+          input,
+          // the name of an old message is bytes
+          { name: String(fname), isReply: mtype === REPLY, id: rseqid, expectedId: id }
+        )
+    }
+  }
+}
+
+/** Refers to the same bytes. */
+const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+
+/** @internal */
+export const messageOf = (error: unknown): string =>
+  // the error of the library for a message that ends too early says nothing
+  error instanceof Error ? error.message || error.name : String(error)
+
+const applicationException = (input: thrift.TProtocol): ServerException => {
+  const exception = new thrift.Thrift.TApplicationException(0, "") as unknown as ApplicationException
+  exception.read(input)
+  input.readMessageEnd()
+  return new ServerException(exception.type, exception.message, exception)
+}
+
+/** The code of an answer that is none: neither a result nor an exception. */
+const missingResult = 5
+
+const replyOf = (
+  client: Generated,
+  { name }: Procedure,
+  input: thrift.TProtocol,
+  header: { readonly name: string; readonly isReply: boolean; readonly id: number; readonly expectedId: number }
+): Answer => {
+  if (!header.isReply || header.name !== name || header.id !== header.expectedId) {
+    throw new Error(`an answer to request ${header.id} of ${JSON.stringify(header.name.slice(0, 100))}, not to ${name}`)
+  }
+  let answer: Answer | undefined
+  client._reqs[header.id] = (error, result) => {
+    answer = error === null || error === undefined
+      ? Either.right(result)
+      // the generated code says so in a text; what a method declares is an object
+      : Predicate.isString(error)
+      ? Either.left(new ServerException(missingResult, error, undefined))
+      : Either.left(new Declared(error))
+  }
+  const receive = client[`recv_${name}`] as Method
+  receive.call(client, input, REPLY, header.id)
+  if (answer === undefined) {
+    throw new Error("an answer that the generated code did not take")
+  }
+  return answer
+}

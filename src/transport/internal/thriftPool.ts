@@ -1,0 +1,130 @@
+/**
+ * Connections to one server, each of which makes one call at a time. A call takes the one that was used last, so that those
+ * that are not needed grow idle and can be closed.
+ *
+ * @internal
+ */
+import type * as Socket from "@effect/platform/Socket"
+import type * as Clock from "effect/Clock"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
+import * as Scope from "effect/Scope"
+import * as Connections from "../../Connections.js"
+import { type Fatal, Retryable } from "../../RpcError.js"
+import * as Connection from "../Connection.js"
+import * as Line from "./thriftLine.js"
+
+interface Options {
+  readonly socket: Effect.Effect<Socket.Socket>
+  readonly name: string
+  readonly size: number
+  readonly dialTimeout: Duration.Duration
+  readonly lifetime: Connection.Lifetime
+}
+
+/** @internal */
+export type Pool<A> = <B>(
+  f: (line: Line.Line<A>) => Effect.Effect<B, Retryable | Fatal>
+) => Effect.Effect<B, Retryable | Fatal>
+
+/** A place for one connection, with the last one that was opened in it. */
+interface Place<A> {
+  readonly connection: Connection.Connection<Line.Line<A>, Retryable | Fatal>
+  readonly last: { line: Line.Line<A> | undefined }
+}
+
+/** A call that was given up sooner says nothing of the connection it was on. */
+const patience = 100
+
+class PoolImpl<A> {
+  /** Those that no call has now; the one that was used last is the last. */
+  readonly free: Array<Place<A>> = []
+
+  constructor(private readonly clock: Clock.Clock) {}
+
+  /** Those that are not in use are closed where there is reason to think that they do not work either. */
+  private drop(suspicious: (line: Line.Line<A>) => boolean): Effect.Effect<void> {
+    return Effect.suspend(() =>
+      Effect.forEach(
+        this.free.flatMap(({ last: { line } }) => line !== undefined && suspicious(line) ? [line] : []),
+        (line) => line.drop,
+        { discard: true }
+      )
+    )
+  }
+
+  readonly watcher: Line.Watcher = {
+    // a server that was restarted has forgotten all of them: that costs one attempt, not one for each
+    onLost: this.drop(() => true),
+    // behind a network that drops what it is given no connection ever breaks
+    onAbandoned: (startedAt) =>
+      Effect.suspend(() =>
+        this.clock.unsafeCurrentTimeMillis() - startedAt < patience
+          ? Effect.void
+          : this.drop((line) => line.aliveAt() < startedAt)
+      )
+  }
+
+  take(): Place<A> {
+    const ready = this.free.findLastIndex(({ last }) => last.line?.isOpen())
+    // -1, the last one, where none is open
+    return this.free.splice(ready, 1)[0]!
+  }
+}
+
+const dial = <A>(options: Options, last: Place<A>["last"], watcher: Line.Watcher) => (dialled: Connection.Dialled) =>
+  options.socket.pipe(
+    Effect.flatMap((socket) => Line.open<A>(socket, dialled, watcher)),
+    Effect.tap((line) =>
+      Effect.sync(() => {
+        last.line = line
+      })
+    ),
+    Effect.timeoutFail({
+      duration: options.dialTimeout,
+      onTimeout: () => new Retryable({ reason: "Unavailable", delivery: "NotSent", code: "DIAL_TIMEOUT" })
+    })
+  )
+
+/** What is true of any of them, the best first. */
+const order = ["ready", "draining", "connecting", "broken", "idle", "closed"] as const
+
+/** All of them as one. */
+const status = (name: string, parts: Connections.Registry): Effect.Effect<Connections.Status> =>
+  Effect.map(parts.all, (all) => ({
+    name,
+    state: order.find((state) => all.some((part) => part.state === state)) ?? "closed",
+    dials: all.reduce((sum, part) => sum + part.dials, 0),
+    failedDials: all.reduce((sum, part) => sum + part.failedDials, 0)
+  }))
+
+/** @internal */
+export const make = <A>(options: Options): Effect.Effect<Pool<A>, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const pool = new PoolImpl<A>(yield* Effect.clock)
+    const parts = Connections.make()
+    yield* Effect.flatMap(Connections.Connections, ({ add }) => add(status(options.name, parts)))
+    // so that the end of the scope waits for all of them at the same time
+    const scope = yield* Effect.flatMap(Effect.scope, (scope) => Scope.fork(scope, ExecutionStrategy.parallel))
+    for (let i = 0; i < options.size; i++) {
+      const last: Place<A>["last"] = { line: undefined }
+      const connection = yield* Connection.make<Line.Line<A>, Retryable | Fatal, Scope.Scope>({
+        ...options.lifetime,
+        dial: dial(options, last, pool.watcher),
+        closed: Line.closed,
+        name: options.name
+      }).pipe(
+        Effect.provideService(Connections.Connections, parts),
+        Scope.extend(yield* Scope.fork(scope, ExecutionStrategy.sequential))
+      )
+      pool.free.push({ connection, last })
+    }
+    const semaphore = yield* Effect.makeSemaphore(options.size)
+    return (f) =>
+      semaphore.withPermits(1)(Effect.acquireUseRelease(
+        Effect.sync(() => pool.take()),
+        ({ connection }) => connection.use(f),
+        (place) => Effect.sync(() => pool.free.push(place))
+      ))
+  })

@@ -1,0 +1,363 @@
+/**
+ * The connections of `Thrift`: how many there are, which one a call gets, and when they are closed.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Connections, Fatal, Retryable, withRpcRetry } from "effect-rpc-retry"
+import type * as Connection from "effect-rpc-retry/Connection"
+import * as Thrift from "effect-rpc-retry/Thrift"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import * as Scope from "effect/Scope"
+import * as Net from "node:net"
+import * as Peer from "../support/peer.js"
+import * as Wire from "../support/thriftPeer.js"
+import * as Server from "../support/thriftServer.js"
+
+const { es5 } = Server.generated
+
+type ProbeClient = InstanceType<typeof es5.Client>
+
+const flavour = { transport: "framed", protocol: "binary" } as const
+
+const client = (port: number, options: Partial<Thrift.Settings<ProbeClient> & Connection.Lifetime> = {}) =>
+  Thrift.make({ service: "Probe", client: es5.Client, host: "127.0.0.1", port, transport: "framed", ...options })
+
+const connected = (options?: Partial<Thrift.Settings<ProbeClient> & Connection.Lifetime>) =>
+  Effect.gen(function*() {
+    const server = yield* Server.makeServer(flavour)
+    return { server, probe: yield* client(server.port, options) }
+  })
+
+const until = (what: () => boolean) =>
+  Effect.sync(what).pipe(
+    Effect.filterOrFail((is) => is),
+    Effect.retry(Schedule.spaced("2 millis")),
+    Effect.timeout("5 seconds"),
+    Effect.orDie
+  )
+
+const all = <A, E>(calls: ReadonlyArray<Effect.Effect<A, E>>) => Effect.all(calls, { concurrency: "unbounded" })
+
+const range = (length: number) => Array.from({ length }, (_, i) => i)
+
+const later: Server.Behaviour = (text, answer) => void setTimeout(() => answer(null, text), 20)
+
+/** So many idle connections. */
+const warm = (
+  { probe, server }: Effect.Effect.Success<ReturnType<typeof connected>>,
+  count: number
+) =>
+  Effect.gen(function*() {
+    yield* server.script(...range(count).map(() => later))
+    yield* all(range(count).map((i) => probe.echo(`warm ${i}`)))
+    assert.strictEqual(server.open(), count)
+  })
+
+/** Stands before a server, and can stop passing anything on without a word. */
+const network = (port: number) =>
+  Effect.gen(function*() {
+    const frozen = new Set<Net.Socket>()
+    const toServer = new Set<Net.Socket>()
+    const { port: outside, sockets } = yield* Peer.listen((socket) => {
+      const server = Net.connect(port, "127.0.0.1")
+      toServer.add(server)
+      server.on("error", () => {})
+      server.on("data", (chunk) => frozen.has(socket) || socket.write(chunk))
+      socket.on("data", (chunk) => frozen.has(socket) || server.write(chunk))
+      socket.on("close", () => server.destroy())
+    })
+    yield* Effect.addFinalizer(() => Effect.sync(() => toServer.forEach((socket) => socket.destroy())))
+    return { port: outside, sockets, freeze: () => sockets.forEach((socket) => frozen.add(socket)) }
+  })
+
+describe("the connections of Thrift", () => {
+  it.scopedLive("calls at the same time have one each, and calls one after another share the last one", () =>
+    Effect.gen(function*() {
+      const { probe, server } = yield* connected()
+      yield* warm({ probe, server }, 5)
+      const [last] = server.seen.slice(-1)
+      yield* Effect.forEach(range(5), (i) => probe.echo(`later ${i}`))
+      assert.strictEqual(server.accepted(), 5)
+      const used = new Set(server.seen.slice(5).map(({ connection }) => connection))
+      assert.strictEqual(used.size, 1)
+      assert.isDefined(last)
+    }))
+
+  it.scopedLive("there are no more than `connections`, and the other calls wait", () =>
+    Effect.gen(function*() {
+      const { probe, server } = yield* connected({ connections: 2 })
+      yield* server.script(...range(6).map(() => later))
+      const texts = range(6).map(String)
+      assert.deepStrictEqual(yield* all(texts.map((text) => probe.echo(text))), texts)
+      assert.strictEqual(server.accepted(), 2)
+    }))
+
+  it.scopedLive("a call that is interrupted while it waits for a connection was never made", () =>
+    Effect.gen(function*() {
+      const { probe, server } = yield* connected({ connections: 1 })
+      let answer = () => {}
+      yield* server.script((text, reply) => {
+        answer = () => reply(null, text)
+      })
+      const first = yield* Effect.fork(probe.echo("first"))
+      yield* until(() => server.seen.length === 1)
+      const second = yield* Effect.fork(probe.echo("second"))
+      yield* Effect.sleep("5 millis")
+      yield* Fiber.interrupt(second)
+      answer()
+      assert.strictEqual(yield* Fiber.join(first), "first")
+      assert.strictEqual(yield* probe.echo("third"), "third")
+      assert.deepStrictEqual(server.seen.map(({ text }) => text), ["first", "third"])
+      assert.strictEqual(server.accepted(), 1)
+    }))
+
+  it.scopedLive("a call that is given up closes its connection, and no other", () =>
+    Effect.gen(function*() {
+      const { probe, server } = yield* connected()
+      yield* warm({ probe, server }, 3)
+      yield* server.script("Stall")
+      const fiber = yield* Effect.fork(probe.echo("x"))
+      yield* until(() => server.seen.length === 4)
+      yield* Fiber.interrupt(fiber)
+      yield* server.seen[3]!.cancelled
+      assert.strictEqual(server.open(), 2)
+      yield* all([probe.echo("a"), probe.echo("b")])
+      assert.strictEqual(server.accepted(), 3)
+    }))
+
+  it.scopedLive("a late answer reaches nobody", () =>
+    Effect.gen(function*() {
+      const { probe, server } = yield* connected({ connections: 1 })
+      let late = () => {}
+      yield* server.script((_, answer) => {
+        late = () => answer(null, "late")
+      })
+      assert.deepStrictEqual(yield* Effect.timeoutOption(probe.echo("first"), "30 millis"), Option.none())
+      const second = yield* Effect.fork(probe.echo("second"))
+      late()
+      assert.strictEqual(yield* Fiber.join(second), "second")
+      assert.strictEqual(yield* probe.echo("third"), "third")
+    }))
+
+  it.scopedLive("idle connections that the server closes are not used again", () =>
+    Effect.gen(function*() {
+      const { probe, server } = yield* connected()
+      yield* warm({ probe, server }, 4)
+      yield* server.stop
+      yield* server.start
+      yield* Effect.sleep("20 millis")
+      assert.strictEqual(yield* probe.echo("x"), "x")
+      assert.strictEqual(server.accepted(), 5)
+    }))
+
+  it.scopedLive("connections that lead nowhere cost one attempt, however many there are", () =>
+    Effect.gen(function*() {
+      const server = yield* Server.makeServer(flavour)
+      const between = yield* network(server.port)
+      const probe = yield* client(between.port)
+      yield* warm({ probe, server }, 5)
+      between.freeze()
+      assert.deepStrictEqual(yield* Effect.timeoutOption(probe.echo("lost"), "150 millis"), Option.none())
+      assert.strictEqual(yield* probe.echo("x"), "x")
+      yield* until(() => between.sockets.size === 1)
+      assert.strictEqual(server.seen.length, 6)
+    }))
+
+  it.scopedLive("a connection that breaks under a call takes the idle ones with it", () =>
+    Effect.gen(function*() {
+      const server = yield* Server.makeServer(flavour)
+      const between = yield* network(server.port)
+      const probe = yield* client(between.port)
+      yield* warm({ probe, server }, 5)
+      yield* server.script("Stall")
+      const fiber = yield* Effect.fork(Effect.flip(probe.echo("x")))
+      yield* until(() => server.seen.length === 6)
+      const [used] = Array.from(between.sockets).slice(-1)
+      assert.isDefined(used)
+      between.freeze()
+      between.sockets.forEach((socket) => socket.bytesRead > 40 && socket.resetAndDestroy())
+      // the one in use has carried two requests
+      const error = yield* Fiber.join(fiber)
+      assert.deepStrictEqual(
+        error instanceof Retryable && [error.reason, error.delivery],
+        ["ConnectionLost", "Unknown"]
+      )
+      assert.strictEqual(yield* probe.echo("y"), "y")
+      yield* until(() => between.sockets.size === 1)
+    }))
+
+  it.scopedLive("an answer that keeps coming is waited for: only connections that said nothing since are dropped", () =>
+    Effect.gen(function*() {
+      const { probe, server } = yield* connected({ connections: 3 })
+      yield* warm({ probe, server }, 3)
+      yield* server.script("Stall")
+      const slow = yield* Effect.fork(Effect.timeoutOption(probe.echo("slow"), "150 millis"))
+      yield* until(() => server.seen.length === 4)
+      yield* server.script(later, later)
+      // both of the others are alive after the slow one was sent
+      yield* all([probe.echo("a"), probe.echo("b")])
+      yield* Fiber.join(slow)
+      yield* until(() => server.open() === 2)
+      yield* server.script(later, later)
+      yield* all([probe.echo("c"), probe.echo("d")])
+      assert.strictEqual(server.accepted(), 3)
+    }))
+
+  it.scopedLive("the end of the scope closes all of them, and ends the calls", () =>
+    Effect.gen(function*() {
+      const server = yield* Server.makeServer(flavour)
+      const scope = yield* Scope.make()
+      const probe = yield* Scope.extend(client(server.port), scope)
+      yield* warm({ probe, server }, 3)
+      yield* server.script("Stall")
+      const fiber = yield* Effect.fork(Effect.flip(probe.echo("x")))
+      yield* until(() => server.seen.length === 4)
+      yield* Scope.close(scope, Exit.void)
+      const closed = (error: unknown) =>
+        assert.deepStrictEqual(
+          error instanceof Fatal && [error.reason, error.message, error.method],
+          ["Cancelled", "the client is closed", "Probe.echo"]
+        )
+      closed(yield* Fiber.join(fiber))
+      closed(yield* Effect.flip(probe.echo("y")))
+      yield* until(() => server.open() === 0)
+    }))
+
+  it.scopedLive("a drainTimeout lets the calls end first, all of them", () =>
+    Effect.gen(function*() {
+      const server = yield* Server.makeServer(flavour)
+      const scope = yield* Scope.make()
+      const probe = yield* Scope.extend(client(server.port, { drainTimeout: "5 seconds" }), scope)
+      const answers: Array<() => void> = []
+      yield* server.script(
+        ...range(3).map((): Server.Behaviour => (text, answer) => {
+          answers.push(() => answer(null, text))
+        })
+      )
+      const fiber = yield* Effect.fork(all(["a", "b", "c"].map((text) => probe.echo(text))))
+      yield* until(() => answers.length === 3)
+      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* Effect.sleep("10 millis")
+      answers.forEach((answer) => answer())
+      assert.deepStrictEqual(yield* Fiber.join(fiber), ["a", "b", "c"])
+      yield* Fiber.join(closing)
+      yield* until(() => server.open() === 0)
+    }))
+
+  it.scopedLive("while it drains no connection takes another call", () =>
+    Effect.gen(function*() {
+      const server = yield* Server.makeServer(flavour)
+      const scope = yield* Scope.make()
+      const options = { connections: 2, drainTimeout: "200 millis" } as const
+      const probe = yield* Scope.extend(client(server.port, options), scope)
+      // the one that ended last is used next: the other one is idle meanwhile
+      yield* server.script((text, answer) => void setTimeout(() => answer(null, text), 60), later, "Stall")
+      yield* all([probe.echo("a"), probe.echo("b")])
+      const fiber = yield* Effect.fork(Effect.exit(probe.echo("stalls")))
+      yield* until(() => server.seen.length === 3)
+      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* Effect.sleep("20 millis")
+      const error = yield* Effect.flip(probe.echo("late"))
+      assert.strictEqual(error instanceof Fatal && error.reason, "Cancelled")
+      yield* Fiber.join(closing)
+      assert.isTrue(Exit.isFailure(yield* Fiber.join(fiber)))
+    }))
+
+  it.scopedLive("that a call was given up says nothing against the server: the next dial does not wait", () =>
+    Effect.gen(function*() {
+      const { probe, server } = yield* connected({ connections: 1, dialBackoff: Schedule.spaced("1 hour") })
+      yield* server.script("Stall")
+      assert.deepStrictEqual(yield* Effect.timeoutOption(probe.echo("first"), "50 millis"), Option.none())
+      assert.strictEqual(yield* probe.echo("second").pipe(Effect.timeout("5 seconds")), "second")
+    }))
+
+  it.scopedLive("a request that waits behind one that is still written was not sent", () =>
+    Effect.gen(function*() {
+      const sockets: Array<Net.Socket> = []
+      const { port } = yield* Peer.listen((socket) => {
+        sockets.push(socket)
+        socket.once("data", () => {
+          // answers what it has not read
+          socket.pause().write(Wire.framed(Wire.message("binary", {}, Wire.text("early"))))
+        })
+      })
+      const probe = yield* client(port, { connections: 1 })
+      assert.strictEqual(yield* probe.echo("x".repeat(30_000_000)), "early")
+      const fiber = yield* Effect.fork(Effect.flip(probe.echo("y")))
+      yield* Effect.sleep("20 millis")
+      sockets.forEach((socket) => socket.resetAndDestroy())
+      const error = yield* Fiber.join(fiber)
+      assert.deepStrictEqual(error instanceof Retryable && [error.reason, error.delivery], [
+        "ConnectionLost",
+        "NotSent"
+      ])
+    }))
+
+  it.scopedLive("those that are not needed are closed after the idleTimeout", () =>
+    Effect.gen(function*() {
+      const { probe, server } = yield* connected({ idleTimeout: "30 millis" })
+      yield* warm({ probe, server }, 3)
+      yield* until(() => server.open() === 0)
+      assert.strictEqual(yield* probe.echo("x"), "x")
+    }))
+
+  it.scopedLive("they are shown as one", () =>
+    Effect.gen(function*() {
+      const registry = Connections.make()
+      const server = yield* Server.makeServer(flavour)
+      const probe = yield* client(server.port).pipe(Effect.provideService(Connections.Connections, registry))
+      const name = `thrift://127.0.0.1:${server.port}`
+      assert.deepStrictEqual(yield* registry.all, [{ name, state: "idle", dials: 0, failedDials: 0 }])
+      yield* warm({ probe, server }, 3)
+      assert.deepStrictEqual(yield* registry.all, [{ name, state: "ready", dials: 3, failedDials: 0 }])
+      yield* server.stop
+      yield* until(() => server.open() === 0)
+      yield* Effect.flip(probe.echo("x"))
+      const [status] = yield* registry.all
+      assert.deepStrictEqual([status?.dials, status?.failedDials], [4, 1])
+    }))
+
+  it.scopedLive("a dial that gets no answer is given up, and nothing was sent", () =>
+    Effect.gen(function*() {
+      // a peer of TLS that says nothing
+      const { port } = yield* Peer.listen(() => {})
+      const probe = yield* client(port, { dialTimeout: "50 millis" }).pipe(
+        Effect.zipRight(
+          Thrift.make({
+            service: "Probe",
+            client: es5.Client,
+            host: "127.0.0.1",
+            port,
+            tls: {},
+            dialTimeout: "50 millis"
+          })
+        )
+      )
+      const error = yield* Effect.flip(probe.echo("x"))
+      assert.deepStrictEqual(
+        error instanceof Retryable && [error.reason, error.delivery, error.code],
+        ["Unavailable", "NotSent", "DIAL_TIMEOUT"]
+      )
+    }))
+
+  it.scopedLive("an outage: all callers come through when the server is back", () =>
+    Effect.gen(function*() {
+      const { probe, server } = yield* connected({ connections: 4 })
+      yield* warm({ probe, server }, 4)
+      yield* server.stop
+      const done = yield* Deferred.make<void>()
+      yield* Effect.fork(
+        Effect.sleep("150 millis").pipe(Effect.zipRight(server.start), Effect.intoDeferred(done))
+      )
+      const texts = range(20).map(String)
+      const policy = { schedule: Schedule.spaced("20 millis").pipe(Schedule.intersect(Schedule.recurs(100))) }
+      const answers = yield* all(texts.map((text) => probe.echo(text).pipe(withRpcRetry(policy))))
+      assert.deepStrictEqual(answers, texts)
+      yield* Deferred.await(done)
+      assert.strictEqual(server.seen.length, 24)
+    }))
+})
