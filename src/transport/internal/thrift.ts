@@ -5,8 +5,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Deadline from "../../Deadline.js"
 import { Fatal, Retryable, withMethod } from "../../RpcError.js"
-import { facts } from "./facts.js"
 import type { Frames } from "./thriftFrames.js"
 import type { Request } from "./thriftLine.js"
 import * as Message from "./thriftMessage.js"
@@ -122,7 +122,7 @@ export const caller = ({ codec, frames, pool, retryOn }: Options) => {
         ? undefined
         : reader(frames, (message) => codec.decode(procedure, id, message))
       const written = (message: Uint8Array) =>
-        Effect.flatMap(facts, (facts) =>
+        Effect.flatMap(Deadline.facts, (facts) =>
           Effect.try({
             try: () => frames.write(message, procedure, id, facts),
             catch: (cause) =>

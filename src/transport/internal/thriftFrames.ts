@@ -3,7 +3,7 @@
  *
  * @internal
  */
-import type { Facts } from "./facts.js"
+import type { Facts } from "../../Deadline.js"
 import * as Header from "./thriftHeader.js"
 import type { Procedure, Protocol } from "./thriftMessage.js"
 import * as Scanner from "./thriftScanner.js"

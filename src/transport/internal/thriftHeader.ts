@@ -4,7 +4,7 @@
  *
  * @internal
  */
-import type { Facts } from "./facts.js"
+import type { Facts } from "../../Deadline.js"
 
 /** A message and what was said beside it. @internal */
 export interface Headed {
