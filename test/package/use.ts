@@ -1,11 +1,17 @@
 // Installed from the tarball into an empty project: type-checked there, then run from ESM.
+import * as grpc from "@grpc/grpc-js"
 import { type CallRejected, type Fatal, type RetryExhausted, RpcRetry, withRpcRetry } from "effect-rpc-retry"
+import * as Connect from "effect-rpc-retry/Connect"
+import * as EffectRpc from "effect-rpc-retry/EffectRpc"
 import * as Gob from "effect-rpc-retry/Gob"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
+import * as Grpc from "effect-rpc-retry/Grpc"
 import * as HttpPool from "effect-rpc-retry/HttpPool"
+import * as HttpRpc from "effect-rpc-retry/HttpRpc"
 import * as JsonRpc from "effect-rpc-retry/JsonRpc"
 import * as RetrySchedule from "effect-rpc-retry/RetrySchedule"
 import * as FlakyServer from "effect-rpc-retry/testing/FlakyServer"
+import * as Thrift from "effect-rpc-retry/Thrift"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
@@ -53,3 +59,14 @@ if (answer !== 42) {
   throw new Error(`expected 42 over HTTP, got ${answer}`)
 }
 process.stdout.write(`and an unavailable HTTP server, and got ${answer}\n`)
+
+// the clients one has: each entry point loads beside its library, and its types need no others
+for (const constructor of [Grpc.client, Connect.client, EffectRpc.make, Thrift.make, HttpRpc.retrying]) {
+  if (typeof constructor !== "function") {
+    throw new Error(`expected a function, got ${constructor}`)
+  }
+}
+const grpcClient = new grpc.Client("127.0.0.1:1", grpc.credentials.createInsecure(), Grpc.channelOptions)
+const users = RpcRetry.client(Grpc.client(grpcClient))
+grpcClient.close()
+process.stdout.write(`and the adapters load; a client without methods has ${Object.keys(users).length}\n`)
