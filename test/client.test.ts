@@ -188,6 +188,24 @@ describe("RpcRetry.client", () => {
       client.get = (id) => Effect.succeed(-id)
       assert.strictEqual(yield* client.get(1), -1)
       assert.strictEqual(yield* RpcRetry.client(counter, quick).get(1), 1)
+      counter.calls = 7
+      assert.strictEqual(client.calls, 7)
+      client.calls = 8
+      client.calls = 9
+      assert.deepStrictEqual([client.calls, counter.calls], [9, 7])
+      const added: { own?: number; calls: number } = client
+      added.own = 1
+      assert.deepStrictEqual(Object.keys(client), ["calls", "get", "own"])
+      assert.deepStrictEqual(["calls" in RpcRetry.client(counter), "own" in added, "own" in counter], [
+        true,
+        true,
+        false
+      ])
+      const hidden = RpcRetry.client(Object.defineProperty({}, "secret", { value: 1 }))
+      assert.deepStrictEqual(
+        [Object.keys(hidden), Object.getOwnPropertyDescriptor(hidden, "secret")],
+        [[], { value: 1, enumerable: false, configurable: true, writable: true }]
+      )
       assert.isTrue("get" in client)
       assert.isFalse("put" in client)
       // one that has itself for a member, one that may not be changed, one that is a proxy

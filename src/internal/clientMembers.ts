@@ -61,6 +61,8 @@ const changedMembers = (self: object, path: ReadonlyArray<string>, change: Chang
   }
   return new Proxy<object>(Object.create(Object.getPrototypeOf(self) as object | null) as object, {
     get: (own, key) => key === "constructor" || Object.hasOwn(own, key) ? Reflect.get(own, key) : memberOf(key),
+    set: (own, key, value: unknown) =>
+      Reflect.defineProperty(own, key, { value, enumerable: true, configurable: true, writable: true }),
     has: (own, key) => Reflect.has(own, key) || Reflect.has(self, key),
     ownKeys: (own) => Array.from(new Set([...Reflect.ownKeys(self), ...Reflect.ownKeys(own)])),
     getOwnPropertyDescriptor: (own, key) => {

@@ -333,6 +333,8 @@ describe("HttpRpc.retrying", () => {
         const { client } = yield* made()
         const nobody = `http://127.0.0.1:${yield* HttpServer.refusedPort}`
         const manual = Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" })
+        const error = Effect.provideService(FetchHttpClient.RequestInit, { redirect: "error" })
+        assert.strictEqual((yield* Effect.flip(client.post(nobody).pipe(error))).reason, "AttemptsExhausted")
         const retried = yield* Effect.flip(client.post(nobody).pipe(manual))
         assert.instanceOf(retried, RetryExhausted)
         assert.deepStrictEqual([retried.attempts, retried.last.delivery], [4, "NotSent"])
@@ -478,6 +480,11 @@ describe("HttpRpc.call", () => {
       })
       server.script(respond(202), respond(202))
       assert.strictEqual(yield* ready.pipe(withRpcRetry(quick)), "done")
+      const turnedAway = HttpRpc.call(plain, HttpClientRequest.get(server.url), {
+        read: () => Effect.fail(HttpRpc.fromStatus(429))
+      })
+      const said: Retryable | Fatal = yield* Effect.flip(turnedAway)
+      assert.strictEqual(said._tag === "Retryable" && said.delivery, "NotSent")
       server.script(respond(202), respond(200))
       const error: Retryable | Fatal = yield* Effect.flip(ready)
       assert.strictEqual(error.method, "Jobs.Get")

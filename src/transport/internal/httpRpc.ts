@@ -110,9 +110,8 @@ const withHeaders = (request: Request, headers: Readonly<Record<string, string>>
 const refusedOf = (error: unknown): Response | undefined =>
   HttpClientError.isHttpClientError(error) && error._tag === "ResponseError" ? error.response : undefined
 
-/** A client with a base URL, or that adds headers, has sent the same request; one that was redirected has not. */
-const isSame = (sent: Request, request: Request): boolean =>
-  sent.method === request.method && sent.url.endsWith(request.url)
+/** What a client with a base URL has sent ends as the request does; what one was redirected to does not. */
+const isSame = (sent: Request, request: Request): boolean => sent.url.endsWith(request.url)
 
 const at = (u: unknown, key: string): unknown => Predicate.hasProperty(u, key) ? u[key] : undefined
 
