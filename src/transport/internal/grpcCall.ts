@@ -65,55 +65,64 @@ export const outgoing = (settings: Settings, isStream: boolean): Effect.Effect<O
     }
   )
 
-/**
- * What to make of the error of a call: to be asked for as soon as the call exists, since the head of the response comes first.
- *
- * @internal
- */
-export const failureOf = (
-  client: Grpc.Client,
-  method: Method,
-  { retryOn }: Settings,
-  { clock, deadline }: Outgoing,
-  call: Grpc.ClientUnaryCall
-): (error: Grpc.ServiceError) => Retryable | Fatal => {
-  let head: Grpc.Metadata | undefined
-  call.on("metadata", (metadata) => {
-    head = metadata
-  })
-  return (error) => {
-    const now = clock.unsafeCurrentTimeMillis()
-    // the peer of a call is the target of the channel until it is given to a connection
-    const isUnsent = call.getPeer() === client.getChannel().getTarget()
-    const failed = { error, head, isUnsent, deadline, now }
-    return withMethod(Failure.classify(failed, retryOn), method.name)
-  }
-}
-
+/** The words of the error that grpc-js makes of a status. */
 const isServiceError = (u: unknown): u is Grpc.ServiceError =>
   u instanceof Error && Predicate.hasProperty(u, "code") && Predicate.isNumber(u.code) &&
-  Predicate.hasProperty(u, "metadata") && u.metadata instanceof Grpc.Metadata
+  u.message.startsWith(`${u.code} ${Grpc.status[u.code]}: `)
 
-/**
- * The call, or what was thrown in place of one. An interceptor that fails a stream before it has sent anything throws its
- * status: nobody can listen yet.
- *
- * @internal
- */
-export const start = <A>(
+type Failing = Effect.Effect<never, Retryable | Fatal>
+
+/** @internal */
+export interface Attempt {
+  /**
+   * The call, or what was thrown in place of one. An interceptor that fails a stream before it has sent anything throws its
+   * status: nobody can listen yet.
+   */
+  readonly start: <A extends Grpc.ClientUnaryCall>(make: () => A) => Either.Either<A, Failing>
+  /** What its error means. Whoever runs it asks the user's `retryOn`, and gets what that throws. */
+  readonly fail: (error: Grpc.ServiceError) => Failing
+}
+
+/** @internal */
+export const attempt = (
+  client: Grpc.Client,
   { name }: Method,
   { retryOn }: Settings,
-  { clock, deadline }: Outgoing,
-  make: () => A
-): Either.Either<A, Fatal | Retryable> =>
-  Either.mapLeft(Either.try(make), (error) => {
-    const now = clock.unsafeCurrentTimeMillis()
-    return isServiceError(error)
-      ? withMethod(Failure.classify({ error, head: undefined, isUnsent: false, deadline, now }, retryOn), name)
-      : error instanceof Error && error.message === "Channel has been shut down"
-      ? new Fatal({ reason: "Cancelled", method: name, message: "the client is closed", cause: error })
-      : withMethod(Classify.unknown(error), name)
-  })
+  { clock, deadline }: Outgoing
+): Attempt => {
+  // an interceptor may answer, or throw, before there is a call
+  let call: Grpc.ClientUnaryCall | undefined
+  let head: Grpc.Metadata | undefined
+  const fail: Attempt["fail"] = (error) =>
+    Effect.suspend(() => {
+      const now = clock.unsafeCurrentTimeMillis()
+      // the peer of a call is the target of the channel until it is given to a connection
+      const isUnsent = call?.getPeer() === client.getChannel().getTarget()
+      return Effect.fail(withMethod(Failure.classify({ error, head, isUnsent, deadline, now }, retryOn), name))
+    })
+  return {
+    start: (make) =>
+      Either.try({
+        try: () => {
+          const made = make()
+          made.on("metadata", (metadata) => {
+            head = metadata
+          })
+          call = made
+          return made
+        },
+        catch: (error) =>
+          isServiceError(error)
+            ? fail(error)
+            : Effect.fail(
+              error instanceof Error && error.message === "Channel has been shut down"
+                ? new Fatal({ reason: "Cancelled", method: name, message: "the client is closed", cause: error })
+                : withMethod(Classify.unknown(error), name)
+            )
+      }),
+    fail
+  }
+}
 
 /**
  * How long after the ambient deadline an attempt ends that nobody has ended. A timer that was set by somebody else for the same
@@ -150,13 +159,13 @@ export const unary = (
   const methods = client as unknown as Record<string, Invoke>
   return Effect.flatMap(outgoing(settings, false), (out) =>
     Effect.async<unknown, Retryable | Fatal>((resume) => {
-      const started = start(method, settings, out, () => {
-        const call = methods[method.key]!(request, out.metadata, out.options, (error, answer) =>
-          // an interceptor may answer before there is a call
-          resume(error === null ? Effect.succeed(answer) : Effect.suspend(() => Effect.fail(failed(error)))))
-        const failed = failureOf(client, method, settings, out, call)
-        return call
-      })
-      return Either.isLeft(started) ? resume(started) : Effect.sync(() => started.right.cancel())
+      const { fail, start } = attempt(client, method, settings, out)
+      const started = start(() =>
+        methods[method.key]!(request, out.metadata, out.options, (error, answer) =>
+          resume(error === null ? Effect.succeed(answer) : fail(error)))
+      )
+      return Either.isLeft(started) ? resume(started.left) : Effect.sync(() =>
+        started.right.cancel()
+      )
     }).pipe(Effect.catchAll(untilDeadline(out))))
 }

@@ -16,7 +16,7 @@ import { http2Codes } from "./http2Codes.js"
 import * as RetryInfo from "./retryInfo.js"
 
 /** @internal */
-export interface Failed {
+export interface Given {
   readonly error: Grpc.ServiceError
   /** The head of the response, `undefined` when none came. */
   readonly head: Grpc.Metadata | undefined
@@ -26,6 +26,17 @@ export interface Failed {
   readonly deadline: number
   readonly now: number
 }
+
+interface Failed extends Given {
+  readonly status: Grpc.StatusObject
+}
+
+/** A status of an interceptor may have no details and no metadata, whatever the types say. */
+const statusOf = ({ code, details, metadata }: Grpc.ServiceError): Grpc.StatusObject => ({
+  code,
+  details: details ?? "",
+  metadata: metadata ?? new Grpc.Metadata()
+})
 
 /** @internal */
 export type RetryOn = (error: Grpc.ServiceError) => boolean
@@ -51,13 +62,13 @@ const isEmpty = (metadata: Grpc.Metadata): boolean =>
  * `NotSent`, unless the library repeated the call: then an attempt before the last one may have been sent. It says so in the
  * metadata that it gives, wherever there is some.
  */
-const notSent = ({ error, head }: Failed): Retryable["delivery"] =>
-  [error.metadata, head].some((metadata) => (metadata?.get("grpc-previous-rpc-attempts").length ?? 0) > 0)
+const notSent = ({ head, status }: Failed): Retryable["delivery"] =>
+  [status.metadata, head].some((metadata) => (metadata?.get("grpc-previous-rpc-attempts").length ?? 0) > 0)
     ? "Unknown"
     : "NotSent"
 
 const unsent = (failed: Failed): Retryable | undefined => {
-  const { code, details } = failed.error
+  const { code, details } = failed.status
   const retryable = (reason: Retryable["reason"]) =>
     new Retryable({ reason, delivery: notSent(failed), code: "UNAVAILABLE", cause: failed.error })
   if (code === UNAVAILABLE) {
@@ -70,15 +81,15 @@ const unsent = (failed: Failed): Retryable | undefined => {
 }
 
 /** The stream was reset with the code CANCEL. Not by the caller: that one is interrupted, and asks nobody any more. */
-const isCancelled = ({ code, details, metadata }: Grpc.ServiceError): boolean =>
+const isCancelled = ({ code, details, metadata }: Grpc.StatusObject): boolean =>
   code === CANCELLED && details === "Call cancelled" && isEmpty(metadata)
 
 /** The connection, or the stream, broke: the library says so in these words of its own. */
 const broken = (failed: Failed): Retryable | undefined => {
-  const { error, head } = failed
-  const { code, details } = error
+  const { error, head, status } = failed
+  const { code, details, metadata } = status
   const lost = (code: string) => new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code, cause: error })
-  if (!isEmpty(error.metadata)) {
+  if (!isEmpty(metadata)) {
     return undefined
   }
   if (code === UNAVAILABLE) {
@@ -88,7 +99,7 @@ const broken = (failed: Failed): Retryable | undefined => {
       ? lost("UNAVAILABLE")
       : undefined
   }
-  if (isCancelled(error)) {
+  if (isCancelled(status)) {
     return lost("CANCEL")
   }
   const reset = code === INTERNAL ? /^Received RST_STREAM with code (\d+)/.exec(details) : null
@@ -96,8 +107,7 @@ const broken = (failed: Failed): Retryable | undefined => {
 }
 
 /** What would go wrong again: a message that cannot be written, or one that cannot be read. */
-const unreadable = (error: Grpc.ServiceError): Fatal | undefined => {
-  const { code, details } = error
+const unreadable = ({ error, status: { code, details } }: Failed): Fatal | undefined => {
   const fatal = (reason: Fatal["reason"]) =>
     new Fatal({ reason, code: Grpc.status[code]!, message: details, cause: error })
   return code === INTERNAL && details.startsWith("Request message serialization failure: ")
@@ -112,8 +122,10 @@ const textsOf = (metadata: Grpc.Metadata, key: string): ReadonlyArray<string> =>
   metadata.get(key).map((value) => value.toString())
 
 /** Pushback is what gRPC itself reads; RetryInfo is of Google's APIs; a proxy says `Retry-After`. */
-const hintOf = ({ error, head, now }: Failed, isHttp: boolean): ServerHint.ServerHint | undefined => {
-  const { metadata } = error
+const hintOf = (
+  { head, now, status: { metadata } }: Failed,
+  isHttp: boolean
+): ServerHint.ServerHint | undefined => {
   const pushback = ServerHint.fromGrpcPushback(textsOf(metadata, "grpc-retry-pushback-ms"))
   const details = () =>
     Option.firstSomeOf(
@@ -131,10 +143,12 @@ const hintOf = ({ error, head, now }: Failed, isHttp: boolean): ServerHint.Serve
 const httpStatus = "Received HTTP status code "
 
 /** @internal */
-export const classify = (failed: Failed, retryOn: RetryOn): Retryable | Fatal => {
-  const { deadline, error, head, isUnsent, now } = failed
+export const classify = (given: Given, retryOn: RetryOn): Retryable | Fatal => {
+  const { deadline, error, head, isUnsent, now } = given
+  const status = statusOf(error)
+  const failed: Failed = { ...given, status }
   // a server of grpc-go may reset the stream in place of answering
-  if ((error.code === DEADLINE_EXCEEDED || isCancelled(error)) && now >= deadline - slack) {
+  if ((status.code === DEADLINE_EXCEEDED || isCancelled(status)) && now >= deadline - slack) {
     return new Retryable({
       reason: "AttemptTimeout",
       delivery: "Unknown",
@@ -143,14 +157,14 @@ export const classify = (failed: Failed, retryOn: RetryOn): Retryable | Fatal =>
     })
   }
   // an interceptor that repeats calls shows the peer of its first one: what came from a server was sent
-  const isOurs = head === undefined && isEmpty(error.metadata)
-  const known = broken(failed) ?? (isUnsent && isOurs ? unsent(failed) : undefined) ?? unreadable(error)
+  const isOurs = head === undefined && isEmpty(status.metadata)
+  const known = broken(failed) ?? (isUnsent && isOurs ? unsent(failed) : undefined) ?? unreadable(failed)
   if (known !== undefined) {
     return known
   }
-  const isHttp = error.details.startsWith(httpStatus)
+  const isHttp = status.details.startsWith(httpStatus)
   const hint = hintOf(failed, isHttp)
-  if (error.code === UNAVAILABLE && error.details === `${httpStatus}429`) {
+  if (status.code === UNAVAILABLE && status.details === `${httpStatus}429`) {
     return new Retryable({
       reason: "Throttled",
       delivery: notSent(failed),
@@ -159,6 +173,6 @@ export const classify = (failed: Failed, retryOn: RetryOn): Retryable | Fatal =>
       cause: error
     })
   }
-  const code = Number.isInteger(error.code) ? error.code : UNKNOWN
-  return fromStatus({ code, message: error.details, hint, cause: error }, retryOn(error))
+  const code = Number.isInteger(status.code) ? status.code : UNKNOWN
+  return fromStatus({ code, message: status.details, hint, cause: error }, retryOn(error))
 }
