@@ -19,31 +19,40 @@
  *
  * An attempt is exactly one call of the library. See `channelOptions` for the retries that the library makes itself.
  *
- * | what happens                                                  | error of the call                                    |
- * | ------------------------------------------------------------- | ---------------------------------------------------- |
- * | no stream was opened: the connection is refused               | `Retryable ConnectionRefused`, not sent              |
- * | no stream was opened: no address, no connection               | `Retryable Unavailable`, not sent                    |
- * | the stream was refused (`REFUSED_STREAM`)                     | `Retryable Unavailable`, not sent                    |
- * | the connection or the stream broke (reset, `RST_STREAM`)      | `Retryable ConnectionLost`, may have run             |
- * | HTTP 429 of a proxy                                           | `Retryable Throttled`, not sent                      |
- * | HTTP 502, 503, 504 of a proxy, with a body or without         | `Retryable Unavailable`, may have run                |
- * | `UNAVAILABLE`                                                 | `Retryable Unavailable`, may have run                |
- * | `RESOURCE_EXHAUSTED` with a delay from the server             | `Retryable Throttled`, may have run                  |
- * | `DEADLINE_EXCEEDED`, or a reset, as the ambient deadline passes | `Retryable AttemptTimeout`, may have run             |
- * | a status that `retryOn` accepts                               | `Retryable Custom` or `Throttled`, may have run      |
- * | `CANCELLED`; the client is closed                             | `Fatal Cancelled`                                    |
- * | `INVALID_ARGUMENT`, `OUT_OF_RANGE`, a request that cannot be written | `Fatal InvalidArgument`                       |
- * | `NOT_FOUND`                                                   | `Fatal NotFound`                                     |
- * | `PERMISSION_DENIED` / `UNAUTHENTICATED`                       | `Fatal PermissionDenied` / `Unauthenticated`         |
- * | `UNIMPLEMENTED`                                               | `Fatal Unimplemented`                                |
- * | an answer that cannot be read, or none                        | `Fatal Protocol`                                     |
- * | any other status, and codes that gRPC does not have           | `Fatal ServerError`                                  |
+ * | what happens                                                    | error of the call                                       |
+ * | --------------------------------------------------------------- | ------------------------------------------------------- |
+ * | no stream was opened: the connection is refused                 | `Retryable ConnectionRefused`, not sent                 |
+ * | no stream was opened: no address, no connection                 | `Retryable Unavailable`, not sent                       |
+ * | no stream was opened: the certificate does not verify           | `Fatal Protocol`                                        |
+ * | no stream was opened: the connection has just gone              | `Retryable ConnectionLost`, not sent                    |
+ * | no stream was opened: headers that HTTP/2 forbids               | `Fatal InvalidArgument`                                 |
+ * | the stream was refused (`REFUSED_STREAM`)                       | `Retryable Unavailable`, not sent with `channelOptions` |
+ * | HTTP 429 of a proxy                                             | `Retryable Throttled`, not sent with `channelOptions`   |
+ * | HTTP 502, 503, 504 of a proxy, with a body or without           | `Retryable Unavailable`, may have run                   |
+ * | the connection or the stream broke (reset, `RST_STREAM`)        | `Retryable ConnectionLost`, may have run                |
+ * | `ENHANCE_YOUR_CALM`, such as for too many pings                 | `Retryable Throttled`, may have run                     |
+ * | `PROTOCOL_ERROR` and other disagreements over HTTP/2            | `Fatal Protocol`                                        |
+ * | `UNAVAILABLE`                                                   | `Retryable Unavailable`, may have run                   |
+ * | `RESOURCE_EXHAUSTED` with a delay from the server               | `Retryable Throttled`, may have run                     |
+ * | `DEADLINE_EXCEEDED`, or a reset, as the ambient deadline passes | `Retryable AttemptTimeout`, may have run                |
+ * | a status that `retryOn` accepts                                 | `Retryable Custom` or `Throttled`, may have run         |
+ * | the same, and nothing was sent, such as credentials that fail   | `Retryable Custom` or `Throttled`, not sent             |
+ * | `CANCELLED`; the client is closed                               | `Fatal Cancelled`                                       |
+ * | `INVALID_ARGUMENT`, `OUT_OF_RANGE`                              | `Fatal InvalidArgument`                                 |
+ * | a request that cannot be written, or is too large to send       | `Fatal InvalidArgument`                                 |
+ * | `NOT_FOUND`                                                     | `Fatal NotFound`                                        |
+ * | `PERMISSION_DENIED` / `UNAUTHENTICATED`                         | `Fatal PermissionDenied` / `Unauthenticated`            |
+ * | `UNIMPLEMENTED`                                                 | `Fatal Unimplemented`                                   |
+ * | an answer that cannot be read, is too large, or none            | `Fatal Protocol`                                        |
+ * | any other status, and codes that gRPC does not have             | `Fatal ServerError`                                     |
  *
  * `code` is the name of the status, or the number where it has none; of a broken stream the error code of HTTP/2, such as
  * `"INTERNAL_ERROR"`. The `cause` is the `ServiceError`.
  *
- * That nothing was sent is told by the peer of the call, which is the target of the channel until a stream is opened. The other
- * failures of transport have no mark but the words that grpc-js puts in `details`; they are matched as it writes them.
+ * That nothing was sent is told by the peer of the call, which is the target of the channel until a stream is opened. Of what was
+ * refused it is not known without `channelOptions`: an attempt of the library's own before it, or beside it, may have run. The
+ * other failures of transport have no mark but the words that grpc-js puts in `details`; they are matched as it writes them,
+ * where no answer of a server came with them.
  *
  * `retryAfter` is, in this order: the trailer `grpc-retry-pushback-ms`; a `google.rpc.RetryInfo` in `grpc-status-details-bin`;
  * and of a proxy `Retry-After`.
@@ -187,7 +196,7 @@ export interface ClientOptions<Name extends PropertyKey = string> extends Omit<O
  * Channel options that switch off the retries of grpc-js, for the constructor of a client: they cannot be switched off later, nor
  * for one call. A client without them retries itself where its service config has a `retryPolicy`; then each attempt made here
  * is up to five on the wire. It also repeats at once what never left the client, and once what the server refused unseen. Both
- * come here as `Retryable`, delivery `NotSent`, when it does not.
+ * come here as `Retryable`, delivery `NotSent`, when it does not; when it does, what was refused may have run.
  *
  * @example
  * ```ts

@@ -70,6 +70,14 @@ const isServiceError = (u: unknown): u is Grpc.ServiceError =>
   u instanceof Error && Predicate.hasProperty(u, "code") && Predicate.isNumber(u.code) &&
   u.message.startsWith(`${u.code} ${Grpc.status[u.code]}: `)
 
+/** The options of the channel as the library keeps them, which says so to nobody; a channel of another kind has none. */
+const isSingle = (client: Grpc.Client): boolean => {
+  const channel: unknown = client.getChannel()
+  const inner = Predicate.hasProperty(channel, "internalChannel") ? channel.internalChannel : undefined
+  const options: unknown = Predicate.hasProperty(inner, "options") ? inner.options : undefined
+  return Predicate.hasProperty(options, "grpc.enable_retries") && options["grpc.enable_retries"] === 0
+}
+
 type Failing = Effect.Effect<never, Retryable | Fatal>
 
 /** @internal */
@@ -98,7 +106,8 @@ export const attempt = (
       const now = clock.unsafeCurrentTimeMillis()
       // the peer of a call is the target of the channel until it is given to a connection
       const isUnsent = call?.getPeer() === client.getChannel().getTarget()
-      return Effect.fail(withMethod(Failure.classify({ error, head, isUnsent, deadline, now }, retryOn), name))
+      const failed = { error, head, isUnsent, isSingle: isSingle(client), deadline, now }
+      return Effect.fail(withMethod(Failure.classify(failed, retryOn), name))
     })
   return {
     start: (make) =>
