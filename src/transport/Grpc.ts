@@ -339,7 +339,7 @@ export const client = <C extends grpc.Client>(
   client: C,
   options: ClientOptions<Extract<UnaryNames<C> | ServerStreamNames<C>, string>> = {}
 ): Calls<C> => {
-  const methods = Method.all(client)
+  const methods = orThrow(Method.all("Grpc.client", client))
   const settingsOf = orThrow(GrpcOptions.checkAll("Grpc.client", options, methods))
   return Object.fromEntries(
     methods.map((method) => [method.key, callOf(client, method, settingsOf(method))])

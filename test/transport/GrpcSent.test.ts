@@ -18,7 +18,8 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
-import { client, Echo } from "../support/grpcClient.js"
+import { createRequire } from "node:module"
+import { client, Echo, type EchoClient } from "../support/grpcClient.js"
 import * as Raw from "../support/grpcRaw.js"
 import * as GrpcServer from "../support/grpcServer.js"
 
@@ -433,6 +434,60 @@ describe("Grpc: options", () => {
       const echo = Grpc.client(own)
       assert.deepStrictEqual(Object.keys(echo), ["Echo"])
       assert.deepStrictEqual(yield* echo.Echo(hi).pipe(withRpcRetry), hi)
+    }))
+
+  it.scopedLive("getters of a client are not run", () =>
+    Effect.gen(function*() {
+      const { server } = yield* subject()
+      let asked = 0
+      class Own extends Echo {
+        get stats(): never {
+          asked++
+          throw new Error("not connected")
+        }
+      }
+      const own = new Own(server.address, grpc.credentials.createInsecure())
+      yield* Effect.addFinalizer(() => Effect.sync(() => own.close()))
+      assert.isTrue("echo" in Grpc.client(own))
+      assert.strictEqual(
+        invalid(() => Grpc.unary(own, "stats" as "echo")),
+        "Grpc.unary: method is no method that this client has a definition of, got \"stats\""
+      )
+      assert.strictEqual(asked, 0)
+    }))
+
+  it.scopedLive("a client without a method that can be a call is refused", () =>
+    Effect.gen(function*() {
+      const { server } = yield* subject()
+      class Own extends grpc.Client {
+        echo(request: object, callback: grpc.requestCallback<object>): grpc.ClientUnaryCall {
+          return this.makeUnaryRequest("/a.B/Echo", () => Buffer.of(), (bytes) => bytes, request, callback)
+        }
+      }
+      const own = new Own(server.address, grpc.credentials.createInsecure())
+      yield* Effect.addFinalizer(() => Effect.sync(() => own.close()))
+      assert.match(invalid(() => Grpc.client(own)), /^Grpc.client: client has no method .* needs a static `service`$/)
+    }))
+
+  it.scopedLive("what is no client, or one of another copy of the library, is refused", () =>
+    Effect.gen(function*() {
+      const { server } = yield* subject()
+      const require = createRequire(import.meta.url)
+      const own = Object.keys(require.cache).filter((file) => file.includes("/@grpc/grpc-js/"))
+      const kept = own.map((file) => [file, require.cache[file]] as const)
+      own.forEach((file) => delete require.cache[file])
+      const other = require("@grpc/grpc-js") as typeof grpc
+      kept.forEach(([file, module]) => require.cache[file] = module)
+      assert.notStrictEqual(other.Client, grpc.Client)
+      const Other = other.makeGenericClientConstructor(Echo.service, "Echo") as unknown as typeof Echo
+      const foreign = new Other(server.address, other.credentials.createInsecure())
+      yield* Effect.addFinalizer(() => Effect.sync(() => foreign.close()))
+      const refused = /^Grpc\.\w+: client must be a client of @grpc\/grpc-js; one of another copy of it is none/
+      for (const client of [foreign, undefined as unknown as EchoClient, {} as EchoClient]) {
+        assert.match(invalid(() => Grpc.client(client)), refused)
+        assert.match(invalid(() => Grpc.unary(client, "echo")), refused)
+        assert.match(invalid(() => Grpc.serverStream(client, "list")), refused)
+      }
     }))
 
   it.scopedLive("what cannot be used is refused by name", () =>
