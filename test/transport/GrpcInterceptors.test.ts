@@ -3,7 +3,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as grpc from "@grpc/grpc-js"
-import { type Fatal, Retryable } from "effect-rpc-retry"
+import { Deadline, type Fatal, Retryable } from "effect-rpc-retry"
 import * as Grpc from "effect-rpc-retry/Grpc"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -134,4 +134,59 @@ describe("Grpc: interceptors", () => {
         assert.deepStrictEqual([short(error), error.cause], [["Fatal", "Custom", undefined], thrown])
       }
     }))
+})
+
+describe("Grpc: functions of the options", () => {
+  const bug = new Error("no token")
+  const throwing = () => {
+    throw bug
+  }
+
+  for (const field of ["metadata", "callOptions"] as const) {
+    it.scopedLive(`what the function for ${field} throws ends the call: Fatal, with what it threw`, () =>
+      Effect.gen(function*() {
+        const { client, server } = yield* raw()
+        const options = { [field]: throwing }
+        const calls: ReadonlyArray<Effect.Effect<unknown, Retryable | Fatal>> = [
+          Grpc.unary(client, "echo", options)(hi),
+          listed(client, options)
+        ]
+        for (const call of calls) {
+          const error = yield* Effect.flip(call)
+          assert.deepStrictEqual([short(error), error.cause], [["Fatal", "Custom", undefined], bug])
+          assert.match(error.method!, /^interop\.v1\.Echo\./)
+        }
+        assert.strictEqual((yield* server.seen).length, 0)
+      }))
+  }
+
+  const unusable: ReadonlyArray<[says: string, options: unknown, message: RegExp]> = [
+    ["a promise of metadata", { metadata: async () => new grpc.Metadata() }, /^metadata must be .*, got a promise$/],
+    ["plain metadata", { metadata: () => ({ authorization: "x" }) }, /^metadata must be /],
+    ["a promise of options", { callOptions: async () => ({}) }, /^callOptions must be .*, got a promise$/],
+    ["no options", { callOptions: () => undefined }, /^callOptions must be .*, got undefined$/],
+    [
+      "a deadline that is no time",
+      { callOptions: () => ({ deadline: NaN }) },
+      /^callOptions\.deadline must be .*, got NaN$/
+    ]
+  ]
+  for (const [says, options, message] of unusable) {
+    it.scopedLive(`${says} of a function ends the call: Fatal InvalidArgument, by name`, () =>
+      Effect.gen(function*() {
+        const { client, server } = yield* raw()
+        const given = options as Grpc.Options
+        const deadline = Deadline.within("10 seconds")
+        const calls: ReadonlyArray<Effect.Effect<unknown, Retryable | Fatal>> = [
+          Grpc.unary(client, "echo", given)(hi),
+          listed(client, given)
+        ]
+        for (const call of calls) {
+          const error = yield* Effect.flip(deadline(call))
+          assert.deepStrictEqual(short(error), ["Fatal", "InvalidArgument", undefined])
+          assert.match(error.message, message)
+        }
+        assert.strictEqual((yield* server.seen).length, 0)
+      }))
+  }
 })

@@ -12,6 +12,7 @@ import * as Classify from "../../Classify.js"
 import * as Deadline from "../../Deadline.js"
 import { Fatal, isRetryable, type Retryable, withMethod } from "../../RpcError.js"
 import * as Failure from "./grpcFailure.js"
+import * as Given from "./grpcGiven.js"
 import type { Method } from "./grpcMethod.js"
 
 /** @internal */
@@ -30,17 +31,27 @@ export interface Outgoing {
   readonly deadline: number
 }
 
-const valueOf = <A extends object>(given: A | (() => A)): A => Predicate.isFunction(given) ? given() : given
+/** 24 days: grpc-js has no timer for more, its servers misread more, and it breaks on much more. Nobody waits for it. */
+const farthest = 2 ** 31 - 1
 
-/**
- * grpc-js counts deadlines in the time of day, whatever the clock of the program is.
- */
-const earlier = (options: Grpc.CallOptions, remaining: number | undefined): Grpc.CallOptions => {
-  if (remaining === undefined) {
-    return options
+/** grpc-js counts deadlines in the time of day, whatever the clock of the program is. */
+const earlier = (own: Grpc.CallOptions["deadline"], remaining: number = Infinity): number => {
+  const now = Clock.make().unsafeCurrentTimeMillis()
+  const deadline = Math.min(Number(own ?? Infinity), now + remaining)
+  return deadline - now < farthest ? deadline : Infinity
+}
+
+/** The user's own stay as they are. */
+const withFacts = (metadata: Grpc.Metadata, facts: Deadline.Facts): Grpc.Metadata => {
+  const sent = metadata.clone()
+  const add = (key: string, value: string) => sent.get(key).length === 0 ? sent.set(key, value) : undefined
+  if (facts.previousAttempts > 0) {
+    add("grpc-previous-rpc-attempts", String(facts.previousAttempts))
   }
-  const ours = Clock.make().unsafeCurrentTimeMillis() + remaining
-  return { ...options, deadline: options.deadline === undefined ? ours : Math.min(ours, Number(options.deadline)) }
+  if (facts.idempotencyKey !== undefined) {
+    add("idempotency-key", facts.idempotencyKey)
+  }
+  return sent
 }
 
 /**
@@ -48,22 +59,22 @@ const earlier = (options: Grpc.CallOptions, remaining: number | undefined): Grpc
  *
  * @internal
  */
-export const outgoing = (settings: Settings, isStream: boolean): Effect.Effect<Outgoing> =>
-  Effect.zipWith(
-    Deadline.facts,
-    Effect.zip(isStream ? Effect.succeed(Infinity) : Deadline.CurrentDeadline, Effect.clock),
-    ({ idempotencyKey, previousAttempts, remaining }, [deadline, clock]) => {
-      const metadata = settings.metadata === undefined ? new Grpc.Metadata() : valueOf(settings.metadata).clone()
-      if (previousAttempts > 0) {
-        metadata.set("grpc-previous-rpc-attempts", String(previousAttempts))
-      }
-      if (idempotencyKey !== undefined) {
-        metadata.set("idempotency-key", idempotencyKey)
-      }
-      const options = settings.callOptions === undefined ? {} : valueOf(settings.callOptions)
-      return { metadata, options: earlier(options, isStream ? undefined : remaining), clock, deadline }
+export const outgoing = (method: Method, settings: Settings): Effect.Effect<Outgoing, Fatal> =>
+  Effect.gen(function*() {
+    const isStream = method.kind === "serverStream"
+    const facts = yield* Deadline.facts
+    const clock = yield* Effect.clock
+    const deadline = isStream ? Infinity : yield* Deadline.CurrentDeadline
+    const given = settings.metadata ?? new Grpc.Metadata()
+    const metadata = yield* Given.forAttempt(method.name, "metadata", Given.metadata, given)
+    const options = yield* Given.forAttempt(method.name, "callOptions", Given.callOptions, settings.callOptions ?? {})
+    return {
+      metadata: withFacts(metadata, facts),
+      options: { ...options, deadline: earlier(options.deadline, isStream ? undefined : facts.remaining) },
+      clock,
+      deadline
     }
-  )
+  })
 
 /** The words of the error that grpc-js makes of a status. */
 const isServiceError = (u: unknown): u is Grpc.ServiceError =>
@@ -166,7 +177,7 @@ export const unary = (
   request: unknown
 ): Effect.Effect<unknown, Retryable | Fatal> => {
   const methods = client as unknown as Record<string, Invoke>
-  return Effect.flatMap(outgoing(settings, false), (out) =>
+  return Effect.flatMap(outgoing(method, settings), (out) =>
     Effect.async<unknown, Retryable | Fatal>((resume) => {
       const { fail, start } = attempt(client, method, settings, out)
       const started = start(() =>

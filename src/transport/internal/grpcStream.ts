@@ -96,7 +96,7 @@ export const open = (
   const methods = client as unknown as Record<string, Invoke>
   return Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
-      const out = yield* Call.outgoing(settings, true)
+      const out = yield* Call.outgoing(method, settings)
       const { fail, start } = Call.attempt(client, method, settings, out)
       const call = yield* Either.match(
         start(() => methods[method.key]!(request, out.metadata, out.options)),
