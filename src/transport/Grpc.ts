@@ -58,8 +58,8 @@
  * and of a proxy `Retry-After`.
  *
  * Sent with each attempt: the time that remains until the ambient deadline as `grpc-timeout`, of unary methods; on a retry
- * `grpc-previous-rpc-attempts`, 1 for the first one; `idempotency-key`, for a call that asks for one. A call that is interrupted
- * resets its stream.
+ * `grpc-previous-rpc-attempts`, 1 for the first one; `idempotency-key`, for a call that asks for one. Keys that the user's metadata
+ * has are sent as they are there. A call that is interrupted resets its stream.
  *
  * @since 0.1.0
  */
@@ -145,14 +145,25 @@ export type ServerStreamCall<F> = (
 ) => RpcCall.RpcCall<Stream.Stream<ServerStream<F>["answer"], Retryable | Fatal>, Retryable | Fatal, Scope.Scope>
 
 /**
+ * A method as a function that gives calls. What a client without types has under a name may be a stream, which needs a scope.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type MethodCall<F> = Function extends F
+  ? (request: unknown) => RpcCall.RpcCall<unknown, Retryable | Fatal, Scope.Scope>
+  : [Unary<F>] extends [never] ? ServerStreamCall<F>
+  : UnaryCall<F>
+
+/**
  * The methods of a client, each as a function that gives calls. Those that stream their request are not among them.
  *
  * @since 0.1.0
  * @category models
  */
-export type Calls<C extends grpc.Client> =
-  & { readonly [K in UnaryNames<C>]: UnaryCall<C[K]> }
-  & { readonly [K in Exclude<ServerStreamNames<C>, UnaryNames<C>>]: ServerStreamCall<C[K]> }
+export type Calls<C extends grpc.Client> = {
+  readonly [K in UnaryNames<C> | ServerStreamNames<C>]: MethodCall<C[K]>
+}
 
 /**
  * A status code of gRPC by its name, or by its number.
@@ -164,13 +175,17 @@ export type StatusCode = keyof typeof grpc.status | number
 
 /**
  * - `metadata`: sent with each attempt. It is copied, never changed; a function is asked for each attempt. Metadata made with
- *   `{ waitForReady: true }` waits for a connection where others fail.
+ *   `{ waitForReady: true }` waits for a connection where others fail. What takes time, such as a token that is fetched, is the
+ *   work of call credentials, in `callOptions`: `grpc.credentials.createFromMetadataGenerator`.
  * - `callOptions`: passed on as they are; a function is asked for each attempt. Of their `deadline` and the ambient one the earlier
  *   holds. What passes theirs is `Fatal`, as in gRPC: a bound on one attempt is the `attemptTimeout` of a policy.
  * - `retryOn`: statuses that are worth another attempt beside those of the table, by their codes or by a predicate. The
  *   `retryIf` of a policy is how to retry less. Default none.
  * - `idempotent`: whether the method may run twice; see `RpcCall`. Default: what the `idempotency_level` in the `.proto` says,
  *   where the client was loaded by `@grpc/proto-loader`.
+ *
+ * A function for `metadata` or `callOptions` that throws ends its call, as an interceptor does that throws: `Fatal Custom`, with what it
+ * threw; one that returns what cannot be used, `Fatal InvalidArgument`. A predicate that throws is a defect.
  *
  * @since 0.1.0
  * @category models
@@ -183,7 +198,8 @@ export interface Options {
 }
 
 /**
- * - `methods`: what is said of one method takes the place of what is said of all, field by field.
+ * - `methods`: what is said of one method takes the place of what is said of all, field by field. A method of two names, such as
+ *   `GetUser` and `getUser`, has what is said of either.
  *
  * @since 0.1.0
  * @category models
@@ -226,7 +242,8 @@ const callOf = (client: grpc.Client, method: Method.Method, settings: GrpcOption
  * One unary method of a client. The calls are not retried: pipe them through `withRpcRetry`. Their method is
  * `package.Service.Method`, as service configs name it.
  *
- * Throws `InvalidOption` when the client has no such method, and for an option that cannot be used.
+ * Throws `InvalidOption` when the client has no such method, or is one of another copy of `@grpc/grpc-js`, and for an option that
+ * cannot be used.
  *
  * @example
  * ```ts
@@ -305,7 +322,8 @@ export const serverStream = <C extends grpc.Client, K extends ServerStreamNames<
 /**
  * All methods of a client that are unary or stream their answer, under the names they have on it.
  *
- * Throws `InvalidOption` for an option that cannot be used.
+ * Throws `InvalidOption` for an option that cannot be used, and for a client that has no such method, or is one of another copy of
+ * `@grpc/grpc-js`.
  *
  * @example
  * ```ts

@@ -78,7 +78,14 @@ const GrpcClient = grpc.makeGenericClientConstructor({
     responseDeserialize: bytes
   }
 }, "Users")
-const grpcClient = new GrpcClient("127.0.0.1:1", grpc.credentials.createInsecure(), Grpc.channelOptions)
+interface UsersClient extends grpc.Client {
+  getUser(request: Buffer, callback: grpc.requestCallback<Buffer>): grpc.ClientUnaryCall
+}
+const grpcClient = new GrpcClient(
+  "127.0.0.1:1",
+  grpc.credentials.createInsecure(),
+  Grpc.channelOptions
+) as unknown as UsersClient
 const users = RpcRetry.client(Grpc.client(grpcClient))
 grpcClient.close()
 process.stdout.write(`and the adapters load; a client has ${Object.keys(users).join()}\n`)
