@@ -264,9 +264,17 @@ describe("Grpc: failures on the way", () => {
           Effect.flip,
           Effect.map((error) => summary(error).slice(0, 3))
         )
-      const stale = "Failed to start HTTP/2 stream with error The session has been destroyed"
-      assert.deepStrictEqual(yield* ended(13, stale, true), ["ConnectionLost", "NotSent", "UNAVAILABLE"])
-      assert.deepStrictEqual(yield* ended(13, stale, false), ["Fatal", "ServerError", "INTERNAL"])
+      for (
+        const words of [
+          "The session has been destroyed",
+          "New streams cannot be created after receiving a GOAWAY",
+          "No stream ID is available because maximum stream ID has been reached"
+        ]
+      ) {
+        const stale = `Failed to start HTTP/2 stream with error ${words}`
+        assert.deepStrictEqual(yield* ended(13, stale, true), ["ConnectionLost", "NotSent", "UNAVAILABLE"])
+        assert.deepStrictEqual(yield* ended(13, stale, false), ["Fatal", "ServerError", "INTERNAL"])
+      }
       for (
         const details of [
           "Write error: This socket has been ended by the other party",

@@ -7,6 +7,7 @@ import { type Fatal, type Retryable, RetryExhausted, RetrySchedule, withRpcRetry
 import * as Grpc from "effect-rpc-retry/Grpc"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Zlib from "node:zlib"
 import { client } from "../support/grpcClient.js"
 import * as Raw from "../support/grpcRaw.js"
 import * as Tls from "../support/grpcTls.js"
@@ -284,6 +285,25 @@ describe("Grpc: messages that are of no use", () => {
         "RESOURCE_EXHAUSTED"
       ])
       assert.strictEqual((yield* server.seen).length, 1)
+    }))
+
+  it.scopedLive("compressed, and not to be read or too large: Fatal Protocol, whatever is retried", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* raw({ "grpc.max_receive_message_length": 100 })
+      const compressed = (message: Buffer): Raw.Step => (stream) => {
+        stream.respond({ ":status": 200, "content-type": "application/grpc", "grpc-encoding": "gzip" })
+        const frame = Raw.frame(message)
+        frame[0] = 1
+        stream.end(frame)
+      }
+      yield* server.script(compressed(Buffer.from("no gzip")), compressed(Zlib.gzipSync(Buffer.alloc(1000))))
+      const echo = Grpc.unary(client, "echo", { retryOn })
+      const unread = yield* Effect.flip(echo(hi))
+      assert.deepStrictEqual([short(unread), unread.message], [
+        ["Fatal", "Protocol", "INTERNAL"],
+        "Failed to decompress gzip-encoded message"
+      ])
+      assert.deepStrictEqual(yield* failure(echo(hi)), ["Fatal", "Protocol", "RESOURCE_EXHAUSTED"])
     }))
 
   it.scopedLive("the library's words in an answer of the server are the server's", () =>
