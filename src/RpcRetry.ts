@@ -374,12 +374,14 @@ export const remove = (name: string): Effect.Effect<void, InvalidOption> =>
 
 /**
  * - `service`: the first part of the names of calls that do not know their own: `"Users"` for `"Users.get"`.
+ * - `idempotencyKey`: whether each call has a key, made anew for it. Default `false`.
  *
  * @since 0.1.0
  * @category models
  */
 export interface ClientOptions extends RetryPolicy.Options {
   readonly service?: string | undefined
+  readonly idempotencyKey?: boolean | undefined
 }
 
 /**
@@ -388,8 +390,8 @@ export interface ClientOptions extends RetryPolicy.Options {
  * @since 0.1.0
  * @category models
  */
-export type Client<C> = keyof RpcCall.RetriesTo<unknown> extends keyof C
-  ? C extends RpcCall.RetriesTo<infer Client> ? Client : never
+export type Client<C> = string extends keyof C ? { readonly [K in keyof C]: Member<C[K]> }
+  : keyof RpcCall.RetriesTo<unknown> extends keyof C ? C extends RpcCall.RetriesTo<infer Client> ? Client : never
   : C extends AnyFunction ? Member<C>
   : { readonly [K in keyof C]: Member<C[K]> }
 
@@ -421,6 +423,8 @@ type Member<M> = M extends (...args: infer Args) => infer Result
  *
  * It is a view of the client: methods that return effects retry them, those of objects in it too, and an `RpcCall` among its
  * members is retried. What is no effect, a `Stream` among it, is as it was. The client itself is not changed.
+ *
+ * What is said around a call of it comes too late, but for a deadline: its policy, its name and its key are those said here.
  *
  * A method with overloads keeps the last one in its type, one with type parameters loses them: wrap those by hand.
  *

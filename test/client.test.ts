@@ -147,6 +147,24 @@ describe("RpcRetry.client", () => {
       assert.strictEqual((yield* Effect.flip(client.pay()).pipe(layered)).reason, "NotIdempotent")
     }))
 
+  it.effect("each call has a key of its own, where that is asked for", () =>
+    Effect.gen(function*() {
+      const keys: Array<string | undefined> = []
+      const client = RpcRetry.client({
+        place: () =>
+          Effect.flatMap(Deadline.facts, ({ idempotencyKey, previousAttempts }) => {
+            keys.push(idempotencyKey)
+            return previousAttempts === 0 ? Effect.fail(busy) : Effect.void
+          })
+      }, { ...quick, idempotencyKey: true })
+      yield* client.place()
+      yield* client.place()
+      assert.strictEqual(keys[0], keys[1])
+      assert.strictEqual(keys[2], keys[3])
+      assert.match(keys[0] ?? "", /.{16}/)
+      assert.notStrictEqual(keys[0], keys[2])
+    }))
+
   it.effect("Fatal and errors of the method's own pass as they are", () =>
     Effect.gen(function*() {
       const fatal = new Fatal({ reason: "NotFound", message: "nobody" })

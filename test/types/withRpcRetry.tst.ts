@@ -201,6 +201,13 @@ describe("RpcRetry.client", () => {
     expect(retried.health).type.toBe<Effect.Effect<string, Fatal | RetryExhausted | CallRejected>>()
   })
 
+  test("a client without types", () => {
+    const loaded = null as unknown as { readonly [method: string]: (id: number) => RpcCall.RpcCall<User, Retryable> }
+    expect(RpcRetry.client(loaded)).type.toBe<
+      { readonly [method: string]: (id: number) => Effect.Effect<User, RetryExhausted | CallRejected> }
+    >()
+  })
+
   test("a client that is a function", () => {
     expect(RpcRetry.client((id: number) => RpcCall.make(call, { method: `Users.${id}` }))).type.toBe<
       (id: number) => Expected
