@@ -23,7 +23,8 @@
  * | -------------------------------------------------------------- | ----------------------------------------------------- |
  * | the connection is refused, reset, closed, ...                  | as `Classify.classify` says of the cause              |
  * | HTTP/2: the connection closes, or the stream is reset          | `Retryable ConnectionLost`, may have run              |
- * | ... with `REFUSED_STREAM` / `ENHANCE_YOUR_CALM`                | `Retryable Unavailable`, not sent / `Throttled`       |
+ * | ... with `REFUSED_STREAM` / `ENHANCE_YOUR_CALM`                | `Retryable Unavailable` / `Throttled`, may have run   |
+ * | `REFUSED_STREAM` before anything of a server stream has come   | `Retryable Unavailable`, not sent                     |
  * | ... with `PROTOCOL_ERROR` and others about the protocol        | `Fatal Protocol`                                      |
  * | `unavailable`, which a bare 429, 502, 503 or 504 is too        | `Retryable Unavailable`, may have run                 |
  * | `resource_exhausted` with a delay from the server              | `Retryable Throttled`, may have run                   |
@@ -36,6 +37,9 @@
  * | any other code                                                 | `Fatal ServerError`                                   |
  * | the request or a header cannot be written, or is too large     | `Fatal InvalidArgument`, nothing sent                 |
  * | what arrives is not as the protocol says, or is too large      | `Fatal Protocol`                                      |
+ * | an interceptor throws a `Retryable` or a `Fatal`               | that one; after the answer of a stream may have run   |
+ * | an interceptor throws anything else                            | as its cause says, may have run; or `Fatal`           |
+ * | `onHeader` or `onTrailer` throws                               | `Fatal Custom`                                        |
  *
  * `code` is the name that gRPC gives the code, as in `"UNAVAILABLE"`; `cause` is the `ConnectError`, with its details.
  * `google.rpc.RetryInfo` among them, the trailer `grpc-retry-pushback-ms` and the header `Retry-After` become the `retryAfter`.

@@ -22,6 +22,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
+import type * as Http2 from "node:http2"
 import * as ConnectRaw from "../support/connectRaw.js"
 import * as ConnectServer from "../support/connectServer.js"
 import { refusedPort } from "../support/httpServer.js"
@@ -534,7 +535,7 @@ describe("connections", () => {
     [4, "NGHTTP2_SETTINGS_TIMEOUT", lost],
     [5, "NGHTTP2_STREAM_CLOSED", lost],
     [6, "NGHTTP2_FRAME_SIZE_ERROR", ["Fatal", "Protocol"]],
-    [7, "NGHTTP2_REFUSED_STREAM", ["Retryable", "Unavailable", "NotSent"]],
+    [7, "NGHTTP2_REFUSED_STREAM", ["Retryable", "Unavailable", "Unknown"]],
     [8, "NGHTTP2_CANCEL", lost],
     [9, "NGHTTP2_COMPRESSION_ERROR", ["Fatal", "Protocol"]],
     [10, "NGHTTP2_CONNECT_ERROR", lost],
@@ -552,6 +553,37 @@ describe("connections", () => {
         for (const [, code, expected] of resetCodes) {
           assert.deepStrictEqual(told(yield* Effect.flip(client.echo(x))), [...expected, code])
         }
+      }))
+  }
+
+  const types = {
+    "Connect over HTTP/2": ["application/proto", "application/connect+proto"],
+    gRPC: ["application/grpc+proto", "application/grpc+proto"],
+    "gRPC-web over HTTP/2": ["application/grpc-web+proto", "application/grpc-web+proto"]
+  }
+  for (const kind of ["Connect over HTTP/2", "gRPC", "gRPC-web over HTTP/2"] as const) {
+    it.scopedLive(`${kind}: a stream is refused, so not sent, only before anything of an answer has come`, () =>
+      Effect.gen(function*() {
+        const refused = ["Retryable", "Unavailable", "NotSent", "NGHTTP2_REFUSED_STREAM"]
+        const mayHaveRun = ["Retryable", "Unavailable", "Unknown", "NGHTTP2_REFUSED_STREAM"]
+        const [unary, streaming] = types[kind]
+        let open: (stream: Http2.ServerHttp2Stream) => void = () => {}
+        const { port } = yield* ConnectRaw.http2((stream) => {
+          open(stream)
+          setTimeout(() => ConnectRaw.reset(stream, 7), 20)
+        })
+        const client = yield* clientOf(kind, port)
+        const watch = Effect.flatMap(client.watch(x), Stream.runDrain)
+        assert.deepStrictEqual(told(yield* Effect.flip(watch)), refused)
+        open = (stream) => stream.respond({ ":status": 200, "content-type": unary })
+        assert.deepStrictEqual(told(yield* Effect.flip(client.change(x))), mayHaveRun)
+        open = (stream) => stream.respond({ ":status": 200, "content-type": streaming })
+        assert.deepStrictEqual(told(yield* Effect.flip(watch)), mayHaveRun)
+        open = (stream) => {
+          stream.respond({ ":status": 200, "content-type": streaming })
+          stream.write(Buffer.from([0, 0, 0, 0, 3, 0x0a, 1, 0x78]))
+        }
+        assert.deepStrictEqual(told(yield* Effect.flip(watch)), mayHaveRun)
       }))
   }
 

@@ -11,9 +11,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as TestServices from "effect/TestServices"
+import * as Http from "node:http"
 import * as ConnectServer from "../support/connectServer.js"
+import { refusedPort } from "../support/httpServer.js"
 
 const { EchoService, fails, kinds, make, stall } = ConnectServer
 
@@ -292,14 +295,16 @@ describe("what is sent", () => {
       assert.strictEqual(seen.length, 1)
     }))
 
-  it.scopedLive("what else an interceptor throws is by what caused it", () =>
+  it.scopedLive("what else an interceptor throws is by what caused it, and may have run", () =>
     Effect.gen(function*() {
       const refused = Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED", syscall: "connect" })
+      const mayHaveRun = ["Retryable", "ConnectionRefused", "Unknown", "ECONNREFUSED"]
       const throws: ReadonlyArray<readonly [() => Promise<never>, ReadonlyArray<unknown>]> = [
-        [
-          () => Promise.reject(new Error("no token", { cause: refused })),
-          ["Retryable", "ConnectionRefused", "NotSent", "ECONNREFUSED"]
-        ],
+        [() => Promise.reject(new Error("no token", { cause: refused })), mayHaveRun],
+        [() => Promise.reject(refused), mayHaveRun],
+        [() => {
+          throw refused
+        }, mayHaveRun],
         [() => Promise.reject(new Error("no token")), ["Fatal", "ServerError", "UNKNOWN"]],
         [() => {
           throw new Error("no token")
@@ -309,6 +314,65 @@ describe("what is sent", () => {
         const { client, seen } = yield* make("gRPC", { interceptors: [() => () => refuse()] })
         assert.deepStrictEqual(told(yield* Effect.flip(client.echo(x))), expected)
         assert.strictEqual(seen.length, 0)
+      }
+    }))
+
+  for (const kind of kinds) {
+    it.scopedLive(`${kind}: what fails after the answer has run`, () =>
+      Effect.gen(function*() {
+        const nobody = `http://127.0.0.1:${yield* refusedPort}`
+        const ours = new Retryable({ reason: "Unavailable", delivery: "NotSent" })
+        // of its own, of another service, of an effect that was run
+        const audits: ReadonlyArray<() => Promise<unknown>> = [
+          () => fetch(nobody),
+          () => new Promise((_, reject) => Http.get(nobody).on("error", reject)),
+          () => fetch(nobody).catch((cause) => Promise.reject(ConnectError.from(cause, Code.Unavailable))),
+          () => Effect.runPromise(Effect.fail(ours))
+        ]
+        for (const audit of audits) {
+          const { seen, transport } = yield* make(kind, {
+            interceptors: [(next) => async (request) => {
+              const response = await next(request)
+              await audit()
+              return response
+            }]
+          })
+          const change = Connect.unary(EchoService.method.change, transport, { idempotent: false })
+          const watch = Connect.serverStream(EchoService.method.watch, transport, { idempotent: false })
+          for (const call of [Effect.asVoid(change(x)), Effect.scoped(watch(x))]) {
+            seen.length = 0
+            const error = yield* Effect.flip(call)
+            assert.isTrue(error._tag === "Retryable" && error.delivery === "Unknown", told(error).join())
+            assert.strictEqual(seen.length, 1)
+          }
+          seen.length = 0
+          const error = yield* Effect.flip(change(x).pipe(withRpcRetry(quick)))
+          assert.instanceOf(error, RetryExhausted)
+          assert.strictEqual(error.reason, "NotIdempotent")
+          assert.strictEqual(seen.length, 1)
+        }
+      }))
+  }
+
+  it.scopedLive("what onHeader and onTrailer throw is Fatal, whatever it looks like", () =>
+    Effect.gen(function*() {
+      const { client, seen } = yield* make("gRPC")
+      const refuse = () => {
+        throw Object.assign(new Error("not mine"), { code: "ECONNREFUSED", syscall: "connect" })
+      }
+      for (const options of [{ onHeader: refuse }, { onTrailer: refuse }]) {
+        const calls = [
+          Effect.asVoid(client.echo(x, options).pipe(withRpcRetry(quick))),
+          Effect.scoped(Effect.flatMap(client.watch(x, options).pipe(withRpcRetry(quick)), Stream.runDrain))
+        ]
+        for (const call of calls) {
+          seen.length = 0
+          const error = yield* Effect.flip(call)
+          assert.instanceOf(error, Fatal)
+          assert.deepStrictEqual([error.reason, error.message], ["Custom", "not mine"])
+          assert.isDefined(error.method)
+          assert.strictEqual(seen.length, 1)
+        }
       }
     }))
 

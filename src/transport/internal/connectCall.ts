@@ -110,17 +110,21 @@ const timedOut = (
 /** What a promise of the library rejects with, as what it means. */
 const run = <A>(
   attempt: Attempt,
+  answer: ConnectFailure.Answer,
   start: (signal: AbortSignal) => PromiseLike<A>
 ): Effect.Effect<A, Retryable | Fatal> =>
   Effect.catchAll(
     Effect.tryPromise({ try: start, catch: (failure) => ({ failure }) }),
     ({ failure }) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) => {
-        const rule = ConnectFailure.rule({ now, retryOn: attempt.retryOn })
-        return timedOut(attempt, now, failure) ??
-          Effect.fail(withMethod(Classify.firstOf(rule, ...Classify.rules)(failure), attempt.method))
-      })
+      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        timedOut(attempt, now, failure) ?? Effect.fail(
+          withMethod(ConnectFailure.classify({ now, retryOn: attempt.retryOn, answer })(failure), attempt.method)
+        ))
   )
+
+/** What a callback throws comes after the answer, and is no failure of the request, whatever it looks like. */
+const tell = ({ method }: Attempt, told: () => void): Effect.Effect<void, Retryable | Fatal> =>
+  Effect.try({ try: told, catch: (thrown) => withMethod(Classify.unknown(thrown), method) })
 
 /** One request, one answer. @internal */
 export const unary = <I extends DescMessage, O extends DescMessage>(
@@ -130,18 +134,16 @@ export const unary = <I extends DescMessage, O extends DescMessage>(
   request: MessageInitShape<I>,
   options: CallOptions | undefined
 ): Effect.Effect<MessageShape<O>, Retryable | Fatal> =>
-  Effect.flatMap(
-    begin(settings, options, false),
-    (attempt) =>
-      run(attempt, (signal) =>
-        transport.unary(method, signal, attempt.timeoutMs, attempt.headers, request, options?.contextValues).then(
-          (response) => {
-            options?.onHeader?.(response.header)
-            options?.onTrailer?.(response.trailer)
-            return response.message
-          }
-        ))
-  )
+  Effect.gen(function*() {
+    const attempt = yield* begin(settings, options, false)
+    const { header, message, trailer } = yield* run(attempt, "NotKnown", (signal) =>
+      transport.unary(method, signal, attempt.timeoutMs, attempt.headers, request, options?.contextValues))
+    yield* tell(attempt, () => {
+      options?.onHeader?.(header)
+      options?.onTrailer?.(trailer)
+    })
+    return message
+  })
 
 /**
  * One request, and its answers as they come. Done with the first of them, or the end. A request that fails before that is over;
@@ -162,29 +164,22 @@ export const serverStream = <I extends DescMessage, O extends DescMessage>(
       const scope = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.sequential)
       const controller = new AbortController()
       yield* Scope.addFinalizer(scope, Effect.sync(() => controller.abort()))
-      const open = () =>
-        transport.stream(
-          method,
-          controller.signal,
-          attempt.timeoutMs,
-          attempt.headers,
-          createAsyncIterable([request]),
-          options?.contextValues
-        ).then((response) => {
-          options?.onHeader?.(response.header)
-          return response
-        })
       const opened = Effect.gen(function*() {
-        const response = yield* run(attempt, open)
+        const response = yield* run(attempt, "Nothing", () =>
+          transport.stream(
+            method,
+            controller.signal,
+            attempt.timeoutMs,
+            attempt.headers,
+            createAsyncIterable([request]),
+            options?.contextValues
+          ))
+        yield* tell(attempt, () => options?.onHeader?.(response.header))
         const messages = response.message[Symbol.asyncIterator]()
-        const pull = (): Promise<IteratorResult<MessageShape<O>, unknown>> =>
-          messages.next().then((result) => {
-            if (result.done === true) {
-              options?.onTrailer?.(response.trailer)
-            }
-            return result
-          })
-        const next = run(attempt, pull)
+        const next = Effect.tap(
+          run(attempt, "Begun", () => messages.next()),
+          ({ done }) => done === true ? tell(attempt, () => options?.onTrailer?.(response.trailer)) : Effect.void
+        )
         return { next, first: yield* next }
       })
       const { first, next } = yield* Effect.onExit(
