@@ -124,21 +124,52 @@ describe("time", () => {
   it.scopedLive("a server that gives up in time is not the server's verdict either", () =>
     Effect.gen(function*() {
       const { client, script } = yield* make("gRPC")
-      for (const code of [Code.DeadlineExceeded, Code.Canceled]) {
-        script(async (seen) => {
-          await new Promise((resolve) => setTimeout(resolve, seen.remaining! - 20))
-          return fails(code)(seen)
-        })
-        const policy = RetryPolicy.make({ schedule: Schedule.recurs(50), deadline: "200 millis" })
-        const error = yield* Effect.flip(client.echo(x).pipe(withRpcRetry(policy)))
-        assert.instanceOf(error, RetryExhausted)
-        assert.deepStrictEqual([error.reason, error.last.reason, error.attempts], [
-          "DeadlineExceeded",
-          "AttemptTimeout",
-          1
-        ])
-      }
+      script(async (seen) => {
+        await new Promise((resolve) => setTimeout(resolve, seen.remaining! - 20))
+        return fails(Code.DeadlineExceeded)(seen)
+      })
+      const policy = RetryPolicy.make({ schedule: Schedule.recurs(50), deadline: "500 millis" })
+      const error = yield* Effect.flip(client.echo(x).pipe(withRpcRetry(policy)))
+      assert.instanceOf(error, RetryExhausted)
+      assert.deepStrictEqual([error.reason, error.last.reason, error.attempts], [
+        "DeadlineExceeded",
+        "AttemptTimeout",
+        1
+      ])
     }))
+
+  for (const kind of kinds) {
+    it.scoped(`${kind}: what the server says is its answer until the last tenth of the time, canceled always`, () =>
+      Effect.gen(function*() {
+        const { client, script, seen } = yield* make(kind)
+        const answered = (code: Code, after: number) =>
+          Effect.gen(function*() {
+            seen.length = 0
+            let answer: () => void = () => {}
+            const asked = new Promise<void>((resolve) => {
+              answer = resolve
+            })
+            script((seen) => asked.then(() => fails(code)(seen)))
+            const fiber = yield* Effect.fork(Effect.flip(client.echo(x, { timeoutMs: 490 })))
+            yield* TestServices.provideLive(eventually(() => seen.length === 1))
+            yield* TestClock.adjust(after)
+            answer()
+            return told(yield* Fiber.join(fiber))
+          })
+        assert.deepStrictEqual(yield* answered(Code.Canceled, 489), ["Fatal", "Cancelled", "CANCELLED"])
+        assert.deepStrictEqual(yield* answered(Code.DeadlineExceeded, 440), [
+          "Fatal",
+          "ServerError",
+          "DEADLINE_EXCEEDED"
+        ])
+        assert.deepStrictEqual(yield* answered(Code.DeadlineExceeded, 441), [
+          "Retryable",
+          "AttemptTimeout",
+          "Unknown",
+          "DEADLINE_EXCEEDED"
+        ])
+      }))
+  }
 
   it.scopedLive("deadline_exceeded long before the deadline is the server's, and Fatal", () =>
     Effect.gen(function*() {

@@ -78,8 +78,11 @@ const begin = (settings: Settings, options: CallOptions | undefined, isStream: b
     return attempt
   })
 
-/** Timers are not exact, those of the server less than ours: an attempt that ends so shortly before its time has timed out. */
-const slack = 50
+/**
+ * Timers are not exact, those of the server less than ours: an attempt that ends so shortly before its time has timed out. Of a short
+ * time a part, or all of it would be its end.
+ */
+const slackOf = (timeoutMs: number): number => Math.min(50, timeoutMs / 10)
 
 /** So long after the deadline whoever set it has ended the attempt himself, or will not. */
 const patience = 1_000
@@ -97,12 +100,12 @@ const timedOut = (
   const took = now - startedAt
   if (
     timeoutMs === undefined ||
-    !(ConnectFailure.isTimer(cause) || (took >= timeoutMs - slack && ConnectFailure.mayBeTimeout(cause)))
+    !(ConnectFailure.isTimer(cause) || (took >= timeoutMs - slackOf(timeoutMs) && ConnectFailure.mayBeTimeout(cause)))
   ) {
     return undefined
   }
   const error = Effect.fail(withMethod(ConnectFailure.timedOut(cause), method))
-  return remaining !== undefined && timeoutMs >= remaining - slack
+  return remaining !== undefined && timeoutMs >= remaining - slackOf(timeoutMs)
     ? Effect.zipRight(Effect.sleep(Math.max(0, remaining - took) + patience), error)
     : error
 }

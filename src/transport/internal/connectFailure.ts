@@ -237,6 +237,12 @@ export const classify = (options: Required<Options>): Classify.Classifier => {
   return (failure) => certain(failure, classify(failure), options.answer)
 }
 
-/** How a request ends whose time has passed: by the clock of either side, one of which may reset the stream first. @internal */
+/**
+ * How a request may end whose time has passed: by the clock of either side, one of which may reset the stream first. A server that
+ * says `canceled` has a reason of its own.
+ *
+ * @internal
+ */
 export const mayBeTimeout = (failure: unknown): boolean =>
-  failure instanceof ConnectError && (failure.code === Code.DeadlineExceeded || failure.code === Code.Canceled)
+  failure instanceof ConnectError &&
+  (failure.code === Code.DeadlineExceeded || (failure.code === Code.Canceled && !isAnswer(failure)))
