@@ -191,6 +191,33 @@ describe("time", () => {
       assert.instanceOf(error.cause, ConnectError)
     }))
 
+  it.scoped("it ends a moment after the deadline", () =>
+    Effect.gen(function*() {
+      const { client, script, seen } = yield* make("Connect over HTTP/1.1")
+      script(stall)
+      const fiber = yield* Effect.fork(Effect.flip(client.echo(x).pipe(Deadline.within("100 millis"))))
+      yield* TestServices.provideLive(
+        Effect.zipRight(eventually(() => seen.length === 1), Effect.suspend(() => seen[0]!.cancelled))
+      )
+      // until the failure has come here, and waits
+      yield* TestServices.provideLive(Effect.sleep("30 millis"))
+      yield* TestClock.adjust("199 millis")
+      assert.isNull(fiber.unsafePoll())
+      yield* TestClock.adjust("1 millis")
+      assert.strictEqual((yield* Fiber.join(fiber)).reason, "AttemptTimeout")
+    }))
+
+  it.scoped("an attempt that its own timeoutMs ends is retried at once, however near the deadline is", () =>
+    Effect.gen(function*() {
+      const { client, script, seen } = yield* make("Connect over HTTP/1.1")
+      script(stall)
+      const policy = RetryPolicy.make({ schedule: Schedule.recurs(3), deadline: "101 millis" })
+      // the clock of the call stands still
+      const answer = yield* client.echo(x, { timeoutMs: 100 }).pipe(withRpcRetry(policy))
+      assert.strictEqual(answer.value, "x")
+      assert.strictEqual(seen.length, 2)
+    }))
+
   it.scopedLive("timeoutMs bounds each attempt", () =>
     Effect.gen(function*() {
       const { client, script, seen } = yield* make("Connect over HTTP/2")

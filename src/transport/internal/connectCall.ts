@@ -84,8 +84,11 @@ const begin = (settings: Settings, options: CallOptions | undefined, isStream: b
  */
 const slackOf = (timeoutMs: number): number => Math.min(50, timeoutMs / 10)
 
-/** So long after the deadline whoever set it has ended the attempt himself, or will not. */
-const patience = 1_000
+/**
+ * How long after the deadline of the call an attempt ends that nobody has ended. A timer that was set by somebody else for the same
+ * deadline may be late by as much as the process was busy when it was set.
+ */
+const grace = 100
 
 /**
  * An attempt that ended because its time had passed. Where that was the deadline of the call it waits for whoever set it, or two
@@ -105,9 +108,7 @@ const timedOut = (
     return undefined
   }
   const error = Effect.fail(withMethod(ConnectFailure.timedOut(cause), method))
-  return remaining !== undefined && timeoutMs >= remaining - slackOf(timeoutMs)
-    ? Effect.zipRight(Effect.sleep(Math.max(0, remaining - took) + patience), error)
-    : error
+  return timeoutMs === remaining ? Effect.zipRight(Effect.sleep(Math.max(0, remaining - took) + grace), error) : error
 }
 
 /** What a promise of the library rejects with, as what it means. */
