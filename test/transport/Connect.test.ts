@@ -353,7 +353,8 @@ describe("what the server says of retrying", () => {
           ["soon", (hint) => assert.strictEqual(hint, "Never")],
           ["-1", (hint) => assert.strictEqual(hint, "Never")],
           ["1.5", (hint) => assert.strictEqual(hint, "Never")],
-          ["5, 6", (hint) => assert.strictEqual(hint, "Never")]
+          ["5, 6", (hint) => assert.strictEqual(hint, "Never")],
+          ["5, 5", (hint) => assert.strictEqual(hint, "Never")]
         ]
         for (const type of ["text/html", "application/json"]) {
           const { port } = yield* ConnectRaw.proxy(
@@ -369,6 +370,22 @@ describe("what the server says of retrying", () => {
           for (const [, check] of forms) {
             check(hintOf(yield* Effect.flip(client.echo(x))))
           }
+        }
+      }))
+  }
+
+  for (const kind of kinds) {
+    it.scopedLive(`${kind}: what the server says twice is no delay, were it the same`, () =>
+      Effect.gen(function*() {
+        const { client, script, scriptStream } = yield* make(kind)
+        for (const name of ["grpc-retry-pushback-ms", "retry-after"]) {
+          const twice = fails(Code.Unavailable, [], [[name, "7"], [name, "7"]])
+          script(twice)
+          assert.strictEqual(hintOf(yield* Effect.flip(client.echo(x))), "Never")
+          scriptStream(async function*(seen) {
+            yield await twice(seen)
+          })
+          assert.strictEqual(hintOf(yield* Effect.flip(client.watch(x))), "Never")
         }
       }))
   }

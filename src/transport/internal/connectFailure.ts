@@ -181,15 +181,20 @@ const ofDetail = (detail: Detail): Option.Option<ServerHint.ServerHint> =>
     ? RetryInfo.fromMessage(detail.value)
     : Option.none()
 
-/** Some errors have the headers of the response twice. */
-const once = (value: string): string => {
-  const half = (value.length - 2) / 2
-  return value === `${value.slice(0, half)}, ${value.slice(0, half)}` ? value.slice(0, half) : value
-}
+const half = (value: string): string => value.slice(0, (value.length - 2) / 2)
+
+const isTwice = (value: string): boolean => value === `${half(value)}, ${half(value)}`
+
+/**
+ * The library puts all headers twice into the error that it makes of a status and a body of JSON that is no error of Connect. No
+ * answer has two types, so of one that has it was the library.
+ */
+const isDoubled = (error: ConnectError): boolean =>
+  !isAnswer(error) && isTwice(error.metadata.get("content-type") ?? "")
 
 const header = (error: ConnectError, name: string): string | undefined => {
   const value = error.metadata.get(name)
-  return value === null ? undefined : once(value)
+  return value === null ? undefined : isDoubled(error) ? half(value) : value
 }
 
 /** `now` is `undefined` where nobody knows the time: then `Retry-After` is not read. */
