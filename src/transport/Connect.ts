@@ -37,6 +37,7 @@
  * | any other code                                                 | `Fatal ServerError`                                   |
  * | the request or a header cannot be written, or is too large     | `Fatal InvalidArgument`, nothing sent                 |
  * | what arrives is not as the protocol says, or is too large      | `Fatal Protocol`                                      |
+ * | an answer ends before its status, cut with `NO_ERROR` or not   | `Fatal Protocol`                                      |
  * | an interceptor throws a `Retryable` or a `Fatal`               | that one; after the answer of a stream may have run   |
  * | an interceptor throws anything else                            | as its cause says, may have run; or `Fatal`           |
  * | `onHeader` or `onTrailer` throws                               | `Fatal Custom`                                        |

@@ -604,6 +604,27 @@ describe("connections", () => {
       }))
   }
 
+  for (const kind of ["Connect over HTTP/2", "gRPC", "gRPC-web over HTTP/2"] as const) {
+    it.scopedLive(`${kind}: an answer that ends before its status is Fatal: whether it was cut nobody can tell`, () =>
+      Effect.gen(function*() {
+        const [, streaming] = types[kind]
+        // NO_ERROR, and the end of a stream without trailers: the library says the same of both
+        const ends: ReadonlyArray<(stream: Http2.ServerHttp2Stream) => void> = [
+          (stream) => setTimeout(() => ConnectRaw.reset(stream, 0), 20),
+          (stream) => stream.end()
+        ]
+        for (const end of ends) {
+          const { port } = yield* ConnectRaw.http2((stream) => {
+            stream.respond({ ":status": 200, "content-type": streaming })
+            stream.write(Buffer.from([0, 0, 0, 0, 3, 0x0a, 1, 0x78]), () => end(stream))
+          })
+          const client = yield* clientOf(kind, port)
+          const error = yield* Effect.flip(Effect.flatMap(client.watch(x), Stream.runDrain))
+          assert.deepStrictEqual([error._tag, error.reason], ["Fatal", "Protocol"], told(error).join())
+        }
+      }))
+  }
+
   it.scopedLive("HTTP/2: a connection that ends with an error", () =>
     Effect.gen(function*() {
       const expected: ReadonlyArray<readonly [number, Array<string>]> = [
