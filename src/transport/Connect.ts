@@ -109,7 +109,8 @@ export interface Options<S extends DescService = DescService> {
  * The options of the library, without `signal`: interrupt the fiber, or give the signal to `Effect.runPromise`.
  *
  * - `timeoutMs`: bounds one attempt; of a stream its whole life. Of it and the time that remains the smaller one is sent. The
- *   `defaultTimeoutMs` of a transport holds only for attempts without either.
+ *   `defaultTimeoutMs` of a transport holds only for attempts without either. Whole milliseconds, at least 1; 0, `Infinity` and
+ *   more than 99999999 are no bound. The call fails with `Fatal InvalidArgument` for what is no number, or negative.
  * - `headers`, `contextValues`: go with each attempt.
  * - `onHeader`, `onTrailer`: called by the attempt that is answered.
  *
@@ -247,7 +248,8 @@ export const unary = <I extends DescMessage, O extends DescMessage>(
   method: DescMethodUnary<I, O>,
   transport: Transport,
   options?: MethodOptions
-): Unary<I, O> => unaryOf(method, transport, orThrow(ConnectOptions.checkMethod("Connect.unary", options)))
+): Unary<I, O> =>
+  unaryOf(method, transport, orThrow(ConnectOptions.checkOne("Connect.unary", method, "unary", options)))
 
 /**
  * One server-streaming method.
@@ -281,7 +283,11 @@ export const serverStream = <I extends DescMessage, O extends DescMessage>(
   transport: Transport,
   options?: MethodOptions
 ): ServerStream<I, O> =>
-  serverStreamOf(method, transport, orThrow(ConnectOptions.checkMethod("Connect.serverStream", options)))
+  serverStreamOf(
+    method,
+    transport,
+    orThrow(ConnectOptions.checkOne("Connect.serverStream", method, "server_streaming", options))
+  )
 
 const unaryOf = <I extends DescMessage, O extends DescMessage>(
   method: DescMethodUnary<I, O>,

@@ -186,6 +186,26 @@ describe("the client", () => {
       [
         () => Connect.serverStream(EchoService.method.watch, {} as never, { retryOn: [99 as Code] }),
         "Connect.serverStream: retryOn[0] must be a code from 1 to 16, got 99"
+      ],
+      [
+        client({ methods: { echo: { idempotent: "no" } } }),
+        "Connect.client: methods.echo.idempotent must be true or false, got \"no\""
+      ],
+      [
+        () => Connect.unary(EchoService.method.echo, {} as never, { idempotent: 0 as never }),
+        "Connect.unary: idempotent must be true or false, got 0"
+      ],
+      [
+        () => Connect.serverStream(EchoService.method.watch, {} as never, { idempotent: null as never }),
+        "Connect.serverStream: idempotent must be true or false, got null"
+      ],
+      [
+        () => Connect.unary(EchoService.method.watch as never, {} as never),
+        "Connect.unary: method is no unary method: test.v1.EchoService.Watch is server_streaming"
+      ],
+      [
+        () => Connect.serverStream(EchoService.method.echo as never, {} as never),
+        "Connect.serverStream: method is no server_streaming method: test.v1.EchoService.Echo is unary"
       ]
     ]
     for (const [make, message] of cases) {

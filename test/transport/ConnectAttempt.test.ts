@@ -1,7 +1,14 @@
 /**
  * What an attempt sends, how it is given up, and what its time is.
  */
-import { Code, ConnectError, createContextKey, createContextValues, type Interceptor } from "@connectrpc/connect"
+import {
+  Code,
+  ConnectError,
+  createContextKey,
+  createContextValues,
+  type Interceptor,
+  type Transport
+} from "@connectrpc/connect"
 import { assert, describe, it } from "@effect/vitest"
 import { Deadline, Fatal, Retryable, RetryExhausted, RetryPolicy, RetrySchedule, withRpcRetry } from "effect-rpc-retry"
 import * as Connect from "effect-rpc-retry/Connect"
@@ -243,6 +250,60 @@ describe("time", () => {
         assert.isTrue(time > 10_000 && time <= 20_000)
       }
       assert.isUndefined(none)
+    }))
+
+  for (const kind of kinds) {
+    it.scopedLive(`${kind}: a timeoutMs that is none is told, and nothing is sent`, () =>
+      Effect.gen(function*() {
+        const { client, seen } = yield* make(kind)
+        for (const timeoutMs of [NaN, -1, -Infinity, "100" as never, null as never]) {
+          const calls = [
+            Effect.asVoid(client.echo(x, { timeoutMs }).pipe(withRpcRetry(quick))),
+            Effect.scoped(client.watch(x, { timeoutMs }).pipe(withRpcRetry(quick)))
+          ]
+          for (const call of calls) {
+            const error = yield* Effect.flip(call)
+            assert.instanceOf(error, Fatal)
+            assert.strictEqual(error.reason, "InvalidArgument")
+            assert.strictEqual(
+              error.message,
+              `timeoutMs must be a number of milliseconds of at least 0, got ${timeoutMs}`
+            )
+            assert.isDefined(error.method)
+          }
+        }
+        assert.strictEqual(seen.length, 0)
+        // more than a timer can wait, or gRPC can write
+        for (const timeoutMs of [Infinity, 2 ** 31, 100_000_000]) {
+          yield* client.echo(x, { timeoutMs })
+          yield* Effect.scoped(client.watch(x, { timeoutMs }))
+        }
+        assert.deepStrictEqual(seen.map(({ remaining }) => remaining), Array.from({ length: 6 }, () => undefined))
+      }))
+  }
+
+  it.effect("timeoutMs is sent in whole milliseconds, at least one; none is none of the transport's either", () =>
+    Effect.gen(function*() {
+      const sent: Array<number | undefined> = []
+      const transport = {
+        unary: (_method: unknown, _signal: unknown, timeoutMs: number | undefined) => {
+          sent.push(timeoutMs)
+          return Promise.resolve({})
+        }
+      } as unknown as Transport
+      const echo = Connect.unary(EchoService.method.echo, transport)
+      for (const timeoutMs of [0.5, 1.9, 1000.5, 99_999_999, 100_000_000, Infinity, 0, undefined]) {
+        yield* echo(x, { timeoutMs })
+      }
+      assert.deepStrictEqual(sent, [1, 1, 1000, 99_999_999, 0, 0, 0, undefined])
+    }))
+
+  it.scopedLive("without a timeout deadline_exceeded is always the server's", () =>
+    Effect.gen(function*() {
+      const { client, script } = yield* make("gRPC")
+      script(fails(Code.DeadlineExceeded))
+      const error = yield* Effect.flip(client.echo(x, { timeoutMs: 0 }))
+      assert.deepStrictEqual(told(error), ["Fatal", "ServerError", "DEADLINE_EXCEEDED"])
     }))
 
   it.scopedLive("more time than gRPC can write is not sent", () =>

@@ -35,6 +35,7 @@ export interface Settings {
 /** One attempt: what is sent with it, and when it began. */
 interface Attempt extends Settings {
   readonly headers: Headers
+  /** `Infinity` is none, and `undefined` what the transport has. */
   readonly timeoutMs: number | undefined
   readonly startedAt: number
   /** Until the deadline of the call, where it was sent. */
@@ -44,9 +45,20 @@ interface Attempt extends Settings {
 /** What gRPC can write, in eight digits: 27 hours. A timer of more than 24 days would end at once. */
 const maxTimeout = 99_999_999
 
-/** The smaller one. For the library a timeout that is not above zero is none. */
+/** What the user gave, in the whole milliseconds that the protocols can write. Zero is no bound, for the library too. */
+const bound = (timeoutMs: number): Effect.Effect<number, Fatal> => {
+  if (typeof timeoutMs !== "number" || !(timeoutMs >= 0)) {
+    const message = `timeoutMs must be a number of milliseconds of at least 0, got ${timeoutMs}`
+    return Effect.fail(new Fatal({ reason: "InvalidArgument", message }))
+  }
+  return Effect.succeed(timeoutMs === 0 || timeoutMs > maxTimeout ? Infinity : Math.max(1, Math.floor(timeoutMs)))
+}
+
 const smaller = (own: number | undefined, remaining: number | undefined): number | undefined =>
-  own === undefined || remaining === undefined ? own ?? remaining : own > 0 ? Math.min(own, remaining) : remaining
+  own === undefined || remaining === undefined ? own ?? remaining : Math.min(own, remaining)
+
+/** As the library takes it. */
+const timeoutOf = ({ timeoutMs }: Attempt): number | undefined => timeoutMs === Infinity ? 0 : timeoutMs
 
 const headers = (options: CallOptions | undefined, facts: Facts): Effect.Effect<Headers, Fatal> =>
   Effect.try({
@@ -64,7 +76,8 @@ const headers = (options: CallOptions | undefined, facts: Facts): Effect.Effect<
 const begin = (settings: Settings, options: CallOptions | undefined, isStream: boolean) =>
   Effect.gen(function*() {
     const known = yield* facts
-    const written = yield* Effect.mapError(headers(options, known), (error) => withMethod(error, settings.method))
+    const own = options?.timeoutMs === undefined ? undefined : yield* bound(options.timeoutMs)
+    const written = yield* headers(options, known)
     const remaining = isStream || known.remaining === undefined || known.remaining > maxTimeout
       ? undefined
       : known.remaining
@@ -72,11 +85,11 @@ const begin = (settings: Settings, options: CallOptions | undefined, isStream: b
       ...settings,
       headers: written,
       remaining,
-      timeoutMs: smaller(options?.timeoutMs, remaining),
+      timeoutMs: smaller(own, remaining),
       startedAt: yield* Clock.currentTimeMillis
     }
     return attempt
-  })
+  }).pipe(Effect.mapError((error) => withMethod(error, settings.method)))
 
 /**
  * Timers are not exact, those of the server less than ours: an attempt that ends so shortly before its time has timed out. Of a short
@@ -141,7 +154,7 @@ export const unary = <I extends DescMessage, O extends DescMessage>(
   Effect.gen(function*() {
     const attempt = yield* begin(settings, options, false)
     const { header, message, trailer } = yield* run(attempt, "NotKnown", (signal) =>
-      transport.unary(method, signal, attempt.timeoutMs, attempt.headers, request, options?.contextValues))
+      transport.unary(method, signal, timeoutOf(attempt), attempt.headers, request, options?.contextValues))
     yield* tell(attempt, () => {
       options?.onHeader?.(header)
       options?.onTrailer?.(trailer)
@@ -173,7 +186,7 @@ export const serverStream = <I extends DescMessage, O extends DescMessage>(
           transport.stream(
             method,
             controller.signal,
-            attempt.timeoutMs,
+            timeoutOf(attempt),
             attempt.headers,
             createAsyncIterable([request]),
             options?.contextValues

@@ -31,6 +31,18 @@ export const nameOf = (method: DescMethod): string => `${method.parent.typeName}
 export const idempotencyOf = ({ idempotency }: DescMethod): true | undefined =>
   idempotency === MethodOptions_IdempotencyLevel.IDEMPOTENCY_UNKNOWN ? undefined : true
 
+const checkIdempotent = (
+  where: string,
+  field: string,
+  idempotent: unknown
+): Either.Either<boolean | undefined, InvalidOption> => {
+  if (idempotent === undefined || typeof idempotent === "boolean") {
+    return Either.right(idempotent)
+  }
+  const problem = `must be true or false, got ${JSON.stringify(idempotent)}`
+  return Either.left(new InvalidOption({ where, field, problem }))
+}
+
 const checkRetryOn = (
   where: string,
   field: string,
@@ -60,10 +72,25 @@ export const checkMethod = (
   path: string = "",
   retryOn: ConnectFailure.RetryOn = never
 ): Either.Either<Checked, InvalidOption> =>
-  Either.map(checkRetryOn(where, `${path}retryOn`, options?.retryOn), (own) => ({
-    idempotent: options?.idempotent,
-    retryOn: own ?? retryOn
-  }))
+  Either.zipWith(
+    checkIdempotent(where, `${path}idempotent`, options?.idempotent),
+    checkRetryOn(where, `${path}retryOn`, options?.retryOn),
+    (idempotent, own) => ({ idempotent, retryOn: own ?? retryOn })
+  )
+
+/** Of a method that is given alone, and must be of a kind. @internal */
+export const checkOne = (
+  where: string,
+  method: DescMethod,
+  kind: DescMethod["methodKind"],
+  options: MethodOptions | undefined
+): Either.Either<Checked, InvalidOption> => {
+  if (method.methodKind === kind) {
+    return checkMethod(where, options)
+  }
+  const problem = `is no ${kind} method: ${nameOf(method)} is ${method.methodKind}`
+  return Either.left(new InvalidOption({ where, field: "method", problem }))
+}
 
 /** The options of each method, by its name in the client. @internal */
 export const check = <S extends DescService>(
