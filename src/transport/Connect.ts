@@ -46,7 +46,8 @@
  * `google.rpc.RetryInfo` among them, the trailer `grpc-retry-pushback-ms` and the header `Retry-After` become the `retryAfter`.
  *
  * Sent with each attempt: the time that remains until the deadline, as the `timeoutMs` of the library; `idempotency-key`, for a
- * call that asks for one; and on a retry `grpc-previous-rpc-attempts` and `x-retry-attempt`, 1 for the first.
+ * call that asks for one; and on a retry `grpc-previous-rpc-attempts` and `x-retry-attempt`, 1 for the first. A header of these that
+ * is among yours stays as you set it.
  *
  * A call that is interrupted aborts its request.
  *

@@ -379,6 +379,24 @@ describe("what is sent", () => {
       assert.strictEqual(found[2], "acme")
     }))
 
+  for (const kind of kinds) {
+    it.scopedLive(`${kind}: what the user set himself stays`, () =>
+      Effect.gen(function*() {
+        const { client, script, scriptStream, seen } = yield* make(kind)
+        const headers = { "idempotency-key": "mine", "X-Retry-Attempt": "7", "grpc-previous-rpc-attempts": "9" }
+        script(fails(Code.Unavailable))
+        yield* client.echo(x, { headers }).pipe(withRpcRetry({ ...quick, idempotencyKey: "ours" }))
+        scriptStream(async function*(seen) {
+          yield await fails(Code.Unavailable)(seen)
+        })
+        yield* Effect.scoped(client.watch(x, { headers }).pipe(withRpcRetry({ ...quick, idempotencyKey: "ours" })))
+        const sent = seen.map(({ headers }) =>
+          ["idempotency-key", "x-retry-attempt", "grpc-previous-rpc-attempts"].map((name) => headers.get(name))
+        )
+        assert.deepStrictEqual(sent, Array.from({ length: 4 }, () => ["mine", "7", "9"]))
+      }))
+  }
+
   it.scopedLive("the user's interceptors run once for each attempt, around it, and may take headers away", () =>
     Effect.gen(function*() {
       const order: Array<string> = []

@@ -60,14 +60,17 @@ const smaller = (own: number | undefined, remaining: number | undefined): number
 /** As the library takes it. */
 const timeoutOf = ({ timeoutMs }: Attempt): number | undefined => timeoutMs === Infinity ? 0 : timeoutMs
 
+const factsOf = (facts: Facts): Readonly<Record<string, string>> => ({
+  ...headersOf(facts),
+  ...(facts.previousAttempts > 0 ? { "grpc-previous-rpc-attempts": String(facts.previousAttempts) } : {})
+})
+
+/** What the user set stays. */
 const headers = (options: CallOptions | undefined, facts: Facts): Effect.Effect<Headers, Fatal> =>
   Effect.try({
     try: () => {
       const headers = new Headers(options?.headers)
-      Object.entries(headersOf(facts)).forEach(([name, value]) => headers.set(name, value))
-      if (facts.previousAttempts > 0) {
-        headers.set("grpc-previous-rpc-attempts", String(facts.previousAttempts))
-      }
+      Object.entries(factsOf(facts)).forEach(([name, value]) => headers.has(name) || headers.set(name, value))
       return headers
     },
     catch: (cause) => new Fatal({ reason: "InvalidArgument", message: "a header cannot be written as HTTP", cause })
