@@ -140,8 +140,8 @@ export interface Unary<I extends DescMessage, O extends DescMessage> {
  * One request, many answers. The call is done when the first answer has come, or the end: until then it can be retried, and
  * never after. What fails later fails the stream.
  *
- * The request ends with the scope, or with the stream if that is earlier. The stream asks for a message when it is wanted, and
- * can be run once. The deadline bounds the call and not the stream, so it is not sent.
+ * The request ends with the scope, or with the stream if that is earlier. The stream asks for a message when it is wanted. It can
+ * be run once: after that it fails with `Fatal Custom`. The deadline bounds the call and not the stream, so it is not sent.
  *
  * @since 0.1.0
  * @category models

@@ -206,23 +206,33 @@ export const serverStream = <I extends DescMessage, O extends DescMessage>(
         restore(opened),
         (exit) => Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void
       )
-      return Stream.ensuring(pulled(first, next), Scope.close(scope, Exit.void))
+      return once(settings.method, Stream.ensuring(pulled(first, next), Scope.close(scope, Exit.void)))
     })
   )
 
-/** The first message is given once, however often the stream is run. The next one is asked for when it is wanted. */
+/** The next message is asked for when it is wanted. */
 const pulled = <A>(
   first: IteratorResult<A, unknown>,
   next: Effect.Effect<IteratorResult<A, unknown>, Retryable | Fatal>
 ): Stream.Stream<A, Retryable | Fatal> => {
-  let held: IteratorResult<A, unknown> | undefined = first
-  const take = Effect.suspend(() => {
-    const result = held
-    held = undefined
-    return result === undefined ? next : Effect.succeed(result)
+  const start: typeof next = Effect.succeed(first)
+  return Stream.unfoldEffect(
+    start,
+    Effect.map((result) => result.done === true ? Option.none() : Option.some([result.value, next] as const))
+  )
+}
+
+/** What has gone by cannot be had again. */
+const once = <A>(
+  method: string,
+  messages: Stream.Stream<A, Retryable | Fatal>
+): Stream.Stream<A, Retryable | Fatal> => {
+  let isRun = false
+  return Stream.suspend(() => {
+    if (isRun) {
+      return Stream.fail(new Fatal({ reason: "Custom", method, message: "the stream can be run once" }))
+    }
+    isRun = true
+    return messages
   })
-  return Stream.repeatEffectOption(Effect.matchEffect(take, {
-    onFailure: (error) => Effect.fail(Option.some(error)),
-    onSuccess: (result) => result.done === true ? Effect.fail(Option.none()) : Effect.succeed(result.value)
-  }))
 }
