@@ -55,6 +55,7 @@
  */
 import type {
   DescMessage,
+  DescMethod,
   DescMethodServerStreaming,
   DescMethodUnary,
   DescService,
@@ -74,7 +75,7 @@ import * as ConnectOptions from "./internal/connectOptions.js"
 
 /**
  * What else the server may say that is worth another attempt: codes, or a predicate. It becomes `Retryable Custom`, delivery
- * `Unknown`; `resource_exhausted` becomes `Throttled`.
+ * `Unknown`; `resource_exhausted` becomes `Throttled`. A predicate must not throw: what it throws is a defect of the call.
  *
  * @since 0.1.0
  * @category models
@@ -210,9 +211,9 @@ export const client = <S extends DescService>(service: S, transport: Transport, 
   const methods = service.methods.flatMap((method): ReadonlyArray<readonly [string, unknown]> => {
     const own = settings(method.localName)
     return ConnectOptions.isUnary(method)
-      ? [[method.localName, unaryOf(method, transport, own)]]
+      ? [[method.localName, callOf(ConnectCall.unary<DescMessage, DescMessage>, method, transport, own)]]
       : ConnectOptions.isServerStream(method)
-      ? [[method.localName, serverStreamOf(method, transport, own)]]
+      ? [[method.localName, callOf(ConnectCall.serverStream<DescMessage, DescMessage>, method, transport, own)]]
       : []
   })
   // the descriptor says so of each method, one by one
@@ -250,7 +251,12 @@ export const unary = <I extends DescMessage, O extends DescMessage>(
   transport: Transport,
   options?: MethodOptions
 ): Unary<I, O> =>
-  unaryOf(method, transport, orThrow(ConnectOptions.checkOne("Connect.unary", method, "unary", options)))
+  callOf(
+    ConnectCall.unary<I, O>,
+    method,
+    transport,
+    orThrow(ConnectOptions.checkOne("Connect.unary", method, "unary", options))
+  )
 
 /**
  * One server-streaming method.
@@ -284,33 +290,25 @@ export const serverStream = <I extends DescMessage, O extends DescMessage>(
   transport: Transport,
   options?: MethodOptions
 ): ServerStream<I, O> =>
-  serverStreamOf(
+  callOf(
+    ConnectCall.serverStream<I, O>,
     method,
     transport,
     orThrow(ConnectOptions.checkOne("Connect.serverStream", method, "server_streaming", options))
   )
 
-const unaryOf = <I extends DescMessage, O extends DescMessage>(
-  method: DescMethodUnary<I, O>,
+/** What is the same for all methods, whatever an attempt of theirs is. */
+const callOf = <M extends DescMethod, Request, A, R>(
+  attempt: ConnectCall.Start<M, Request, A, R>,
+  method: M,
   transport: Transport,
   own: ConnectOptions.Checked
-): Unary<I, O> => {
+) => {
   const name = ConnectOptions.nameOf(method)
   const named = { method: name, idempotent: own.idempotent ?? ConnectOptions.idempotencyOf(method) }
   const settings = { method: name, retryOn: own.retryOn }
-  return (request, options) => RpcCall.make(ConnectCall.unary(transport, method, settings, request, options), named)
-}
-
-const serverStreamOf = <I extends DescMessage, O extends DescMessage>(
-  method: DescMethodServerStreaming<I, O>,
-  transport: Transport,
-  own: ConnectOptions.Checked
-): ServerStream<I, O> => {
-  const name = ConnectOptions.nameOf(method)
-  const named = { method: name, idempotent: own.idempotent ?? ConnectOptions.idempotencyOf(method) }
-  const settings = { method: name, retryOn: own.retryOn }
-  return (request, options) =>
-    RpcCall.make(ConnectCall.serverStream(transport, method, settings, request, options), named)
+  return (request: Request, options?: CallOptions): RpcCall.RpcCall<A, Retryable | Fatal, R> =>
+    RpcCall.make(attempt(transport, method, settings, request, options), named)
 }
 
 /**

@@ -13,9 +13,11 @@ import {
   withRpcRetry
 } from "effect-rpc-retry"
 import * as Connect from "effect-rpc-retry/Connect"
+import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
@@ -302,6 +304,21 @@ describe("codes", () => {
       assert.strictEqual(seen.length, 2)
       script(fails(Code.Internal, [], { "x-shard": "gone" }))
       assert.strictEqual((yield* Effect.flip(client.echo(x).pipe(withRpcRetry(quick))))._tag, "Fatal")
+    }))
+
+  it.scopedLive("what a predicate throws is a defect", () =>
+    Effect.gen(function*() {
+      const { client, script, seen } = yield* make("gRPC", {
+        client: {
+          retryOn: () => {
+            throw new Error("boom")
+          }
+        }
+      })
+      script(fails(Code.Internal))
+      const exit = yield* Effect.exit(client.echo(x).pipe(withRpcRetry(quick)))
+      assert.isTrue(Exit.isFailure(exit) && Cause.isDie(exit.cause))
+      assert.strictEqual(seen.length, 1)
     }))
 
   it.scopedLive("the details of an error can be had from its cause", () =>

@@ -17,6 +17,7 @@ import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import type * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Classify from "../../Classify.js"
@@ -29,7 +30,18 @@ import { headersOf } from "./facts.js"
 /** @internal */
 export interface Settings {
   readonly method: string
-  readonly retryOn: (error: ConnectError) => boolean
+  readonly retryOn: Predicate.Predicate<ConnectError>
+}
+
+/** How an attempt of a method is made. @internal */
+export interface Start<M, Request, A, R> {
+  (
+    transport: Transport,
+    method: M,
+    settings: Settings,
+    request: Request,
+    options: CallOptions | undefined
+  ): Effect.Effect<A, Retryable | Fatal, R>
 }
 
 /** One attempt: what is sent with it, and when it began. */

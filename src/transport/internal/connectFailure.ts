@@ -14,9 +14,6 @@ import * as GrpcStatus from "./grpcStatus.js"
 import { http2Codes } from "./http2Codes.js"
 import * as RetryInfo from "./retryInfo.js"
 
-/** @internal */
-export type RetryOn = (error: ConnectError) => boolean
-
 /**
  * What the server said, as opposed to what the library found out itself. The mark is the library's own; were it gone, the words
  * of a server could be taken for those of the library, no more.
@@ -217,7 +214,7 @@ const hintOf = (error: ConnectError, now: number | undefined): ServerHint.Server
  */
 export interface Options {
   readonly now?: number
-  readonly retryOn?: RetryOn
+  readonly retryOn?: Predicate.Predicate<ConnectError>
   readonly answer?: Answer
 }
 

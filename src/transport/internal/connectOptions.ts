@@ -5,16 +5,16 @@
  */
 import type { DescMethod, DescMethodServerStreaming, DescMethodUnary, DescService } from "@bufbuild/protobuf"
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt"
-import { Code } from "@connectrpc/connect"
+import { Code, type ConnectError } from "@connectrpc/connect"
 import * as Either from "effect/Either"
+import type * as Predicate from "effect/Predicate"
 import { InvalidOption } from "../../InvalidOption.js"
 import type { MethodOptions, Options, RetryOn } from "../Connect.js"
-import type * as ConnectFailure from "./connectFailure.js"
 
 /** @internal */
 export interface Checked {
   readonly idempotent: boolean | undefined
-  readonly retryOn: ConnectFailure.RetryOn
+  readonly retryOn: Predicate.Predicate<ConnectError>
 }
 
 /** @internal */
@@ -47,7 +47,7 @@ const checkRetryOn = (
   where: string,
   field: string,
   retryOn: RetryOn | undefined
-): Either.Either<ConnectFailure.RetryOn | undefined, InvalidOption> => {
+): Either.Either<Predicate.Predicate<ConnectError> | undefined, InvalidOption> => {
   if (retryOn === undefined || typeof retryOn === "function") {
     return Either.right(retryOn)
   }
@@ -63,14 +63,14 @@ const checkRetryOn = (
   return Either.right((error) => codes.has(error.code))
 }
 
-const never: ConnectFailure.RetryOn = () => false
+const never: Predicate.Predicate<ConnectError> = () => false
 
 /** @internal */
 export const checkMethod = (
   where: string,
   options: MethodOptions | undefined,
   path: string = "",
-  retryOn: ConnectFailure.RetryOn = never
+  retryOn: Predicate.Predicate<ConnectError> = never
 ): Either.Either<Checked, InvalidOption> =>
   Either.zipWith(
     checkIdempotent(where, `${path}idempotent`, options?.idempotent),
