@@ -442,6 +442,9 @@ describe("what is sent", () => {
         [() => {
           throw refused
         }, mayHaveRun],
+        [() => {
+          throw new Retryable({ reason: "Custom", delivery: "NotSent", code: "OURS" })
+        }, ["Retryable", "Custom", "NotSent", "OURS"]],
         [() => Promise.reject(new Error("no token")), ["Fatal", "ServerError", "UNKNOWN"]],
         [() => {
           throw new Error("no token")
@@ -464,6 +467,10 @@ describe("what is sent", () => {
           () => fetch(nobody),
           () => new Promise((_, reject) => Http.get(nobody).on("error", reject)),
           () => fetch(nobody).catch((cause) => Promise.reject(ConnectError.from(cause, Code.Unavailable))),
+          () =>
+            new Promise((_, reject) => Http.get(nobody).on("error", reject)).catch((cause) =>
+              Promise.reject(new ConnectError("no audit", Code.Unavailable, undefined, undefined, cause))
+            ),
           () => Effect.runPromise(Effect.fail(ours))
         ]
         for (const audit of audits) {
@@ -490,6 +497,27 @@ describe("what is sent", () => {
         }
       }))
   }
+
+  it.scopedLive("an error of ours that an interceptor throws in an open stream may have run", () =>
+    Effect.gen(function*() {
+      const { client } = yield* make("gRPC", {
+        interceptors: [(next) => async (request) => {
+          const response = await next(request)
+          return response.stream
+            ? {
+              ...response,
+              message: {
+                [Symbol.asyncIterator]: () => ({
+                  next: () => Promise.reject(new Retryable({ reason: "Custom", delivery: "NotSent", code: "OURS" }))
+                })
+              }
+            }
+            : response
+        }]
+      })
+      const error = yield* Effect.flip(Effect.scoped(client.watch(x)))
+      assert.deepStrictEqual(told(error), ["Retryable", "Custom", "Unknown", "OURS"])
+    }))
 
   it.scopedLive("what onHeader and onTrailer throw is Fatal, whatever it looks like", () =>
     Effect.gen(function*() {

@@ -113,7 +113,7 @@ export const timedOut = (cause: unknown): Retryable =>
 /** What the library, over Node, makes of a system error. What an interceptor throws has the code `unknown`. */
 const isOfNode = ({ cause, code, rawMessage }: ConnectError): boolean =>
   code !== Code.Unknown && cause instanceof Error && Predicate.hasProperty(cause, "code") &&
-  typeof cause.code === "string" && cause.message === rawMessage
+  cause.message === rawMessage
 
 /**
  * What had come of the answer when a request failed. Of a unary request the library does not say whether it had begun.
@@ -186,8 +186,7 @@ const isTwice = (value: string): boolean => value === `${half(value)}, ${half(va
  * The library puts all headers twice into the error that it makes of a status and a body of JSON that is no error of Connect. No
  * answer has two types, so of one that has it was the library.
  */
-const isDoubled = (error: ConnectError): boolean =>
-  !isAnswer(error) && isTwice(error.metadata.get("content-type") ?? "")
+const isDoubled = (error: ConnectError): boolean => isTwice(error.metadata.get("content-type") ?? "")
 
 const header = (error: ConnectError, name: string): string | undefined => {
   const value = error.metadata.get(name)
