@@ -11,7 +11,7 @@ import { names } from "../../internal/grpcCodes.js"
 import { Fatal, type FatalReason, Retryable } from "../../RpcError.js"
 import * as ServerHint from "../../ServerHint.js"
 import * as GrpcStatus from "./grpcStatus.js"
-import { http2Codes } from "./http2Codes.js"
+import { disagreement, http2Codes } from "./http2Codes.js"
 import * as RetryInfo from "./retryInfo.js"
 
 /**
@@ -19,15 +19,6 @@ import * as RetryInfo from "./retryInfo.js"
  * of a server could be taken for those of the library, no more.
  */
 const isAnswer = (error: ConnectError): boolean => error.isWireError
-
-const disagreement: ReadonlySet<string> = new Set([
-  "PROTOCOL_ERROR",
-  "FLOW_CONTROL_ERROR",
-  "FRAME_SIZE_ERROR",
-  "COMPRESSION_ERROR",
-  "INADEQUATE_SECURITY",
-  "HTTP_1_1_REQUIRED"
-])
 
 /** Node's words for a stream and a connection, and the library's for a stream. */
 const reset = /^(http\/2 stream|Stream|Session) closed with error code (?:NGHTTP2_)?(\w+)/
