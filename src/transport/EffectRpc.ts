@@ -61,9 +61,8 @@
  * @since 0.1.0
  */
 import type * as Headers from "@effect/platform/Headers"
-import * as HttpClient from "@effect/platform/HttpClient"
-import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
-import * as Socket from "@effect/platform/Socket"
+import type * as HttpClient from "@effect/platform/HttpClient"
+import type * as Socket from "@effect/platform/Socket"
 import type * as Rpc from "@effect/rpc/Rpc"
 import * as RpcClient from "@effect/rpc/RpcClient"
 import type { RpcClientError } from "@effect/rpc/RpcClientError"
@@ -231,7 +230,7 @@ const naming = <Rpcs extends Rpc.Any>(
   return ({ _tag, annotations }) => ({
     tag: _tag,
     method: _tag.includes(".") ? _tag : `${service}.${_tag}`,
-    idempotent: idempotent[_tag] ?? Context.get(annotations, Idempotent)
+    idempotent: (Object.hasOwn(idempotent, _tag) ? idempotent[_tag] : undefined) ?? Context.get(annotations, Idempotent)
   })
 }
 
@@ -280,7 +279,7 @@ export const make = <Rpcs extends Rpc.Any>(
         isClosed = true
       })
     )
-    return internal.client(group, original, named, () => isClosed) as Client<Rpcs>
+    return internal.client(group, original, named, { isGuarded: true, isClosed: () => isClosed }) as Client<Rpcs>
   })
 }
 
@@ -319,7 +318,10 @@ export const client = <Rpcs extends Rpc.Any>(
   group: RpcGroup.RpcGroup<Rpcs>,
   options: Options<NoInfer<Rpcs["_tag"]>> = {}
 ): Client<Rpcs> =>
-  internal.client(group, original, naming("EffectRpc.client", group, options), () => false) as Client<Rpcs>
+  internal.client(group, original, naming("EffectRpc.client", group, options), {
+    isGuarded: false,
+    isClosed: () => false
+  }) as Client<Rpcs>
 
 /**
  * Makes a call of a stream: done when its first elements have come, or its end, with a stream of all of them. So it is
@@ -410,31 +412,26 @@ export const layerProtocolHttp = (options: {
     | (<E, R>(client: HttpClient.HttpClient.With<E, R>) => HttpClient.HttpClient.With<E, R>)
     | undefined
 }): Layer.Layer<RpcClient.Protocol, never, RpcSerialization.RpcSerialization | HttpClient.HttpClient> =>
-  Layer.scoped(
-    RpcClient.Protocol,
-    Effect.gen(function*() {
-      const located = HttpClient.mapRequest(yield* HttpClient.HttpClient, HttpClientRequest.prependUrl(options.url))
-      const transformed = options.transformClient === undefined ? located : options.transformClient(located)
-      const protocol = yield* RpcClient.makeProtocolHttp(Http.onlyOk(transformed))
-      return yield* Guard.make(protocol, { statuses: true })
-    })
-  )
+  Layer.scoped(RpcClient.Protocol, Http.makeProtocol(options))
 
 /**
- * When a lost connection is dialled again: at once, then after 50 ms, growing by half up to 1 s. It starts over every 10
- * seconds, so that a connection that was healthy for longer is dialled at once: the schedule of the library never starts over.
+ * When a lost connection is dialled again: at once, then after 50 ms, growing by half up to 1 s.
  *
  * @since 0.1.0
  * @category schedules
  */
 export const redial: Schedule.Schedule<unknown> = Schedule.recurs(1).pipe(
-  Schedule.andThen(Schedule.exponential("50 millis", 1.5).pipe(Schedule.union(Schedule.spaced("1 second")))),
-  Schedule.resetAfter("10 seconds")
+  Schedule.andThen(Schedule.exponential("50 millis", 1.5).pipe(Schedule.union(Schedule.spaced("1 second"))))
 )
 
 /**
  * `RpcClient.layerProtocolSocket`, dialled again as `redial` says unless told otherwise: the library's own first delay, 500 ms,
  * is longer than all delays of the default policy together. A call that is made while it is dialled waits for that.
+ *
+ * Any schedule starts over once a connection has brought a message, so that a connection that served is dialled again at once:
+ * the library's never does. What is not a message closes the connection, and it is dialled anew.
+ *
+ * Any number of clients share it.
  *
  * @example
  * ```ts
@@ -457,13 +454,5 @@ export const layerProtocolSocket = (options?: {
 }): Layer.Layer<RpcClient.Protocol, never, RpcSerialization.RpcSerialization | Socket.Socket> =>
   Layer.scoped(
     RpcClient.Protocol,
-    Effect.gen(function*() {
-      const { opened, socket } = yield* Effect.flatMap(Socket.Socket, Observed.observe)
-      const protocol = yield* Effect.provideService(
-        RpcClient.makeProtocolSocket({ retrySchedule: redial, ...options }),
-        Socket.Socket,
-        socket
-      )
-      return yield* Guard.make(protocol, { opened })
-    })
+    Observed.makeProtocol({ ...options, retrySchedule: options?.retrySchedule ?? redial })
   )
