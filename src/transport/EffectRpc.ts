@@ -159,16 +159,34 @@ type Calls<Rpcs extends Rpc.Any, K extends Kind, Prefix extends string = ""> = {
     : never
 }
 
-interface CommonOptions {
+/**
+ * The options of a call, as the library's client has them.
+ *
+ * - `headers`: of RPC, for this call. They go before all others.
+ * - `discard`: done when the request is sent; whatever the server says is not waited for.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CallOptions<Discard = false> {
   readonly headers?: Headers.Input | undefined
   readonly context?: Context.Context<never> | undefined
-}
-
-interface CallOptions<Discard> extends CommonOptions {
   readonly discard?: Discard | undefined
 }
 
-interface StreamOptions<AsMailbox> extends CommonOptions {
+/**
+ * The options of a stream, as the library's client has them.
+ *
+ * - `headers`: of RPC, for this stream. They go before all others.
+ * - `asMailbox`: the elements in a mailbox.
+ * - `streamBufferSize`: how many elements are read ahead, where the protocol can be told to wait. Default 16.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface StreamOptions<AsMailbox = false> {
+  readonly headers?: Headers.Input | undefined
+  readonly context?: Context.Context<never> | undefined
   readonly asMailbox?: AsMailbox | undefined
   readonly streamBufferSize?: number | undefined
 }
