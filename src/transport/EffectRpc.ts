@@ -32,7 +32,8 @@
  * | what happens                                                   | error of the call                                    |
  * | -------------------------------------------------------------- | ---------------------------------------------------- |
  * | an error that the rpc declares                                 | as it is                                             |
- * | a `Retryable` or `Fatal` that the rpc declares                 | as it is, with the method where it names none        |
+ * | a `Fatal` that the rpc declares                                | as it is, with the method where it names none        |
+ * | a `Retryable` that the rpc declares                            | the same, but may have run                           |
  * | a defect of the handler                                        | stays a defect                                       |
  * | the server has no such rpc                                     | `Fatal Unimplemented`                                |
  * | the server stops, or the handler was interrupted               | `Retryable Unavailable`, may have run                |
@@ -41,22 +42,23 @@
  * | a call while the connection is down                            | as it went down, but not sent                        |
  * | the connection breaks: read, write, close                      | by its cause, or `Retryable ConnectionLost`, may have run |
  * | no answer to a ping, or a WebSocket that does not open in time | `Retryable Unavailable`, may have run                |
- * | the peer sends what is not a message of RPC                    | `Fatal Protocol`                                     |
+ * | the peer sends what is not a message of RPC                    | `Fatal Protocol` of all calls in flight; that connection is closed |
  * | HTTP: 429                                                      | `Retryable Throttled`, not sent                      |
  * | HTTP: 408, 502, 503, 504, whatever the body                    | `Retryable Unavailable`, may have run                |
  * | HTTP: other statuses than 2xx                                  | `Fatal`, as `HttpRpc.fromStatus` says               |
- * | HTTP: 2xx that ends without an answer: `[]`, no lines          | `Retryable Unavailable`, may have run                |
- * | HTTP: 2xx with something else: HTML, a JSON object, not JSON   | `Fatal Protocol`                                     |
+ * | HTTP: 2xx that ends without an answer: `[]`; NDJSON: nothing   | `Retryable Unavailable`, may have run                |
+ * | HTTP: 2xx with something else: HTML, a JSON object; JSON: nothing | `Fatal Protocol`                                  |
  * | the payload does not fit its schema, or cannot be written      | `Fatal InvalidArgument`, nothing sent                |
  * | the answer does not fit its schema                             | `Fatal Protocol`                                     |
- * | the client is closed                                           | `Fatal Cancelled`                                    |
+ * | a worker fails                                                 | `Retryable Unavailable`, may have run                |
+ * | the client is closed, or its protocol                          | `Fatal Cancelled`                                    |
  *
  * `Retry-After`, in seconds or as a date, becomes the `retryAfter` of a `Retryable`; and a server can give one in a `Retryable`
  * that the rpc declares.
  *
  * Sent as headers of RPC with each attempt: `idempotency-key`, for a call that asks for one; `x-retry-attempt` on a retry, 1
  * for the first; `x-envoy-expected-rq-timeout-ms`, where there is a deadline, the milliseconds that remain. Headers that the
- * caller gives to a call go before these.
+ * caller gives to a call, or with `RpcClient.withHeaders`, go before these.
  *
  * @since 0.1.0
  */
@@ -253,8 +255,11 @@ const naming = <Rpcs extends Rpc.Any>(
 }
 
 /**
- * A client of a group, made with `RpcClient.make` on the `Protocol` of the context; whatever protocol it is, calls that wait
- * for an answer that cannot come are ended.
+ * A client of a group, made with `RpcClient.make` on the `Protocol` of the context.
+ *
+ * The table is that of `layerProtocolHttp` and `layerProtocolSocket`, which any number of clients share. Other protocols are used
+ * as they are: what they fail to send may have been sent, an answer that does not come is waited for, and those of the
+ * library serve one client each: a second one on the same protocol waits for ever.
  *
  * Throws `InvalidOption` for an option that cannot be used.
  *
@@ -306,8 +311,8 @@ export const make = <Rpcs extends Rpc.Any>(
  * and their annotations.
  *
  * What only the protocol sees is as in the table where it is one of `layerProtocolHttp` and `layerProtocolSocket`. On others
- * a call may wait for ever, and one that was not sent counts as one that may have been; and calls in flight when the client is
- * closed are `Retryable`: `make` knows better.
+ * what the library says with a defect stays one, as the handler may have said it; and calls in flight when the client is closed
+ * are `Retryable`: `make` knows better.
  *
  * Throws `InvalidOption` for an option that cannot be used.
  *
@@ -342,7 +347,8 @@ export const client = <Rpcs extends Rpc.Any>(
   }) as Client<Rpcs>
 
 /**
- * Makes a call of a stream: done when its first elements have come, or its end, with a stream of all of them. So it is
+ * Makes a call of a stream: done when its first elements have come (a chunk that a filter left empty has none), or its end, with
+ * a stream of all of them. So it is
  * retried until then; a stream that breaks later fails, as what was seen of it cannot be taken back.
  *
  * @example
@@ -404,7 +410,12 @@ export const rpcClientError: Classify.Rule = Failure.clientError()
 
 /**
  * `RpcClient.layerProtocolHttp` that looks at the status of a response before its body, so that a call says what the status
- * means and reads `Retry-After`.
+ * means and reads `Retry-After`. A request has one response: one that ends without its answer ends the call. Any number of
+ * clients share it.
+ *
+ * A URL without a host, as `"/rpc"`, is for clients that put theirs before it. Throws `InvalidOption` for a URL that is none, or
+ * that has a password in it; and when it is built with `RpcSerialization.layerJsonRpc`, whose answers the library never decodes
+ * over HTTP.
  *
  * @example
  * ```ts
