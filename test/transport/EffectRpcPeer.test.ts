@@ -75,6 +75,24 @@ describe("EffectRpc: a peer that sends what is not a message", () => {
       }))
   }
 
+  it.scopedLive("an id that is a number is one", () =>
+    Effect.gen(function*() {
+      const server = yield* HttpServer.make
+      const { port } = yield* Cases.lines((message, socket) => {
+        if (message._tag === "Request") {
+          socket.write(success({ ...message, id: Number(message.id) as never }, "fine"))
+        }
+      })
+      server.script((response, seen) => {
+        const request = JSON.parse(seen.text) as RpcMessage.RequestEncoded
+        response.end(success({ ...request, id: Number(request.id) as never }, "fine"))
+      })
+      for (const protocol of [overTcp(port), overHttp(server.url)]) {
+        const rpc = yield* Server.connect(protocol, EffectRpc.make(Group))
+        assert.strictEqual(yield* rpc.Echo({ text: "x" }), "fine")
+      }
+    }))
+
   it.scopedLive("MessagePack: scalars", () =>
     Effect.gen(function*() {
       let dials = 0

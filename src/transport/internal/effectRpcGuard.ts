@@ -256,7 +256,7 @@ const ofAll = (message: FromServer): FromServer =>
 
 const ofExchange = (message: FromServer, exchange: Exchange): FromServer | undefined => {
   const { id } = exchange.request
-  if (message._tag === "Exit" && message.requestId === id) {
+  if (message._tag === "Exit" && String(message.requestId) === id) {
     exchange.answered = true
   }
   if (message._tag !== "Defect") {

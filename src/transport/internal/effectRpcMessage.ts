@@ -31,8 +31,9 @@ const isMessage = (message: unknown): boolean => {
 }
 
 const hasRequestId = (message: object): boolean =>
-  Predicate.hasProperty(message, "requestId") && typeof message.requestId === "string" &&
-  requestId.test(message.requestId)
+  Predicate.hasProperty(message, "requestId") &&
+  (typeof message.requestId === "string" || typeof message.requestId === "number") &&
+  requestId.test(String(message.requestId))
 
 /**
  * What is wrong with a message, if anything is. What could not be decoded comes from the library as a `Cause`.
