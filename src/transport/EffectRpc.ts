@@ -46,7 +46,7 @@
  * | HTTP: 429                                                      | `Retryable Throttled`, not sent                      |
  * | HTTP: 408, 502, 503, 504, whatever the body                    | `Retryable Unavailable`, may have run                |
  * | HTTP: other statuses than 2xx                                  | `Fatal`, as `HttpRpc.fromStatus` says               |
- * | HTTP: 2xx that ends without an answer: `[]`; NDJSON: nothing   | `Retryable Unavailable`, may have run                |
+ * | HTTP: 2xx that ends without an answer: `[]`; NDJSON: no line   | `Retryable Unavailable`, may have run                |
  * | HTTP: 2xx with something else: HTML, a JSON object; JSON: nothing | `Fatal Protocol`                                  |
  * | the payload does not fit its schema, or cannot be written      | `Fatal InvalidArgument`, nothing sent                |
  * | the answer does not fit its schema                             | `Fatal Protocol`                                     |

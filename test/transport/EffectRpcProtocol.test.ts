@@ -1,6 +1,7 @@
 /**
  * Protocols of `@effect/rpc` that are shared, are not this module's, or are given what they cannot use.
  */
+import * as HttpClient from "@effect/platform/HttpClient"
 import * as Socket from "@effect/platform/Socket"
 import * as Rpc from "@effect/rpc/Rpc"
 import * as RpcClient from "@effect/rpc/RpcClient"
@@ -13,6 +14,7 @@ import * as RpcTest from "@effect/rpc/RpcTest"
 import { assert, describe, it } from "@effect/vitest"
 import { InvalidOption, Retryable, withRpcRetry } from "effect-rpc-retry"
 import * as EffectRpc from "effect-rpc-retry/EffectRpc"
+import * as HttpPool from "effect-rpc-retry/HttpPool"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -37,6 +39,9 @@ class Users extends RpcGroup.make(Rpc.make("Get", { payload, success: Schema.Str
 
 class Auth extends RpcMiddleware.Tag<Auth>()("Auth", { requiredForClient: true }) {}
 
+setFlagsFromString("--expose-gc")
+const collect = runInNewContext("gc") as () => void
+
 const isDefect = (exit: Exit.Exit<unknown, unknown>) => Exit.isFailure(exit) && Cause.isDie(exit.cause)
 
 describe("EffectRpc: a middleware of the client", () => {
@@ -59,6 +64,40 @@ describe("EffectRpc: a middleware of the client", () => {
         assert.strictEqual(seen.length, 1)
       }))
   }
+
+  it.scopedLive("that leaves a call behind: so is what the server ran", () =>
+    Effect.gen(function*() {
+      const { port, seen } = yield* lines((_message, socket) => {
+        setTimeout(() => socket.destroy(), 100)
+      })
+      const tokens = yield* Server.connect(overTcp(yield* HttpServer.refusedPort), RpcClient.make(Users))
+      const later = Effect.forkDaemon(Effect.delay(Effect.ignore(tokens.Get({ text: "x" })), "30 millis"))
+      const rpc = yield* Server.connect(
+        overTcp(port),
+        EffectRpc.make(Orders.middleware(Auth)).pipe(
+          Effect.provide(RpcMiddleware.layerClient(Auth, ({ request }) => Effect.as(later, request)))
+        )
+      )
+      const error = yield* failure(rpc.Place({ text: "x" }))
+      assert.match(says(error), /^Retryable ConnectionLost Unknown/)
+      assert.strictEqual(seen.length, 1)
+    }))
+
+  it.scopedLive("of HTTP that makes a call itself: so is what the server ran", () =>
+    Effect.gen(function*() {
+      const server = yield* HttpServer.make
+      const orders = yield* Server.connect(overTcp(yield* HttpServer.refusedPort), RpcClient.make(Orders))
+      yield* Effect.sleep("50 millis")
+      const protocol = EffectRpc.layerProtocolHttp({
+        url: server.url,
+        transformClient: HttpClient.mapRequestEffect((request) =>
+          Effect.as(Effect.ignore(orders.Place({ text: "x" })), request)
+        )
+      }).pipe(Layer.provide(HttpPool.layer()), Layer.provide(RpcSerialization.layerNdjson))
+      const rpc = yield* Server.connect(protocol, EffectRpc.make(Orders))
+      server.script(HttpServer.respond(503))
+      assert.strictEqual(says(yield* failure(rpc.Place({ text: "x" }))), "Retryable Unavailable Unknown 503")
+    }))
 
   it.scopedLive("its defect stays one", () =>
     Effect.gen(function*() {
@@ -115,6 +154,20 @@ describe("EffectRpc: clients that share a protocol", () => {
       assert.strictEqual(yield* orders.Place({ text: "x" }), "Place")
       assert.strictEqual(yield* plain.Get({ text: "x" }), "Get")
       assert.strictEqual(sockets.length, 1)
+    }))
+
+  it.scopedLive("one that is closed is not kept", () =>
+    Effect.gen(function*() {
+      const context = yield* Layer.build(overTcp(yield* HttpServer.refusedPort))
+      const group = yield* Effect.scoped(Effect.suspend(() => {
+        const group = RpcGroup.make(Rpc.make("Get"))
+        return EffectRpc.make(group).pipe(Effect.provide(context), Effect.as(new WeakRef(group)))
+      }))
+      yield* eventually(Effect.sync(() => {
+        collect()
+        return group.deref() === undefined
+      }))
+      assert.isUndefined(group.deref())
     }))
 
   it.scopedLive("HTTP: each has its answers", () =>
@@ -248,9 +301,6 @@ describe("EffectRpc: options of protocols", () => {
 class Held extends Context.Tag("Held")<Held, object>() {}
 
 describe("EffectRpc: what is kept of a call", () => {
-  setFlagsFromString("--expose-gc")
-  const collect = runInNewContext("gc") as () => void
-
   const released = (
     rpc: { readonly Get: (payload: { readonly text: string }) => Effect.Effect<unknown, unknown> },
     discard = false

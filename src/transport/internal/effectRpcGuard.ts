@@ -120,7 +120,7 @@ export const make = (protocol: Protocol, kind?: Kind): Effect.Effect<Protocol, n
 
     const request = (request: Request, transferables: ReadonlyArray<globalThis.Transferable> | undefined) =>
       Effect.flatMap(CurrentAttempt, (current) => {
-        // of a middleware's own calls, which come before
+        // a middleware's own calls come before, and their refusal is not this one's
         const attempt = current?.tag === request.tag ? Object.assign(current, unsent) : undefined
         const send = encode(() => protocol.send(request, transferables), attempt, request)
         return sending(send, kind, attempt, request).pipe(
@@ -185,24 +185,17 @@ const sending = (
   }
 }
 
-/** What was refused before, and is written now, may have run. */
 const onSocket = (send: Effect.Effect<void, RpcClientError>, attempt: Attempt | undefined) =>
   send.pipe(
-    Effect.tapBoth({
-      onFailure: () => refused(attempt, true),
-      onSuccess: () => refused(attempt, false)
-    }),
-    Effect.catchAllDefect((defect) =>
-      Effect.zipRight(refused(attempt, false), Effect.fail(failed("the request cannot be written", defect)))
-    )
+    Effect.tapError(() =>
+      Effect.sync(() => {
+        if (attempt !== undefined) {
+          attempt.refused = true
+        }
+      })
+    ),
+    Effect.catchAllDefect((defect) => Effect.fail(failed("the request cannot be written", defect)))
   )
-
-const refused = (attempt: Attempt | undefined, is: boolean) =>
-  Effect.sync(() => {
-    if (attempt !== undefined) {
-      attempt.refused = is
-    }
-  })
 
 const onHttp = (send: Effect.Effect<void, RpcClientError>, request: Request): Effect.Effect<void, RpcClientError> =>
   Effect.suspend(() => {
