@@ -144,7 +144,7 @@ describe("EffectRpc: an answer that its schema cannot take", () => {
       Effect.gen(function*() {
         const { port, seen, sockets } = yield* Cases.lines((message, socket) => {
           if (message._tag === "Request" && message.tag === tag) {
-            socket.write(line({ _tag: "Chunk", requestId: message.id, values: [tag === "Words" ? 1 : "{"] }))
+            socket.write(line({ _tag: "Chunk", requestId: message.id, values: tag === "Words" ? 1 : ["{"] }))
           } else if (message._tag === "Request") {
             setTimeout(() => socket.write(success(message, "fine")), 50)
           }

@@ -156,20 +156,6 @@ describe("EffectRpc: clients that share a protocol", () => {
       assert.strictEqual(sockets.length, 1)
     }))
 
-  it.scopedLive("one that is closed is not kept", () =>
-    Effect.gen(function*() {
-      const context = yield* Layer.build(overTcp(yield* HttpServer.refusedPort))
-      const group = yield* Effect.scoped(Effect.suspend(() => {
-        const group = RpcGroup.make(Rpc.make("Get"))
-        return EffectRpc.make(group).pipe(Effect.provide(context), Effect.as(new WeakRef(group)))
-      }))
-      yield* eventually(Effect.sync(() => {
-        collect()
-        return group.deref() === undefined
-      }))
-      assert.isUndefined(group.deref())
-    }))
-
   it.scopedLive("HTTP: each has its answers", () =>
     Effect.gen(function*() {
       const server = yield* HttpServer.make

@@ -18,7 +18,7 @@ const isMessage = (message: unknown): boolean => {
   }
   switch (message._tag) {
     case "Chunk":
-      return hasRequestId(message) && Predicate.hasProperty(message, "values") && Array.isArray(message.values)
+      return hasRequestId(message)
     case "Exit":
       return hasRequestId(message) && Predicate.hasProperty(message, "exit")
     // the library's own, of a connection that was lost
