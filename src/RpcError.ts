@@ -417,19 +417,30 @@ export const withMethod = (error: Retryable | Fatal, method: string): Retryable 
   if (error.method !== undefined) {
     return error
   }
-  // field by field: `message` and `cause` of an error are not enumerable
-  const { cause, code } = error
+  const { cause, code, message } = error
   return error._tag === "Retryable"
-    ? new Retryable({
-      reason: error.reason,
-      delivery: error.delivery,
-      method,
-      code,
-      retryAfter: error.retryAfter,
-      cause
-    })
-    : new Fatal({ reason: error.reason, method, code, message: error.message, cause })
+    ? new Retryable({ ...fieldsOf(error), method })
+    : new Fatal({ reason: error.reason, method, code, message, cause })
 }
+
+/** One by one: `cause` is not enumerable. */
+const fieldsOf = ({ cause, code, delivery, method, reason, retryAfter }: Retryable) => ({
+  cause,
+  code,
+  delivery,
+  method,
+  reason,
+  retryAfter
+})
+
+/**
+ * The error of an attempt by somebody who knows better whether the server can have seen the request.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const withDelivery = (error: Retryable, delivery: Delivery): Retryable =>
+  error.delivery === delivery ? error : new Retryable({ ...fieldsOf(error), delivery })
 
 /**
  * The whole story of a failed call, to be read in a terminal: one line that says why it stopped and, for a call that

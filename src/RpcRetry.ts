@@ -33,6 +33,8 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
+import type * as Option from "effect/Option"
+import type * as Pipeable from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import type * as Connections from "./Connections.js"
@@ -372,12 +374,14 @@ export const remove = (name: string): Effect.Effect<void, InvalidOption> =>
 
 /**
  * - `service`: the first part of the names of calls that do not know their own: `"Users"` for `"Users.get"`.
+ * - `idempotencyKey`: whether each call has a key, made anew for it. Default `false`.
  *
  * @since 0.1.0
  * @category models
  */
 export interface ClientOptions extends RetryPolicy.Options {
   readonly service?: string | undefined
+  readonly idempotencyKey?: boolean | undefined
 }
 
 /**
@@ -386,26 +390,41 @@ export interface ClientOptions extends RetryPolicy.Options {
  * @since 0.1.0
  * @category models
  */
-export type Client<C> = keyof RpcCall.RetriesTo<unknown> extends keyof C
-  ? C extends RpcCall.RetriesTo<infer Client> ? Client : never
+export type Client<C> = string extends keyof C ? { readonly [K in keyof C]: Member<C[K]> }
+  : keyof RpcCall.RetriesTo<unknown> extends keyof C ? C extends RpcCall.RetriesTo<infer Client> ? Client : never
   : C extends AnyFunction ? Member<C>
   : { readonly [K in keyof C]: Member<C[K]> }
 
 type AnyFunction = (...args: never) => unknown
 
+/** Values of the language's, and of Effect's, all of which can be piped. */
+type Value =
+  | Pipeable.Pipeable
+  | ReadonlyArray<unknown>
+  | ReadonlyMap<unknown, unknown>
+  | ReadonlySet<unknown>
+  | Promise<unknown>
+  | Date
+  | RegExp
+  | ArrayBufferView
+
 type Member<M> = M extends (...args: infer Args) => infer Result
-  ? Result extends AnyCall ? (...args: Args) => Retried<Result> : M
+  ? [Result] extends [Option.Option<unknown> | Either.Either<unknown, unknown>] ? M
+  : [Result] extends [AnyCall] ? (...args: Args) => Retried<Result>
+  : M
   : M extends RpcCall.RpcCall<unknown, unknown, unknown> ? Retried<M>
-  : M extends AnyCall ? M
-  : M extends Readonly<Record<string, AnyFunction>> ? Client<M>
+  : M extends Value ? M
+  : M extends object ? Client<M>
   : M
 
 /**
  * Retries every call of a client: of `Grpc.client`, `Connect.client`, `EffectRpc.client`, or of any object whose methods return effects
  * that fail with `Retryable`. All calls have these options; say what belongs to one method in a layer.
  *
- * It is a copy: methods that return effects retry them, groups of methods in plain objects too. Other members, and
- * methods that return something else, a `Stream` among it, are as they were.
+ * It is a view of the client: methods that return effects retry them, those of objects in it too, and an `RpcCall` among its
+ * members is retried. What is no effect, a `Stream` among it, is as it was. The client itself is not changed.
+ *
+ * What is said around a call of it comes too late, but for a deadline: its policy, its name and its key are those said here.
  *
  * A method with overloads keeps the last one in its type, one with type parameters loses them: wrap those by hand.
  *
@@ -431,8 +450,15 @@ type Member<M> = M extends (...args: infer Args) => infer Result
  * @category combinators
  */
 export const client = <C extends object>(self: C, { service, ...options }: ClientOptions = {}): Client<C> => {
+  if (!Predicate.isObject(self)) {
+    throw new InvalidOption({
+      where: "RpcRetry.client",
+      field: "client",
+      problem: `must be an object, got ${String(self)}`
+    })
+  }
   if (service !== undefined && (!Predicate.isString(service) || service === "")) {
-    const problem = `must be a text that is not empty, got ${JSON.stringify(service)}`
+    const problem = `must be a text that is not empty, got ${String(service)}`
     throw new InvalidOption({ where: "RpcRetry.client", field: "service", problem })
   }
   const named = retrying(options)

@@ -309,3 +309,23 @@ describe("RpcError", () => {
     assert.include(String(new Error("other").stack), "RpcError.test")
   })
 })
+
+describe("RpcError.withDelivery", () => {
+  it("says something else of the delivery, and nothing of the rest", () => {
+    const cause = new Error("because")
+    const error = new Retryable({
+      reason: "Throttled",
+      delivery: "NotSent",
+      method: "Users.Get",
+      code: 429,
+      retryAfter: "Never",
+      cause
+    })
+    const unknown = RpcError.withDelivery(error, "Unknown")
+    assert.deepStrictEqual(
+      [unknown.reason, unknown.delivery, unknown.method, unknown.code, unknown.retryAfter, unknown.cause],
+      ["Throttled", "Unknown", "Users.Get", 429, "Never", cause]
+    )
+    assert.strictEqual(RpcError.withDelivery(error, "NotSent"), error)
+  })
+})

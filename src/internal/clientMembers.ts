@@ -1,5 +1,5 @@
 /**
- * Copies of client objects, with what their calls are made into.
+ * Client objects, seen so that their calls are something else.
  *
  * @internal
  */
@@ -14,65 +14,69 @@ type AnyCall = Effect.Effect<unknown, unknown, unknown>
 /** What is made of a call, given the path to the member that it comes from. */
 type Change = (path: ReadonlyArray<string>) => (call: AnyCall) => AnyCall
 
-/** An `Option` and an `Either` are effects too, but nobody who returns one means a call. */
-const isCall = (u: unknown): u is AnyCall => Effect.isEffect(u) && !Option.isOption(u) && !Either.isEither(u)
-
 type AnyFunction = (...args: ReadonlyArray<unknown>) => unknown
 
 const isFunction = (u: unknown): u is AnyFunction => Predicate.isFunction(u)
 
-/** Objects that are nothing but their members: those of a group of calls. */
-const isGroup = (u: unknown): u is object => {
-  const prototype: unknown = Predicate.isObject(u) ? Object.getPrototypeOf(u) : undefined
-  return prototype === Object.prototype || prototype === null
-}
+/** An `Option` and an `Either` are effects too, but nobody who returns one means a call. */
+const isCall = (u: unknown): u is AnyCall => Effect.isEffect(u) && !Option.isOption(u) && !Either.isEither(u)
 
-const changedMember = (owner: object, member: unknown, path: ReadonlyArray<string>, change: Change): unknown => {
-  if (RpcCall.isRpcCall(member)) {
-    return change(path)(member)
-  }
-  if (isFunction(member)) {
-    const changed = change(path)
-    return (...args: ReadonlyArray<unknown>) => {
-      const result: unknown = Reflect.apply(member, owner, args)
+/** Objects that are no value of the language's, nor one of Effect's, all of which can be piped. */
+const isGroup = (u: unknown): u is object =>
+  Object.prototype.toString.call(u) === "[object Object]" && !Predicate.hasProperty(u, "pipe")
+
+/** A function keeps its properties, and a class can still be constructed. */
+const changedFunction = (self: AnyFunction, owner: unknown, changed: (call: AnyCall) => AnyCall): AnyFunction =>
+  new Proxy(self, {
+    apply: (target, _, args: ReadonlyArray<unknown>) => {
+      const result: unknown = Reflect.apply(target, owner, args)
       return isCall(result) ? changed(result) : result
     }
-  }
-  return isGroup(member) ? changedMembers(member, path, change) : member
-}
+  })
 
-/** Own members and those of classes, the most derived first. */
-const membersOf = (object: object): ReadonlyMap<string | symbol, PropertyDescriptor> => {
-  const members = new Map<string | symbol, PropertyDescriptor>()
-  for (
-    let link: object | null = object;
-    link !== null && link !== Object.prototype;
-    link = Object.getPrototypeOf(link) as object | null
-  ) {
-    for (const key of Reflect.ownKeys(link)) {
-      if (key !== "constructor" && !members.has(key)) {
-        members.set(key, Object.getOwnPropertyDescriptor(link, key)!)
-      }
-    }
-  }
-  return members
-}
+const changedMember = (owner: object, member: unknown, path: ReadonlyArray<string>, change: Change): unknown =>
+  isFunction(member)
+    ? changedFunction(member, owner, change(path))
+    : RpcCall.isRpcCall(member)
+    ? change(path)(member)
+    : isGroup(member)
+    ? changedMembers(member, path, change)
+    : member
 
+/**
+ * The members are asked for one by one, as they are then. The proxy is not one of `self` itself, which may be frozen: what is
+ * set on it is its own.
+ */
 const changedMembers = (self: object, path: ReadonlyArray<string>, change: Change): object => {
-  const copy = {}
-  for (const [key, { enumerable = false, get, value }] of membersOf(self)) {
-    const here = [...path, String(key)]
-    Object.defineProperty(copy, key, {
-      enumerable,
-      // what is computed when it is asked for still is
-      ...(get === undefined
-        ? { value: changedMember(self, value, here, change) }
-        : { get: () => changedMember(self, Reflect.get(self, key), here, change) })
-    })
+  const changed = new Map<string | symbol, { readonly from: unknown; readonly to: unknown }>()
+  const memberOf = (key: string | symbol): unknown => {
+    const from: unknown = Reflect.get(self, key)
+    const known = changed.get(key)
+    if (known !== undefined && known.from === from) {
+      return known.to
+    }
+    const to = changedMember(self, from, [...path, String(key)], change)
+    changed.set(key, { from, to })
+    return to
   }
-  return copy
+  return new Proxy<object>(Object.create(Object.getPrototypeOf(self) as object | null) as object, {
+    get: (own, key) => key === "constructor" || Object.hasOwn(own, key) ? Reflect.get(own, key) : memberOf(key),
+    set: (own, key, value: unknown) =>
+      Reflect.defineProperty(own, key, { value, enumerable: true, configurable: true, writable: true }),
+    has: (own, key) => Reflect.has(own, key) || Reflect.has(self, key),
+    ownKeys: (own) => Array.from(new Set([...Reflect.ownKeys(self), ...Reflect.ownKeys(own)])),
+    getOwnPropertyDescriptor: (own, key) => {
+      const descriptor = Reflect.getOwnPropertyDescriptor(self, key)
+      return Reflect.getOwnPropertyDescriptor(own, key) ?? (descriptor && {
+        value: memberOf(key),
+        enumerable: descriptor.enumerable ?? false,
+        configurable: true,
+        writable: true
+      })
+    }
+  })
 }
 
 /** @internal */
 export const changedClient = (self: object, change: Change): object =>
-  isFunction(self) ? changedMember(self, self, [], change) as AnyFunction : changedMembers(self, [], change)
+  isFunction(self) ? changedFunction(self, undefined, change([])) : changedMembers(self, [], change)

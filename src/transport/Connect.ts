@@ -23,7 +23,8 @@
  * | -------------------------------------------------------------- | ----------------------------------------------------- |
  * | the connection is refused, reset, closed, ...                  | as `Classify.classify` says of the cause              |
  * | HTTP/2: the connection closes, or the stream is reset          | `Retryable ConnectionLost`, may have run              |
- * | ... with `REFUSED_STREAM` / `ENHANCE_YOUR_CALM`                | `Retryable Unavailable`, not sent / `Throttled`       |
+ * | ... with `REFUSED_STREAM` / `ENHANCE_YOUR_CALM`                | `Retryable Unavailable` / `Throttled`, may have run   |
+ * | `REFUSED_STREAM` before anything of a server stream has come   | `Retryable Unavailable`, not sent                     |
  * | ... with `PROTOCOL_ERROR` and others about the protocol        | `Fatal Protocol`                                      |
  * | `unavailable`, which a bare 429, 502, 503 or 504 is too        | `Retryable Unavailable`, may have run                 |
  * | `resource_exhausted` with a delay from the server              | `Retryable Throttled`, may have run                   |
@@ -36,12 +37,17 @@
  * | any other code                                                 | `Fatal ServerError`                                   |
  * | the request or a header cannot be written, or is too large     | `Fatal InvalidArgument`, nothing sent                 |
  * | what arrives is not as the protocol says, or is too large      | `Fatal Protocol`                                      |
+ * | an answer ends before its status, cut with `NO_ERROR` or not   | `Fatal Protocol`                                      |
+ * | an interceptor throws a `Retryable` or a `Fatal`               | that one; after the answer of a stream may have run   |
+ * | an interceptor throws anything else                            | as its cause says, may have run; or `Fatal`           |
+ * | `onHeader` or `onTrailer` throws                               | `Fatal Custom`                                        |
  *
  * `code` is the name that gRPC gives the code, as in `"UNAVAILABLE"`; `cause` is the `ConnectError`, with its details.
  * `google.rpc.RetryInfo` among them, the trailer `grpc-retry-pushback-ms` and the header `Retry-After` become the `retryAfter`.
  *
  * Sent with each attempt: the time that remains until the deadline, as the `timeoutMs` of the library; `idempotency-key`, for a
- * call that asks for one; and on a retry `grpc-previous-rpc-attempts` and `x-retry-attempt`, 1 for the first.
+ * call that asks for one; and on a retry `grpc-previous-rpc-attempts` and `x-retry-attempt`, 1 for the first. A header of these that
+ * is among yours stays as you set it.
  *
  * A call that is interrupted aborts its request.
  *
@@ -49,6 +55,7 @@
  */
 import type {
   DescMessage,
+  DescMethod,
   DescMethodServerStreaming,
   DescMethodUnary,
   DescService,
@@ -68,7 +75,7 @@ import * as ConnectOptions from "./internal/connectOptions.js"
 
 /**
  * What else the server may say that is worth another attempt: codes, or a predicate. It becomes `Retryable Custom`, delivery
- * `Unknown`; `resource_exhausted` becomes `Throttled`.
+ * `Unknown`; `resource_exhausted` becomes `Throttled`. A predicate must not throw: what it throws is a defect of the call.
  *
  * @since 0.1.0
  * @category models
@@ -104,7 +111,8 @@ export interface Options<S extends DescService = DescService> {
  * The options of the library, without `signal`: interrupt the fiber, or give the signal to `Effect.runPromise`.
  *
  * - `timeoutMs`: bounds one attempt; of a stream its whole life. Of it and the time that remains the smaller one is sent. The
- *   `defaultTimeoutMs` of a transport holds only for attempts without either.
+ *   `defaultTimeoutMs` of a transport holds only for attempts without either. Whole milliseconds, at least 1; 0, `Infinity` and
+ *   more than 99999999 are no bound. The call fails with `Fatal InvalidArgument` for what is no number, or negative.
  * - `headers`, `contextValues`: go with each attempt.
  * - `onHeader`, `onTrailer`: called by the attempt that is answered.
  *
@@ -133,8 +141,8 @@ export interface Unary<I extends DescMessage, O extends DescMessage> {
  * One request, many answers. The call is done when the first answer has come, or the end: until then it can be retried, and
  * never after. What fails later fails the stream.
  *
- * The request ends with the scope, or with the stream if that is earlier. The stream asks for a message when it is wanted, and
- * can be run once. The deadline bounds the call and not the stream, so it is not sent.
+ * The request ends with the scope, or with the stream if that is earlier. The stream asks for a message when it is wanted. It can
+ * be run once: after that it fails with `Fatal Custom`. The deadline bounds the call and not the stream, so it is not sent.
  *
  * @since 0.1.0
  * @category models
@@ -203,9 +211,9 @@ export const client = <S extends DescService>(service: S, transport: Transport, 
   const methods = service.methods.flatMap((method): ReadonlyArray<readonly [string, unknown]> => {
     const own = settings(method.localName)
     return ConnectOptions.isUnary(method)
-      ? [[method.localName, unaryOf(method, transport, own)]]
+      ? [[method.localName, callOf(ConnectCall.unary<DescMessage, DescMessage>, method, transport, own)]]
       : ConnectOptions.isServerStream(method)
-      ? [[method.localName, serverStreamOf(method, transport, own)]]
+      ? [[method.localName, callOf(ConnectCall.serverStream<DescMessage, DescMessage>, method, transport, own)]]
       : []
   })
   // the descriptor says so of each method, one by one
@@ -242,7 +250,13 @@ export const unary = <I extends DescMessage, O extends DescMessage>(
   method: DescMethodUnary<I, O>,
   transport: Transport,
   options?: MethodOptions
-): Unary<I, O> => unaryOf(method, transport, orThrow(ConnectOptions.checkMethod("Connect.unary", options)))
+): Unary<I, O> =>
+  callOf(
+    ConnectCall.unary<I, O>,
+    method,
+    transport,
+    orThrow(ConnectOptions.checkOne("Connect.unary", method, "unary", options))
+  )
 
 /**
  * One server-streaming method.
@@ -276,29 +290,25 @@ export const serverStream = <I extends DescMessage, O extends DescMessage>(
   transport: Transport,
   options?: MethodOptions
 ): ServerStream<I, O> =>
-  serverStreamOf(method, transport, orThrow(ConnectOptions.checkMethod("Connect.serverStream", options)))
+  callOf(
+    ConnectCall.serverStream<I, O>,
+    method,
+    transport,
+    orThrow(ConnectOptions.checkOne("Connect.serverStream", method, "server_streaming", options))
+  )
 
-const unaryOf = <I extends DescMessage, O extends DescMessage>(
-  method: DescMethodUnary<I, O>,
+/** What is the same for all methods, whatever an attempt of theirs is. */
+const callOf = <M extends DescMethod, Request, A, R>(
+  attempt: ConnectCall.Start<M, Request, A, R>,
+  method: M,
   transport: Transport,
   own: ConnectOptions.Checked
-): Unary<I, O> => {
+) => {
   const name = ConnectOptions.nameOf(method)
   const named = { method: name, idempotent: own.idempotent ?? ConnectOptions.idempotencyOf(method) }
   const settings = { method: name, retryOn: own.retryOn }
-  return (request, options) => RpcCall.make(ConnectCall.unary(transport, method, settings, request, options), named)
-}
-
-const serverStreamOf = <I extends DescMessage, O extends DescMessage>(
-  method: DescMethodServerStreaming<I, O>,
-  transport: Transport,
-  own: ConnectOptions.Checked
-): ServerStream<I, O> => {
-  const name = ConnectOptions.nameOf(method)
-  const named = { method: name, idempotent: own.idempotent ?? ConnectOptions.idempotencyOf(method) }
-  const settings = { method: name, retryOn: own.retryOn }
-  return (request, options) =>
-    RpcCall.make(ConnectCall.serverStream(transport, method, settings, request, options), named)
+  return (request: Request, options?: CallOptions): RpcCall.RpcCall<A, Retryable | Fatal, R> =>
+    RpcCall.make(attempt(transport, method, settings, request, options), named)
 }
 
 /**

@@ -19,38 +19,47 @@
  *
  * An attempt is exactly one call of the library. See `channelOptions` for the retries that the library makes itself.
  *
- * | what happens                                                  | error of the call                                    |
- * | ------------------------------------------------------------- | ---------------------------------------------------- |
- * | no stream was opened: the connection is refused               | `Retryable ConnectionRefused`, not sent              |
- * | no stream was opened: no address, no connection               | `Retryable Unavailable`, not sent                    |
- * | the stream was refused (`REFUSED_STREAM`)                     | `Retryable Unavailable`, not sent                    |
- * | the connection or the stream broke (reset, `RST_STREAM`)      | `Retryable ConnectionLost`, may have run             |
- * | HTTP 429 of a proxy                                           | `Retryable Throttled`, not sent                      |
- * | HTTP 502, 503, 504 of a proxy, with a body or without         | `Retryable Unavailable`, may have run                |
- * | `UNAVAILABLE`                                                 | `Retryable Unavailable`, may have run                |
- * | `RESOURCE_EXHAUSTED` with a delay from the server             | `Retryable Throttled`, may have run                  |
- * | `DEADLINE_EXCEEDED`, or a reset, as the ambient deadline passes | `Retryable AttemptTimeout`, may have run             |
- * | a status that `retryOn` accepts                               | `Retryable Custom` or `Throttled`, may have run      |
- * | `CANCELLED`; the client is closed                             | `Fatal Cancelled`                                    |
- * | `INVALID_ARGUMENT`, `OUT_OF_RANGE`, a request that cannot be written | `Fatal InvalidArgument`                       |
- * | `NOT_FOUND`                                                   | `Fatal NotFound`                                     |
- * | `PERMISSION_DENIED` / `UNAUTHENTICATED`                       | `Fatal PermissionDenied` / `Unauthenticated`         |
- * | `UNIMPLEMENTED`                                               | `Fatal Unimplemented`                                |
- * | an answer that cannot be read, or none                        | `Fatal Protocol`                                     |
- * | any other status, and codes that gRPC does not have           | `Fatal ServerError`                                  |
+ * | what happens                                                    | error of the call                                       |
+ * | --------------------------------------------------------------- | ------------------------------------------------------- |
+ * | no stream was opened: the connection is refused                 | `Retryable ConnectionRefused`, not sent                 |
+ * | no stream was opened: no address, no connection                 | `Retryable Unavailable`, not sent                       |
+ * | no stream was opened: the certificate does not verify           | `Fatal Protocol`                                        |
+ * | no stream was opened: the connection has just gone              | `Retryable ConnectionLost`, not sent                    |
+ * | no stream was opened: headers that HTTP/2 forbids               | `Fatal InvalidArgument`                                 |
+ * | the stream was refused (`REFUSED_STREAM`)                       | `Retryable Unavailable`, not sent with `channelOptions` |
+ * | HTTP 429 of a proxy                                             | `Retryable Throttled`, not sent with `channelOptions`   |
+ * | HTTP 502, 503, 504 of a proxy, with a body or without           | `Retryable Unavailable`, may have run                   |
+ * | the connection or the stream broke (reset, `RST_STREAM`)        | `Retryable ConnectionLost`, may have run                |
+ * | `ENHANCE_YOUR_CALM`, such as for too many pings                 | `Retryable Throttled`, may have run                     |
+ * | `PROTOCOL_ERROR` and other disagreements over HTTP/2            | `Fatal Protocol`                                        |
+ * | `UNAVAILABLE`                                                   | `Retryable Unavailable`, may have run                   |
+ * | `RESOURCE_EXHAUSTED` with a delay from the server               | `Retryable Throttled`, may have run                     |
+ * | `DEADLINE_EXCEEDED`, or a reset, as the ambient deadline passes | `Retryable AttemptTimeout`, may have run                |
+ * | a status that `retryOn` accepts                                 | `Retryable Custom` or `Throttled`, may have run         |
+ * | the same, and nothing was sent, such as credentials that fail   | `Retryable Custom` or `Throttled`, not sent             |
+ * | `CANCELLED`; the client is closed                               | `Fatal Cancelled`                                       |
+ * | `INVALID_ARGUMENT`, `OUT_OF_RANGE`                              | `Fatal InvalidArgument`                                 |
+ * | a request that cannot be written, or is too large to send       | `Fatal InvalidArgument`                                 |
+ * | `NOT_FOUND`                                                     | `Fatal NotFound`                                        |
+ * | `PERMISSION_DENIED` / `UNAUTHENTICATED`                         | `Fatal PermissionDenied` / `Unauthenticated`            |
+ * | `UNIMPLEMENTED`                                                 | `Fatal Unimplemented`                                   |
+ * | an answer that cannot be read, is too large, or none            | `Fatal Protocol`                                        |
+ * | any other status, and codes that gRPC does not have             | `Fatal ServerError`                                     |
  *
  * `code` is the name of the status, or the number where it has none; of a broken stream the error code of HTTP/2, such as
  * `"INTERNAL_ERROR"`. The `cause` is the `ServiceError`.
  *
- * That nothing was sent is told by the peer of the call, which is the target of the channel until a stream is opened. The other
- * failures of transport have no mark but the words that grpc-js puts in `details`; they are matched as it writes them.
+ * That nothing was sent is told by the peer of the call, which is the target of the channel until a stream is opened. Of what was
+ * refused it is not known without `channelOptions`: an attempt of the library's own before it, or beside it, may have run. The
+ * other failures of transport have no mark but the words that grpc-js puts in `details`; they are matched as it writes them,
+ * where no answer of a server came with them.
  *
  * `retryAfter` is, in this order: the trailer `grpc-retry-pushback-ms`; a `google.rpc.RetryInfo` in `grpc-status-details-bin`;
  * and of a proxy `Retry-After`.
  *
  * Sent with each attempt: the time that remains until the ambient deadline as `grpc-timeout`, of unary methods; on a retry
- * `grpc-previous-rpc-attempts`, 1 for the first one; `idempotency-key`, for a call that asks for one. A call that is interrupted
- * resets its stream.
+ * `grpc-previous-rpc-attempts`, 1 for the first one; `idempotency-key`, for a call that asks for one. Keys that the user's metadata
+ * has are sent as they are there. A call that is interrupted resets its stream.
  *
  * @since 0.1.0
  */
@@ -136,14 +145,25 @@ export type ServerStreamCall<F> = (
 ) => RpcCall.RpcCall<Stream.Stream<ServerStream<F>["answer"], Retryable | Fatal>, Retryable | Fatal, Scope.Scope>
 
 /**
+ * A method as a function that gives calls. What a client without types has under a name may be a stream, which needs a scope.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type MethodCall<F> = Function extends F
+  ? (request: unknown) => RpcCall.RpcCall<unknown, Retryable | Fatal, Scope.Scope>
+  : [Unary<F>] extends [never] ? ServerStreamCall<F>
+  : UnaryCall<F>
+
+/**
  * The methods of a client, each as a function that gives calls. Those that stream their request are not among them.
  *
  * @since 0.1.0
  * @category models
  */
-export type Calls<C extends grpc.Client> =
-  & { readonly [K in UnaryNames<C>]: UnaryCall<C[K]> }
-  & { readonly [K in Exclude<ServerStreamNames<C>, UnaryNames<C>>]: ServerStreamCall<C[K]> }
+export type Calls<C extends grpc.Client> = {
+  readonly [K in UnaryNames<C> | ServerStreamNames<C>]: MethodCall<C[K]>
+}
 
 /**
  * A status code of gRPC by its name, or by its number.
@@ -155,13 +175,17 @@ export type StatusCode = keyof typeof grpc.status | number
 
 /**
  * - `metadata`: sent with each attempt. It is copied, never changed; a function is asked for each attempt. Metadata made with
- *   `{ waitForReady: true }` waits for a connection where others fail.
+ *   `{ waitForReady: true }` waits for a connection where others fail. What takes time, such as a token that is fetched, is the
+ *   work of call credentials, in `callOptions`: `grpc.credentials.createFromMetadataGenerator`.
  * - `callOptions`: passed on as they are; a function is asked for each attempt. Of their `deadline` and the ambient one the earlier
  *   holds. What passes theirs is `Fatal`, as in gRPC: a bound on one attempt is the `attemptTimeout` of a policy.
  * - `retryOn`: statuses that are worth another attempt beside those of the table, by their codes or by a predicate. The
  *   `retryIf` of a policy is how to retry less. Default none.
  * - `idempotent`: whether the method may run twice; see `RpcCall`. Default: what the `idempotency_level` in the `.proto` says,
  *   where the client was loaded by `@grpc/proto-loader`.
+ *
+ * A function for `metadata` or `callOptions` that throws ends its call, as an interceptor does that throws: `Fatal Custom`, with what it
+ * threw; one that returns what cannot be used, `Fatal InvalidArgument`. A predicate that throws is a defect.
  *
  * @since 0.1.0
  * @category models
@@ -174,7 +198,8 @@ export interface Options {
 }
 
 /**
- * - `methods`: what is said of one method takes the place of what is said of all, field by field.
+ * - `methods`: what is said of one method takes the place of what is said of all, field by field. A method of two names, such as
+ *   `GetUser` and `getUser`, has what is said of either.
  *
  * @since 0.1.0
  * @category models
@@ -187,7 +212,7 @@ export interface ClientOptions<Name extends PropertyKey = string> extends Omit<O
  * Channel options that switch off the retries of grpc-js, for the constructor of a client: they cannot be switched off later, nor
  * for one call. A client without them retries itself where its service config has a `retryPolicy`; then each attempt made here
  * is up to five on the wire. It also repeats at once what never left the client, and once what the server refused unseen. Both
- * come here as `Retryable`, delivery `NotSent`, when it does not.
+ * come here as `Retryable`, delivery `NotSent`, when it does not; when it does, what was refused may have run.
  *
  * @example
  * ```ts
@@ -217,7 +242,8 @@ const callOf = (client: grpc.Client, method: Method.Method, settings: GrpcOption
  * One unary method of a client. The calls are not retried: pipe them through `withRpcRetry`. Their method is
  * `package.Service.Method`, as service configs name it.
  *
- * Throws `InvalidOption` when the client has no such method, and for an option that cannot be used.
+ * Throws `InvalidOption` when the client has no such method, or is one of another copy of `@grpc/grpc-js`, and for an option that
+ * cannot be used.
  *
  * @example
  * ```ts
@@ -296,7 +322,8 @@ export const serverStream = <C extends grpc.Client, K extends ServerStreamNames<
 /**
  * All methods of a client that are unary or stream their answer, under the names they have on it.
  *
- * Throws `InvalidOption` for an option that cannot be used.
+ * Throws `InvalidOption` for an option that cannot be used, and for a client that has no such method, or is one of another copy of
+ * `@grpc/grpc-js`.
  *
  * @example
  * ```ts
@@ -330,7 +357,7 @@ export const client = <C extends grpc.Client>(
   client: C,
   options: ClientOptions<Extract<UnaryNames<C> | ServerStreamNames<C>, string>> = {}
 ): Calls<C> => {
-  const methods = Method.all(client)
+  const methods = orThrow(Method.all("Grpc.client", client))
   const settingsOf = orThrow(GrpcOptions.checkAll("Grpc.client", options, methods))
   return Object.fromEntries(
     methods.map((method) => [method.key, callOf(client, method, settingsOf(method))])

@@ -35,7 +35,8 @@
  * `ResponseError` with the response and, as its description, the beginning of the body.
  *
  * `GET`, `HEAD`, `PUT`, `DELETE` and `OPTIONS` may run twice. `POST` and `PATCH` may not, unless they are said to be `idempotent`:
- * they are retried only when nothing was sent.
+ * they are retried only when nothing was sent. A redirect that fails was sent; and as `fetch` follows redirects itself, nothing
+ * that fails there is known not to be, unless `FetchHttpClient.RequestInit` says `redirect: "manual"` where the call runs.
  *
  * Sent as headers with each attempt, unless the request has them already: `idempotency-key`, for a call that asks for one;
  * `x-retry-attempt` on a retry, 1 for the first, as `go-grpc-middleware` counts; and the milliseconds that remain until the
@@ -45,44 +46,35 @@
  *
  * @since 0.1.0
  */
-import * as HttpClient from "@effect/platform/HttpClient"
-import * as HttpClientError from "@effect/platform/HttpClientError"
-import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import type * as HttpClient from "@effect/platform/HttpClient"
+import type * as HttpClientError from "@effect/platform/HttpClientError"
+import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import { dual } from "effect/Function"
-import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Classify from "../Classify.js"
-import * as Deadline from "../Deadline.js"
-import { InvalidOption, orThrow } from "../InvalidOption.js"
-import * as RpcCall from "../RpcCall.js"
-import {
-  type CallRejected,
-  type Fatal,
-  isFatal,
-  isRetryable,
-  Retryable,
-  type RetryExhausted,
-  withMethod
-} from "../RpcError.js"
-import * as ServerHint from "../ServerHint.js"
-import { excerptOf } from "./internal/exchange.js"
+import type * as Deadline from "../Deadline.js"
+import { orThrow } from "../InvalidOption.js"
+import type * as RpcCall from "../RpcCall.js"
+import type { CallRejected, Fatal, Retryable, RetryExhausted } from "../RpcError.js"
+import type { ServerHint } from "../ServerHint.js"
 import { httpHeadersOf } from "./internal/facts.js"
 import * as HttpFailure from "./internal/httpFailure.js"
-import * as Json from "./internal/json.js"
+import * as internal from "./internal/httpRpc.js"
 
 /**
  * - `method`: the name of the call, `"Service.Method"`; made of the request where it is a function. Default: the host and the
- *   method of the request, as in `"127.0.0.1:8080.GET"`, so that each host is a destination.
- * - `idempotent`: whether the request may run twice; made of the request where it is a function. Default: by its method, see
- *   above.
+ *   method of the request, as in `"127.0.0.1:8080.GET"`, so that each host is a destination; `"http.GET"` where a client puts
+ *   the host before the URL later.
+ * - `idempotent`: whether the request may run twice; made of the request where it is a function. Default, also where that gives
+ *   `undefined`: by its method, see above.
  * - `retryOn`: statuses that are worth another attempt besides those of the table, or a predicate of the responses that says
  *   which. Default none.
  * - `headers`: what is sent of an attempt. Default `headers`. For another origin that does not allow them a browser refuses
  *   the request: say `() => ({})` there.
+ *
+ * Functions among them must not throw: that would be a defect.
  *
  * @since 0.1.0
  * @category models
@@ -154,11 +146,8 @@ export const retrying: {
 } = dual(
   (args) => !Predicate.isFunction(args[0]),
   <E, R>(self: HttpClient.HttpClient.With<E, R>, retry: Retry, options: Options = {}) => {
-    const calls = calling(self, orThrow(check("HttpRpc.retrying", options)), Effect.succeed<Response>)
-    return HttpClient.makeWith(
-      Effect.flatMap((request: HttpClientRequest.HttpClientRequest) => retry(calls(request))),
-      Effect.succeed
-    )
+    const calls = internal.calling(self, orThrow(internal.check("HttpRpc.retrying", options)), Effect.succeed)
+    return internal.client((request) => retry(calls(request)))
   }
 )
 
@@ -168,7 +157,7 @@ export const retrying: {
  * @since 0.1.0
  * @category models
  */
-export type Failure<E> = Exclude<E, HttpClientError.HttpClientError> | Fatal | RetryExhausted | CallRejected
+export type Failure<E> = Exclude<E, HttpClientError.HttpClientError | Retryable> | Fatal | RetryExhausted | CallRejected
 
 /**
  * One request as a call, not retried: pipe it through `withRpcRetry`.
@@ -218,12 +207,12 @@ export function call<E, R>(
 >
 export function call<E, R>(
   client: HttpClient.HttpClient.With<E, R>,
-  request: Request,
+  request: HttpClientRequest.HttpClientRequest,
   { read = Effect.succeed, ...options }: Options & {
-    readonly read?: (response: Response) => Effect.Effect<unknown, unknown, unknown>
+    readonly read?: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<unknown, unknown, unknown>
   } = {}
 ) {
-  return calling(client, orThrow(check("HttpRpc.call", options)), read)(request)
+  return internal.calling(client, orThrow(internal.check("HttpRpc.call", options)), read)(request)
 }
 
 /**
@@ -297,123 +286,8 @@ export const httpClientError: Classify.Rule = HttpFailure.rule
 export const fromStatus = (
   status: number,
   details?: {
-    readonly retryAfter?: ServerHint.ServerHint | undefined
+    readonly retryAfter?: ServerHint | undefined
     readonly message?: string | undefined
     readonly cause?: unknown
   }
 ): Retryable | Fatal => HttpFailure.fromStatus(status, details)
-
-// -----------------------------------------------------------------------------
-// internal
-// -----------------------------------------------------------------------------
-
-type Request = HttpClientRequest.HttpClientRequest
-
-type Response = HttpClientResponse.HttpClientResponse
-
-interface Checked {
-  readonly method: (request: Request) => string
-  readonly idempotent: (request: Request) => boolean | undefined
-  readonly retryOn: (response: Response) => boolean
-  readonly headers: (facts: Deadline.Facts) => Readonly<Record<string, string>>
-}
-
-const mayRunTwice: ReadonlySet<string> = new Set(["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
-
-/** A URL without a host is one of a client that puts its host before it. */
-const hostAndMethod = ({ method, url }: Request): string =>
-  `${Either.getOrElse(Either.try(() => new URL(url).host), () => "http")}.${method}`
-
-const isStatus = (u: unknown): u is number => Number.isInteger(u) && (u as number) >= 100 && (u as number) <= 599
-
-const check = (
-  where: string,
-  { headers = httpHeadersOf, idempotent, method, retryOn = [] }: Options
-): Either.Either<Checked, InvalidOption> => {
-  const invalid = (field: string, problem: string, got: unknown) =>
-    Either.left(new InvalidOption({ where, field, problem: `${problem}, got ${Json.describe(got)}` }))
-  if (method !== undefined && !Predicate.isFunction(method) && (!Predicate.isString(method) || method === "")) {
-    return invalid("method", "must be a text that is not empty, or a function", method)
-  }
-  if (idempotent !== undefined && !Predicate.isFunction(idempotent) && !Predicate.isBoolean(idempotent)) {
-    return invalid("idempotent", "must be true, false or a function", idempotent)
-  }
-  if (!Predicate.isFunction(headers)) {
-    return invalid("headers", "must be a function", headers)
-  }
-  const bad = Predicate.isFunction(retryOn)
-    ? undefined
-    : Array.isArray(retryOn)
-    ? retryOn.find((one) => !isStatus(one))
-    : retryOn
-  if (bad !== undefined) {
-    return invalid("retryOn", "must be statuses from 100 to 599, or a function", bad)
-  }
-  return Either.right({
-    headers,
-    method: Predicate.isFunction(method) ? method : method === undefined ? hostAndMethod : () => method,
-    idempotent: Predicate.isFunction(idempotent)
-      ? idempotent
-      : idempotent === undefined
-      ? ({ method }) => mayRunTwice.has(method)
-      : () => idempotent,
-    retryOn: Predicate.isFunction(retryOn) ? retryOn : ({ status }) => retryOn.includes(status)
-  })
-}
-
-const headerOf = ({ headers }: Response, name: string): string | undefined => headers[name]
-
-/** The response, where it is not one that is worth another attempt. Of one that is, nothing stays open. */
-const accepted = (response: Response, retryOn: Checked["retryOn"]): Effect.Effect<Response, Retryable | Fatal> => {
-  const { status } = response
-  const isWaiting = HttpFailure.isWaiting(status)
-  if (!isWaiting && !retryOn(response)) {
-    return Effect.succeed(response)
-  }
-  return Effect.zipWith(excerptOf(response), Clock.currentTimeMillis, (body, now) => {
-    const retryAfter = Option.getOrUndefined(ServerHint.fromRetryAfter(headerOf(response, "retry-after"), now))
-    const description = Json.excerpt(body)
-    const cause = new HttpClientError.ResponseError({
-      request: response.request,
-      response,
-      reason: "StatusCode",
-      description
-    })
-    return isWaiting
-      ? HttpFailure.fromStatus(status, { retryAfter, cause })
-      : new Retryable({ reason: "Custom", delivery: "Unknown", code: status, retryAfter, cause })
-  }).pipe(Effect.flatMap(Effect.fail))
-}
-
-/** A header that the caller has set says more than ours. */
-const withHeaders = (request: Request, headers: Readonly<Record<string, string>>): Request =>
-  HttpClientRequest.setHeaders(request, { ...headers, ...request.headers })
-
-/** A client that fails on statuses, or on bodies that it reads itself: the response is there all the same. */
-const refusedOf = (error: unknown): Response | undefined =>
-  HttpClientError.isHttpClientError(error) && error._tag === "ResponseError" ? error.response : undefined
-
-const calling = <E, R, A, E2, R2>(
-  client: HttpClient.HttpClient.With<E, R>,
-  { headers, idempotent, method, retryOn }: Checked,
-  read: (response: Response) => Effect.Effect<A, E2, R2>
-) =>
-(request: Request) => {
-  const name = method(request)
-  const attempt = Effect.flatMap(Deadline.facts, (facts) => client.execute(withHeaders(request, headers(facts)))).pipe(
-    Effect.tapError((error) => {
-      const response = refusedOf(error)
-      return response === undefined ? Effect.void : accepted(response, retryOn)
-    }),
-    Effect.flatMap((response) => accepted(response, retryOn)),
-    Effect.flatMap(read),
-    Effect.mapError((error) => typed(error, name))
-  )
-  return RpcCall.make(attempt, { method: name, idempotent: idempotent(request) })
-}
-
-/** Errors that are not of HTTP pass as they are. */
-const typed = <E>(error: E, method: string): Exclude<E, HttpClientError.HttpClientError> | Retryable | Fatal =>
-  HttpClientError.isHttpClientError(error) || isRetryable(error) || isFatal(error)
-    ? withMethod(HttpFailure.classify(error), method)
-    : error as Exclude<E, HttpClientError.HttpClientError>

@@ -68,6 +68,7 @@ import { type Code, type Fatal, type Retryable, withMethod } from "../RpcError.j
 import * as Batcher from "./internal/batcher.js"
 import * as Exchange from "./internal/exchange.js"
 import { httpHeadersOf } from "./internal/facts.js"
+import { writable } from "./internal/httpHeaders.js"
 import * as Messages from "./internal/jsonRpc.js"
 import * as JsonRpcOptions from "./internal/jsonRpcOptions.js"
 import * as Schemas from "./internal/schemas.js"
@@ -243,8 +244,12 @@ export const make = (options: Options): Effect.Effect<Client, never, HttpClient.
         attempt(method, params, options, () =>
           undefined, (text) =>
           Effect.flatMap(Deadline.facts, (facts) =>
-            Effect.flatMap(exchange(text, httpHeadersOf(facts)), (reply) =>
-              Messages.acknowledged(reply, checked.retryOn)))),
+            Effect.flatMap(
+              Effect.flatMap(writable(httpHeadersOf(facts)), (headers) =>
+                exchange(text, headers)),
+              (reply) =>
+                Messages.acknowledged(reply, checked.retryOn)
+            ))),
         { method, idempotent: options?.idempotent }
       )
 
@@ -297,7 +302,9 @@ type Send = (id: number, text: string) => Effect.Effect<unknown, Retryable | Fat
 const oneByOne = (exchange: Exchange.Exchange, retryOn: Messages.RetryOn): Send => (id, text) =>
   Effect.flatMap(
     Deadline.facts,
-    (facts) => Effect.flatMap(exchange(text, httpHeadersOf(facts)), (reply) => Messages.answer(reply, id, retryOn))
+    (facts) =>
+      Effect.flatMap(Effect.flatMap(writable(httpHeadersOf(facts)), (headers) => exchange(text, headers)), (reply) =>
+        Messages.answer(reply, id, retryOn))
   )
 
 /** A batch of one is sent as the request that it is: not every server knows batches. */

@@ -66,7 +66,26 @@ for (const constructor of [Grpc.client, Connect.client, EffectRpc.make, Thrift.m
     throw new Error(`expected a function, got ${constructor}`)
   }
 }
-const grpcClient = new grpc.Client("127.0.0.1:1", grpc.credentials.createInsecure(), Grpc.channelOptions)
+const bytes = (message: Buffer) => message
+const GrpcClient = grpc.makeGenericClientConstructor({
+  getUser: {
+    path: "/users.v1.Users/GetUser",
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: bytes,
+    requestDeserialize: bytes,
+    responseSerialize: bytes,
+    responseDeserialize: bytes
+  }
+}, "Users")
+interface UsersClient extends grpc.Client {
+  getUser(request: Buffer, callback: grpc.requestCallback<Buffer>): grpc.ClientUnaryCall
+}
+const grpcClient = new GrpcClient(
+  "127.0.0.1:1",
+  grpc.credentials.createInsecure(),
+  Grpc.channelOptions
+) as unknown as UsersClient
 const users = RpcRetry.client(Grpc.client(grpcClient))
 grpcClient.close()
-process.stdout.write(`and the adapters load; a client without methods has ${Object.keys(users).length}\n`)
+process.stdout.write(`and the adapters load; a client has ${Object.keys(users).join()}\n`)

@@ -65,6 +65,13 @@ export const destroy = (stream: Http2.ServerHttp2Stream, code: number): void => 
   session.destroy(code)
 }
 
+/** Resets a stream at once, where `close` would end it first: Node does so only itself. */
+export const reset = (stream: Http2.ServerHttp2Stream, code: number): void => {
+  const key = Object.getOwnPropertySymbols(stream).find(({ description }) => description === "kHandle")!
+  const fields = stream as unknown as Record<symbol, { readonly rstStream: (code: number) => void }>
+  fields[key]!.rstStream(code)
+}
+
 /** Says so to whoever connects. */
 export const says = (text: string) =>
   Effect.gen(function*() {

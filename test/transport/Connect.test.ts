@@ -13,15 +13,18 @@ import {
   withRpcRetry
 } from "effect-rpc-retry"
 import * as Connect from "effect-rpc-retry/Connect"
+import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
+import type * as Http2 from "node:http2"
 import * as ConnectRaw from "../support/connectRaw.js"
 import * as ConnectServer from "../support/connectServer.js"
 import { refusedPort } from "../support/httpServer.js"
@@ -185,6 +188,26 @@ describe("the client", () => {
       [
         () => Connect.serverStream(EchoService.method.watch, {} as never, { retryOn: [99 as Code] }),
         "Connect.serverStream: retryOn[0] must be a code from 1 to 16, got 99"
+      ],
+      [
+        client({ methods: { echo: { idempotent: "no" } } }),
+        "Connect.client: methods.echo.idempotent must be true or false, got \"no\""
+      ],
+      [
+        () => Connect.unary(EchoService.method.echo, {} as never, { idempotent: 0 as never }),
+        "Connect.unary: idempotent must be true or false, got 0"
+      ],
+      [
+        () => Connect.serverStream(EchoService.method.watch, {} as never, { idempotent: null as never }),
+        "Connect.serverStream: idempotent must be true or false, got null"
+      ],
+      [
+        () => Connect.unary(EchoService.method.watch as never, {} as never),
+        "Connect.unary: method is no unary method: test.v1.EchoService.Watch is server_streaming"
+      ],
+      [
+        () => Connect.serverStream(EchoService.method.echo as never, {} as never),
+        "Connect.serverStream: method is no server_streaming method: test.v1.EchoService.Echo is unary"
       ]
     ]
     for (const [make, message] of cases) {
@@ -283,6 +306,21 @@ describe("codes", () => {
       assert.strictEqual((yield* Effect.flip(client.echo(x).pipe(withRpcRetry(quick))))._tag, "Fatal")
     }))
 
+  it.scopedLive("what a predicate throws is a defect", () =>
+    Effect.gen(function*() {
+      const { client, script, seen } = yield* make("gRPC", {
+        client: {
+          retryOn: () => {
+            throw new Error("boom")
+          }
+        }
+      })
+      script(fails(Code.Internal))
+      const exit = yield* Effect.exit(client.echo(x).pipe(withRpcRetry(quick)))
+      assert.isTrue(Exit.isFailure(exit) && Cause.isDie(exit.cause))
+      assert.strictEqual(seen.length, 1)
+    }))
+
   it.scopedLive("the details of an error can be had from its cause", () =>
     Effect.gen(function*() {
       const { client, script } = yield* make("gRPC")
@@ -352,7 +390,8 @@ describe("what the server says of retrying", () => {
           ["soon", (hint) => assert.strictEqual(hint, "Never")],
           ["-1", (hint) => assert.strictEqual(hint, "Never")],
           ["1.5", (hint) => assert.strictEqual(hint, "Never")],
-          ["5, 6", (hint) => assert.strictEqual(hint, "Never")]
+          ["5, 6", (hint) => assert.strictEqual(hint, "Never")],
+          ["5, 5", (hint) => assert.strictEqual(hint, "Never")]
         ]
         for (const type of ["text/html", "application/json"]) {
           const { port } = yield* ConnectRaw.proxy(
@@ -368,6 +407,22 @@ describe("what the server says of retrying", () => {
           for (const [, check] of forms) {
             check(hintOf(yield* Effect.flip(client.echo(x))))
           }
+        }
+      }))
+  }
+
+  for (const kind of kinds) {
+    it.scopedLive(`${kind}: what the server says twice is no delay, were it the same`, () =>
+      Effect.gen(function*() {
+        const { client, script, scriptStream } = yield* make(kind)
+        for (const name of ["grpc-retry-pushback-ms", "retry-after"]) {
+          const twice = fails(Code.Unavailable, [], [[name, "7"], [name, "7"]])
+          script(twice)
+          assert.strictEqual(hintOf(yield* Effect.flip(client.echo(x))), "Never")
+          scriptStream(async function*(seen) {
+            yield await twice(seen)
+          })
+          assert.strictEqual(hintOf(yield* Effect.flip(client.watch(x))), "Never")
         }
       }))
   }
@@ -534,7 +589,7 @@ describe("connections", () => {
     [4, "NGHTTP2_SETTINGS_TIMEOUT", lost],
     [5, "NGHTTP2_STREAM_CLOSED", lost],
     [6, "NGHTTP2_FRAME_SIZE_ERROR", ["Fatal", "Protocol"]],
-    [7, "NGHTTP2_REFUSED_STREAM", ["Retryable", "Unavailable", "NotSent"]],
+    [7, "NGHTTP2_REFUSED_STREAM", ["Retryable", "Unavailable", "Unknown"]],
     [8, "NGHTTP2_CANCEL", lost],
     [9, "NGHTTP2_COMPRESSION_ERROR", ["Fatal", "Protocol"]],
     [10, "NGHTTP2_CONNECT_ERROR", lost],
@@ -551,6 +606,58 @@ describe("connections", () => {
         const client = yield* clientOf(kind, port)
         for (const [, code, expected] of resetCodes) {
           assert.deepStrictEqual(told(yield* Effect.flip(client.echo(x))), [...expected, code])
+        }
+      }))
+  }
+
+  const types = {
+    "Connect over HTTP/2": ["application/proto", "application/connect+proto"],
+    gRPC: ["application/grpc+proto", "application/grpc+proto"],
+    "gRPC-web over HTTP/2": ["application/grpc-web+proto", "application/grpc-web+proto"]
+  }
+  for (const kind of ["Connect over HTTP/2", "gRPC", "gRPC-web over HTTP/2"] as const) {
+    it.scopedLive(`${kind}: a stream is refused, so not sent, only before anything of an answer has come`, () =>
+      Effect.gen(function*() {
+        const refused = ["Retryable", "Unavailable", "NotSent", "NGHTTP2_REFUSED_STREAM"]
+        const mayHaveRun = ["Retryable", "Unavailable", "Unknown", "NGHTTP2_REFUSED_STREAM"]
+        const [unary, streaming] = types[kind]
+        let open: (stream: Http2.ServerHttp2Stream) => void = () => {}
+        const { port } = yield* ConnectRaw.http2((stream) => {
+          open(stream)
+          setTimeout(() => ConnectRaw.reset(stream, 7), 20)
+        })
+        const client = yield* clientOf(kind, port)
+        const watch = Effect.flatMap(client.watch(x), Stream.runDrain)
+        assert.deepStrictEqual(told(yield* Effect.flip(watch)), refused)
+        open = (stream) => stream.respond({ ":status": 200, "content-type": unary })
+        assert.deepStrictEqual(told(yield* Effect.flip(client.change(x))), mayHaveRun)
+        open = (stream) => stream.respond({ ":status": 200, "content-type": streaming })
+        assert.deepStrictEqual(told(yield* Effect.flip(watch)), mayHaveRun)
+        open = (stream) => {
+          stream.respond({ ":status": 200, "content-type": streaming })
+          stream.write(Buffer.from([0, 0, 0, 0, 3, 0x0a, 1, 0x78]))
+        }
+        assert.deepStrictEqual(told(yield* Effect.flip(watch)), mayHaveRun)
+      }))
+  }
+
+  for (const kind of ["Connect over HTTP/2", "gRPC", "gRPC-web over HTTP/2"] as const) {
+    it.scopedLive(`${kind}: an answer that ends before its status is Fatal: whether it was cut nobody can tell`, () =>
+      Effect.gen(function*() {
+        const [, streaming] = types[kind]
+        // NO_ERROR, and the end of a stream without trailers: the library says the same of both
+        const ends: ReadonlyArray<(stream: Http2.ServerHttp2Stream) => void> = [
+          (stream) => setTimeout(() => ConnectRaw.reset(stream, 0), 20),
+          (stream) => stream.end()
+        ]
+        for (const end of ends) {
+          const { port } = yield* ConnectRaw.http2((stream) => {
+            stream.respond({ ":status": 200, "content-type": streaming })
+            stream.write(Buffer.from([0, 0, 0, 0, 3, 0x0a, 1, 0x78]), () => end(stream))
+          })
+          const client = yield* clientOf(kind, port)
+          const error = yield* Effect.flip(Effect.flatMap(client.watch(x), Stream.runDrain))
+          assert.deepStrictEqual([error._tag, error.reason], ["Fatal", "Protocol"], told(error).join())
         }
       }))
   }

@@ -1,7 +1,14 @@
 /**
  * What an attempt sends, how it is given up, and what its time is.
  */
-import { Code, ConnectError, createContextKey, createContextValues, type Interceptor } from "@connectrpc/connect"
+import {
+  Code,
+  ConnectError,
+  createContextKey,
+  createContextValues,
+  type Interceptor,
+  type Transport
+} from "@connectrpc/connect"
 import { assert, describe, it } from "@effect/vitest"
 import { Deadline, Fatal, Retryable, RetryExhausted, RetryPolicy, RetrySchedule, withRpcRetry } from "effect-rpc-retry"
 import * as Connect from "effect-rpc-retry/Connect"
@@ -11,9 +18,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as TestServices from "effect/TestServices"
+import * as Http from "node:http"
 import * as ConnectServer from "../support/connectServer.js"
+import { refusedPort } from "../support/httpServer.js"
 
 const { EchoService, fails, kinds, make, stall } = ConnectServer
 
@@ -121,21 +131,52 @@ describe("time", () => {
   it.scopedLive("a server that gives up in time is not the server's verdict either", () =>
     Effect.gen(function*() {
       const { client, script } = yield* make("gRPC")
-      for (const code of [Code.DeadlineExceeded, Code.Canceled]) {
-        script(async (seen) => {
-          await new Promise((resolve) => setTimeout(resolve, seen.remaining! - 20))
-          return fails(code)(seen)
-        })
-        const policy = RetryPolicy.make({ schedule: Schedule.recurs(50), deadline: "200 millis" })
-        const error = yield* Effect.flip(client.echo(x).pipe(withRpcRetry(policy)))
-        assert.instanceOf(error, RetryExhausted)
-        assert.deepStrictEqual([error.reason, error.last.reason, error.attempts], [
-          "DeadlineExceeded",
-          "AttemptTimeout",
-          1
-        ])
-      }
+      script(async (seen) => {
+        await new Promise((resolve) => setTimeout(resolve, seen.remaining! - 20))
+        return fails(Code.DeadlineExceeded)(seen)
+      })
+      const policy = RetryPolicy.make({ schedule: Schedule.recurs(50), deadline: "500 millis" })
+      const error = yield* Effect.flip(client.echo(x).pipe(withRpcRetry(policy)))
+      assert.instanceOf(error, RetryExhausted)
+      assert.deepStrictEqual([error.reason, error.last.reason, error.attempts], [
+        "DeadlineExceeded",
+        "AttemptTimeout",
+        1
+      ])
     }))
+
+  for (const kind of kinds) {
+    it.scoped(`${kind}: what the server says is its answer until the last tenth of the time, canceled always`, () =>
+      Effect.gen(function*() {
+        const { client, script, seen } = yield* make(kind)
+        const answered = (code: Code, after: number) =>
+          Effect.gen(function*() {
+            seen.length = 0
+            let answer: () => void = () => {}
+            const asked = new Promise<void>((resolve) => {
+              answer = resolve
+            })
+            script((seen) => asked.then(() => fails(code)(seen)))
+            const fiber = yield* Effect.fork(Effect.flip(client.echo(x, { timeoutMs: 490 })))
+            yield* TestServices.provideLive(eventually(() => seen.length === 1))
+            yield* TestClock.adjust(after)
+            answer()
+            return told(yield* Fiber.join(fiber))
+          })
+        assert.deepStrictEqual(yield* answered(Code.Canceled, 489), ["Fatal", "Cancelled", "CANCELLED"])
+        assert.deepStrictEqual(yield* answered(Code.DeadlineExceeded, 440), [
+          "Fatal",
+          "ServerError",
+          "DEADLINE_EXCEEDED"
+        ])
+        assert.deepStrictEqual(yield* answered(Code.DeadlineExceeded, 441), [
+          "Retryable",
+          "AttemptTimeout",
+          "Unknown",
+          "DEADLINE_EXCEEDED"
+        ])
+      }))
+  }
 
   it.scopedLive("deadline_exceeded long before the deadline is the server's, and Fatal", () =>
     Effect.gen(function*() {
@@ -155,6 +196,33 @@ describe("time", () => {
       assert.deepStrictEqual(told(error), ["Retryable", "AttemptTimeout", "Unknown", "DEADLINE_EXCEEDED"])
       assert.strictEqual(error.method, "test.v1.EchoService.Echo")
       assert.instanceOf(error.cause, ConnectError)
+    }))
+
+  it.scoped("it ends a moment after the deadline", () =>
+    Effect.gen(function*() {
+      const { client, script, seen } = yield* make("Connect over HTTP/1.1")
+      script(stall)
+      const fiber = yield* Effect.fork(Effect.flip(client.echo(x).pipe(Deadline.within("100 millis"))))
+      yield* TestServices.provideLive(
+        Effect.zipRight(eventually(() => seen.length === 1), Effect.suspend(() => seen[0]!.cancelled))
+      )
+      // until the failure has come here, and waits
+      yield* TestServices.provideLive(Effect.sleep("30 millis"))
+      yield* TestClock.adjust("199 millis")
+      assert.isNull(fiber.unsafePoll())
+      yield* TestClock.adjust("1 millis")
+      assert.strictEqual((yield* Fiber.join(fiber)).reason, "AttemptTimeout")
+    }))
+
+  it.scoped("an attempt that its own timeoutMs ends is retried at once, however near the deadline is", () =>
+    Effect.gen(function*() {
+      const { client, script, seen } = yield* make("Connect over HTTP/1.1")
+      script(stall)
+      const policy = RetryPolicy.make({ schedule: Schedule.recurs(3), deadline: "101 millis" })
+      // the clock of the call stands still
+      const answer = yield* client.echo(x, { timeoutMs: 100 }).pipe(withRpcRetry(policy))
+      assert.strictEqual(answer.value, "x")
+      assert.strictEqual(seen.length, 2)
     }))
 
   it.scopedLive("timeoutMs bounds each attempt", () =>
@@ -182,6 +250,60 @@ describe("time", () => {
         assert.isTrue(time > 10_000 && time <= 20_000)
       }
       assert.isUndefined(none)
+    }))
+
+  for (const kind of kinds) {
+    it.scopedLive(`${kind}: a timeoutMs that is none is told, and nothing is sent`, () =>
+      Effect.gen(function*() {
+        const { client, seen } = yield* make(kind)
+        for (const timeoutMs of [NaN, -1, -Infinity, "100" as never, null as never]) {
+          const calls = [
+            Effect.asVoid(client.echo(x, { timeoutMs }).pipe(withRpcRetry(quick))),
+            Effect.scoped(client.watch(x, { timeoutMs }).pipe(withRpcRetry(quick)))
+          ]
+          for (const call of calls) {
+            const error = yield* Effect.flip(call)
+            assert.instanceOf(error, Fatal)
+            assert.strictEqual(error.reason, "InvalidArgument")
+            assert.strictEqual(
+              error.message,
+              `timeoutMs must be a number of milliseconds of at least 0, got ${timeoutMs}`
+            )
+            assert.isDefined(error.method)
+          }
+        }
+        assert.strictEqual(seen.length, 0)
+        // more than a timer can wait, or gRPC can write
+        for (const timeoutMs of [Infinity, 2 ** 31, 100_000_000]) {
+          yield* client.echo(x, { timeoutMs })
+          yield* Effect.scoped(client.watch(x, { timeoutMs }))
+        }
+        assert.deepStrictEqual(seen.map(({ remaining }) => remaining), Array.from({ length: 6 }, () => undefined))
+      }))
+  }
+
+  it.effect("timeoutMs is sent in whole milliseconds, at least one; none is none of the transport's either", () =>
+    Effect.gen(function*() {
+      const sent: Array<number | undefined> = []
+      const transport = {
+        unary: (_method: unknown, _signal: unknown, timeoutMs: number | undefined) => {
+          sent.push(timeoutMs)
+          return Promise.resolve({})
+        }
+      } as unknown as Transport
+      const echo = Connect.unary(EchoService.method.echo, transport)
+      for (const timeoutMs of [0.5, 1.9, 1000.5, 99_999_999, 100_000_000, Infinity, 0, undefined]) {
+        yield* echo(x, { timeoutMs })
+      }
+      assert.deepStrictEqual(sent, [1, 1, 1000, 99_999_999, 0, 0, 0, undefined])
+    }))
+
+  it.scopedLive("without a timeout deadline_exceeded is always the server's", () =>
+    Effect.gen(function*() {
+      const { client, script } = yield* make("gRPC")
+      script(fails(Code.DeadlineExceeded))
+      const error = yield* Effect.flip(client.echo(x, { timeoutMs: 0 }))
+      assert.deepStrictEqual(told(error), ["Fatal", "ServerError", "DEADLINE_EXCEEDED"])
     }))
 
   it.scopedLive("more time than gRPC can write is not sent", () =>
@@ -257,6 +379,24 @@ describe("what is sent", () => {
       assert.strictEqual(found[2], "acme")
     }))
 
+  for (const kind of kinds) {
+    it.scopedLive(`${kind}: what the user set himself stays`, () =>
+      Effect.gen(function*() {
+        const { client, script, scriptStream, seen } = yield* make(kind)
+        const headers = { "idempotency-key": "mine", "X-Retry-Attempt": "7", "grpc-previous-rpc-attempts": "9" }
+        script(fails(Code.Unavailable))
+        yield* client.echo(x, { headers }).pipe(withRpcRetry({ ...quick, idempotencyKey: "ours" }))
+        scriptStream(async function*(seen) {
+          yield await fails(Code.Unavailable)(seen)
+        })
+        yield* Effect.scoped(client.watch(x, { headers }).pipe(withRpcRetry({ ...quick, idempotencyKey: "ours" })))
+        const sent = seen.map(({ headers }) =>
+          ["idempotency-key", "x-retry-attempt", "grpc-previous-rpc-attempts"].map((name) => headers.get(name))
+        )
+        assert.deepStrictEqual(sent, Array.from({ length: 4 }, () => ["mine", "7", "9"]))
+      }))
+  }
+
   it.scopedLive("the user's interceptors run once for each attempt, around it, and may take headers away", () =>
     Effect.gen(function*() {
       const order: Array<string> = []
@@ -292,14 +432,19 @@ describe("what is sent", () => {
       assert.strictEqual(seen.length, 1)
     }))
 
-  it.scopedLive("what else an interceptor throws is by what caused it", () =>
+  it.scopedLive("what else an interceptor throws is by what caused it, and may have run", () =>
     Effect.gen(function*() {
       const refused = Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED", syscall: "connect" })
+      const mayHaveRun = ["Retryable", "ConnectionRefused", "Unknown", "ECONNREFUSED"]
       const throws: ReadonlyArray<readonly [() => Promise<never>, ReadonlyArray<unknown>]> = [
-        [
-          () => Promise.reject(new Error("no token", { cause: refused })),
-          ["Retryable", "ConnectionRefused", "NotSent", "ECONNREFUSED"]
-        ],
+        [() => Promise.reject(new Error("no token", { cause: refused })), mayHaveRun],
+        [() => Promise.reject(refused), mayHaveRun],
+        [() => {
+          throw refused
+        }, mayHaveRun],
+        [() => {
+          throw new Retryable({ reason: "Custom", delivery: "NotSent", code: "OURS" })
+        }, ["Retryable", "Custom", "NotSent", "OURS"]],
         [() => Promise.reject(new Error("no token")), ["Fatal", "ServerError", "UNKNOWN"]],
         [() => {
           throw new Error("no token")
@@ -309,6 +454,90 @@ describe("what is sent", () => {
         const { client, seen } = yield* make("gRPC", { interceptors: [() => () => refuse()] })
         assert.deepStrictEqual(told(yield* Effect.flip(client.echo(x))), expected)
         assert.strictEqual(seen.length, 0)
+      }
+    }))
+
+  for (const kind of kinds) {
+    it.scopedLive(`${kind}: what fails after the answer has run`, () =>
+      Effect.gen(function*() {
+        const nobody = `http://127.0.0.1:${yield* refusedPort}`
+        const ours = new Retryable({ reason: "Unavailable", delivery: "NotSent" })
+        // of its own, of another service, of an effect that was run
+        const audits: ReadonlyArray<() => Promise<unknown>> = [
+          () => fetch(nobody),
+          () => new Promise((_, reject) => Http.get(nobody).on("error", reject)),
+          () => fetch(nobody).catch((cause) => Promise.reject(ConnectError.from(cause, Code.Unavailable))),
+          () =>
+            new Promise((_, reject) => Http.get(nobody).on("error", reject)).catch((cause) =>
+              Promise.reject(new ConnectError("no audit", Code.Unavailable, undefined, undefined, cause))
+            ),
+          () => Effect.runPromise(Effect.fail(ours))
+        ]
+        for (const audit of audits) {
+          const { seen, transport } = yield* make(kind, {
+            interceptors: [(next) => async (request) => {
+              const response = await next(request)
+              await audit()
+              return response
+            }]
+          })
+          const change = Connect.unary(EchoService.method.change, transport, { idempotent: false })
+          const watch = Connect.serverStream(EchoService.method.watch, transport, { idempotent: false })
+          for (const call of [Effect.asVoid(change(x)), Effect.scoped(watch(x))]) {
+            seen.length = 0
+            const error = yield* Effect.flip(call)
+            assert.isTrue(error._tag === "Retryable" && error.delivery === "Unknown", told(error).join())
+            assert.strictEqual(seen.length, 1)
+          }
+          seen.length = 0
+          const error = yield* Effect.flip(change(x).pipe(withRpcRetry(quick)))
+          assert.instanceOf(error, RetryExhausted)
+          assert.strictEqual(error.reason, "NotIdempotent")
+          assert.strictEqual(seen.length, 1)
+        }
+      }))
+  }
+
+  it.scopedLive("an error of ours that an interceptor throws in an open stream may have run", () =>
+    Effect.gen(function*() {
+      const { client } = yield* make("gRPC", {
+        interceptors: [(next) => async (request) => {
+          const response = await next(request)
+          return response.stream
+            ? {
+              ...response,
+              message: {
+                [Symbol.asyncIterator]: () => ({
+                  next: () => Promise.reject(new Retryable({ reason: "Custom", delivery: "NotSent", code: "OURS" }))
+                })
+              }
+            }
+            : response
+        }]
+      })
+      const error = yield* Effect.flip(Effect.scoped(client.watch(x)))
+      assert.deepStrictEqual(told(error), ["Retryable", "Custom", "Unknown", "OURS"])
+    }))
+
+  it.scopedLive("what onHeader and onTrailer throw is Fatal, whatever it looks like", () =>
+    Effect.gen(function*() {
+      const { client, seen } = yield* make("gRPC")
+      const refuse = () => {
+        throw Object.assign(new Error("not mine"), { code: "ECONNREFUSED", syscall: "connect" })
+      }
+      for (const options of [{ onHeader: refuse }, { onTrailer: refuse }]) {
+        const calls = [
+          Effect.asVoid(client.echo(x, options).pipe(withRpcRetry(quick))),
+          Effect.scoped(Effect.flatMap(client.watch(x, options).pipe(withRpcRetry(quick)), Stream.runDrain))
+        ]
+        for (const call of calls) {
+          seen.length = 0
+          const error = yield* Effect.flip(call)
+          assert.instanceOf(error, Fatal)
+          assert.deepStrictEqual([error.reason, error.message], ["Custom", "not mine"])
+          assert.isDefined(error.method)
+          assert.strictEqual(seen.length, 1)
+        }
       }
     }))
 

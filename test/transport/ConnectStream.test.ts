@@ -208,12 +208,33 @@ describe("a stream", () => {
       assert.deepStrictEqual(signals.map(({ aborted }) => aborted), [true, true, true])
     }))
 
-  it.scopedLive("can be run once: there is no second time for what has gone by", () =>
+  it.scopedLive("can be run once, and says so", () =>
     Effect.gen(function*() {
-      const { client } = yield* make("Connect over HTTP/1.1")
-      const messages = yield* client.watch(x)
-      assert.deepStrictEqual(yield* collect(messages), ["x 1", "x 2", "x 3"])
-      assert.deepStrictEqual(yield* Stream.runCollect(Stream.either(messages)).pipe(Effect.map(Chunk.size)), 0)
+      const { client, scriptStream, seen } = yield* make("Connect over HTTP/1.1")
+      const isTold = (messages: Stream.Stream<{ readonly value: string }, Retryable | Fatal>) =>
+        Effect.map(Effect.flip(collect(messages)), (error) => {
+          assert.instanceOf(error, Fatal)
+          assert.deepStrictEqual([error.reason, error.message, error.method], [
+            "Custom",
+            "the stream can be run once",
+            "test.v1.EchoService.Watch"
+          ])
+        })
+      const whole = yield* client.watch(x)
+      assert.deepStrictEqual(yield* collect(whole), ["x 1", "x 2", "x 3"])
+      yield* isTold(whole)
+      const part = yield* client.watch(x)
+      assert.deepStrictEqual(yield* collect(Stream.take(part, 1)), ["x 1"])
+      yield* isTold(part)
+      // one that is running goes on
+      scriptStream(async function*() {
+        yield "a"
+        yield "b"
+      })
+      const running = yield* client.watch(x)
+      const got = yield* collect(Stream.tap(running, () => isTold(running)))
+      assert.deepStrictEqual(got, ["a", "b"])
+      assert.strictEqual(seen.length, 3)
     }))
 
   it.scopedLive("gives headers when it opens, and trailers at its end", () =>

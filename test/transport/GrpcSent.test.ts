@@ -17,8 +17,10 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
-import { client, Echo } from "../support/grpcClient.js"
+import { createRequire } from "node:module"
+import { client, Echo, type EchoClient } from "../support/grpcClient.js"
 import * as Raw from "../support/grpcRaw.js"
 import * as GrpcServer from "../support/grpcServer.js"
 
@@ -52,8 +54,20 @@ describe("Grpc: what is sent", () => {
       assert.deepStrictEqual(seen.map(({ metadata }) => metadata.get("authorization")), [["Bearer abc"], [
         "Bearer abc"
       ]])
-      assert.deepStrictEqual(seen.map(({ previousAttempts }) => previousAttempts), [7, 1])
+      assert.deepStrictEqual(seen.map(({ previousAttempts }) => previousAttempts), [7, 7])
+      assert.deepStrictEqual(seen.map(({ idempotencyKey }) => idempotencyKey), ["k", "k"])
       assert.deepStrictEqual(own.getMap(), { authorization: "Bearer abc", "grpc-previous-rpc-attempts": "7" })
+    }))
+
+  it.scopedLive("an idempotency key of the user's metadata is the one that is sent", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* subject()
+      yield* server.script(unavailable)
+      const echo = Grpc.unary(client, "echo", { metadata: metadata({ "idempotency-key": "mine" }) })
+      yield* echo(hi).pipe(withRpcRetry({ schedule, idempotencyKey: "k" }))
+      const seen = yield* server.seen
+      assert.deepStrictEqual(seen.map(({ metadata }) => metadata.get("idempotency-key")), [["mine"], ["mine"]])
+      assert.deepStrictEqual(seen.map(({ previousAttempts }) => previousAttempts), [0, 1])
     }))
 
   it.scopedLive("a function is asked for metadata and options at each attempt", () =>
@@ -122,6 +136,26 @@ describe("Grpc: what is sent", () => {
       assert.strictEqual(yield* sent(Date.now() + 60_000, "40 seconds"), 40)
       assert.strictEqual(yield* sent(Infinity, "40 seconds"), 40)
       assert.strictEqual(yield* sent(undefined, "40 seconds"), 40)
+    }))
+
+  it.scopedLive("a deadline that grpc-js cannot send is none", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* subject()
+      const far = Number.MAX_SAFE_INTEGER
+      const echo = Grpc.unary(client, "echo")
+      assert.deepStrictEqual(yield* echo(hi).pipe(withRpcRetry({ schedule, deadline: far })), hi)
+      const own = { callOptions: { deadline: far } }
+      assert.deepStrictEqual(yield* Grpc.unary(client, "echo", own)(hi), hi)
+      yield* Effect.flatMap(Grpc.serverStream(client, "list", own)(hi), Stream.runDrain)
+      assert.deepStrictEqual((yield* server.seen).map(({ remaining }) => remaining), [undefined, undefined, undefined])
+      // its servers take 30 days for less than none
+      const seen = (deadline: Duration.DurationInput) =>
+        Effect.zipRight(
+          echo(hi).pipe(withRpcRetry({ schedule, deadline })),
+          Effect.map(server.seen, (seen) => seen.at(-1)!.remaining)
+        )
+      assert.strictEqual(yield* seen("30 days"), undefined)
+      assert.isAbove((yield* seen("24 days"))!, 23 * 86_400_000)
     }))
 
   it.scoped("the remaining time is sent whatever the program's clock says", () =>
@@ -433,6 +467,110 @@ describe("Grpc: options", () => {
       const echo = Grpc.client(own)
       assert.deepStrictEqual(Object.keys(echo), ["Echo"])
       assert.deepStrictEqual(yield* echo.Echo(hi).pipe(withRpcRetry), hi)
+    }))
+
+  it.scopedLive("getters of a client are not run", () =>
+    Effect.gen(function*() {
+      const { server } = yield* subject()
+      let asked = 0
+      class Own extends Echo {
+        get stats(): never {
+          asked++
+          throw new Error("not connected")
+        }
+      }
+      const own = new Own(server.address, grpc.credentials.createInsecure())
+      yield* Effect.addFinalizer(() => Effect.sync(() => own.close()))
+      assert.isTrue("echo" in Grpc.client(own))
+      assert.strictEqual(
+        invalid(() => Grpc.unary(own, "stats" as "echo")),
+        "Grpc.unary: method is no method that this client has a definition of, got \"stats\""
+      )
+      assert.strictEqual(asked, 0)
+    }))
+
+  it.scopedLive("a client without a method that can be a call is refused", () =>
+    Effect.gen(function*() {
+      const { server } = yield* subject()
+      class Own extends grpc.Client {
+        echo(request: object, callback: grpc.requestCallback<object>): grpc.ClientUnaryCall {
+          return this.makeUnaryRequest("/a.B/Echo", () => Buffer.of(), (bytes) => bytes, request, callback)
+        }
+      }
+      const own = new Own(server.address, grpc.credentials.createInsecure())
+      yield* Effect.addFinalizer(() => Effect.sync(() => own.close()))
+      assert.match(invalid(() => Grpc.client(own)), /^Grpc.client: client has no method .* needs a static `service`$/)
+    }))
+
+  it.scopedLive("what is no client, or one of another copy of the library, is refused", () =>
+    Effect.gen(function*() {
+      const { server } = yield* subject()
+      const require = createRequire(import.meta.url)
+      const own = Object.keys(require.cache).filter((file) => file.includes("/@grpc/grpc-js/"))
+      const kept = own.map((file) => [file, require.cache[file]] as const)
+      own.forEach((file) => delete require.cache[file])
+      const other = require("@grpc/grpc-js") as typeof grpc
+      kept.forEach(([file, module]) => require.cache[file] = module)
+      assert.notStrictEqual(other.Client, grpc.Client)
+      const Other = other.makeGenericClientConstructor(Echo.service, "Echo") as unknown as typeof Echo
+      const foreign = new Other(server.address, other.credentials.createInsecure())
+      yield* Effect.addFinalizer(() => Effect.sync(() => foreign.close()))
+      const refused = /^Grpc\.\w+: client must be a client of @grpc\/grpc-js; one of another copy of it is none/
+      for (const client of [foreign, undefined as unknown as EchoClient, {} as EchoClient]) {
+        assert.match(invalid(() => Grpc.client(client)), refused)
+        assert.match(invalid(() => Grpc.unary(client, "echo")), refused)
+        assert.match(invalid(() => Grpc.serverStream(client, "list")), refused)
+      }
+    }))
+
+  it.scopedLive("what is said of one method by two of its names holds together", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* subject(Grpc.channelOptions)
+      const echo = Grpc.client(client, {
+        methods: { Echo: { idempotent: false }, echo: { retryOn: ["ABORTED"], idempotent: undefined } }
+      })
+      for (const call of [echo.Echo, echo.echo]) {
+        assert.strictEqual(call(hi).idempotent, false)
+        yield* server.script(GrpcServer.status("ABORTED"))
+        assert.strictEqual((yield* Effect.flip(call(hi)))._tag, "Retryable")
+      }
+      assert.strictEqual(
+        invalid(() => Grpc.client(client, { methods: { Echo: { idempotent: false }, echo: { idempotent: true } } })),
+        "Grpc.client: methods.echo.idempotent is another than what is said of the same method by its other name"
+      )
+    }))
+
+  it.scopedLive("options of another kind are refused by name", () =>
+    Effect.gen(function*() {
+      const { client } = yield* subject()
+      const refused: ReadonlyArray<[options: unknown, message: RegExp]> = [
+        [null, /^options must be an object, got null$/],
+        [
+          { metadata: { authorization: "x" } },
+          /^metadata must be a Metadata of @grpc\/grpc-js, .* got \{"authorization":"x"\}$/
+        ],
+        [{ callOptions: 5 }, /^callOptions must be CallOptions of @grpc\/grpc-js, .* got 5$/],
+        [{ callOptions: { deadline: NaN } }, /^callOptions\.deadline must be a number or a valid Date, got NaN$/],
+        [{ callOptions: { deadline: new Date("x") } }, /^callOptions\.deadline must be /],
+        [{ callOptions: { deadline: "soon" } }, /^callOptions\.deadline must be .* got soon$/],
+        [{ idempotent: "yes" }, /^idempotent must be true or false, got "yes"$/]
+      ]
+      for (const [options, message] of refused) {
+        const given = options as Grpc.Options
+        const problem = (said: string, where: string) => said.slice(where.length + 2)
+        assert.match(problem(invalid(() => Grpc.unary(client, "echo", given)), "Grpc.unary"), message)
+        assert.match(problem(invalid(() => Grpc.serverStream(client, "list", given)), "Grpc.serverStream"), message)
+        if (options !== null) {
+          const path = "Grpc.client: methods.echo"
+          const said = invalid(() => Grpc.client(client, { methods: { echo: given } }))
+          assert.isTrue(said.startsWith(`${path}.`))
+          assert.match(said.slice(path.length + 1), message)
+        }
+      }
+      assert.strictEqual(
+        invalid(() => Grpc.client(client, { methods: { echo: null as never } })),
+        "Grpc.client: methods.echo must be an object, got null"
+      )
     }))
 
   it.scopedLive("what cannot be used is refused by name", () =>

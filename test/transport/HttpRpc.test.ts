@@ -198,10 +198,11 @@ describe("HttpRpc.retrying", () => {
       })
       server.script(reset)
       assert.strictEqual((yield* marked.post(`${server.url}/search`)).status, 200)
-      // nothing said: the policy decides
-      const layered = RpcRetry.layer({ default: { idempotent: false } })
+      // nothing said: the method does
       server.script(reset)
-      assert.strictEqual((yield* Effect.flip(Effect.provide(marked.post(server.url), layered))).reason, "NotIdempotent")
+      assert.strictEqual((yield* Effect.flip(marked.post(server.url))).reason, "NotIdempotent")
+      server.script(reset)
+      assert.strictEqual((yield* marked.get(server.url)).status, 200)
       const keyed = HttpRpc.retrying(plain, withRpcRetry({ ...quick, idempotencyKey: true, idempotent: true }))
       server.script(reset)
       assert.strictEqual((yield* keyed.post(server.url)).status, 200)
@@ -309,6 +310,100 @@ describe("HttpRpc.retrying", () => {
       assert.deepStrictEqual([seen, server.seen.length, server.seen[2]?.headers["x-own"]], [1, 3, "1"])
     }).pipe(pooled))
 
+  for (const [name, layer] of clients) {
+    const through = Effect.provide(layer)
+
+    it.scopedLive(`a POST that was redirected was sent, whatever became of the redirect: ${name}`, () =>
+      Effect.gen(function*() {
+        const { plain, server } = yield* made()
+        const client = HttpRpc.retrying(HttpClient.followRedirects(plain, 3), withRpcRetry(quick))
+        const nobody = `http://127.0.0.1:${yield* HttpServer.refusedPort}/done`
+        server.script(respond(303, "", { location: nobody }))
+        const refused = yield* Effect.flip(client.post(server.url))
+        assert.deepStrictEqual([refused.reason, server.seen.length], ["NotIdempotent", 1])
+        server.script(respond(303, "", { location: `${server.url}/done` }), respond(429))
+        const throttled = yield* Effect.flip(client.post(server.url))
+        assert.deepStrictEqual([throttled.reason, server.seen.length], ["NotIdempotent", 3])
+        server.script(respond(303, "", { location: `${server.url}/done` }))
+        assert.strictEqual((yield* client.post(server.url)).status, 200)
+      }).pipe(through))
+
+    it.scopedLive(`a POST that was refused is sent again, by fetch only where it follows no redirects: ${name}`, () =>
+      Effect.gen(function*() {
+        const { client } = yield* made()
+        const nobody = `http://127.0.0.1:${yield* HttpServer.refusedPort}`
+        const manual = Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" })
+        const error = Effect.provideService(FetchHttpClient.RequestInit, { redirect: "error" })
+        assert.strictEqual((yield* Effect.flip(client.post(nobody).pipe(error))).reason, "AttemptsExhausted")
+        const retried = yield* Effect.flip(client.post(nobody).pipe(manual))
+        assert.instanceOf(retried, RetryExhausted)
+        assert.deepStrictEqual([retried.attempts, retried.last.delivery], [4, "NotSent"])
+        const bare = yield* Effect.flip(client.post(nobody))
+        assert.strictEqual(bare.reason, name === "fetch" ? "NotIdempotent" : "AttemptsExhausted")
+      }).pipe(through))
+
+    it.scopedLive(`a client that has read the body leaves the status to tell: ${name}`, () =>
+      Effect.gen(function*() {
+        const { plain, server } = yield* made()
+        const logging = HttpClient.transformResponse(plain, Effect.tap((response) => response.text))
+        server.script(respond(503, "busy"))
+        assert.strictEqual((yield* HttpRpc.retrying(logging, withRpcRetry(quick)).get(server.url)).status, 200)
+        assert.strictEqual(server.seen.length, 2)
+      }).pipe(through))
+
+    it.scopedLive(`the status counts, and what the server asks for, though the body does not come: ${name}`, () =>
+      Effect.gen(function*() {
+        const { plain, server } = yield* made()
+        const slow: HttpServer.Step = (response) => {
+          response.writeHead(429, { "retry-after": "60", "content-length": 100 }).flushHeaders()
+        }
+        server.script(slow)
+        const client = HttpRpc.retrying(plain, withRpcRetry({ ...quick, attemptTimeout: "500 millis" }))
+        const error = yield* Effect.flip(client.post(server.url))
+        assert.instanceOf(error, RetryExhausted)
+        assert.deepStrictEqual([error.reason, error.last.reason, error.last.delivery], [
+          "ServerSaidNo",
+          "Throttled",
+          "NotSent"
+        ])
+      }).pipe(through))
+
+    it.scopedLive(`what cannot be a header is Fatal, and nothing is sent: ${name}`, () =>
+      Effect.gen(function*() {
+        const { plain, server } = yield* made()
+        for (
+          const [key, headers, message] of [
+            [
+              "ключ",
+              undefined,
+              "the header \"idempotency-key\" of an attempt must be a string of characters that HTTP allows"
+            ],
+            [
+              undefined,
+              { "a b": "x" },
+              "the header \"a b\" of an attempt must have names that HTTP allows, got \"a b\""
+            ]
+          ] as const
+        ) {
+          const client = HttpRpc.retrying(plain, withRpcRetry({ ...quick, idempotencyKey: key ?? false }), {
+            headers: headers === undefined ? undefined : () => headers
+          })
+          const error = yield* Effect.flip(client.get(server.url))
+          assert.deepStrictEqual([error.reason, error._tag === "Fatal" && error.message], ["InvalidArgument", message])
+        }
+        assert.strictEqual(server.seen.length, 0)
+      }).pipe(through))
+
+    it.scopedLive(`what fails in \`read\` was sent: ${name}`, () =>
+      Effect.gen(function*() {
+        const { plain, server } = yield* made()
+        const nobody = `http://127.0.0.1:${yield* HttpServer.refusedPort}`
+        const place = HttpRpc.call(plain, HttpClientRequest.post(server.url), { read: () => plain.get(nobody) })
+        const error = yield* Effect.flip(place.pipe(withRpcRetry(quick)))
+        assert.deepStrictEqual([error.reason, server.seen.length], ["NotIdempotent", 1])
+      }).pipe(through))
+  }
+
   const bad: ReadonlyArray<[name: string, options: unknown, message: string]> = [
     ["method", { method: "" }, `HttpRpc.retrying: method must be a text that is not empty, or a function, got ""`],
     ["idempotent", { idempotent: "yes" }, `HttpRpc.retrying: idempotent must be true, false or a function, got "yes"`],
@@ -385,6 +480,11 @@ describe("HttpRpc.call", () => {
       })
       server.script(respond(202), respond(202))
       assert.strictEqual(yield* ready.pipe(withRpcRetry(quick)), "done")
+      const turnedAway = HttpRpc.call(plain, HttpClientRequest.get(server.url), {
+        read: () => Effect.fail(HttpRpc.fromStatus(429))
+      })
+      const said: Retryable | Fatal = yield* Effect.flip(turnedAway)
+      assert.strictEqual(said._tag === "Retryable" && said.delivery, "NotSent")
       server.script(respond(202), respond(200))
       const error: Retryable | Fatal = yield* Effect.flip(ready)
       assert.strictEqual(error.method, "Jobs.Get")

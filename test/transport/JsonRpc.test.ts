@@ -137,6 +137,17 @@ for (const [name, layer] of clients) {
         assert.deepStrictEqual(server.requests().map(({ id }) => id), [1, 2, 3])
       }).pipe(provided))
 
+    it.scopedLive("a key that cannot be a header is Fatal, and nothing is sent", () =>
+      Effect.gen(function*() {
+        const { call, server } = yield* setup()
+        const error = yield* Effect.flip(call.pipe(withRpcRetry({ idempotencyKey: "ключ" })))
+        assert.deepStrictEqual([error.reason, error.method, server.seen.length], [
+          "InvalidArgument",
+          "Arith.Multiply",
+          0
+        ])
+      }).pipe(provided))
+
     it.scopedLive("a refused connection was not sent", () =>
       Effect.gen(function*() {
         const port = yield* HttpServer.refusedPort

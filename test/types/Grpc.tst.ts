@@ -132,6 +132,14 @@ describe("Grpc", () => {
     expect(Grpc.unary).type.not.toBeCallableWith(proto, "getUser", { retries: 3 })
   })
 
+  it("all of a client without types: what may be a stream needs a scope", () => {
+    const call = Grpc.client(untyped)["listUsers"]!({})
+    expect(call).type.toBe<RpcCall.RpcCall<unknown, Retryable | Fatal, Scope.Scope>>()
+    expect(call.pipe(withRpcRetry)).type.toBe<
+      Effect.Effect<unknown, Fatal | RetryExhausted | CallRejected, Scope.Scope>
+    >()
+  })
+
   it("a client without types", () => {
     expect(Grpc.unary(untyped, "getUser")).type.toBe<
       (request: unknown) => RpcCall.RpcCall<unknown, Retryable | Fatal>

@@ -34,6 +34,7 @@ describe("HttpRpc", () => {
     expect(plain.pipe(HttpRpc.retrying(withRpcRetry({ deadline: "1 second" })))).type.toBe<
       HttpClient.HttpClient.With<Failure>
     >()
+    expect<HttpRpc.Failure<HttpClientError.HttpClientError | Retryable | Denied>>().type.toBe<Failure | Denied>()
     expect(HttpRpc.retrying(own, withRpcRetry, { method: "Users.Get" })).type.toBe<
       HttpClient.HttpClient.With<Failure | Denied, Db>
     >()

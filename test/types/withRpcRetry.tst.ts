@@ -16,6 +16,7 @@ import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { pipe } from "effect/Function"
 import type * as Layer from "effect/Layer"
+import type * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
@@ -162,12 +163,22 @@ describe("the rest", () => {
 })
 
 describe("RpcRetry.client", () => {
+  interface Orders {
+    readonly place: (item: string) => Effect.Effect<void, Retryable>
+    readonly status: RpcCall.RpcCall<string, Retryable>
+    readonly items: { readonly first: () => Effect.Effect<string, Retryable>; readonly limit: number }
+    readonly cached: (item: string) => Option.Option<number>
+    readonly tags: ReadonlyArray<string>
+    readonly since: Date
+    readonly changes: Stream.Stream<string, Retryable>
+    readonly plain: Effect.Effect<string, Retryable>
+  }
   interface Users {
     readonly version: number
     readonly get: (id: number) => Effect.Effect<User, Retryable | Fatal | UserNotFound, Db>
     readonly list: (page?: number) => Stream.Stream<User, Retryable>
     readonly named: (id: number) => RpcCall.RpcCall<User, Retryable>
-    readonly orders: { readonly place: (item: string) => Effect.Effect<void, Retryable> }
+    readonly orders: Orders
     readonly health: RpcCall.RpcCall<string, Retryable | Fatal>
   }
   const users = null as unknown as Users
@@ -179,7 +190,22 @@ describe("RpcRetry.client", () => {
     expect(retried.list).type.toBe<Users["list"]>()
     expect(retried.named(1)).type.toBe<Effect.Effect<User, RetryExhausted | CallRejected>>()
     expect(retried.orders.place("x")).type.toBe<Effect.Effect<void, RetryExhausted | CallRejected>>()
+    expect(retried.orders.status).type.toBe<Effect.Effect<string, RetryExhausted | CallRejected>>()
+    expect(retried.orders.items.first()).type.toBe<Effect.Effect<string, RetryExhausted | CallRejected>>()
+    expect(retried.orders.items.limit).type.toBe<number>()
+    expect(retried.orders.cached).type.toBe<Orders["cached"]>()
+    expect(retried.orders.tags).type.toBe<ReadonlyArray<string>>()
+    expect(retried.orders.since).type.toBe<Date>()
+    expect(retried.orders.changes).type.toBe<Orders["changes"]>()
+    expect(retried.orders.plain).type.toBe<Orders["plain"]>()
     expect(retried.health).type.toBe<Effect.Effect<string, Fatal | RetryExhausted | CallRejected>>()
+  })
+
+  test("a client without types", () => {
+    const loaded = null as unknown as { readonly [method: string]: (id: number) => RpcCall.RpcCall<User, Retryable> }
+    expect(RpcRetry.client(loaded)).type.toBe<
+      { readonly [method: string]: (id: number) => Effect.Effect<User, RetryExhausted | CallRejected> }
+    >()
   })
 
   test("a client that is a function", () => {

@@ -17,6 +17,7 @@ import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import type * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Classify from "../../Classify.js"
@@ -29,12 +30,24 @@ import { headersOf } from "./facts.js"
 /** @internal */
 export interface Settings {
   readonly method: string
-  readonly retryOn: (error: ConnectError) => boolean
+  readonly retryOn: Predicate.Predicate<ConnectError>
+}
+
+/** How an attempt of a method is made. @internal */
+export interface Start<M, Request, A, R> {
+  (
+    transport: Transport,
+    method: M,
+    settings: Settings,
+    request: Request,
+    options: CallOptions | undefined
+  ): Effect.Effect<A, Retryable | Fatal, R>
 }
 
 /** One attempt: what is sent with it, and when it began. */
 interface Attempt extends Settings {
   readonly headers: Headers
+  /** `Infinity` is none, and `undefined` what the transport has. */
   readonly timeoutMs: number | undefined
   readonly startedAt: number
   /** Until the deadline of the call, where it was sent. */
@@ -44,18 +57,32 @@ interface Attempt extends Settings {
 /** What gRPC can write, in eight digits: 27 hours. A timer of more than 24 days would end at once. */
 const maxTimeout = 99_999_999
 
-/** The smaller one. For the library a timeout that is not above zero is none. */
-const smaller = (own: number | undefined, remaining: number | undefined): number | undefined =>
-  own === undefined || remaining === undefined ? own ?? remaining : own > 0 ? Math.min(own, remaining) : remaining
+/** What the user gave, in the whole milliseconds that the protocols can write. Zero is no bound, for the library too. */
+const bound = (timeoutMs: number): Effect.Effect<number, Fatal> => {
+  if (typeof timeoutMs !== "number" || !(timeoutMs >= 0)) {
+    const message = `timeoutMs must be a number of milliseconds of at least 0, got ${timeoutMs}`
+    return Effect.fail(new Fatal({ reason: "InvalidArgument", message }))
+  }
+  return Effect.succeed(timeoutMs === 0 || timeoutMs > maxTimeout ? Infinity : Math.max(1, Math.floor(timeoutMs)))
+}
 
+const smaller = (own: number | undefined, remaining: number | undefined): number | undefined =>
+  own === undefined || remaining === undefined ? own ?? remaining : Math.min(own, remaining)
+
+/** As the library takes it. */
+const timeoutOf = ({ timeoutMs }: Attempt): number | undefined => timeoutMs === Infinity ? 0 : timeoutMs
+
+const factsOf = (facts: Facts): Readonly<Record<string, string>> => ({
+  ...headersOf(facts),
+  ...(facts.previousAttempts > 0 ? { "grpc-previous-rpc-attempts": String(facts.previousAttempts) } : {})
+})
+
+/** What the user set stays. */
 const headers = (options: CallOptions | undefined, facts: Facts): Effect.Effect<Headers, Fatal> =>
   Effect.try({
     try: () => {
       const headers = new Headers(options?.headers)
-      Object.entries(headersOf(facts)).forEach(([name, value]) => headers.set(name, value))
-      if (facts.previousAttempts > 0) {
-        headers.set("grpc-previous-rpc-attempts", String(facts.previousAttempts))
-      }
+      Object.entries(factsOf(facts)).forEach(([name, value]) => headers.has(name) || headers.set(name, value))
       return headers
     },
     catch: (cause) => new Fatal({ reason: "InvalidArgument", message: "a header cannot be written as HTTP", cause })
@@ -64,7 +91,8 @@ const headers = (options: CallOptions | undefined, facts: Facts): Effect.Effect<
 const begin = (settings: Settings, options: CallOptions | undefined, isStream: boolean) =>
   Effect.gen(function*() {
     const known = yield* facts
-    const written = yield* Effect.mapError(headers(options, known), (error) => withMethod(error, settings.method))
+    const own = options?.timeoutMs === undefined ? undefined : yield* bound(options.timeoutMs)
+    const written = yield* headers(options, known)
     const remaining = isStream || known.remaining === undefined || known.remaining > maxTimeout
       ? undefined
       : known.remaining
@@ -72,17 +100,23 @@ const begin = (settings: Settings, options: CallOptions | undefined, isStream: b
       ...settings,
       headers: written,
       remaining,
-      timeoutMs: smaller(options?.timeoutMs, remaining),
+      timeoutMs: smaller(own, remaining),
       startedAt: yield* Clock.currentTimeMillis
     }
     return attempt
-  })
+  }).pipe(Effect.mapError((error) => withMethod(error, settings.method)))
 
-/** Timers are not exact, those of the server less than ours: an attempt that ends so shortly before its time has timed out. */
-const slack = 50
+/**
+ * Timers are not exact, those of the server less than ours: an attempt that ends so shortly before its time has timed out. Of a short
+ * time a part, or all of it would be its end.
+ */
+const slackOf = (timeoutMs: number): number => Math.min(50, timeoutMs / 10)
 
-/** So long after the deadline whoever set it has ended the attempt himself, or will not. */
-const patience = 1_000
+/**
+ * How long after the deadline of the call an attempt ends that nobody has ended. A timer that was set by somebody else for the same
+ * deadline may be late by as much as the process was busy when it was set.
+ */
+const grace = 100
 
 /**
  * An attempt that ended because its time had passed. Where that was the deadline of the call it waits for whoever set it, or two
@@ -97,30 +131,32 @@ const timedOut = (
   const took = now - startedAt
   if (
     timeoutMs === undefined ||
-    !(ConnectFailure.isTimer(cause) || (took >= timeoutMs - slack && ConnectFailure.mayBeTimeout(cause)))
+    !(ConnectFailure.isTimer(cause) || (took >= timeoutMs - slackOf(timeoutMs) && ConnectFailure.mayBeTimeout(cause)))
   ) {
     return undefined
   }
   const error = Effect.fail(withMethod(ConnectFailure.timedOut(cause), method))
-  return remaining !== undefined && timeoutMs >= remaining - slack
-    ? Effect.zipRight(Effect.sleep(Math.max(0, remaining - took) + patience), error)
-    : error
+  return timeoutMs === remaining ? Effect.zipRight(Effect.sleep(Math.max(0, remaining - took) + grace), error) : error
 }
 
 /** What a promise of the library rejects with, as what it means. */
 const run = <A>(
   attempt: Attempt,
+  answer: ConnectFailure.Answer,
   start: (signal: AbortSignal) => PromiseLike<A>
 ): Effect.Effect<A, Retryable | Fatal> =>
   Effect.catchAll(
     Effect.tryPromise({ try: start, catch: (failure) => ({ failure }) }),
     ({ failure }) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) => {
-        const rule = ConnectFailure.rule({ now, retryOn: attempt.retryOn })
-        return timedOut(attempt, now, failure) ??
-          Effect.fail(withMethod(Classify.firstOf(rule, ...Classify.rules)(failure), attempt.method))
-      })
+      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        timedOut(attempt, now, failure) ?? Effect.fail(
+          withMethod(ConnectFailure.classify({ now, retryOn: attempt.retryOn, answer })(failure), attempt.method)
+        ))
   )
+
+/** What a callback throws comes after the answer, and is no failure of the request, whatever it looks like. */
+const tell = ({ method }: Attempt, told: () => void): Effect.Effect<void, Retryable | Fatal> =>
+  Effect.try({ try: told, catch: (thrown) => withMethod(Classify.unknown(thrown), method) })
 
 /** One request, one answer. @internal */
 export const unary = <I extends DescMessage, O extends DescMessage>(
@@ -130,18 +166,16 @@ export const unary = <I extends DescMessage, O extends DescMessage>(
   request: MessageInitShape<I>,
   options: CallOptions | undefined
 ): Effect.Effect<MessageShape<O>, Retryable | Fatal> =>
-  Effect.flatMap(
-    begin(settings, options, false),
-    (attempt) =>
-      run(attempt, (signal) =>
-        transport.unary(method, signal, attempt.timeoutMs, attempt.headers, request, options?.contextValues).then(
-          (response) => {
-            options?.onHeader?.(response.header)
-            options?.onTrailer?.(response.trailer)
-            return response.message
-          }
-        ))
-  )
+  Effect.gen(function*() {
+    const attempt = yield* begin(settings, options, false)
+    const { header, message, trailer } = yield* run(attempt, "NotKnown", (signal) =>
+      transport.unary(method, signal, timeoutOf(attempt), attempt.headers, request, options?.contextValues))
+    yield* tell(attempt, () => {
+      options?.onHeader?.(header)
+      options?.onTrailer?.(trailer)
+    })
+    return message
+  })
 
 /**
  * One request, and its answers as they come. Done with the first of them, or the end. A request that fails before that is over;
@@ -162,52 +196,55 @@ export const serverStream = <I extends DescMessage, O extends DescMessage>(
       const scope = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.sequential)
       const controller = new AbortController()
       yield* Scope.addFinalizer(scope, Effect.sync(() => controller.abort()))
-      const open = () =>
-        transport.stream(
-          method,
-          controller.signal,
-          attempt.timeoutMs,
-          attempt.headers,
-          createAsyncIterable([request]),
-          options?.contextValues
-        ).then((response) => {
-          options?.onHeader?.(response.header)
-          return response
-        })
       const opened = Effect.gen(function*() {
-        const response = yield* run(attempt, open)
+        const response = yield* run(attempt, "Nothing", () =>
+          transport.stream(
+            method,
+            controller.signal,
+            timeoutOf(attempt),
+            attempt.headers,
+            createAsyncIterable([request]),
+            options?.contextValues
+          ))
+        yield* tell(attempt, () => options?.onHeader?.(response.header))
         const messages = response.message[Symbol.asyncIterator]()
-        const pull = (): Promise<IteratorResult<MessageShape<O>, unknown>> =>
-          messages.next().then((result) => {
-            if (result.done === true) {
-              options?.onTrailer?.(response.trailer)
-            }
-            return result
-          })
-        const next = run(attempt, pull)
+        const next = Effect.tap(
+          run(attempt, "Begun", () => messages.next()),
+          ({ done }) => done === true ? tell(attempt, () => options?.onTrailer?.(response.trailer)) : Effect.void
+        )
         return { next, first: yield* next }
       })
       const { first, next } = yield* Effect.onExit(
         restore(opened),
         (exit) => Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void
       )
-      return Stream.ensuring(pulled(first, next), Scope.close(scope, Exit.void))
+      return once(settings.method, Stream.ensuring(pulled(first, next), Scope.close(scope, Exit.void)))
     })
   )
 
-/** The first message is given once, however often the stream is run. The next one is asked for when it is wanted. */
+/** The next message is asked for when it is wanted. */
 const pulled = <A>(
   first: IteratorResult<A, unknown>,
   next: Effect.Effect<IteratorResult<A, unknown>, Retryable | Fatal>
 ): Stream.Stream<A, Retryable | Fatal> => {
-  let held: IteratorResult<A, unknown> | undefined = first
-  const take = Effect.suspend(() => {
-    const result = held
-    held = undefined
-    return result === undefined ? next : Effect.succeed(result)
+  const start: typeof next = Effect.succeed(first)
+  return Stream.unfoldEffect(
+    start,
+    Effect.map((result) => result.done === true ? Option.none() : Option.some([result.value, next] as const))
+  )
+}
+
+/** What has gone by cannot be had again. */
+const once = <A>(
+  method: string,
+  messages: Stream.Stream<A, Retryable | Fatal>
+): Stream.Stream<A, Retryable | Fatal> => {
+  let isRun = false
+  return Stream.suspend(() => {
+    if (isRun) {
+      return Stream.fail(new Fatal({ reason: "Custom", method, message: "the stream can be run once" }))
+    }
+    isRun = true
+    return messages
   })
-  return Stream.repeatEffectOption(Effect.matchEffect(take, {
-    onFailure: (error) => Effect.fail(Option.some(error)),
-    onSuccess: (result) => result.done === true ? Effect.fail(Option.none()) : Effect.succeed(result.value)
-  }))
 }

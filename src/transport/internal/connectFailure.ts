@@ -14,9 +14,6 @@ import * as GrpcStatus from "./grpcStatus.js"
 import { http2Codes } from "./http2Codes.js"
 import * as RetryInfo from "./retryInfo.js"
 
-/** @internal */
-export type RetryOn = (error: ConnectError) => boolean
-
 /**
  * What the server said, as opposed to what the library found out itself. The mark is the library's own; were it gone, the words
  * of a server could be taken for those of the library, no more.
@@ -113,6 +110,42 @@ const ofTimer: Classify.Rule = (error) => isTimer(error) ? Option.some(timedOut(
 export const timedOut = (cause: unknown): Retryable =>
   new Retryable({ reason: "AttemptTimeout", delivery: "Unknown", code: "DEADLINE_EXCEEDED", cause })
 
+/** What the library, over Node, makes of a system error. What an interceptor throws has the code `unknown`. */
+const isOfNode = ({ cause, code, rawMessage }: ConnectError): boolean =>
+  code !== Code.Unknown && cause instanceof Error && Predicate.hasProperty(cause, "code") &&
+  cause.message === rawMessage
+
+/**
+ * What had come of the answer when a request failed. Of a unary request the library does not say whether it had begun.
+ *
+ * @internal
+ */
+export type Answer = "Nothing" | "Begun" | "NotKnown"
+
+/**
+ * "Not sent" is said only of what nothing but the request itself can have met. An interceptor may do anything after the answer
+ * and fail as a connection does; so only an error of ours that it throws is taken at its word.
+ */
+const isUnsent = (failure: unknown, found: Retryable, answer: Answer): boolean =>
+  answer !== "Begun" && (
+    failure === found ||
+    (failure instanceof ConnectError && (
+      failure.cause === found || (reset.test(failure.rawMessage) ? answer === "Nothing" : isOfNode(failure))
+    ))
+  )
+
+const certain = (failure: unknown, found: Retryable | Fatal, answer: Answer): Retryable | Fatal =>
+  found._tag === "Fatal" || found.delivery === "Unknown" || isUnsent(failure, found, answer)
+    ? found
+    : new Retryable({
+      reason: found.reason,
+      delivery: "Unknown",
+      method: found.method,
+      code: found.code,
+      retryAfter: found.retryAfter,
+      cause: found.cause
+    })
+
 /** What is no answer of the server, by what happened to the connection. */
 const rules: ReadonlyArray<Classify.Rule> = [
   Classify.classified,
@@ -145,15 +178,19 @@ const ofDetail = (detail: Detail): Option.Option<ServerHint.ServerHint> =>
     ? RetryInfo.fromMessage(detail.value)
     : Option.none()
 
-/** Some errors have the headers of the response twice. */
-const once = (value: string): string => {
-  const half = (value.length - 2) / 2
-  return value === `${value.slice(0, half)}, ${value.slice(0, half)}` ? value.slice(0, half) : value
-}
+const half = (value: string): string => value.slice(0, (value.length - 2) / 2)
+
+const isTwice = (value: string): boolean => value === `${half(value)}, ${half(value)}`
+
+/**
+ * The library puts all headers twice into the error that it makes of a status and a body of JSON that is no error of Connect. No
+ * answer has two types, so of one that has it was the library.
+ */
+const isDoubled = (error: ConnectError): boolean => isTwice(error.metadata.get("content-type") ?? "")
 
 const header = (error: ConnectError, name: string): string | undefined => {
   const value = error.metadata.get(name)
-  return value === null ? undefined : once(value)
+  return value === null ? undefined : isDoubled(error) ? half(value) : value
 }
 
 /** `now` is `undefined` where nobody knows the time: then `Retry-After` is not read. */
@@ -170,23 +207,43 @@ const hintOf = (error: ConnectError, now: number | undefined): ServerHint.Server
 /**
  * - `now`: the time in milliseconds, which a date in `Retry-After` needs.
  * - `retryOn`: what else the server may say and be asked again.
+ * - `answer`: what had come of it.
  *
  * @internal
  */
-export const rule =
-  ({ now, retryOn = () => false }: { readonly now?: number; readonly retryOn?: RetryOn } = {}): Classify.Rule =>
-  (failure) => {
-    if (!(failure instanceof ConnectError)) {
-      return Option.none()
-    }
-    const status = () =>
-      GrpcStatus.fromStatus(
-        { code: failure.code, message: failure.rawMessage, hint: hintOf(failure, now), cause: failure },
-        retryOn(failure)
-      )
-    return isAnswer(failure) ? Option.some(status()) : Option.orElse(ofConnection(failure), () => Option.some(status()))
-  }
+export interface Options {
+  readonly now?: number
+  readonly retryOn?: Predicate.Predicate<ConnectError>
+  readonly answer?: Answer
+}
 
-/** How a request ends whose time has passed: by the clock of either side, one of which may reset the stream first. @internal */
+/** @internal */
+export const rule = ({ answer = "NotKnown", now, retryOn = () => false }: Options = {}): Classify.Rule => (failure) => {
+  if (!(failure instanceof ConnectError)) {
+    return Option.none()
+  }
+  const status = () =>
+    GrpcStatus.fromStatus(
+      { code: failure.code, message: failure.rawMessage, hint: hintOf(failure, now), cause: failure },
+      retryOn(failure)
+    )
+  return isAnswer(failure)
+    ? Option.some(status())
+    : Option.some(certain(failure, Option.getOrElse(ofConnection(failure), status), answer))
+}
+
+/** @internal */
+export const classify = (options: Required<Options>): Classify.Classifier => {
+  const classify = Classify.firstOf(rule(options), ...Classify.rules)
+  return (failure) => certain(failure, classify(failure), options.answer)
+}
+
+/**
+ * How a request may end whose time has passed: by the clock of either side, one of which may reset the stream first. A server that
+ * says `canceled` has a reason of its own.
+ *
+ * @internal
+ */
 export const mayBeTimeout = (failure: unknown): boolean =>
-  failure instanceof ConnectError && (failure.code === Code.DeadlineExceeded || failure.code === Code.Canceled)
+  failure instanceof ConnectError &&
+  (failure.code === Code.DeadlineExceeded || (failure.code === Code.Canceled && !isAnswer(failure)))

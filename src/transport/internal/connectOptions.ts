@@ -5,16 +5,16 @@
  */
 import type { DescMethod, DescMethodServerStreaming, DescMethodUnary, DescService } from "@bufbuild/protobuf"
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt"
-import { Code } from "@connectrpc/connect"
+import { Code, type ConnectError } from "@connectrpc/connect"
 import * as Either from "effect/Either"
+import type * as Predicate from "effect/Predicate"
 import { InvalidOption } from "../../InvalidOption.js"
 import type { MethodOptions, Options, RetryOn } from "../Connect.js"
-import type * as ConnectFailure from "./connectFailure.js"
 
 /** @internal */
 export interface Checked {
   readonly idempotent: boolean | undefined
-  readonly retryOn: ConnectFailure.RetryOn
+  readonly retryOn: Predicate.Predicate<ConnectError>
 }
 
 /** @internal */
@@ -31,11 +31,23 @@ export const nameOf = (method: DescMethod): string => `${method.parent.typeName}
 export const idempotencyOf = ({ idempotency }: DescMethod): true | undefined =>
   idempotency === MethodOptions_IdempotencyLevel.IDEMPOTENCY_UNKNOWN ? undefined : true
 
+const checkIdempotent = (
+  where: string,
+  field: string,
+  idempotent: unknown
+): Either.Either<boolean | undefined, InvalidOption> => {
+  if (idempotent === undefined || typeof idempotent === "boolean") {
+    return Either.right(idempotent)
+  }
+  const problem = `must be true or false, got ${JSON.stringify(idempotent)}`
+  return Either.left(new InvalidOption({ where, field, problem }))
+}
+
 const checkRetryOn = (
   where: string,
   field: string,
   retryOn: RetryOn | undefined
-): Either.Either<ConnectFailure.RetryOn | undefined, InvalidOption> => {
+): Either.Either<Predicate.Predicate<ConnectError> | undefined, InvalidOption> => {
   if (retryOn === undefined || typeof retryOn === "function") {
     return Either.right(retryOn)
   }
@@ -51,19 +63,34 @@ const checkRetryOn = (
   return Either.right((error) => codes.has(error.code))
 }
 
-const never: ConnectFailure.RetryOn = () => false
+const never: Predicate.Predicate<ConnectError> = () => false
 
 /** @internal */
 export const checkMethod = (
   where: string,
   options: MethodOptions | undefined,
   path: string = "",
-  retryOn: ConnectFailure.RetryOn = never
+  retryOn: Predicate.Predicate<ConnectError> = never
 ): Either.Either<Checked, InvalidOption> =>
-  Either.map(checkRetryOn(where, `${path}retryOn`, options?.retryOn), (own) => ({
-    idempotent: options?.idempotent,
-    retryOn: own ?? retryOn
-  }))
+  Either.zipWith(
+    checkIdempotent(where, `${path}idempotent`, options?.idempotent),
+    checkRetryOn(where, `${path}retryOn`, options?.retryOn),
+    (idempotent, own) => ({ idempotent, retryOn: own ?? retryOn })
+  )
+
+/** Of a method that is given alone, and must be of a kind. @internal */
+export const checkOne = (
+  where: string,
+  method: DescMethod,
+  kind: DescMethod["methodKind"],
+  options: MethodOptions | undefined
+): Either.Either<Checked, InvalidOption> => {
+  if (method.methodKind === kind) {
+    return checkMethod(where, options)
+  }
+  const problem = `is no ${kind} method: ${nameOf(method)} is ${method.methodKind}`
+  return Either.left(new InvalidOption({ where, field: "method", problem }))
+}
 
 /** The options of each method, by its name in the client. @internal */
 export const check = <S extends DescService>(

@@ -88,8 +88,12 @@ const take = (response: HttpClientResponse.HttpClientResponse, chunks: Array<Uin
 
 const maxExcerpt = 65_536
 
+/** Short beside any attempt timeout, which would otherwise end the attempt before its status has been told. */
+const excerptWait = "100 millis"
+
 /**
- * Of a body that does not matter, what comes of it soon: it may say more to who reads the error.
+ * Of a body that does not matter, what comes of it soon: it may say more to who reads the error. A client that has read it
+ * already leaves nothing.
  *
  * @internal
  */
@@ -97,7 +101,8 @@ export const excerptOf = (response: HttpClientResponse.HttpClientResponse): Effe
   Effect.suspend(() => {
     const chunks: Array<Uint8Array> = []
     return take(response, chunks, maxExcerpt).pipe(
-      Effect.timeoutOption("1 second"),
+      Effect.timeoutOption(excerptWait),
+      Effect.catchAllDefect(() => Effect.void),
       Effect.ignore,
       Effect.map(() => concat(chunks))
     )

@@ -12,6 +12,7 @@ import * as Classify from "../../Classify.js"
 import * as Deadline from "../../Deadline.js"
 import { Fatal, isRetryable, type Retryable, withMethod } from "../../RpcError.js"
 import * as Failure from "./grpcFailure.js"
+import * as Given from "./grpcGiven.js"
 import type { Method } from "./grpcMethod.js"
 
 /** @internal */
@@ -30,17 +31,27 @@ export interface Outgoing {
   readonly deadline: number
 }
 
-const valueOf = <A extends object>(given: A | (() => A)): A => Predicate.isFunction(given) ? given() : given
+/** 24 days: grpc-js has no timer for more, its servers misread more, and it breaks on much more. Nobody waits for it. */
+const farthest = 2 ** 31 - 1
 
-/**
- * grpc-js counts deadlines in the time of day, whatever the clock of the program is.
- */
-const earlier = (options: Grpc.CallOptions, remaining: number | undefined): Grpc.CallOptions => {
-  if (remaining === undefined) {
-    return options
+/** grpc-js counts deadlines in the time of day, whatever the clock of the program is. */
+const earlier = (own: Grpc.CallOptions["deadline"], remaining: number = Infinity): number => {
+  const now = Clock.make().unsafeCurrentTimeMillis()
+  const deadline = Math.min(Number(own ?? Infinity), now + remaining)
+  return deadline - now < farthest ? deadline : Infinity
+}
+
+/** The user's own stay as they are. */
+const withFacts = (metadata: Grpc.Metadata, facts: Deadline.Facts): Grpc.Metadata => {
+  const sent = metadata.clone()
+  const add = (key: string, value: string) => sent.get(key).length === 0 ? sent.set(key, value) : undefined
+  if (facts.previousAttempts > 0) {
+    add("grpc-previous-rpc-attempts", String(facts.previousAttempts))
   }
-  const ours = Clock.make().unsafeCurrentTimeMillis() + remaining
-  return { ...options, deadline: options.deadline === undefined ? ours : Math.min(ours, Number(options.deadline)) }
+  if (facts.idempotencyKey !== undefined) {
+    add("idempotency-key", facts.idempotencyKey)
+  }
+  return sent
 }
 
 /**
@@ -48,72 +59,90 @@ const earlier = (options: Grpc.CallOptions, remaining: number | undefined): Grpc
  *
  * @internal
  */
-export const outgoing = (settings: Settings, isStream: boolean): Effect.Effect<Outgoing> =>
-  Effect.zipWith(
-    Deadline.facts,
-    Effect.zip(isStream ? Effect.succeed(Infinity) : Deadline.CurrentDeadline, Effect.clock),
-    ({ idempotencyKey, previousAttempts, remaining }, [deadline, clock]) => {
-      const metadata = settings.metadata === undefined ? new Grpc.Metadata() : valueOf(settings.metadata).clone()
-      if (previousAttempts > 0) {
-        metadata.set("grpc-previous-rpc-attempts", String(previousAttempts))
-      }
-      if (idempotencyKey !== undefined) {
-        metadata.set("idempotency-key", idempotencyKey)
-      }
-      const options = settings.callOptions === undefined ? {} : valueOf(settings.callOptions)
-      return { metadata, options: earlier(options, isStream ? undefined : remaining), clock, deadline }
+export const outgoing = (method: Method, settings: Settings): Effect.Effect<Outgoing, Fatal> =>
+  Effect.gen(function*() {
+    const isStream = method.kind === "serverStream"
+    const facts = yield* Deadline.facts
+    const clock = yield* Effect.clock
+    const deadline = isStream ? Infinity : yield* Deadline.CurrentDeadline
+    const given = settings.metadata ?? new Grpc.Metadata()
+    const metadata = yield* Given.forAttempt(method.name, "metadata", Given.metadata, given)
+    const options = yield* Given.forAttempt(method.name, "callOptions", Given.callOptions, settings.callOptions ?? {})
+    return {
+      metadata: withFacts(metadata, facts),
+      options: { ...options, deadline: earlier(options.deadline, isStream ? undefined : facts.remaining) },
+      clock,
+      deadline
     }
-  )
-
-/**
- * What to make of the error of a call: to be asked for as soon as the call exists, since the head of the response comes first.
- *
- * @internal
- */
-export const failureOf = (
-  client: Grpc.Client,
-  method: Method,
-  { retryOn }: Settings,
-  { clock, deadline }: Outgoing,
-  call: Grpc.ClientUnaryCall
-): (error: Grpc.ServiceError) => Retryable | Fatal => {
-  let head: Grpc.Metadata | undefined
-  call.on("metadata", (metadata) => {
-    head = metadata
   })
-  return (error) => {
-    const now = clock.unsafeCurrentTimeMillis()
-    // the peer of a call is the target of the channel until it is given to a connection
-    const isUnsent = call.getPeer() === client.getChannel().getTarget()
-    const failed = { error, head, isUnsent, deadline, now }
-    return withMethod(Failure.classify(failed, retryOn), method.name)
-  }
-}
 
+/** The words of the error that grpc-js makes of a status. */
 const isServiceError = (u: unknown): u is Grpc.ServiceError =>
   u instanceof Error && Predicate.hasProperty(u, "code") && Predicate.isNumber(u.code) &&
-  Predicate.hasProperty(u, "metadata") && u.metadata instanceof Grpc.Metadata
+  u.message.startsWith(`${u.code} ${Grpc.status[u.code]}: `)
 
-/**
- * The call, or what was thrown in place of one. An interceptor that fails a stream before it has sent anything throws its
- * status: nobody can listen yet.
- *
- * @internal
- */
-export const start = <A>(
+/** The options of the channel as the library keeps them, which says so to nobody; a channel of another kind has none. */
+const isSingle = (client: Grpc.Client): boolean => {
+  const channel: unknown = client.getChannel()
+  const inner = Predicate.hasProperty(channel, "internalChannel") ? channel.internalChannel : undefined
+  const options: unknown = Predicate.hasProperty(inner, "options") ? inner.options : undefined
+  return Predicate.hasProperty(options, "grpc.enable_retries") && options["grpc.enable_retries"] === 0
+}
+
+type Failing = Effect.Effect<never, Retryable | Fatal>
+
+/** @internal */
+export interface Attempt {
+  /**
+   * The call, or what was thrown in place of one. An interceptor that fails a stream before it has sent anything throws its
+   * status: nobody can listen yet.
+   */
+  readonly start: <A extends Grpc.ClientUnaryCall>(make: () => A) => Either.Either<A, Failing>
+  /** What its error means. Whoever runs it asks the user's `retryOn`, and gets what that throws. */
+  readonly fail: (error: Grpc.ServiceError) => Failing
+}
+
+/** @internal */
+export const attempt = (
+  client: Grpc.Client,
   { name }: Method,
   { retryOn }: Settings,
-  { clock, deadline }: Outgoing,
-  make: () => A
-): Either.Either<A, Fatal | Retryable> =>
-  Either.mapLeft(Either.try(make), (error) => {
-    const now = clock.unsafeCurrentTimeMillis()
-    return isServiceError(error)
-      ? withMethod(Failure.classify({ error, head: undefined, isUnsent: false, deadline, now }, retryOn), name)
-      : error instanceof Error && error.message === "Channel has been shut down"
-      ? new Fatal({ reason: "Cancelled", method: name, message: "the client is closed", cause: error })
-      : withMethod(Classify.unknown(error), name)
-  })
+  { clock, deadline }: Outgoing
+): Attempt => {
+  // an interceptor may answer, or throw, before there is a call
+  let call: Grpc.ClientUnaryCall | undefined
+  let head: Grpc.Metadata | undefined
+  const fail: Attempt["fail"] = (error) =>
+    Effect.suspend(() => {
+      const now = clock.unsafeCurrentTimeMillis()
+      // the peer of a call is the target of the channel until it is given to a connection
+      const isUnsent = call?.getPeer() === client.getChannel().getTarget()
+      const failed = { error, head, isUnsent, isSingle: isSingle(client), deadline, now }
+      return Effect.fail(withMethod(Failure.classify(failed, retryOn), name))
+    })
+  return {
+    start: (make) =>
+      Either.try({
+        try: () => {
+          const made = make()
+          made.on("metadata", (metadata) => {
+            head = metadata
+          })
+          call = made
+          return made
+        },
+        catch: (error) =>
+          isServiceError(error)
+            ? fail(error)
+            : Effect.fail(
+              error instanceof Error && error.message === "Channel has been shut down"
+                ? new Fatal({ reason: "Cancelled", method: name, message: "the client is closed", cause: error })
+                : withMethod(Classify.unknown(error), name)
+            )
+      }),
+    fail
+  }
+}
 
 /**
  * How long after the ambient deadline an attempt ends that nobody has ended. A timer that was set by somebody else for the same
@@ -148,15 +177,15 @@ export const unary = (
   request: unknown
 ): Effect.Effect<unknown, Retryable | Fatal> => {
   const methods = client as unknown as Record<string, Invoke>
-  return Effect.flatMap(outgoing(settings, false), (out) =>
+  return Effect.flatMap(outgoing(method, settings), (out) =>
     Effect.async<unknown, Retryable | Fatal>((resume) => {
-      const started = start(method, settings, out, () => {
-        const call = methods[method.key]!(request, out.metadata, out.options, (error, answer) =>
-          // an interceptor may answer before there is a call
-          resume(error === null ? Effect.succeed(answer) : Effect.suspend(() => Effect.fail(failed(error)))))
-        const failed = failureOf(client, method, settings, out, call)
-        return call
-      })
-      return Either.isLeft(started) ? resume(started) : Effect.sync(() => started.right.cancel())
+      const { fail, start } = attempt(client, method, settings, out)
+      const started = start(() =>
+        methods[method.key]!(request, out.metadata, out.options, (error, answer) =>
+          resume(error === null ? Effect.succeed(answer) : fail(error)))
+      )
+      return Either.isLeft(started) ? resume(started.left) : Effect.sync(() =>
+        started.right.cancel()
+      )
     }).pipe(Effect.catchAll(untilDeadline(out))))
 }

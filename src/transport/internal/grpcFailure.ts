@@ -9,23 +9,37 @@
  */
 import * as Grpc from "@grpc/grpc-js"
 import * as Option from "effect/Option"
-import { Fatal, Retryable } from "../../RpcError.js"
+import { Fatal, type FatalReason, isRetryable, Retryable } from "../../RpcError.js"
 import * as ServerHint from "../../ServerHint.js"
+import { certificateOf } from "./grpcCertificate.js"
 import { fromStatus } from "./grpcStatus.js"
-import { http2Codes } from "./http2Codes.js"
+import { disagreement, http2Codes } from "./http2Codes.js"
 import * as RetryInfo from "./retryInfo.js"
 
 /** @internal */
-export interface Failed {
+export interface Given {
   readonly error: Grpc.ServiceError
   /** The head of the response, `undefined` when none came. */
   readonly head: Grpc.Metadata | undefined
   /** No stream was opened for the request, or for the last attempt where the library made several. */
   readonly isUnsent: boolean
+  /** The library makes one attempt of each call, as `channelOptions` say; `false` also where nobody knows. */
+  readonly isSingle: boolean
   /** The ambient deadline, in milliseconds of the clock that `now` is of. */
   readonly deadline: number
   readonly now: number
 }
+
+interface Failed extends Given {
+  readonly status: Grpc.StatusObject
+}
+
+/** A status of an interceptor may have no details and no metadata, whatever the types say. */
+const statusOf = ({ code, details, metadata }: Grpc.ServiceError): Grpc.StatusObject => ({
+  code,
+  details: details ?? "",
+  metadata: metadata ?? new Grpc.Metadata()
+})
 
 /** @internal */
 export type RetryOn = (error: Grpc.ServiceError) => boolean
@@ -38,7 +52,16 @@ export type RetryOn = (error: Grpc.ServiceError) => boolean
  */
 export const slack = 25
 
-const { CANCELLED, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE, UNIMPLEMENTED, UNKNOWN } = Grpc.status
+const {
+  CANCELLED,
+  DEADLINE_EXCEEDED,
+  INTERNAL,
+  PERMISSION_DENIED,
+  RESOURCE_EXHAUSTED,
+  UNAVAILABLE,
+  UNIMPLEMENTED,
+  UNKNOWN
+} = Grpc.status
 
 /**
  * A status that a server sends alone has the headers of its response with it; one that was made on this side has none, but
@@ -47,73 +70,135 @@ const { CANCELLED, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE, UNIMPLEMENTED, UNKN
 const isEmpty = (metadata: Grpc.Metadata): boolean =>
   Object.keys(metadata.getMap()).every((key) => key === "grpc-previous-rpc-attempts")
 
-/**
- * `NotSent`, unless the library repeated the call: then an attempt before the last one may have been sent. It says so in the
- * metadata that it gives, wherever there is some.
- */
-const notSent = ({ error, head }: Failed): Retryable["delivery"] =>
-  [error.metadata, head].some((metadata) => (metadata?.get("grpc-previous-rpc-attempts").length ?? 0) > 0)
-    ? "Unknown"
-    : "NotSent"
+/** An interceptor that repeats calls shows the peer of its first one: what came from a server was sent. */
+const isNothingSent = ({ head, isUnsent, status }: Failed): boolean =>
+  isUnsent && head === undefined && isEmpty(status.metadata)
 
-const unsent = (failed: Failed): Retryable | undefined => {
-  const { code, details } = failed.error
+/** The library, or an interceptor like it, repeated the call: then an attempt before the last one may have been sent. */
+const isRepeated = ({ head, status }: Failed): boolean =>
+  [status.metadata, head].some((metadata) => (metadata?.get("grpc-previous-rpc-attempts").length ?? 0) > 0)
+
+/** Of an attempt that never left. */
+const unsentDelivery = (failed: Failed): Retryable["delivery"] => isRepeated(failed) ? "Unknown" : "NotSent"
+
+/** Of one that a server has refused unseen. Of several that are made at a time, hedges, the others have no mark. */
+const refusedDelivery = (failed: Failed): Retryable["delivery"] =>
+  failed.isSingle && !isRepeated(failed) ? "NotSent" : "Unknown"
+
+const fatalOf = ({ error, status: { code, details } }: Failed, reason: FatalReason): Fatal =>
+  new Fatal({ reason, code: Grpc.status[code]!, message: details, cause: error })
+
+/** The connection went away between the choice of it and its use: with `grpc.enable_retries: 0` this is for us to repeat. */
+const notStarted =
+  /^Failed to start HTTP\/2 stream with error (The session has been destroyed|New streams cannot be created after receiving a GOAWAY|No stream ID is available)/
+
+const unsent = (failed: Failed): Retryable | Fatal | undefined => {
+  const { code, details } = failed.status
   const retryable = (reason: Retryable["reason"]) =>
-    new Retryable({ reason, delivery: notSent(failed), code: "UNAVAILABLE", cause: failed.error })
-  if (code === UNAVAILABLE) {
-    return retryable(/\bconnect (ECONNREFUSED|ENOENT)\b/.test(details) ? "ConnectionRefused" : "Unavailable")
+    new Retryable({ reason, delivery: unsentDelivery(failed), code: "UNAVAILABLE", cause: failed.error })
+  if (code === INTERNAL && details.startsWith("Failed to start HTTP/2 stream with error ")) {
+    return notStarted.test(details) ? retryable("ConnectionLost") : fatalOf(failed, "InvalidArgument")
   }
-  // the connection went away between the choice of it and its use: with `grpc.enable_retries: 0` this is for us to repeat
-  return code === INTERNAL && details.startsWith("Failed to start HTTP/2 stream with error ")
-    ? retryable("ConnectionLost")
-    : undefined
+  if (code !== UNAVAILABLE) {
+    return undefined
+  }
+  if (details === "Channel closed before call started") {
+    return new Fatal({ reason: "Cancelled", message: "the client is closed", cause: failed.error })
+  }
+  const certificate = certificateOf(details)
+  return certificate === undefined
+    ? retryable(/\bconnect (ECONNREFUSED|ENOENT)\b/.test(details) ? "ConnectionRefused" : "Unavailable")
+    : new Fatal({ reason: "Protocol", code: certificate, message: details, cause: failed.error })
 }
 
 /** The stream was reset with the code CANCEL. Not by the caller: that one is interrupted, and asks nobody any more. */
-const isCancelled = ({ code, details, metadata }: Grpc.ServiceError): boolean =>
+const isCancelled = ({ code, details, metadata }: Grpc.StatusObject): boolean =>
   code === CANCELLED && details === "Call cancelled" && isEmpty(metadata)
 
-/** The connection, or the stream, broke: the library says so in these words of its own. */
-const broken = (failed: Failed): Retryable | undefined => {
-  const { error, head } = failed
-  const { code, details } = error
-  const lost = (code: string) => new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code, cause: error })
-  if (!isEmpty(error.metadata)) {
-    return undefined
+/** The code that the stream was reset with: the library says it in words of its own, and some as a status. */
+const resetOf = ({ head, status }: Failed): number | undefined => {
+  const { code, details } = status
+  if (code === UNAVAILABLE && details === "Stream refused by server" && head === undefined) {
+    return 7
   }
-  if (code === UNAVAILABLE) {
-    return details === "Stream refused by server" && head === undefined
-      ? new Retryable({ reason: "Unavailable", delivery: notSent(failed), code: "REFUSED_STREAM", cause: error })
-      : /^(Connection dropped$|(read|write) E[A-Z]+|Write error: |Write failed with error )/.test(details)
-      ? lost("UNAVAILABLE")
-      : undefined
+  if (isCancelled(status)) {
+    return 8
   }
-  if (isCancelled(error)) {
-    return lost("CANCEL")
+  if (code === RESOURCE_EXHAUSTED && details === "Bandwidth exhausted or memory limit exceeded") {
+    return 11
   }
-  const reset = code === INTERNAL ? /^Received RST_STREAM with code (\d+)/.exec(details) : null
-  return reset === null ? undefined : lost(http2Codes[Number(reset[1])] ?? `RST_STREAM ${reset[1]}`)
+  if (code === PERMISSION_DENIED && details === "Protocol not secure enough") {
+    return 12
+  }
+  const found = code === INTERNAL ? /^Received RST_STREAM with code (\d+)/.exec(details) : null
+  return found === null ? undefined : Number(found[1])
 }
 
-/** What would go wrong again: a message that cannot be written, or one that cannot be read. */
-const unreadable = (error: Grpc.ServiceError): Fatal | undefined => {
-  const { code, details } = error
-  const fatal = (reason: Fatal["reason"]) =>
-    new Fatal({ reason, code: Grpc.status[code]!, message: details, cause: error })
-  return code === INTERNAL && details.startsWith("Request message serialization failure: ")
-    ? fatal("InvalidArgument")
-    : (code === INTERNAL && details.startsWith("Response message parsing error: ")) ||
-        (code === UNIMPLEMENTED && details === "No message received")
-    ? fatal("Protocol")
+const ofReset = (failed: Failed, reset: number): Retryable | Fatal => {
+  const { error } = failed
+  const code = http2Codes[reset] ?? `RST_STREAM ${reset}`
+  if (disagreement.has(code)) {
+    return new Fatal({
+      reason: "Protocol",
+      code,
+      message: `the peer ended the HTTP/2 stream with ${code}`,
+      cause: error
+    })
+  }
+  return code === "REFUSED_STREAM"
+    ? new Retryable({ reason: "Unavailable", delivery: refusedDelivery(failed), code, cause: error })
+    : new Retryable({
+      reason: code === "ENHANCE_YOUR_CALM" ? "Throttled" : "ConnectionLost",
+      delivery: "Unknown",
+      code,
+      cause: error
+    })
+}
+
+/** The connection, or the stream, broke. */
+const broken = (failed: Failed): Retryable | Fatal | undefined => {
+  const { error, status: { code, details, metadata } } = failed
+  if (!isEmpty(metadata)) {
+    return undefined
+  }
+  const reset = resetOf(failed)
+  if (reset !== undefined) {
+    return ofReset(failed, reset)
+  }
+  return code === UNAVAILABLE &&
+      /^(Connection dropped$|(read|write) E[A-Z]+|Write error: |Write failed with error )/.test(details)
+    ? new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code: "UNAVAILABLE", cause: error })
     : undefined
+}
+
+/** The library's words for what would go wrong again: a message that cannot be written, or one that cannot be read. */
+const unusable: ReadonlyArray<readonly [code: number, words: RegExp, reason: FatalReason]> = [
+  [INTERNAL, /^Request message serialization failure: /, "InvalidArgument"],
+  [RESOURCE_EXHAUSTED, /^Attempted to send message with a size larger than /, "InvalidArgument"],
+  [INTERNAL, /^(Response message parsing error: |Failed to decompress )/, "Protocol"],
+  [RESOURCE_EXHAUSTED, /^Received message (larger than max |that decompresses to a size larger than )/, "Protocol"]
+]
+
+const ofMessage = (failed: Failed): Fatal | undefined => {
+  const { head, status } = failed
+  // of an end without a message, which has trailers of the server's
+  if (status.code === UNIMPLEMENTED && status.details === "No message received") {
+    return head === undefined ? undefined : fatalOf(failed, "Protocol")
+  }
+  const known = isEmpty(status.metadata)
+    ? unusable.find(([code, words]) => status.code === code && words.test(status.details))
+    : undefined
+  return known === undefined ? undefined : fatalOf(failed, known[2])
 }
 
 const textsOf = (metadata: Grpc.Metadata, key: string): ReadonlyArray<string> =>
   metadata.get(key).map((value) => value.toString())
 
 /** Pushback is what gRPC itself reads; RetryInfo is of Google's APIs; a proxy says `Retry-After`. */
-const hintOf = ({ error, head, now }: Failed, isHttp: boolean): ServerHint.ServerHint | undefined => {
-  const { metadata } = error
+const hintOf = (
+  { head, now, status: { metadata } }: Failed,
+  isHttp: boolean
+): ServerHint.ServerHint | undefined => {
   const pushback = ServerHint.fromGrpcPushback(textsOf(metadata, "grpc-retry-pushback-ms"))
   const details = () =>
     Option.firstSomeOf(
@@ -130,11 +215,18 @@ const hintOf = ({ error, head, now }: Failed, isHttp: boolean): ServerHint.Serve
 
 const httpStatus = "Received HTTP status code "
 
+/** An answer over HTTP that is not of gRPC. A gateway may have the words from behind it, and its head says that it is of gRPC. */
+const isHttp = ({ head, status: { details, metadata } }: Failed): boolean =>
+  details.startsWith(httpStatus) &&
+  textsOf(head ?? metadata, "content-type").some((type) => !type.startsWith("application/grpc"))
+
 /** @internal */
-export const classify = (failed: Failed, retryOn: RetryOn): Retryable | Fatal => {
-  const { deadline, error, head, isUnsent, now } = failed
+export const classify = (given: Given, retryOn: RetryOn): Retryable | Fatal => {
+  const { deadline, error, now } = given
+  const status = statusOf(error)
+  const failed: Failed = { ...given, status }
   // a server of grpc-go may reset the stream in place of answering
-  if ((error.code === DEADLINE_EXCEEDED || isCancelled(error)) && now >= deadline - slack) {
+  if ((status.code === DEADLINE_EXCEEDED || isCancelled(status)) && now >= deadline - slack) {
     return new Retryable({
       reason: "AttemptTimeout",
       delivery: "Unknown",
@@ -142,23 +234,24 @@ export const classify = (failed: Failed, retryOn: RetryOn): Retryable | Fatal =>
       cause: error
     })
   }
-  // an interceptor that repeats calls shows the peer of its first one: what came from a server was sent
-  const isOurs = head === undefined && isEmpty(error.metadata)
-  const known = broken(failed) ?? (isUnsent && isOurs ? unsent(failed) : undefined) ?? unreadable(error)
+  const known = broken(failed) ?? (isNothingSent(failed) ? unsent(failed) : undefined) ?? ofMessage(failed)
   if (known !== undefined) {
     return known
   }
-  const isHttp = error.details.startsWith(httpStatus)
-  const hint = hintOf(failed, isHttp)
-  if (error.code === UNAVAILABLE && error.details === `${httpStatus}429`) {
+  const ofProxy = isHttp(failed)
+  const hint = hintOf(failed, ofProxy)
+  if (ofProxy && status.details === `${httpStatus}429`) {
     return new Retryable({
       reason: "Throttled",
-      delivery: notSent(failed),
+      delivery: refusedDelivery(failed),
       code: "UNAVAILABLE",
       retryAfter: hint,
       cause: error
     })
   }
-  const code = Number.isInteger(error.code) ? error.code : UNKNOWN
-  return fromStatus({ code, message: error.details, hint, cause: error }, retryOn(error))
+  const code = Number.isInteger(status.code) ? status.code : UNKNOWN
+  const answer = fromStatus({ code, message: status.details, hint, cause: error }, retryOn(error))
+  return isRetryable(answer) && isNothingSent(failed)
+    ? new Retryable({ reason: answer.reason, delivery: unsentDelivery(failed), code: answer.code, cause: error })
+    : answer
 }

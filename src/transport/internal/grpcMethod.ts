@@ -3,7 +3,7 @@
  *
  * @internal
  */
-import type * as Grpc from "@grpc/grpc-js"
+import * as Grpc from "@grpc/grpc-js"
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import { InvalidOption } from "../../InvalidOption.js"
@@ -32,9 +32,30 @@ const isDefinition = (u: unknown): u is Definition =>
 
 const at = (u: unknown, key: string): unknown => Predicate.hasProperty(u, key) ? u[key] : undefined
 
+/** An object and what it inherits from. */
+const chainOf = (object: object): ReadonlyArray<object> => {
+  const links: Array<object> = []
+  for (let link: unknown = object; Predicate.isObject(link) && link !== Object.prototype;) {
+    links.push(link)
+    link = Object.getPrototypeOf(link)
+  }
+  return links
+}
+
+/** A function under this key; a getter is nobody's method, and is not run. */
+const functionOf = (client: Grpc.Client, key: string): unknown => {
+  const link = chainOf(client).find((link) => Object.hasOwn(link, key))
+  const value: unknown = link === undefined ? undefined : Object.getOwnPropertyDescriptor(link, key)?.value
+  return Predicate.isFunction(value) ? value : undefined
+}
+
 /** On the method itself, where grpc-js puts it, or in the service that the class of the client has. */
-const definitionOf = (client: Grpc.Client, key: string): Definition | undefined =>
-  [at(client, key), at(at(client.constructor, "service"), key)].find(isDefinition)
+const definitionOf = (client: Grpc.Client, key: string): Definition | undefined => {
+  const method = functionOf(client, key)
+  return method === undefined
+    ? undefined
+    : [method, at(at(client.constructor, "service"), key)].find(isDefinition)
+}
 
 /** Only `@grpc/proto-loader` keeps the options of a method. */
 const idempotencyOf = (definition: Definition): boolean | undefined => {
@@ -46,7 +67,7 @@ const idempotencyOf = (definition: Definition): boolean | undefined => {
 export const find = (client: Grpc.Client, key: string): Method | undefined => {
   const definition = definitionOf(client, key)
   const parts = definition === undefined ? null : /^\/([^/]+)\/([^/]+)$/.exec(definition.path)
-  if (definition === undefined || parts === null || !Predicate.isFunction(at(client, key))) {
+  if (definition === undefined || parts === null) {
     return undefined
   }
   const { requestStream, responseStream } = definition
@@ -58,36 +79,55 @@ export const find = (client: Grpc.Client, key: string): Method | undefined => {
   }
 }
 
+/**
+ * Its methods are made for the `Metadata` of its own copy of the library, which nobody can get from a client: another copy's are
+ * refused by unary methods and dropped by others.
+ */
+const checkClient = (where: string, client: Grpc.Client): Either.Either<void, InvalidOption> =>
+  client instanceof Grpc.Client
+    ? Either.void
+    : Either.left(
+      new InvalidOption({
+        where,
+        field: "client",
+        problem:
+          `must be a client of @grpc/grpc-js; one of another copy of it is none (npm ls @grpc/grpc-js shows them)`
+      })
+    )
+
 /** @internal */
 export const get = (
   where: string,
   client: Grpc.Client,
   key: string,
   kind: Method["kind"]
-): Either.Either<Method, InvalidOption> => {
-  const method = find(client, key)
-  if (method?.kind === kind) {
-    return Either.right(method)
-  }
-  const problem = method === undefined
-    ? `is no method that this client has a definition of, got ${JSON.stringify(key)}`
-    : `is a method with other streams, got ${JSON.stringify(key)}`
-  return Either.left(new InvalidOption({ where, field: "method", problem }))
-}
+): Either.Either<Method, InvalidOption> =>
+  Either.flatMap(checkClient(where, client), () => {
+    const method = find(client, key)
+    if (method?.kind === kind) {
+      return Either.right(method)
+    }
+    const problem = method === undefined
+      ? `is no method that this client has a definition of, got ${JSON.stringify(key)}`
+      : `is a method with other streams, got ${JSON.stringify(key)}`
+    return Either.left(new InvalidOption({ where, field: "method", problem }))
+  })
 
 /**
  * All methods of a client that are unary or stream their answer, by each of the names they have on it.
  *
  * @internal
  */
-export const all = (client: Grpc.Client): ReadonlyArray<Method> => {
-  const keys = new Set<string>()
-  for (let link: unknown = client; Predicate.isObject(link) && link !== Object.prototype;) {
-    Object.getOwnPropertyNames(link).forEach((key) => keys.add(key))
-    link = Object.getPrototypeOf(link)
-  }
-  return Array.from(keys).flatMap((key) => {
-    const method = find(client, key)
-    return method === undefined || method.kind === "other" ? [] : [method]
+export const all = (where: string, client: Grpc.Client): Either.Either<ReadonlyArray<Method>, InvalidOption> =>
+  Either.flatMap(checkClient(where, client), () => {
+    const keys = new Set(chainOf(client).flatMap((link) => Object.getOwnPropertyNames(link)))
+    const methods = Array.from(keys).flatMap((key) => {
+      const method = find(client, key)
+      return method === undefined || method.kind === "other" ? [] : [method]
+    })
+    const problem =
+      "has no method with a definition that is unary or streams its answer; a class of your own needs a static `service`"
+    return methods.length > 0
+      ? Either.right(methods)
+      : Either.left(new InvalidOption({ where, field: "client", problem }))
   })
-}

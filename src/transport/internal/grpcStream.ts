@@ -6,8 +6,10 @@
 import type * as Grpc from "@grpc/grpc-js"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
+import * as Function from "effect/Function"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -30,18 +32,18 @@ interface Reader {
 const readerOf = (
   { name }: Method,
   call: Grpc.ClientReadableStream<unknown>,
-  failureOf: (error: Grpc.ServiceError) => Failure
+  fail: Call.Attempt["fail"]
 ): Reader => {
-  let end: Option.Option<Failure> | undefined
+  let end: Effect.Effect<never, Option.Option<Failure>> | undefined
   const nobody = () => {}
   let waiting = nobody
-  const ended = (reason: Option.Option<Failure>) => {
-    end ??= reason
+  const ended = (how: Effect.Effect<never, Option.Option<Failure>>) => {
+    end ??= how
     waiting()
   }
   call.on("readable", () => waiting())
-  call.on("end", () => ended(Option.none()))
-  call.on("error", (error: Grpc.ServiceError) => ended(Option.some(failureOf(error))))
+  call.on("end", () => ended(Effect.fail(Option.none())))
+  call.on("error", (error: Grpc.ServiceError) => ended(Effect.asSomeError(fail(error))))
 
   const next: Reader["next"] = Effect.async((resume) => {
     const look = () => {
@@ -53,7 +55,7 @@ const readerOf = (
       if (messages.length > 0) {
         resume(Effect.succeed(Chunk.unsafeFromArray(messages)))
       } else if (end !== undefined) {
-        resume(Effect.fail(end))
+        resume(end)
       } else {
         waiting = look
       }
@@ -66,7 +68,8 @@ const readerOf = (
   return {
     next,
     close: Effect.sync(() => {
-      ended(Option.some(new Fatal({ reason: "Cancelled", method: name, message: "the stream was closed" })))
+      const message = "the stream was closed"
+      ended(Effect.fail(Option.some(new Fatal({ reason: "Cancelled", method: name, message }))))
       call.cancel()
     })
   }
@@ -93,11 +96,13 @@ export const open = (
   const methods = client as unknown as Record<string, Invoke>
   return Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
-      const out = yield* Call.outgoing(settings, true)
-      const reader = yield* Effect.map(
-        Call.start(method, settings, out, () => methods[method.key]!(request, out.metadata, out.options)),
-        (call) => readerOf(method, call, Call.failureOf(client, method, settings, out, call))
+      const out = yield* Call.outgoing(method, settings)
+      const { fail, start } = Call.attempt(client, method, settings, out)
+      const call = yield* Either.match(
+        start(() => methods[method.key]!(request, out.metadata, out.options)),
+        { onLeft: Function.identity, onRight: Effect.succeed }
       )
+      const reader = readerOf(method, call, fail)
       const scope = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.sequential)
       yield* Scope.addFinalizer(scope, reader.close)
       const close = Scope.close(scope, Exit.void)

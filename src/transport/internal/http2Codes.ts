@@ -19,3 +19,17 @@ export const http2Codes = [
   "INADEQUATE_SECURITY",
   "HTTP_1_1_REQUIRED"
 ] as const
+
+/**
+ * Those by which one side says that the other does not speak the protocol as agreed: it will not the next time either.
+ *
+ * @internal
+ */
+export const disagreement: ReadonlySet<string> = new Set([
+  "PROTOCOL_ERROR",
+  "FLOW_CONTROL_ERROR",
+  "FRAME_SIZE_ERROR",
+  "COMPRESSION_ERROR",
+  "INADEQUATE_SECURITY",
+  "HTTP_1_1_REQUIRED"
+])

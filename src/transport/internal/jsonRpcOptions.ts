@@ -8,6 +8,7 @@ import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import { checkDuration, checkNumber, InvalidOption } from "../../InvalidOption.js"
 import type { Options } from "../JsonRpc.js"
+import { problemOf } from "./httpHeaders.js"
 import * as Json from "./json.js"
 import type { Dialect, RetryOn } from "./jsonRpc.js"
 import { checkUrl } from "./url.js"
@@ -26,22 +27,14 @@ const where = "JsonRpc.make"
 
 const invalid = (field: string, problem: string) => Either.left(new InvalidOption({ where, field, problem }))
 
-const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
-const headerValue = /^[\t\x20-\x7e\x80-\xff]*$/
-
-/** The value of a header may be a secret: it is not shown. */
 const checkHeaders = (headers: unknown): Either.Either<Readonly<Record<string, string>>, InvalidOption> => {
   // a `Map` or `Headers` would have no entries here, and lose them without a word
   if (!Predicate.isRecord(headers) || Symbol.iterator in headers) {
     return invalid("headers", `must be an object of names and values, got ${Json.describe(headers)}`)
   }
-  for (const [name, value] of Object.entries(headers)) {
-    if (!headerName.test(name)) {
-      return invalid("headers", `must have names that HTTP allows, got ${Json.describe(name)}`)
-    }
-    if (!Predicate.isString(value) || !headerValue.test(value)) {
-      return invalid(`headers.${name}`, "must be a string of characters that HTTP allows")
-    }
+  const found = problemOf(headers)
+  if (found !== undefined) {
+    return invalid(found.isName ? "headers" : `headers.${found.name}`, found.problem)
   }
   return Either.right(
     Object.fromEntries(

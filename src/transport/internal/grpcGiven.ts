@@ -1,0 +1,65 @@
+/**
+ * What the options give for an attempt, as values or by functions, and what of it cannot be used.
+ *
+ * @internal
+ */
+import * as Grpc from "@grpc/grpc-js"
+import * as Either from "effect/Either"
+import * as Inspectable from "effect/Inspectable"
+import * as Predicate from "effect/Predicate"
+import { Fatal } from "../../RpcError.js"
+
+interface Problem {
+  readonly field: string
+  readonly problem: string
+}
+
+/** @internal */
+export type Check = (value: unknown) => Problem | undefined
+
+const got = (value: unknown): string => value instanceof Promise ? "a promise" : Inspectable.toStringUnknown(value, 0)
+
+/** @internal */
+export const metadata: Check = (value) =>
+  value instanceof Grpc.Metadata
+    ? undefined
+    : {
+      field: "metadata",
+      problem: `must be a Metadata of @grpc/grpc-js, or a function that returns one, got ${got(value)}`
+    }
+
+const isDeadline = (value: unknown): boolean =>
+  (Predicate.isNumber(value) || Predicate.isDate(value)) && !Number.isNaN(Number(value))
+
+/** @internal */
+export const callOptions: Check = (value) =>
+  !Predicate.isRecord(value) || value instanceof Promise
+    ? {
+      field: "callOptions",
+      problem: `must be CallOptions of @grpc/grpc-js, or a function that returns them, got ${got(value)}`
+    }
+    : value["deadline"] === undefined || isDeadline(value["deadline"])
+    ? undefined
+    : { field: "callOptions.deadline", problem: `must be a number or a valid Date, got ${got(value["deadline"])}` }
+
+/**
+ * The value for one attempt. What a function throws, or returns that cannot be used, ends the attempt and the call.
+ *
+ * @internal
+ */
+export const forAttempt = <A extends object>(
+  method: string,
+  field: string,
+  check: Check,
+  given: A | (() => A)
+): Either.Either<A, Fatal> =>
+  Either.try({
+    try: () => Predicate.isFunction(given) ? given() : given,
+    catch: (cause) => new Fatal({ reason: "Custom", method, message: `the function for ${field} has thrown`, cause })
+  }).pipe(Either.filterOrLeft(
+    (value) => check(value) === undefined,
+    (value) => {
+      const { field, problem } = check(value)!
+      return new Fatal({ reason: "InvalidArgument", method, message: `${field} ${problem}`, cause: value })
+    }
+  ))
