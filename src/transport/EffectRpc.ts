@@ -32,7 +32,8 @@
  * | what happens                                                   | error of the call                                    |
  * | -------------------------------------------------------------- | ---------------------------------------------------- |
  * | an error that the rpc declares                                 | as it is                                             |
- * | a `Retryable` or `Fatal` that the rpc declares                 | as it is, with the method where it names none        |
+ * | a `Fatal` that the rpc declares                                | as it is, with the method where it names none        |
+ * | a `Retryable` that the rpc declares                            | the same, but may have run                           |
  * | a defect of the handler                                        | stays a defect                                       |
  * | the server has no such rpc                                     | `Fatal Unimplemented`                                |
  * | the server stops, or the handler was interrupted               | `Retryable Unavailable`, may have run                |
@@ -41,29 +42,29 @@
  * | a call while the connection is down                            | as it went down, but not sent                        |
  * | the connection breaks: read, write, close                      | by its cause, or `Retryable ConnectionLost`, may have run |
  * | no answer to a ping, or a WebSocket that does not open in time | `Retryable Unavailable`, may have run                |
- * | the peer sends what is not a message of RPC                    | `Fatal Protocol`                                     |
+ * | the peer sends what is not a message of RPC                    | `Fatal Protocol` of all calls in flight; that connection is closed |
  * | HTTP: 429                                                      | `Retryable Throttled`, not sent                      |
  * | HTTP: 408, 502, 503, 504, whatever the body                    | `Retryable Unavailable`, may have run                |
  * | HTTP: other statuses than 2xx                                  | `Fatal`, as `HttpRpc.fromStatus` says               |
- * | HTTP: 2xx that ends without an answer: `[]`, no lines          | `Retryable Unavailable`, may have run                |
- * | HTTP: 2xx with something else: HTML, a JSON object, not JSON   | `Fatal Protocol`                                     |
+ * | HTTP: 2xx that ends without an answer: `[]`; NDJSON: no line   | `Retryable Unavailable`, may have run                |
+ * | HTTP: 2xx with something else: HTML, a JSON object; JSON: nothing | `Fatal Protocol`                                  |
  * | the payload does not fit its schema, or cannot be written      | `Fatal InvalidArgument`, nothing sent                |
  * | the answer does not fit its schema                             | `Fatal Protocol`                                     |
- * | the client is closed                                           | `Fatal Cancelled`                                    |
+ * | a worker fails                                                 | `Retryable Unavailable`, may have run                |
+ * | the client is closed, or its protocol                          | `Fatal Cancelled`                                    |
  *
  * `Retry-After`, in seconds or as a date, becomes the `retryAfter` of a `Retryable`; and a server can give one in a `Retryable`
  * that the rpc declares.
  *
  * Sent as headers of RPC with each attempt: `idempotency-key`, for a call that asks for one; `x-retry-attempt` on a retry, 1
  * for the first; `x-envoy-expected-rq-timeout-ms`, where there is a deadline, the milliseconds that remain. Headers that the
- * caller gives to a call go before these.
+ * caller gives to a call, or with `RpcClient.withHeaders`, go before these.
  *
  * @since 0.1.0
  */
 import type * as Headers from "@effect/platform/Headers"
-import * as HttpClient from "@effect/platform/HttpClient"
-import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
-import * as Socket from "@effect/platform/Socket"
+import type * as HttpClient from "@effect/platform/HttpClient"
+import type * as Socket from "@effect/platform/Socket"
 import type * as Rpc from "@effect/rpc/Rpc"
 import * as RpcClient from "@effect/rpc/RpcClient"
 import type { RpcClientError } from "@effect/rpc/RpcClientError"
@@ -160,16 +161,34 @@ type Calls<Rpcs extends Rpc.Any, K extends Kind, Prefix extends string = ""> = {
     : never
 }
 
-interface CommonOptions {
+/**
+ * The options of a call, as the library's client has them.
+ *
+ * - `headers`: of RPC, for this call. They go before all others.
+ * - `discard`: done when the request is sent; whatever the server says is not waited for.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CallOptions<Discard = false> {
   readonly headers?: Headers.Input | undefined
   readonly context?: Context.Context<never> | undefined
-}
-
-interface CallOptions<Discard> extends CommonOptions {
   readonly discard?: Discard | undefined
 }
 
-interface StreamOptions<AsMailbox> extends CommonOptions {
+/**
+ * The options of a stream, as the library's client has them.
+ *
+ * - `headers`: of RPC, for this stream. They go before all others.
+ * - `asMailbox`: the elements in a mailbox.
+ * - `streamBufferSize`: how many elements are read ahead, where the protocol can be told to wait. Default 16.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface StreamOptions<AsMailbox = false> {
+  readonly headers?: Headers.Input | undefined
+  readonly context?: Context.Context<never> | undefined
   readonly asMailbox?: AsMailbox | undefined
   readonly streamBufferSize?: number | undefined
 }
@@ -231,13 +250,16 @@ const naming = <Rpcs extends Rpc.Any>(
   return ({ _tag, annotations }) => ({
     tag: _tag,
     method: _tag.includes(".") ? _tag : `${service}.${_tag}`,
-    idempotent: idempotent[_tag] ?? Context.get(annotations, Idempotent)
+    idempotent: (Object.hasOwn(idempotent, _tag) ? idempotent[_tag] : undefined) ?? Context.get(annotations, Idempotent)
   })
 }
 
 /**
- * A client of a group, made with `RpcClient.make` on the `Protocol` of the context; whatever protocol it is, calls that wait
- * for an answer that cannot come are ended.
+ * A client of a group, made with `RpcClient.make` on the `Protocol` of the context.
+ *
+ * The table is that of `layerProtocolHttp` and `layerProtocolSocket`, which any number of clients share. Other protocols are used
+ * as they are: what they fail to send may have been sent, an answer that does not come is waited for, and those of the
+ * library serve one client each: a second one on the same protocol waits for ever.
  *
  * Throws `InvalidOption` for an option that cannot be used.
  *
@@ -280,7 +302,7 @@ export const make = <Rpcs extends Rpc.Any>(
         isClosed = true
       })
     )
-    return internal.client(group, original, named, () => isClosed) as Client<Rpcs>
+    return internal.client(group, original, named, { isGuarded: true, isClosed: () => isClosed }) as Client<Rpcs>
   })
 }
 
@@ -289,8 +311,8 @@ export const make = <Rpcs extends Rpc.Any>(
  * and their annotations.
  *
  * What only the protocol sees is as in the table where it is one of `layerProtocolHttp` and `layerProtocolSocket`. On others
- * a call may wait for ever, and one that was not sent counts as one that may have been; and calls in flight when the client is
- * closed are `Retryable`: `make` knows better.
+ * what the library says with a defect stays one, as the handler may have said it; and calls in flight when the client is closed
+ * are `Retryable`: `make` knows better.
  *
  * Throws `InvalidOption` for an option that cannot be used.
  *
@@ -319,10 +341,14 @@ export const client = <Rpcs extends Rpc.Any>(
   group: RpcGroup.RpcGroup<Rpcs>,
   options: Options<NoInfer<Rpcs["_tag"]>> = {}
 ): Client<Rpcs> =>
-  internal.client(group, original, naming("EffectRpc.client", group, options), () => false) as Client<Rpcs>
+  internal.client(group, original, naming("EffectRpc.client", group, options), {
+    isGuarded: false,
+    isClosed: () => false
+  }) as Client<Rpcs>
 
 /**
- * Makes a call of a stream: done when its first elements have come, or its end, with a stream of all of them. So it is
+ * Makes a call of a stream: done when its first elements have come (a chunk that a filter left empty has none), or its end, with
+ * a stream of all of them. So it is
  * retried until then; a stream that breaks later fails, as what was seen of it cannot be taken back.
  *
  * @example
@@ -384,7 +410,12 @@ export const rpcClientError: Classify.Rule = Failure.clientError()
 
 /**
  * `RpcClient.layerProtocolHttp` that looks at the status of a response before its body, so that a call says what the status
- * means and reads `Retry-After`.
+ * means and reads `Retry-After`. A request has one response: one that ends without its answer ends the call. Any number of
+ * clients share it.
+ *
+ * A URL without a host, as `"/rpc"`, is for clients that put theirs before it. Throws `InvalidOption` for a URL that is none, or
+ * that has a password in it; and when it is built with `RpcSerialization.layerJsonRpc`, whose answers the library never decodes
+ * over HTTP.
  *
  * @example
  * ```ts
@@ -410,31 +441,26 @@ export const layerProtocolHttp = (options: {
     | (<E, R>(client: HttpClient.HttpClient.With<E, R>) => HttpClient.HttpClient.With<E, R>)
     | undefined
 }): Layer.Layer<RpcClient.Protocol, never, RpcSerialization.RpcSerialization | HttpClient.HttpClient> =>
-  Layer.scoped(
-    RpcClient.Protocol,
-    Effect.gen(function*() {
-      const located = HttpClient.mapRequest(yield* HttpClient.HttpClient, HttpClientRequest.prependUrl(options.url))
-      const transformed = options.transformClient === undefined ? located : options.transformClient(located)
-      const protocol = yield* RpcClient.makeProtocolHttp(Http.onlyOk(transformed))
-      return yield* Guard.make(protocol, { statuses: true })
-    })
-  )
+  Layer.scoped(RpcClient.Protocol, Http.makeProtocol(options))
 
 /**
- * When a lost connection is dialled again: at once, then after 50 ms, growing by half up to 1 s. It starts over every 10
- * seconds, so that a connection that was healthy for longer is dialled at once: the schedule of the library never starts over.
+ * When a lost connection is dialled again: at once, then after 50 ms, growing by half up to 1 s.
  *
  * @since 0.1.0
  * @category schedules
  */
 export const redial: Schedule.Schedule<unknown> = Schedule.recurs(1).pipe(
-  Schedule.andThen(Schedule.exponential("50 millis", 1.5).pipe(Schedule.union(Schedule.spaced("1 second")))),
-  Schedule.resetAfter("10 seconds")
+  Schedule.andThen(Schedule.exponential("50 millis", 1.5).pipe(Schedule.union(Schedule.spaced("1 second"))))
 )
 
 /**
  * `RpcClient.layerProtocolSocket`, dialled again as `redial` says unless told otherwise: the library's own first delay, 500 ms,
  * is longer than all delays of the default policy together. A call that is made while it is dialled waits for that.
+ *
+ * Any schedule starts over once a connection has brought a message, so that a connection that served is dialled again at once:
+ * the library's never does. What is not a message closes the connection, and it is dialled anew.
+ *
+ * Any number of clients share it.
  *
  * @example
  * ```ts
@@ -457,13 +483,5 @@ export const layerProtocolSocket = (options?: {
 }): Layer.Layer<RpcClient.Protocol, never, RpcSerialization.RpcSerialization | Socket.Socket> =>
   Layer.scoped(
     RpcClient.Protocol,
-    Effect.gen(function*() {
-      const { opened, socket } = yield* Effect.flatMap(Socket.Socket, Observed.observe)
-      const protocol = yield* Effect.provideService(
-        RpcClient.makeProtocolSocket({ retrySchedule: redial, ...options }),
-        Socket.Socket,
-        socket
-      )
-      return yield* Guard.make(protocol, { opened })
-    })
+    Observed.makeProtocol({ ...options, retrySchedule: options?.retrySchedule ?? redial })
   )

@@ -5,12 +5,15 @@
  */
 import * as Headers from "@effect/platform/Headers"
 import type * as Rpc from "@effect/rpc/Rpc"
+import * as RpcClient from "@effect/rpc/RpcClient"
 import * as RpcSchema from "@effect/rpc/RpcSchema"
 import type * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
+import * as FiberRef from "effect/FiberRef"
 import * as Mailbox from "effect/Mailbox"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
@@ -18,7 +21,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Deadline from "../../Deadline.js"
 import * as RpcCall from "../../RpcCall.js"
-import { type Attempt, CurrentAttempt } from "./effectRpcAttempt.js"
+import * as Attempt from "./effectRpcAttempt.js"
 import * as Failure from "./effectRpcFailure.js"
 import { httpHeadersOf } from "./facts.js"
 
@@ -39,60 +42,66 @@ export interface Named {
   readonly idempotent: boolean | undefined
 }
 
-/** What the caller says of the headers of this call goes before what is said of all attempts. */
-const withFacts = (options: CallOptions | undefined, known: Deadline.Facts): CallOptions => ({
-  ...options,
-  headers: Headers.merge(
-    Headers.fromInput(httpHeadersOf(known)),
-    Headers.fromInput(options?.headers)
-  )
-})
+/** What is known of the client itself. */
+interface Known {
+  readonly isClosed: () => boolean
+  readonly isGuarded: boolean
+}
+
+/** What the caller says of the headers of this call, or of calls around it, goes before what is said of all attempts. */
+const withFacts = (options: CallOptions | undefined) =>
+  Effect.zipWith(Deadline.facts, FiberRef.get(RpcClient.currentHeaders), (facts, current): CallOptions => ({
+    ...options,
+    headers: Headers.merge(
+      Headers.merge(Headers.fromInput(httpHeadersOf(facts)), current),
+      Headers.fromInput(options?.headers)
+    )
+  }))
 
 /** What is to be said of a failure that is the transport's; the cause as it was otherwise. */
-const recover = (cause: Cause.Cause<unknown>, attempt: Attempt, { method, tag }: Named, isClosed: () => boolean) =>
-  Effect.flatMap(
-    Effect.zip(Clock.currentTimeMillis, Effect.fiberId),
-    ([now, self]) =>
-      Option.match(Failure.ofCause(cause, { attempt, tag, method, now, self, isClosed: isClosed() }), {
-        onNone: () => Effect.failCause(cause),
-        onSome: Effect.fail
-      })
-  )
+const recover = (attempt: Attempt.Attempt, { method }: Named, known: Known) => (cause: Cause.Cause<unknown>) =>
+  Effect.flatMap(Effect.zip(Clock.currentTimeMillis, Effect.fiberId), ([now, self]) =>
+    Option.match(
+      Failure.ofCause(cause, {
+        attempt,
+        method,
+        now,
+        self,
+        isClosed: known.isClosed(),
+        isGuarded: known.isGuarded
+      }),
+      { onNone: () => Effect.failCause(cause), onSome: Effect.fail }
+    ))
 
-const newAttempt = (): Attempt => ({ sent: false, refused: false })
-
-const effect = (send: Method, named: Named, isClosed: () => boolean) => (payload: unknown, options?: CallOptions) =>
+const effect = (send: Method, named: Named, known: Known) => (payload: unknown, options?: CallOptions) =>
   RpcCall.make(
     Effect.suspend(() => {
-      const attempt = newAttempt()
-      return Deadline.facts.pipe(
-        Effect.flatMap((known) => send(payload, withFacts(options, known)) as Effect.Effect<unknown, unknown, unknown>),
-        Effect.provideService(CurrentAttempt, attempt),
-        Effect.catchAllCause((cause) => recover(cause, attempt, named, isClosed))
+      const attempt = Attempt.make(named.tag)
+      return withFacts(options).pipe(
+        Effect.flatMap((options) => send(payload, options) as Effect.Effect<unknown, unknown, unknown>),
+        Effect.provideService(Attempt.CurrentAttempt, attempt),
+        Effect.catchAllCause(recover(attempt, named, known))
       )
     }),
     named
   )
 
-const stream =
-  (send: Method, named: Named, isClosed: () => boolean) => (payload: unknown, options: CallOptions = {}) => {
-    const { asMailbox, ...others } = options
-    const elements = Stream.suspend(() => {
-      const attempt = newAttempt()
-      return Stream.unwrap(
-        Effect.map(
-          Deadline.facts,
-          (known) => send(payload, withFacts(others, known)) as Stream.Stream<unknown, unknown, unknown>
-        )
-      ).pipe(
-        Stream.provideService(CurrentAttempt, attempt),
-        Stream.catchAllCause((cause) => Stream.fromEffect(recover(cause, attempt, named, isClosed)))
-      )
-    })
-    return asMailbox === true
-      ? RpcCall.make(Mailbox.fromStream(elements, { capacity: options.streamBufferSize ?? 16 }), named)
-      : elements
-  }
+const stream = (send: Method, named: Named, known: Known) => (payload: unknown, options: CallOptions = {}) => {
+  const { asMailbox, ...others } = options
+  const elements = Stream.suspend(() => {
+    const attempt = Attempt.make(named.tag)
+    return Stream.unwrap(
+      Effect.map(withFacts(others), (options) => send(payload, options) as Stream.Stream<unknown, unknown, unknown>)
+    ).pipe(
+      Stream.provideService(Attempt.CurrentAttempt, attempt),
+      Stream.catchAllCause((cause) => Stream.fromEffect(recover(attempt, named, known)(cause)))
+    )
+  })
+  return asMailbox === true
+    // the library's own reads ahead
+    ? RpcCall.make(Mailbox.fromStream(elements, { capacity: 0 }), named)
+    : elements
+}
 
 /** What the group says of an rpc. */
 interface Group {
@@ -108,7 +117,7 @@ export const client = (
   group: Group,
   original: object,
   named: (rpc: Rpc.AnyWithProps) => Named,
-  isClosed: () => boolean
+  known: Known
 ): object => {
   const wrapped: Record<string, unknown> = {}
   for (const [tag, rpc] of group.requests) {
@@ -118,7 +127,7 @@ export const client = (
     const [prefix, name] = dot === -1 ? [undefined, tag] : [tag.slice(0, dot), tag.slice(dot + 1)]
     const source = prefix === undefined ? original : memberOf(original, prefix)
     const target = prefix === undefined ? wrapped : (wrapped[prefix] ??= {}) as Record<string, unknown>
-    target[name] = wrap(memberOf(source, name) as Method, named(props), isClosed)
+    target[name] = wrap(memberOf(source, name) as Method, named(props), known)
   }
   return wrapped
 }
@@ -127,7 +136,7 @@ const memberOf = (object: unknown, name: string): unknown =>
   Predicate.hasProperty(object, name) ? object[name] : undefined
 
 /**
- * Done when the first elements are there, with a stream of all of them; what was opened for an attempt that failed is closed
+ * Done when the first elements are there, an empty chunk is none,, with a stream of all of them; what was opened for an attempt that failed is closed
  * with it.
  *
  * @internal
@@ -142,7 +151,7 @@ export const untilFirst = <A, E, R>(
         Effect.flatMap(Scope.fork(parent, ExecutionStrategy.sequential), (scope) =>
           Scope.extend(Stream.toPull(self), scope).pipe(
             Effect.flatMap((pull) =>
-              restore(pull).pipe(
+              restore(untilNonEmpty(pull)).pipe(
                 Effect.map((first) =>
                   Stream.concat(Stream.fromChunk(first), Stream.fromPull(Effect.succeed(pull)))
                 ),
@@ -153,3 +162,6 @@ export const untilFirst = <A, E, R>(
           ))
       )
   )
+
+const untilNonEmpty = <A, E, R>(pull: Effect.Effect<Chunk.Chunk<A>, E, R>): Effect.Effect<Chunk.Chunk<A>, E, R> =>
+  Effect.flatMap(pull, (chunk) => Chunk.isEmpty(chunk) ? untilNonEmpty(pull) : Effect.succeed(chunk))

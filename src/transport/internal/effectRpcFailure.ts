@@ -6,6 +6,7 @@
  */
 import * as HttpClientError from "@effect/platform/HttpClientError"
 import * as Socket from "@effect/platform/Socket"
+import * as WorkerError from "@effect/platform/WorkerError"
 import { RpcClientError } from "@effect/rpc/RpcClientError"
 import * as RpcSerialization from "@effect/rpc/RpcSerialization"
 import * as Cause from "effect/Cause"
@@ -17,7 +18,7 @@ import * as Predicate from "effect/Predicate"
 import * as Classify from "../../Classify.js"
 import { Fatal, isFatal, isRetryable, Retryable, withMethod } from "../../RpcError.js"
 import * as ServerHint from "../../ServerHint.js"
-import type { Attempt } from "./effectRpcAttempt.js"
+import { type Attempt, Ended } from "./effectRpcAttempt.js"
 import * as HttpFailure from "./httpFailure.js"
 
 /** A response that was turned away by its status, or whose body made no sense because of it: a proxy's page of HTML. */
@@ -56,70 +57,72 @@ const unreadable: Classify.Rule = (failure) =>
     )
     : Option.none()
 
+/** A worker that died, or cannot be started: another one is. */
+const worker: Classify.Rule = (failure) =>
+  WorkerError.isWorkerError(failure)
+    ? Option.some(
+      new Retryable({ reason: "Unavailable", delivery: "Unknown", code: failure.reason, cause: failure })
+    )
+    : Option.none()
+
+const tooLarge: Classify.Rule = (failure) =>
+  failure instanceof RpcSerialization.RpcSerializationError
+    ? Option.some(new Fatal({ reason: "Protocol", message: "the answer is too large", cause: failure }))
+    : Option.none()
+
 /** @internal */
 export const clientError = (now?: number): Classify.Rule => (failure) =>
   failure instanceof RpcClientError
-    ? Option.some(
-      failure.cause === undefined
-        ? Classify.unknown(failure)
-        : Classify.firstOf(unreadable, status(now), HttpFailure.rule, silent, ...Classify.rules)(failure.cause)
-    )
+    ? Option.some(failure.cause === undefined ? Classify.unknown(failure) : ofClientError(now)(failure.cause))
     : Option.none()
+
+const ofClientError = (now: number | undefined) =>
+  Classify.firstOf(unreadable, worker, tooLarge, status(now), HttpFailure.rule, silent, ...Classify.rules)
 
 /** An answer is decoded as an exit, or as the elements of a stream. */
 const isAnswer = ({ actual }: ParseResult.ParseIssue): boolean =>
   Array.isArray(actual) || Predicate.isTagged(actual, "Success") || Predicate.isTagged(actual, "Failure")
 
-const ofParseError = (defect: ParseResult.ParseError, attempt: Attempt): Fatal =>
-  attempt.sent || isAnswer(defect.issue)
-    ? new Fatal({ reason: "Protocol", message: "the answer does not fit the schema of the rpc", cause: defect })
-    : new Fatal({ reason: "InvalidArgument", message: "the payload does not fit the schema of the rpc", cause: defect })
+const unfit = (cause: unknown): Fatal =>
+  new Fatal({ reason: "Protocol", message: "the answer does not fit the schema of the rpc", cause })
 
-/**
- * What the library says of a response of HTTP that is none of RPC. A handler's defect of these names has come over the wire,
- * and is not of these classes.
- */
-const isForeignResponse = (defect: unknown): boolean =>
-  defect instanceof SyntaxError ||
-  (Cause.isRuntimeException(defect) && defect.message.startsWith("Expected an array of responses"))
+/** Where nobody saw the request leave, what did not fit is known by its shape. */
+const ofParseError = (defect: ParseResult.ParseError, { attempt, isGuarded }: Circumstances): Fatal =>
+  attempt.id !== undefined || (!isGuarded && isAnswer(defect.issue))
+    ? unfit(defect)
+    : new Fatal({ reason: "InvalidArgument", message: "the payload does not fit the schema of the rpc", cause: defect })
 
 interface Circumstances {
   readonly attempt: Attempt
-  /** Of the rpc, as the group has it. */
-  readonly tag: string
   readonly method: string
   /** In milliseconds of the `Clock`. */
   readonly now: number
   readonly self: FiberId.FiberId
   readonly isClosed: boolean
+  /** Whether all requests are seen when they leave. */
+  readonly isGuarded: boolean
 }
 
-const unknownTag = "Unknown request tag: "
-
-/** So the library says that the server has no such rpc; over a socket, to all calls in flight. */
-const ofUnknownTag = (defect: string, tag: string): Retryable | Fatal =>
-  defect === `${unknownTag}${tag}`
-    ? new Fatal({ reason: "Unimplemented", message: "the server has no such rpc", cause: defect })
-    : new Retryable({ reason: "Unavailable", delivery: "Unknown", cause: defect })
+/** Of calls in flight on one connection one is meant; of the others the answers are lost. */
+const ofEnded = ({ message, why }: Ended, { id, tag }: Attempt): Retryable | Fatal => {
+  if ("unknownTag" in why) {
+    return why.unknownTag === tag
+      ? new Fatal({ reason: "Unimplemented", message: "the server has no such rpc", cause: message })
+      : new Retryable({ reason: "Unavailable", delivery: "Unknown", cause: message })
+  }
+  return why.requestId === id
+    ? unfit(why.cause)
+    : new Retryable({ reason: "Unavailable", delivery: "Unknown", cause: why.cause })
+}
 
 /** Defects that the library makes of failures. Others are the handler's. */
-const ofDefect = (defect: unknown, { attempt, tag }: Circumstances): Option.Option<Retryable | Fatal> => {
-  if (typeof defect === "string" && defect.startsWith(unknownTag)) {
-    return Option.some(ofUnknownTag(defect, tag))
+const ofDefect = (defect: unknown, circumstances: Circumstances): Option.Option<Retryable | Fatal> => {
+  if (defect instanceof Error && defect.cause instanceof Ended) {
+    return Option.some(ofEnded(defect.cause, circumstances.attempt))
   }
-  if (ParseResult.isParseError(defect)) {
-    return Option.some(ofParseError(defect, attempt))
-  }
-  if (Socket.isSocketError(defect)) {
-    return Classify.socketError(defect)
-  }
-  if (defect instanceof RpcSerialization.RpcSerializationError) {
-    return Option.some(new Fatal({ reason: "Protocol", message: "the answer is too large", cause: defect }))
-  }
-  // of which status it was is lost here: it may be the 503 of a proxy
-  return isForeignResponse(defect)
-    ? Option.some(new Retryable({ reason: "Unavailable", delivery: "Unknown", cause: defect }))
-    : Option.none()
+  return ParseResult.isParseError(defect)
+    ? Option.some(ofParseError(defect, circumstances))
+    : Option.filter(Classify.socketError(defect), () => Socket.isSocketError(defect))
 }
 
 /**
@@ -154,8 +157,9 @@ export const ofCause = (
   const { attempt, isClosed, method, now, self } = circumstances
   const failure = Option.match(Cause.failureOption(cause), {
     onSome: (error) =>
-      isRetryable(error) || isFatal(error)
-        // that a server passes on
+      isRetryable(error)
+        ? Option.some(withDelivery(error, "Unknown"))
+        : isFatal(error)
         ? Option.some(error)
         : clientError(now)(error),
     onNone: () =>
@@ -164,17 +168,12 @@ export const ofCause = (
         () => interruption(cause, self, isClosed)
       )
   })
-  return Option.map(failure, (error) =>
-    withMethod(
-      attempt.refused && isRetryable(error) ? new Retryable({ ...fieldsOf(error), delivery: "NotSent" }) : error,
-      method
-    ))
+  return Option.map(
+    failure,
+    (error) => withMethod(attempt.refused && isRetryable(error) ? withDelivery(error, "NotSent") : error, method)
+  )
 }
 
-const fieldsOf = ({ cause, code, method, reason, retryAfter }: Retryable) => ({
-  cause,
-  code,
-  method,
-  reason,
-  retryAfter
-})
+/** What a server passes on is of a call behind it: this one it ran. */
+const withDelivery = ({ cause, code, method, reason, retryAfter }: Retryable, delivery: Retryable["delivery"]) =>
+  new Retryable({ reason, delivery, method, code, retryAfter, cause })

@@ -9,20 +9,38 @@ import type * as RpcMessage from "@effect/rpc/RpcMessage"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import { Fatal, Retryable } from "../../RpcError.js"
-import { CurrentAttempt } from "./effectRpcAttempt.js"
+import { type Attempt, CurrentAttempt, Ended, unsent } from "./effectRpcAttempt.js"
+import * as Message from "./effectRpcMessage.js"
 
 type Protocol = RpcClient.Protocol["Type"]
+type Request = RpcMessage.RequestEncoded
+type FromServer = RpcMessage.FromServerEncoded
+type Client = (message: FromServer) => Effect.Effect<void>
 
 /** Set on a protocol that is guarded: once is enough. */
 const TypeId = "~effect-rpc-retry/EffectRpc/Guarded"
 
+/**
+ * What the protocol is, where that is known:
+ *
+ * - `Http`: a send is done when the whole response was read, and responses of errors were sorted out.
+ * - `Socket`: a send is done when it is written, and fails with a typed error only before that; a defect of the handler of
+ *   messages closes the connection. `opened` waits for the connection while it is being opened.
+ *
+ * @internal
+ */
+export type Kind = { readonly _tag: "Http" } | { readonly _tag: "Socket"; readonly opened: Effect.Effect<void> }
+
 /** A request whose response carries its answer and no other's. */
 interface Exchange {
-  readonly id: string
+  readonly request: Request
   answered: boolean
+  failure: RpcClientError | undefined
 }
 
 /** The exchange whose response is being read. */
@@ -32,129 +50,240 @@ class CurrentExchange extends Context.Reference<CurrentExchange>()("effect-rpc-r
 
 const failed = (message: string, cause: unknown) => new RpcClientError({ reason: "Protocol", message, cause })
 
-const unencodable = (cause: unknown) => {
-  const message = "the payload cannot be encoded"
-  return failed(message, new Fatal({ reason: "InvalidArgument", message, cause }))
-}
+const fatal = (reason: Fatal["reason"], message: string, cause?: unknown) =>
+  failed(message, new Fatal({ reason, message, cause }))
 
-const unanswered = () =>
-  failed("the response ended without an answer", new Retryable({ reason: "Unavailable", delivery: "Unknown" }))
+const unavailable = (message: string, cause?: unknown) =>
+  failed(message, new Retryable({ reason: "Unavailable", delivery: "Unknown", cause }))
 
-const notAnAnswer = (cause: Cause.Cause<never>) => {
-  const message = "the response is not an answer of RPC"
-  return failed(message, new Fatal({ reason: "Protocol", message, cause: Cause.squash(cause) }))
-}
+const notAMessage = (cause: unknown) => fatal("Protocol", "the peer sent what is not a message of RPC", cause)
 
-const notAMessage = (cause: unknown) => {
-  const message = "the peer sent what is not a message of RPC"
-  return failed(message, new Fatal({ reason: "Protocol", message, cause }))
-}
-
-/** What a server says. */
-const tags: ReadonlySet<unknown> = new Set<RpcMessage.FromServerEncoded["_tag"]>([
-  "Chunk",
-  "Exit",
-  "Defect",
-  "Pong",
-  "ClientProtocolError"
-])
+const closed = fatal("Cancelled", "the client is closed")
 
 /** How long the library itself tries to tell the server. */
 const goodbye = "1 second"
 
 /**
- * - `statuses`: responses of errors were sorted out, so what cannot be read is not one of those.
- * - `opened`: waits for the connection while it is being opened.
- *
- * @internal
- */
-export interface Options {
-  readonly statuses?: boolean
-  readonly opened?: Effect.Effect<void>
-}
-
-/**
+ * - Clients share it: each is given all answers, and takes those to its own requests. The library's serves one.
  * - An interrupt is sent behind the caller's back: while there is no connection the library waits for one.
  * - While the connection is dialled again a request waits for that: the library fails it with how the last one ended.
  * - A request that there is no connection for is known not to be sent.
- * - What no server says over a socket ends the calls in flight: the library passes it over.
+ * - What is not a message ends the calls in flight: the library passes it over, or never handles another one.
  * - Over HTTP a response that ends ends its call, and a defect in it is that call's: the library takes it for all calls.
+ * - When it is closed it ends the calls in flight.
  *
  * @internal
  */
-export const make = (
-  protocol: Protocol,
-  { opened = Effect.void, statuses = false }: Options = {}
-): Effect.Effect<Protocol, never, Scope.Scope> =>
-  Predicate.hasProperty(protocol, TypeId) ? Effect.succeed(protocol) : Effect.map(Effect.scope, (scope) => ({
-    ...protocol,
-    [TypeId]: TypeId,
-    run: (f) => protocol.run((message) => Effect.flatMap(received(message), f)),
-    send: (request, transferables) => {
-      switch (request._tag) {
-        case "Request": {
-          const send = encode(() => protocol.send(request, transferables))
-          return protocol.supportsAck
-            ? onSocket(Effect.catchTag(send, "RpcClientError", () => Effect.zipRight(opened, send)))
-            : onHttp(statuses ? Effect.catchAllCause(send, typed) : send, request.id)
+export const make = (protocol: Protocol, kind?: Kind): Effect.Effect<Protocol, never, Scope.Scope> =>
+  Predicate.hasProperty(protocol, TypeId) ? Effect.succeed(protocol) : Effect.gen(function*() {
+    const scope = yield* Effect.scope
+    const clients = new Set<Client>()
+    let isClosed = false
+
+    const interrupt = (interrupt: RpcMessage.InterruptEncoded) =>
+      Effect.asVoid(Effect.forkIn(Effect.timeoutOption(Effect.exit(protocol.send(interrupt)), goodbye), scope))
+
+    const deliver = (message: FromServer) =>
+      Effect.forEach(
+        clients,
+        (client) =>
+          Effect.suspend(() => client(message)).pipe(
+            Effect.catchAllDefect((defect) => spoiled(client, message, defect, interrupt))
+          ),
+        { discard: true }
+      )
+
+    yield* protocol.run((message) =>
+      Effect.flatMap(received(message, kind), (message) => message === undefined ? Effect.void : deliver(message))
+    ).pipe(
+      Effect.interruptible,
+      Effect.forkScoped
+    )
+    yield* Effect.addFinalizer(() =>
+      Effect.suspend(() => {
+        isClosed = true
+        return deliver({ _tag: "ClientProtocolError", error: closed })
+      })
+    )
+
+    /** The library keeps a request that could not be sent, and forgets one that has its exit. */
+    const forget = ({ id }: Request) =>
+      Effect.withFiberRuntime<void>((fiber) =>
+        Fiber.await(fiber).pipe(
+          // who wants no answer goes on
+          Effect.timeoutOption(goodbye),
+          Effect.zipRight(deliver(interrupted(id))),
+          Effect.forkIn(scope),
+          Effect.asVoid
+        )
+      )
+
+    const request = (request: Request, transferables: ReadonlyArray<globalThis.Transferable> | undefined) =>
+      Effect.flatMap(CurrentAttempt, (current) => {
+        // a middleware's own calls come before, and their refusal is not this one's
+        const attempt = current?.tag === request.tag ? Object.assign(current, unsent) : undefined
+        const send = encode(() => protocol.send(request, transferables), attempt, request)
+        return sending(send, kind, attempt, request).pipe(
+          Effect.provideService(CurrentAttempt, undefined),
+          Effect.tapError(() => forget(request))
+        )
+      })
+
+    return {
+      ...protocol,
+      [TypeId]: TypeId,
+      run: (client) =>
+        Effect.zipRight(
+          Effect.sync(() => clients.add(client)),
+          Effect.ensuring(Effect.never, Effect.sync(() => clients.delete(client)))
+        ),
+      send: (message, transferables) => {
+        if (isClosed) {
+          return Effect.fail(closed)
         }
-        case "Interrupt":
-          return Effect.asVoid(Effect.forkIn(Effect.timeoutOption(protocol.send(request), goodbye), scope))
-        default:
-          return protocol.send(request)
+        switch (message._tag) {
+          case "Request":
+            return request(message, transferables)
+          case "Interrupt":
+            return interrupt(message)
+          default:
+            return protocol.send(message)
+        }
       }
     }
-  }))
+  })
 
 /** The library encodes before it gives an effect. */
-const encode = (send: () => Effect.Effect<void, RpcClientError>) =>
-  Effect.flatMap(CurrentAttempt, (attempt) =>
-    Effect.flatMap(Effect.try({ try: send, catch: unencodable }), (send) => {
+const encode = (
+  send: () => Effect.Effect<void, RpcClientError>,
+  attempt: Attempt | undefined,
+  { id }: Request
+): Effect.Effect<void, RpcClientError> =>
+  Effect.flatMap(
+    Effect.try({ try: send, catch: (cause) => fatal("InvalidArgument", "the payload cannot be encoded", cause) }),
+    (send) => {
       if (attempt !== undefined) {
-        attempt.sent = true
+        attempt.id = id
       }
       return send
-    }))
+    }
+  )
 
-/** Sent is done when it is written: it fails with a typed error before that. */
-const onSocket = (send: Effect.Effect<void, RpcClientError>) =>
-  Effect.tapError(send, () =>
-    Effect.map(CurrentAttempt, (attempt) => {
-      if (attempt !== undefined) {
-        attempt.refused = true
-      }
-    }))
+const sending = (
+  send: Effect.Effect<void, RpcClientError>,
+  kind: Kind | undefined,
+  attempt: Attempt | undefined,
+  request: Request
+): Effect.Effect<void, RpcClientError> => {
+  switch (kind?._tag) {
+    case "Http":
+      return onHttp(send, request)
+    case "Socket":
+      return onSocket(Effect.catchTag(send, "RpcClientError", () => Effect.zipRight(kind.opened, send)), attempt)
+    default:
+      return Effect.catchAllDefect(send, (defect) => Effect.fail(ofSend(defect)))
+  }
+}
 
-/** Sent is done when the whole response was read. */
-const onHttp = (send: Effect.Effect<void, RpcClientError>, id: string) =>
+const onSocket = (send: Effect.Effect<void, RpcClientError>, attempt: Attempt | undefined) =>
+  send.pipe(
+    Effect.tapError(() =>
+      Effect.sync(() => {
+        if (attempt !== undefined) {
+          attempt.refused = true
+        }
+      })
+    ),
+    Effect.catchAllDefect((defect) => Effect.fail(failed("the request cannot be written", defect)))
+  )
+
+const onHttp = (send: Effect.Effect<void, RpcClientError>, request: Request): Effect.Effect<void, RpcClientError> =>
   Effect.suspend(() => {
-    const exchange: Exchange = { id, answered: false }
+    const exchange: Exchange = { request, answered: false, failure: undefined }
     return send.pipe(
+      Effect.catchAllDefect((defect) => Effect.fail(fatal("Protocol", "the response is not an answer of RPC", defect))),
       Effect.provideService(CurrentExchange, exchange),
-      Effect.flatMap(() => exchange.answered ? Effect.void : Effect.fail(unanswered()))
+      Effect.flatMap(() =>
+        exchange.failure !== undefined
+          ? Effect.fail(exchange.failure)
+          : exchange.answered
+          ? Effect.void
+          : Effect.fail(unavailable("the response ended without an answer"))
+      )
     )
   })
 
-const received = (message: RpcMessage.FromServerEncoded): Effect.Effect<RpcMessage.FromServerEncoded> =>
-  Effect.map(CurrentExchange, (exchange) => {
-    if (exchange === undefined) {
-      return tags.has(message._tag) ? message : { _tag: "ClientProtocolError", error: notAMessage(message) }
-    }
-    if (message._tag === "Exit" && message.requestId === exchange.id) {
-      exchange.answered = true
-    }
-    return message._tag === "Defect"
-      ? {
-        _tag: "Exit",
-        requestId: exchange.id,
-        exit: { _tag: "Failure", cause: { _tag: "Die", defect: message.defect } }
-      }
-      : message
-  })
+/** What the library makes of a response of HTTP that is none of RPC. Its status is lost: it may be the 503 of a proxy. */
+const isForeignResponse = (defect: unknown): boolean =>
+  defect instanceof SyntaxError ||
+  (Cause.isRuntimeException(defect) && defect.message.startsWith("Expected an array of responses"))
 
-const typed = (cause: Cause.Cause<RpcClientError>): Effect.Effect<never, RpcClientError> => {
-  const defects = Cause.keepDefects(cause)
-  return defects._tag === "Some" && !Cause.isFailure(cause)
-    ? Effect.fail(notAnAnswer(defects.value))
-    : Effect.failCause(cause)
+const ofSend = (defect: unknown): RpcClientError =>
+  isForeignResponse(defect)
+    ? unavailable("the response is not an answer of RPC", defect)
+    : failed("the request cannot be sent", defect)
+
+const received = (message: FromServer, kind: Kind | undefined): Effect.Effect<FromServer | undefined> =>
+  Effect.flatMap(CurrentExchange, (exchange) =>
+    Option.match(Message.fault(message), {
+      onNone: () => Effect.sync(() => exchange === undefined ? ofAll(message) : ofExchange(message, exchange)),
+      onSome: (fault) => {
+        if (exchange !== undefined) {
+          exchange.failure = notAMessage(fault)
+          return Effect.succeed(undefined)
+        }
+        return kind?._tag === "Socket"
+          ? Effect.die(fault)
+          : Effect.succeed<FromServer>({ _tag: "ClientProtocolError", error: notAMessage(fault) })
+      }
+    }))
+
+const defectOf = (message: RpcMessage.ResponseDefectEncoded): unknown => {
+  const unknownTag = Message.unknownTag(message)
+  return unknownTag === undefined ? message.defect : new Ended(String(message.defect), { unknownTag })
 }
+
+/** Of a server that has no such rpc all calls hear that share a connection. */
+const ofAll = (message: FromServer): FromServer =>
+  message._tag === "Defect" ? { _tag: "Defect", defect: defectOf(message) } : message
+
+const ofExchange = (message: FromServer, exchange: Exchange): FromServer | undefined => {
+  const { id } = exchange.request
+  if (message._tag === "Exit" && String(message.requestId) === id) {
+    exchange.answered = true
+  }
+  if (message._tag !== "Defect") {
+    return message
+  }
+  exchange.answered = true
+  return { _tag: "Exit", requestId: id, exit: { _tag: "Failure", cause: { _tag: "Die", defect: defectOf(message) } } }
+}
+
+/**
+ * An answer that its client cannot take in, as a schema throws. A part of a stream: the call is ended, here and at the server.
+ * An exit: the library has forgotten half of the request by then, and only a defect of all calls ends it.
+ */
+const spoiled = (
+  client: Client,
+  message: FromServer,
+  defect: unknown,
+  interrupt: (interrupt: RpcMessage.InterruptEncoded) => Effect.Effect<void>
+): Effect.Effect<void> => {
+  if (message._tag !== "Chunk" && message._tag !== "Exit") {
+    return Effect.die(defect)
+  }
+  const { requestId } = message
+  const ended = new Ended("the answer cannot be decoded", { requestId, cause: defect })
+  return message._tag === "Exit"
+    ? client({ _tag: "Defect", defect: ended })
+    : Effect.zipRight(
+      client({ _tag: "Exit", requestId, exit: { _tag: "Failure", cause: { _tag: "Die", defect: ended } } }),
+      interrupt({ _tag: "Interrupt", requestId })
+    )
+}
+
+const interrupted = (requestId: string): FromServer => ({
+  _tag: "Exit",
+  requestId,
+  exit: { _tag: "Failure", cause: { _tag: "Interrupt", fiberId: { _tag: "None" } } }
+})

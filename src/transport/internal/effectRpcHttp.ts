@@ -1,37 +1,69 @@
 /**
- * A client of HTTP that fails on statuses, so that no body of an error is taken for an answer.
+ * The protocol over a client of HTTP that fails on statuses, so that no body of an error is taken for an answer.
  *
  * @internal
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as RpcClient from "@effect/rpc/RpcClient"
+import { constPing } from "@effect/rpc/RpcMessage"
+import * as RpcSerialization from "@effect/rpc/RpcSerialization"
 import * as Effect from "effect/Effect"
-import * as Stream from "effect/Stream"
+import * as Either from "effect/Either"
+import { InvalidOption, orThrow } from "../../InvalidOption.js"
+import * as Guard from "./effectRpcGuard.js"
+import { excerptOf } from "./exchange.js"
 import * as HttpFailure from "./httpFailure.js"
+import { checkUrl } from "./url.js"
 
-/** Of a body that does not matter as much is read as lets the connection be used again. */
-const maxDrained = 65_536
+interface Options {
+  readonly url: string
+  readonly transformClient?:
+    | (<E, R>(client: HttpClient.HttpClient.With<E, R>) => HttpClient.HttpClient.With<E, R>)
+    | undefined
+}
+
+const where = "EffectRpc.layerProtocolHttp"
+
+/** The library takes any body of this type for its own JSON, and would pass over every answer. */
+const checkSerialization = (serialization: RpcSerialization.RpcSerialization["Type"]) =>
+  serialization.contentType === "application/json" &&
+    String(serialization.unsafeMake().encode(constPing)).includes("\"jsonrpc\"")
+    ? Either.left(
+      new InvalidOption({
+        where,
+        field: "serialization",
+        problem: "must not be layerJsonRpc over HTTP: its answers are never decoded"
+      })
+    )
+    : Either.right(serialization)
 
 /** @internal */
-export const onlyOk = <E, R>(client: HttpClient.HttpClient.With<E, R>) =>
+export const makeProtocol = (options: Options) => {
+  const url = orThrow(checkUrl(where, options.url))
+  return Effect.gen(function*() {
+    orThrow(checkSerialization(yield* RpcSerialization.RpcSerialization))
+    const located = HttpClient.mapRequest(yield* HttpClient.HttpClient, HttpClientRequest.prependUrl(url))
+    const transformed = options.transformClient === undefined ? located : options.transformClient(located)
+    const protocol = yield* RpcClient.makeProtocolHttp(onlyOk(transformed))
+    return yield* Guard.make(protocol, { _tag: "Http" })
+  })
+}
+
+const onlyOk = <E, R>(client: HttpClient.HttpClient.With<E, R>) =>
   HttpClient.transformResponse(
     client,
     Effect.flatMap((response: HttpClientResponse.HttpClientResponse) =>
       HttpFailure.isOk(response.status)
         ? Effect.succeed(response)
         : Effect.zipRight(
-          drained(response),
+          // read, so that the connection can be used again
+          excerptOf(response),
           Effect.fail(
             new HttpClientError.ResponseError({ request: response.request, response, reason: "StatusCode" })
           )
         )
     )
-  )
-
-const drained = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<void> =>
-  response.stream.pipe(
-    Stream.runFoldWhile(0, (size) => size <= maxDrained, (size, chunk) => size + chunk.length),
-    Effect.timeoutOption("1 second"),
-    Effect.ignore
   )

@@ -1,33 +1,79 @@
 /**
- * A socket that says whether it is being opened.
+ * A socket as `@effect/rpc` needs it: one that says how it is, and survives what the peer sends.
  *
  * @internal
  */
-import type * as Socket from "@effect/platform/Socket"
+import * as Socket from "@effect/platform/Socket"
+import * as RpcClient from "@effect/rpc/RpcClient"
 import * as Effect from "effect/Effect"
+import * as Ref from "effect/Ref"
+import * as Schedule from "effect/Schedule"
+import { Fatal } from "../../RpcError.js"
+import * as Guard from "./effectRpcGuard.js"
+
+interface Options {
+  readonly retryTransientErrors?: boolean | undefined
+  readonly retrySchedule: Schedule.Schedule<unknown, Socket.SocketError>
+}
 
 /**
  * - `opened`: waits for the end of a dial that is under way, however it ends.
- *
- * @internal
+ * - `served`: whether a connection has brought a message since it was last set back.
  */
-export interface Observed {
+interface Observed {
   readonly socket: Socket.Socket
   readonly opened: Effect.Effect<void>
+  readonly served: Ref.Ref<boolean>
 }
 
-/** @internal */
-export const observe = (socket: Socket.Socket): Effect.Effect<Observed> =>
-  Effect.map(Effect.makeLatch(true), (idle) => ({
+/** A defect would end the library's loop that dials: nothing would ever be answered again. */
+const malformed = (cause: unknown) =>
+  new Socket.SocketGenericError({
+    reason: "Read",
+    cause: new Fatal({ reason: "Protocol", message: "the peer sent what is not a message of RPC", cause })
+  })
+
+const observe = (socket: Socket.Socket): Effect.Effect<Observed> =>
+  Effect.zipWith(Effect.makeLatch(true), Ref.make(false), (idle, served) => ({
     opened: idle.await,
+    served,
     socket: {
       ...socket,
       runRaw: (handler, options) =>
         idle.close.pipe(
           Effect.zipRight(
-            socket.runRaw(handler, { onOpen: Effect.zipRight(options?.onOpen ?? Effect.void, idle.open) })
+            socket.runRaw((data) => {
+              const handled = handler(data)
+              return handled && handled.pipe(
+                Effect.zipRight(Ref.set(served, true)),
+                Effect.catchAllDefect((defect) => Effect.fail(malformed(defect)))
+              )
+            }, { onOpen: Effect.zipRight(options?.onOpen ?? Effect.void, idle.open) })
           ),
           Effect.ensuring(idle.open)
         )
     }
   }))
+
+/** A peer that serves well is dialled at once, however often its connections end. */
+const startingOver = <Out, In, R>(
+  schedule: Schedule.Schedule<Out, In, R>,
+  served: Ref.Ref<boolean>
+): Schedule.Schedule<Out, In, R> =>
+  Schedule.makeWithState(schedule.initial, (now, input: In, state) =>
+    Effect.flatMap(
+      Ref.getAndSet(served, false),
+      (served) => schedule.step(now, input, served ? schedule.initial : state)
+    ))
+
+/** @internal */
+export const makeProtocol = (options: Options) =>
+  Effect.gen(function*() {
+    const { opened, served, socket } = yield* Effect.flatMap(Socket.Socket, observe)
+    const protocol = yield* Effect.provideService(
+      RpcClient.makeProtocolSocket({ ...options, retrySchedule: startingOver(options.retrySchedule, served) }),
+      Socket.Socket,
+      socket
+    )
+    return yield* Guard.make(protocol, { _tag: "Socket", opened })
+  })

@@ -11,6 +11,7 @@ import type { Options } from "../JsonRpc.js"
 import { problemOf } from "./httpHeaders.js"
 import * as Json from "./json.js"
 import type { Dialect, RetryOn } from "./jsonRpc.js"
+import { checkUrl } from "./url.js"
 
 /** @internal */
 export interface Checked {
@@ -25,21 +26,6 @@ export interface Checked {
 const where = "JsonRpc.make"
 
 const invalid = (field: string, problem: string) => Either.left(new InvalidOption({ where, field, problem }))
-
-/** A URL without a host is one all the same: a client may put its host before it. */
-const checkUrl = (url: unknown): Either.Either<string, InvalidOption> => {
-  if (!Predicate.isString(url) || url === "") {
-    return invalid("url", `must be the URL of the server, got ${Json.describe(url)}`)
-  }
-  const parsed = Either.try(() => new URL(url, "http://host"))
-  if (Either.isLeft(parsed) || !["http:", "https:"].includes(parsed.right.protocol)) {
-    return invalid("url", `must be a URL of http or https, got ${Json.describe(url)}`)
-  }
-  // some clients leave them out without a word; and an error would quote the password
-  return parsed.right.username !== "" || parsed.right.password !== ""
-    ? invalid("url", "must not have a user or a password in it: send them in a header")
-    : Either.right(url)
-}
 
 const checkHeaders = (headers: unknown): Either.Either<Readonly<Record<string, string>>, InvalidOption> => {
   // a `Map` or `Headers` would have no entries here, and lose them without a word
@@ -105,7 +91,7 @@ export const check = (options: Options): Either.Either<Checked, InvalidOption> =
       return yield* invalid("dialect", `must be "2.0" or "1.0", got ${Json.describe(dialect)}`)
     }
     return {
-      url: yield* checkUrl(options.url),
+      url: yield* checkUrl(where, options.url),
       dialect,
       headers: yield* checkHeaders(options.headers ?? {}),
       maxResponseBytes: yield* checkNumber(where, "maxResponseBytes", options.maxResponseBytes ?? 64 * 1024 * 1024, {
