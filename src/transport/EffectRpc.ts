@@ -349,7 +349,8 @@ export const client = <Rpcs extends Rpc.Any>(
 /**
  * Makes a call of a stream: done when its first elements have come (a chunk that a filter left empty has none), or its end, with
  * a stream of all of them. So it is
- * retried until then; a stream that breaks later fails, as what was seen of it cannot be taken back.
+ * retried until then; a stream that breaks later fails, as what was seen of it cannot be taken back. A stream carries neither
+ * the name of its rpc nor its annotation `Idempotent`: say both here.
  *
  * @example
  * ```ts
