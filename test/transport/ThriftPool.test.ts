@@ -115,6 +115,60 @@ describe("the connections of Thrift", () => {
       assert.strictEqual(server.accepted(), 1)
     }))
 
+  it.scopedLive("a call among busy loops has its turn", () =>
+    Effect.gen(function*() {
+      const { probe } = yield* connected({ connections: 4 })
+      yield* Effect.forkScoped(Effect.forEach(range(4), () => Effect.forever(probe.echo("loop")), {
+        concurrency: "unbounded"
+      }))
+      yield* Effect.sleep("20 millis")
+      for (const text of ["a", "b", "c"]) {
+        assert.strictEqual(yield* probe.echo(text).pipe(Effect.timeout("5 seconds")), text)
+      }
+    }))
+
+  it.scopedLive("the calls that wait are made in the order they came", () =>
+    Effect.gen(function*() {
+      const { probe, server } = yield* connected({ connections: 1 })
+      const texts = range(5000).map(String)
+      assert.deepStrictEqual(yield* all(texts.map((text) => probe.echo(text))), texts)
+      assert.deepStrictEqual(server.seen.map(({ text }) => text), texts)
+      assert.strictEqual(server.accepted(), 1)
+    }), 20_000)
+
+  it.scopedLive(
+    "a call that has waited for long can be interrupted, and thousands at once",
+    () =>
+      Effect.gen(function*() {
+        const { probe, server } = yield* connected({ connections: 2 })
+        const loops = yield* Effect.forkScoped(
+          Effect.forEach(range(2), () => Effect.forever(probe.echo("loop")), { concurrency: "unbounded" })
+        )
+        yield* Effect.sleep("20 millis")
+        const waiting = yield* Effect.forEach(range(5000), (i) => Effect.fork(probe.echo(`waits ${i}`)))
+        yield* Effect.sleep("5 millis")
+        yield* Fiber.interruptAll(waiting).pipe(Effect.timeout("5 seconds"))
+        yield* Fiber.interrupt(loops).pipe(Effect.timeout("5 seconds"))
+        assert.strictEqual(yield* probe.echo("x"), "x")
+        const made = server.seen.filter(({ text }) => text.startsWith("waits")).length
+        assert.isBelow(made, 5000)
+      }),
+    20_000
+  )
+
+  it.scopedLive("a call that is interrupted as its turn comes gives it on", () =>
+    Effect.gen(function*() {
+      const { probe } = yield* connected({ connections: 1 })
+      for (const i of range(50)) {
+        const first = yield* Effect.fork(probe.echo("first"))
+        const second = yield* Effect.fork(probe.echo("second"))
+        yield* Effect.fork(Effect.zipRight(Fiber.await(first), Fiber.interrupt(second)))
+        yield* Fiber.await(second)
+        const text = `third ${i}`
+        assert.strictEqual(yield* probe.echo(text).pipe(Effect.timeout("5 seconds")), text)
+      }
+    }))
+
   it.scopedLive("a call that is given up closes its connection, and no other", () =>
     Effect.gen(function*() {
       const { probe, server } = yield* connected()

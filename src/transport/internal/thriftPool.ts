@@ -34,12 +34,47 @@ interface Place<A> {
   readonly last: { line: Line.Line<A> | undefined }
 }
 
+/** A call, from when it asks for a connection until it has ended. */
+class Turn<A> {
+  place: Place<A> | undefined
+  /** Where it waits for one. */
+  begin: ((place: Place<A>) => void) | undefined
+}
+
+/** First come, first served; who does not want to wait any more is taken out at once. */
+class Queue<A> {
+  private readonly entries = new Set<A>()
+  // kept, as a new one would go by all that were taken out before
+  private oldest = this.entries.values()
+
+  add(entry: A): void {
+    this.entries.add(entry)
+  }
+
+  delete(entry: A): void {
+    this.entries.delete(entry)
+  }
+
+  poll(): A | undefined {
+    let next = this.oldest.next()
+    if (next.done === true) {
+      // an iterator that has come to the end sees nothing new
+      this.oldest = this.entries.values()
+      next = this.oldest.next()
+    }
+    this.entries.delete(next.value!)
+    return next.value
+  }
+}
+
 /** A call that was given up sooner says nothing of the connection it was on. */
 const patience = 100
 
 class PoolImpl<A> {
   /** Those that no call has now; the one that was used last is the last. */
   readonly free: Array<Place<A>> = []
+  /** They wait only while none is free. */
+  private readonly waiting = new Queue<Turn<A>>()
 
   constructor(private readonly clock: Clock.Clock) {}
 
@@ -66,11 +101,48 @@ class PoolImpl<A> {
       )
   }
 
-  take(): Place<A> {
+  private take(): Place<A> | undefined {
     const ready = this.free.findLastIndex(({ last }) => last.line?.isOpen())
     // -1, the last one, where none is open
-    return this.free.splice(ready, 1)[0]!
+    return this.free.splice(ready, 1)[0]
   }
+
+  private acquire(turn: Turn<A>): Effect.Effect<Place<A>> {
+    return Effect.suspend(() => {
+      turn.place = this.take()
+      return turn.place === undefined
+        ? Effect.async((resume) => {
+          turn.begin = (place) => resume(Effect.succeed(place))
+          this.waiting.add(turn)
+        })
+        : Effect.succeed(turn.place)
+    })
+  }
+
+  /** To whoever waits the longest: one that comes just now does not go before them. */
+  private release(turn: Turn<A>): void {
+    const { place } = turn
+    if (place === undefined) {
+      return this.waiting.delete(turn)
+    }
+    const next = this.waiting.poll()
+    if (next === undefined) {
+      this.free.push(place)
+    } else {
+      next.place = place
+      next.begin?.(place)
+    }
+  }
+
+  readonly use: Pool<A> = (f) =>
+    Effect.suspend(() => {
+      const turn = new Turn<A>()
+      return Effect.ensuring(
+        Effect.flatMap(this.acquire(turn), ({ connection }) => connection.use(f)),
+        // a call can be interrupted between when it was given a place and when it goes on
+        Effect.sync(() => this.release(turn))
+      )
+    })
 }
 
 const dial = <A>(options: Options, last: Place<A>["last"], watcher: Line.Watcher) => (dialled: Connection.Dialled) =>
@@ -120,11 +192,5 @@ export const make = <A>(options: Options): Effect.Effect<Pool<A>, never, Scope.S
       )
       pool.free.push({ connection, last })
     }
-    const semaphore = yield* Effect.makeSemaphore(options.size)
-    return (f) =>
-      semaphore.withPermits(1)(Effect.acquireUseRelease(
-        Effect.sync(() => pool.take()),
-        ({ connection }) => connection.use(f),
-        (place) => Effect.sync(() => pool.free.push(place))
-      ))
+    return pool.use
   })
