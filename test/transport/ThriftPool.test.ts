@@ -1,6 +1,7 @@
 /**
  * The connections of `Thrift`: how many there are, which one a call gets, and when they are closed.
  */
+import * as Socket from "@effect/platform/Socket"
 import { assert, describe, it } from "@effect/vitest"
 import { Connections, Fatal, Retryable, withRpcRetry } from "effect-rpc-retry"
 import type * as Connection from "effect-rpc-retry/Connection"
@@ -13,6 +14,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Net from "node:net"
+import * as Line from "../../src/transport/internal/thriftLine.js"
 import * as Peer from "../support/peer.js"
 import * as Wire from "../support/thriftPeer.js"
 import * as Server from "../support/thriftServer.js"
@@ -300,6 +302,30 @@ describe("the connections of Thrift", () => {
       assert.deepStrictEqual(yield* Fiber.join(fiber), ["a", "b", "c"])
       yield* Fiber.join(closing)
       yield* until(() => server.open() === 0)
+    }))
+
+  it.scopedLive("a connection that is interrupted from outside ends its call, which may have run", () =>
+    Effect.gen(function*() {
+      const socket: Socket.Socket = {
+        ...(yield* Socket.fromWebSocket(Effect.never)),
+        runRaw: () => Effect.void,
+        run: (_, options) =>
+          Effect.zipRight(options?.onOpen ?? Effect.void, Effect.zipRight(Effect.sleep("20 millis"), Effect.interrupt)),
+        writer: Effect.succeed(() => Effect.void)
+      }
+      const line = yield* Line.open<never>(socket, { discard: Effect.void, healthy: Effect.void }, {
+        onLost: Effect.void,
+        onAbandoned: () => Effect.void
+      })
+      const call = line.call({ bytes: new Uint8Array(1), read: () => ({ needed: 1 }) })
+      for (const delivery of ["Unknown", "NotSent"] as const) {
+        const error = yield* Effect.flip(call)
+        assert.deepStrictEqual(error instanceof Retryable && [error.reason, error.delivery, error.code], [
+          "Unavailable",
+          delivery,
+          "INTERRUPTED"
+        ])
+      }
     }))
 
   it.scopedLive("while it drains no connection takes another call", () =>

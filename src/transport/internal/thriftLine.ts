@@ -8,17 +8,15 @@
  * @internal
  */
 import type * as Socket from "@effect/platform/Socket"
-import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
-import * as Classify from "../../Classify.js"
 import { Fatal, Retryable } from "../../RpcError.js"
 import type { Dialled } from "../Connection.js"
 import { Inbox } from "./inbox.js"
+import { closed, lossOf, unsent } from "./loss.js"
 import type { Incomplete } from "./thriftFrames.js"
 import { messageOf } from "./thriftMessage.js"
 
@@ -78,26 +76,7 @@ interface Entry<A> {
   isSent: boolean
 }
 
-const lossOf = (exit: Exit.Exit<unknown, unknown>): Retryable | Fatal =>
-  Exit.isSuccess(exit)
-    ? new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code: "EOF" })
-    : Classify.classify(Cause.squash(exit.cause))
-
-/** The same for a call that was not sent: no server has seen it, and another connection will do. */
-const unsent = (loss: Retryable | Fatal): Retryable | Fatal => {
-  if (loss.reason === "Cancelled" || (loss._tag === "Retryable" && loss.delivery === "NotSent")) {
-    return loss
-  }
-  const { code } = loss
-  return loss._tag === "Retryable"
-    ? new Retryable({ reason: loss.reason, delivery: "NotSent", code, cause: loss.cause })
-    : new Retryable({ reason: "ConnectionLost", delivery: "NotSent", code, cause: loss })
-}
-
 const dropped = () => new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code: "DROPPED" })
-
-/** @internal */
-export const closed = (): Fatal => new Fatal({ reason: "Cancelled", message: "the client is closed" })
 
 class LineImpl<A> implements Line<A> {
   private readonly inbox = new Inbox()

@@ -13,6 +13,7 @@ import * as Scope from "effect/Scope"
 import * as Connections from "../../Connections.js"
 import { type Fatal, Retryable } from "../../RpcError.js"
 import * as Connection from "../Connection.js"
+import { closed } from "./loss.js"
 import * as Line from "./thriftLine.js"
 
 interface Options {
@@ -184,7 +185,7 @@ export const make = <A>(options: Options): Effect.Effect<Pool<A>, never, Scope.S
       const connection = yield* Connection.make<Line.Line<A>, Retryable | Fatal, Scope.Scope>({
         ...options.lifetime,
         dial: dial(options, last, pool.watcher),
-        closed: Line.closed,
+        closed,
         name: options.name
       }).pipe(
         Effect.provideService(Connections.Connections, parts),
