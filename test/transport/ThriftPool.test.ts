@@ -14,6 +14,8 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Net from "node:net"
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
 import * as Line from "../../src/transport/internal/thriftLine.js"
 import * as Peer from "../support/peer.js"
 import * as Wire from "../support/thriftPeer.js"
@@ -58,6 +60,16 @@ const warm = (
     yield* all(range(count).map((i) => probe.echo(`warm ${i}`)))
     assert.strictEqual(server.open(), count)
   })
+
+// workers of vitest have no garbage collector to call
+setFlagsFromString("--expose-gc")
+const collect: () => void = runInNewContext("gc")
+
+/** How many bytes of buffers are held. */
+const kept = () => {
+  collect()
+  return process.memoryUsage().arrayBuffers
+}
 
 /** Stands before a server, and can stop passing anything on without a word. */
 const network = (port: number) =>
@@ -375,6 +387,29 @@ describe("the connections of Thrift", () => {
         "ConnectionLost",
         "NotSent"
       ])
+    }))
+
+  it.scopedLive("a large answer is not kept, whether it was read or cut", () =>
+    Effect.gen(function*() {
+      const { port } = yield* Peer.listen((socket) => {
+        socket.once("data", () => {
+          const bytes = Wire.framed(Wire.message("binary", {}, Wire.text("x".repeat(30_000_000))))
+          socket.write(bytes)
+        })
+      })
+      const cut = yield* Peer.listen((socket) => {
+        socket.once("data", () => {
+          const bytes = Wire.framed(Wire.message("binary", {}, Wire.text("x".repeat(30_000_000))))
+          socket.end(bytes.subarray(0, -1))
+        })
+      })
+      const probe = yield* client(port)
+      const other = yield* client(cut.port)
+      const before = kept()
+      assert.strictEqual(yield* Effect.map(probe.echo("x"), (text) => text.length), 30_000_000)
+      yield* until(() => kept() - before < 10_000_000)
+      assert.strictEqual((yield* Effect.flip(other.echo("x")))._tag, "Retryable")
+      yield* until(() => kept() - before < 10_000_000)
     }))
 
   it.scopedLive("those that are not needed are closed after the idleTimeout", () =>

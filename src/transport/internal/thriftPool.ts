@@ -150,9 +150,16 @@ const dial = <A>(options: Options, last: Place<A>["last"], watcher: Line.Watcher
   options.socket.pipe(
     Effect.flatMap((socket) => Line.open<A>(socket, dialled, watcher)),
     Effect.tap((line) =>
-      Effect.sync(() => {
-        last.line = line
-      })
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          last.line = line
+        }),
+        // what has come of an answer goes with it
+        () =>
+          Effect.sync(() => {
+            last.line = last.line === line ? undefined : last.line
+          })
+      )
     ),
     Effect.timeoutFail({
       duration: options.dialTimeout,
