@@ -235,6 +235,18 @@ describe("the connections of Thrift", () => {
       assert.strictEqual(server.seen.length, 6)
     }))
 
+  it.scopedLive("calls that are given up sooner find that out together", () =>
+    Effect.gen(function*() {
+      const server = yield* Server.makeServer(flavour)
+      const between = yield* network(server.port)
+      const probe = yield* client(between.port)
+      yield* warm({ probe, server }, 10)
+      between.freeze()
+      const policy = { attemptTimeout: "60 millis", idempotent: true } as const
+      assert.strictEqual(yield* probe.echo("x").pipe(withRpcRetry(policy)), "x")
+      yield* until(() => between.sockets.size === 1)
+    }))
+
   it.scopedLive("a connection that breaks under a call takes the idle ones with it", () =>
     Effect.gen(function*() {
       const server = yield* Server.makeServer(flavour)
@@ -256,6 +268,22 @@ describe("the connections of Thrift", () => {
       )
       assert.strictEqual(yield* probe.echo("y"), "y")
       yield* until(() => between.sockets.size === 1)
+    }))
+
+  it.scopedLive("a connection on which the server has answered since then stays", () =>
+    Effect.gen(function*() {
+      const { probe, server } = yield* connected()
+      yield* warm({ probe, server }, 3)
+      yield* server.script("Stall")
+      const fiber = yield* Effect.fork(Effect.flip(probe.echo("lost")))
+      yield* until(() => server.seen.length === 4)
+      yield* server.script(later, later)
+      yield* all([probe.echo("a"), probe.echo("b")])
+      server.hangUp(server.seen[3]!.connection)
+      assert.instanceOf(yield* Fiber.join(fiber), Retryable)
+      yield* server.script(later, later)
+      yield* all([probe.echo("c"), probe.echo("d")])
+      assert.strictEqual(server.accepted(), 3)
     }))
 
   it.scopedLive("an answer that keeps coming is waited for: only connections that said nothing since are dropped", () =>
@@ -326,7 +354,8 @@ describe("the connections of Thrift", () => {
         writer: Effect.succeed(() => Effect.void)
       }
       const line = yield* Line.open<never>(socket, { discard: Effect.void, healthy: Effect.void }, {
-        onLost: Effect.void,
+        onHeard: () => {},
+        onLost: () => Effect.void,
         onAbandoned: () => Effect.void
       })
       const call = line.call({ bytes: new Uint8Array(1), read: () => ({ needed: 1 }) })
@@ -365,6 +394,19 @@ describe("the connections of Thrift", () => {
       yield* server.script("Stall")
       assert.deepStrictEqual(yield* Effect.timeoutOption(probe.echo("first"), "50 millis"), Option.none())
       assert.strictEqual(yield* probe.echo("second").pipe(Effect.timeout("5 seconds")), "second")
+    }))
+
+  it.scopedLive("nor does a connection that wants no answers, and that the server closes", () =>
+    Effect.gen(function*() {
+      const { probe, server } = yield* connected({ connections: 1, dialBackoff: Schedule.spaced("1 hour") })
+      for (const text of ["a", "b", "c"]) {
+        yield* probe.tell(text).pipe(Effect.timeout("5 seconds"))
+        yield* until(() => server.told.includes(text))
+        yield* server.stop
+        yield* server.start
+        yield* Effect.sleep("20 millis")
+      }
+      assert.deepStrictEqual([server.told, server.accepted()], [["a", "b", "c"], 3])
     }))
 
   it.scopedLive("a request that waits behind one that is still written was not sent", () =>
@@ -408,7 +450,7 @@ describe("the connections of Thrift", () => {
       const before = kept()
       assert.strictEqual(yield* Effect.map(probe.echo("x"), (text) => text.length), 30_000_000)
       yield* until(() => kept() - before < 10_000_000)
-      assert.strictEqual((yield* Effect.flip(other.echo("x")))._tag, "Retryable")
+      assert.instanceOf(yield* Effect.flip(other.echo("x")), Retryable)
       yield* until(() => kept() - before < 10_000_000)
     }))
 

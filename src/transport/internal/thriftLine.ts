@@ -52,27 +52,29 @@ export interface Line<in out A> {
   readonly isOpen: () => boolean
   /** Closes it, as one that is not to be trusted any more. */
   readonly drop: Effect.Effect<void>
-  /** When the peer last said something, in milliseconds of the clock. */
-  readonly aliveAt: () => number
+  /** When the peer last said something, in nanoseconds of the clock. */
+  readonly aliveAt: () => bigint
 }
 
 /**
- * What became of a call, for who has other connections to the same peer.
+ * What became of a call that was made at this time, for who has other connections to the same peer.
  *
- * - `onLost`: the connection broke under it.
- * - `onAbandoned`: it was given up, having been made at this time.
+ * - `onHeard`: the peer said something on a connection.
+ * - `onLost`: the connection broke under the call.
+ * - `onAbandoned`: the call was given up.
  *
  * @internal
  */
 export interface Watcher {
-  readonly onLost: Effect.Effect<void>
-  readonly onAbandoned: (startedAt: number) => Effect.Effect<void>
+  readonly onHeard: () => void
+  readonly onLost: (startedAt: bigint) => Effect.Effect<void>
+  readonly onAbandoned: (startedAt: bigint) => Effect.Effect<void>
 }
 
 interface Entry<A> {
   readonly request: Request<A>
   readonly resume: (result: Effect.Effect<A | undefined, Retryable | Fatal>) => void
-  readonly startedAt: number
+  readonly startedAt: bigint
   isSent: boolean
 }
 
@@ -84,7 +86,7 @@ class LineImpl<A> implements Line<A> {
   private readonly outboxFilled = Effect.unsafeMakeLatch(false)
   private loss: Retryable | Fatal | undefined
   private isHealthy = false
-  private heardAt: number
+  private heardAt: bigint
 
   constructor(
     private readonly socket: Socket.Socket,
@@ -92,7 +94,7 @@ class LineImpl<A> implements Line<A> {
     private readonly watcher: Watcher,
     private readonly clock: Clock.Clock
   ) {
-    this.heardAt = clock.unsafeCurrentTimeMillis()
+    this.heardAt = clock.unsafeCurrentTimeNanos()
   }
 
   readonly isOpen = () => this.loss === undefined
@@ -116,7 +118,7 @@ class LineImpl<A> implements Line<A> {
       this.entry = undefined
       return this.connection.discard.pipe(
         Effect.zipRight(
-          entry !== undefined && reason._tag === "Retryable" ? this.watcher.onLost : Effect.void
+          entry !== undefined && reason._tag === "Retryable" ? this.watcher.onLost(entry.startedAt) : Effect.void
         ),
         Effect.ensuring(
           Effect.sync(() => entry?.resume(Effect.fail(entry.isSent ? reason : unsent(reason))))
@@ -134,7 +136,7 @@ class LineImpl<A> implements Line<A> {
       const entry: Entry<A> = {
         request,
         resume,
-        startedAt: this.clock.unsafeCurrentTimeMillis(),
+        startedAt: this.clock.unsafeCurrentTimeNanos(),
         isSent: false
       }
       this.entry = entry
@@ -169,7 +171,8 @@ class LineImpl<A> implements Line<A> {
     if (this.loss !== undefined) {
       return
     }
-    this.heardAt = this.clock.unsafeCurrentTimeMillis()
+    this.heardAt = this.clock.unsafeCurrentTimeNanos()
+    this.watcher.onHeard()
     const { entry } = this
     const read = entry?.isSent === true ? entry.request.read : undefined
     if (entry === undefined || read === undefined) {
@@ -213,6 +216,8 @@ class LineImpl<A> implements Line<A> {
       entry.isSent = true
       yield* write(entry.request.bytes)
       if (entry.request.read === undefined && this.entry === entry) {
+        // there is no other sign that the peer is there
+        yield* this.healthy
         this.entry = undefined
         entry.resume(Effect.succeed(undefined))
       }

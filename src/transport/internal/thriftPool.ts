@@ -68,7 +68,7 @@ class Queue<A> {
   }
 }
 
-/** A call that was given up sooner says nothing of the connection it was on. */
+/** For how long the peer must have left calls without an answer before that is held against its connections. */
 const patience = 100
 
 class PoolImpl<A> {
@@ -77,13 +77,16 @@ class PoolImpl<A> {
   /** They wait only while none is free. */
   private readonly waiting = new Queue<Turn<A>>()
 
+  /** How long calls have waited that were given up since the peer last said something, in milliseconds. */
+  private waited = 0
+
   constructor(private readonly clock: Clock.Clock) {}
 
-  /** Those that are not in use are closed where there is reason to think that they do not work either. */
-  private drop(suspicious: (line: Line.Line<A>) => boolean): Effect.Effect<void> {
+  /** Those that are not in use, and on which the peer said nothing since then, may not work either. */
+  private drop(since: bigint): Effect.Effect<void> {
     return Effect.suspend(() =>
       Effect.forEach(
-        this.free.flatMap(({ last: { line } }) => line !== undefined && suspicious(line) ? [line] : []),
+        this.free.flatMap(({ last: { line } }) => line !== undefined && line.aliveAt() < since ? [line] : []),
         (line) => line.drop,
         { discard: true }
       )
@@ -91,15 +94,17 @@ class PoolImpl<A> {
   }
 
   readonly watcher: Line.Watcher = {
+    onHeard: () => {
+      this.waited = 0
+    },
     // a server that was restarted has forgotten all of them: that costs one attempt, not one for each
-    onLost: this.drop(() => true),
+    onLost: (startedAt) => this.drop(startedAt),
     // behind a network that drops what it is given no connection ever breaks
     onAbandoned: (startedAt) =>
-      Effect.suspend(() =>
-        this.clock.unsafeCurrentTimeMillis() - startedAt < patience
-          ? Effect.void
-          : this.drop((line) => line.aliveAt() < startedAt)
-      )
+      Effect.suspend(() => {
+        this.waited += Number(this.clock.unsafeCurrentTimeNanos() - startedAt) / 1e6
+        return this.waited < patience ? Effect.void : this.drop(startedAt)
+      })
   }
 
   private take(): Place<A> | undefined {
