@@ -358,7 +358,7 @@ describe("the connections of Thrift", () => {
         onLost: () => Effect.void,
         onAbandoned: () => Effect.void
       })
-      const call = line.call({ bytes: new Uint8Array(1), read: () => ({ needed: 1 }) })
+      const call = line.call({ id: 1, bytes: new Uint8Array(1), read: () => ({ needed: 1 }) })
       for (const delivery of ["Unknown", "NotSent"] as const) {
         const error = yield* Effect.flip(call)
         assert.deepStrictEqual(error instanceof Retryable && [error.reason, error.delivery, error.code], [

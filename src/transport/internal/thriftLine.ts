@@ -35,15 +35,18 @@ export interface Read<out A> {
 }
 
 /**
+ * - `id`: greater than those of the requests before.
  * - `bytes`: are written.
- * - `read`: is given what came after that, until it is enough. It throws what is wrong with it.
+ * - `read`: is given what came after that, until it is enough, and which requests wanted no answer: a server that does not know
+ *   such a method answers that. It throws what is wrong with it.
  *
  * @internal
  */
 export interface Request<out A> {
+  readonly id: number
   readonly bytes: Uint8Array
   /** Without it there is no answer: the request is done when it is written. */
-  readonly read: ((bytes: Uint8Array) => Read<A> | Incomplete) | undefined
+  readonly read: ((bytes: Uint8Array, wantedNone: (id: number) => boolean) => Read<A> | Incomplete) | undefined
 }
 
 /** @internal */
@@ -86,6 +89,8 @@ class LineImpl<A> implements Line<A> {
   private readonly outboxFilled = Effect.unsafeMakeLatch(false)
   private loss: Retryable | Fatal | undefined
   private isHealthy = false
+  /** The first request since the last answer that wanted none. */
+  private oneway: number | undefined
   private heardAt: bigint
 
   constructor(
@@ -157,6 +162,8 @@ class LineImpl<A> implements Line<A> {
   private answered(entry: Entry<A>, { answer, isLast, length }: Read<A>): Effect.Effect<void> | void {
     this.inbox.take(length)
     this.entry = undefined
+    // answers come in the order of the requests
+    this.oneway = undefined
     const isAgreed = this.inbox.length === 0 && !isLast
     if (isAgreed && this.isHealthy) {
       return entry.resume(Effect.succeed(answer))
@@ -176,11 +183,13 @@ class LineImpl<A> implements Line<A> {
     const { entry } = this
     const read = entry?.isSent === true ? entry.request.read : undefined
     if (entry === undefined || read === undefined) {
-      return this.violated("what nobody has asked for")
+      // a call that is on its way has nothing to do with it
+      return this.lose(dropped())
     }
     this.inbox.push(chunk)
     // this runs in a listener of the socket, where a throw would end the process
-    const result = Either.try({ try: () => read(this.inbox.peek()), catch: messageOf })
+    const wantedNone = (id: number) => this.oneway !== undefined && id >= this.oneway && id < entry.request.id
+    const result = Either.try({ try: () => read(this.inbox.peek(), wantedNone), catch: messageOf })
     if (Either.isLeft(result)) {
       return this.violated(result.left)
     }
@@ -216,6 +225,7 @@ class LineImpl<A> implements Line<A> {
       entry.isSent = true
       yield* write(entry.request.bytes)
       if (entry.request.read === undefined && this.entry === entry) {
+        this.oneway ??= entry.request.id
         // there is no other sign that the peer is there
         yield* this.healthy
         this.entry = undefined
