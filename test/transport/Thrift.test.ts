@@ -13,6 +13,7 @@ import * as Net from "node:net"
 import { tmpdir } from "node:os"
 import * as Path from "node:path"
 import * as thrift from "thrift"
+import * as Header from "../../src/transport/internal/thriftHeader.js"
 import { contract, type Lack } from "../support/contract.js"
 import * as Server from "../support/thriftServer.js"
 
@@ -70,6 +71,8 @@ const summary = (error: unknown) =>
     ? [error._tag, error.reason, error.message, error.code]
     : error
 
+const range = (length: number) => Array.from({ length }, (_, i) => i)
+
 const small = (name: string) => new types.Item({ name, id: new Int64(1), tags: [], counts: {} })
 
 const items = {
@@ -107,6 +110,16 @@ describe("Thrift", () => {
         assert.strictEqual(yield* probe.version(), "1")
         assert.strictEqual(yield* probe.echo(""), "")
         assert.strictEqual(server.accepted(), 1)
+      }))
+
+    it.scopedLive(`values within values round-trip: ${flavour.transport}, ${flavour.protocol}`, () =>
+      Effect.gen(function*() {
+        const { probe } = yield* connected(flavour)
+        const nested = range(400).reduce(
+          (inner, i) => new types.Item({ ...small(`${i}`), items: [inner] }),
+          small("innermost")
+        )
+        assert.deepStrictEqual(plain(yield* probe.item(nested)), plain(nested))
       }))
 
     it.scopedLive(`a call that wants no answer is done when it is written: ${flavour.transport}, ${flavour.protocol}`, () =>
@@ -198,17 +211,33 @@ describe("Thrift", () => {
     Effect.gen(function*() {
       const { probe, server } = yield* connected({ transport: "header" })
       const error = yield* Effect.flip(
-        probe.echo("x").pipe(Effect.provideService(Deadline.IdempotencyKey, Option.some("k".repeat(70_000))))
+        probe.echo("x").pipe(Effect.provideService(Deadline.IdempotencyKey, Option.some("k".repeat(300_000))))
       )
       assert.deepStrictEqual(summary(error), [
         "Fatal",
         "InvalidArgument",
-        "the headers cannot be written: headers of more than 65535 bytes",
+        "the headers cannot be written: headers of more than 262140 bytes",
         undefined
       ])
       assert.strictEqual(yield* probe.echo("x"), "x")
       assert.strictEqual(server.accepted(), 1)
     }))
+
+  it.scopedLive("a long key fits", () =>
+    Effect.gen(function*() {
+      const { probe, server } = yield* connected({ transport: "header" })
+      const key = "k".repeat(200_000)
+      yield* probe.echo("x").pipe(Effect.provideService(Deadline.IdempotencyKey, Option.some(key)))
+      assert.strictEqual(server.seen[0]!.idempotencyKey, key)
+    }))
+
+  it("but not in Kitex's, where each text has a length of its own", () => {
+    const facts = { idempotencyKey: "k".repeat(65_536), previousAttempts: 0, remaining: undefined }
+    assert.throws(
+      () => Header.writeTTHeader(new Uint8Array(), 1, "echo", false, facts),
+      "a text of more than 65535 bytes in the headers"
+    )
+  })
 
   it.scopedLive("an error that retryOn does not name is Fatal, with the words of the server", () =>
     Effect.gen(function*() {

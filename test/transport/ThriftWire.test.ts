@@ -372,18 +372,18 @@ describe("the answers of a Thrift server", () => {
         { transport: "buffered" },
         Buffer.concat([
           Wire.message("binary", {}, Wire.nothing).subarray(0, -1),
-          Buffer.from("0c0005".repeat(100) + "00".repeat(101), "hex")
+          Buffer.from("0c0005".repeat(1100) + "00".repeat(1101), "hex")
         ]),
-        "the peer sent values nested deeper than 64 levels"
+        "the peer sent values nested deeper than 1000 levels"
       ],
       [
         "lists too deep, compact",
         { transport: "buffered", protocol: "compact" },
         Buffer.concat([
           Wire.message("compact", {}, Wire.nothing).subarray(0, -1),
-          Buffer.from("59" + "19".repeat(100), "hex")
+          Buffer.from("59" + "19".repeat(1100), "hex")
         ]),
-        "the peer sent values nested deeper than 64 levels"
+        "the peer sent values nested deeper than 1000 levels"
       ],
       [
         "too deep, framed",
