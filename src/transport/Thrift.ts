@@ -65,7 +65,7 @@ import type * as Scope from "effect/Scope"
 import type { ConnectionOptions } from "node:tls"
 import { orThrow } from "../InvalidOption.js"
 import * as RpcCall from "../RpcCall.js"
-import type { Code, Fatal, Retryable } from "../RpcError.js"
+import type { Fatal, Retryable } from "../RpcError.js"
 import type * as Connection from "./Connection.js"
 import * as NodeSocket from "./internal/socket.js"
 import * as internal from "./internal/thrift.js"
@@ -163,7 +163,7 @@ export interface MethodOptions {
  * - `dialTimeout`: bound on one dial. Default 5 seconds.
  * - `maxFrameBytes`: the largest answer that is read. Default 64 MiB.
  * - `retryOn`: errors that are worth another attempt, by their codes or by a predicate. They become `Retryable Custom`, delivery
- *   `Unknown`. Default none.
+ *   `Unknown`. Default none. A predicate that throws is a mistake in the program: the call dies of it.
  *
  * @since 0.1.0
  * @category models
@@ -174,11 +174,14 @@ export interface Settings<Client> {
   readonly transport?: "buffered" | "framed" | "header" | "ttheader" | undefined
   readonly protocol?: "binary" | "compact" | undefined
   readonly multiplexed?: boolean | undefined
-  readonly methods?: { readonly [Name in MethodName<Client>]?: MethodOptions | undefined } | undefined
+  readonly methods?:
+    // an object has these by itself, so nothing could be given without them
+    | { readonly [Name in Exclude<MethodName<Client>, keyof typeof Object.prototype>]?: MethodOptions | undefined }
+    | undefined
   readonly connections?: number | undefined
   readonly dialTimeout?: Duration.DurationInput | undefined
   readonly maxFrameBytes?: number | undefined
-  readonly retryOn?: ReadonlyArray<Code> | ((exception: ServerException) => boolean) | undefined
+  readonly retryOn?: ReadonlyArray<number> | ((exception: ServerException) => boolean) | undefined
 }
 
 /**

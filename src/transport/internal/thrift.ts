@@ -96,14 +96,12 @@ interface Options {
   readonly retryOn: (exception: Message.ServerException) => boolean
 }
 
+/** A positive number of 32 bits: servers give it back. @internal */
+export const nextId = (last: number): number => last === 0x7fffffff ? 1 : last + 1
+
 /** One attempt. Its errors are those of the attempt, and what the method declares. @internal */
 export const caller = ({ codec, frames, pool, retryOn }: Options) => {
-  let ids = 0
-  const nextId = () => {
-    // a positive number of 32 bits: servers give it back
-    ids = ids === 0x7fffffff ? 1 : ids + 1
-    return ids
-  }
+  let lastId = 0
 
   const resultOf = (answer: Message.Answer | undefined, method: string): Effect.Effect<unknown, unknown> => {
     if (answer === undefined || Either.isRight(answer)) {
@@ -127,7 +125,8 @@ export const caller = ({ codec, frames, pool, retryOn }: Options) => {
     args: ReadonlyArray<unknown>
   ): Effect.Effect<unknown, unknown> =>
     Effect.suspend(() => {
-      const id = nextId()
+      const id = nextId(lastId)
+      lastId = id
       const read = procedure.isOneway
         ? undefined
         : reader(frames, (message) => codec.decode(procedure, id, message))

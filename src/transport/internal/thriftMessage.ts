@@ -77,11 +77,12 @@ export const procedures = (Client: ClientClass): ReadonlyArray<Procedure> => {
     Predicate.isObject(prototype) && prototype !== Object.prototype;
     prototype = Object.getPrototypeOf(prototype)
   ) {
-    Object.getOwnPropertyNames(prototype).filter((name) => name.startsWith(sends)).forEach((name) => names.add(name))
+    Object.getOwnPropertyNames(prototype).forEach((name) => names.add(name))
   }
-  return Array.from(names, (name) => name.slice(sends.length)).map((name) => ({
+  // a method may itself be named as that which sends another
+  return Array.from(names).filter((name) => names.has(`${sends}${name}`)).map((name) => ({
     name,
-    isOneway: !Predicate.hasProperty(Client.prototype, `recv_${name}`)
+    isOneway: !names.has(`recv_${name}`)
   }))
 }
 
