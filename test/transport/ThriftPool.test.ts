@@ -344,6 +344,30 @@ describe("the connections of Thrift", () => {
       yield* until(() => server.open() === 0)
     }))
 
+  it.scopedLive("and those that still wait for a connection then end, and were not made", () =>
+    Effect.gen(function*() {
+      const server = yield* Server.makeServer(flavour)
+      const scope = yield* Scope.make()
+      const options = { connections: 1, drainTimeout: "5 seconds" } as const
+      const probe = yield* Scope.extend(client(server.port, options), scope)
+      let answer = () => {}
+      yield* server.script((text, reply) => {
+        answer = () => reply(null, text)
+      })
+      const first = yield* Effect.fork(probe.echo("first"))
+      yield* until(() => server.seen.length === 1)
+      const second = yield* Effect.fork(Effect.flip(probe.echo("second")))
+      yield* Effect.sleep("5 millis")
+      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* Effect.sleep("5 millis")
+      answer()
+      assert.strictEqual(yield* Fiber.join(first), "first")
+      const error = yield* Fiber.join(second)
+      assert.strictEqual(error instanceof Fatal && error.reason, "Cancelled")
+      yield* Fiber.join(closing)
+      assert.strictEqual(server.seen.length, 1)
+    }))
+
   it.scopedLive("a connection that is interrupted from outside ends its call, which may have run", () =>
     Effect.gen(function*() {
       const socket: Socket.Socket = {
