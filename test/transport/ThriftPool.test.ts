@@ -247,6 +247,18 @@ describe("the connections of Thrift", () => {
       yield* until(() => between.sockets.size === 1)
     }))
 
+  it.scopedLive("but not where the server answers other calls meanwhile", () =>
+    Effect.gen(function*() {
+      const { probe, server } = yield* connected()
+      yield* warm({ probe, server }, 12)
+      for (const i of range(10)) {
+        yield* server.script("Stall")
+        assert.deepStrictEqual(yield* Effect.timeoutOption(probe.echo("slow"), "15 millis"), Option.none())
+        assert.strictEqual(yield* probe.echo(`${i}`), `${i}`)
+      }
+      assert.strictEqual(server.accepted(), 12)
+    }))
+
   it.scopedLive("a connection that breaks under a call takes the idle ones with it", () =>
     Effect.gen(function*() {
       const server = yield* Server.makeServer(flavour)

@@ -165,6 +165,20 @@ describe("the answers of a Thrift server", () => {
         assert.deepStrictEqual(summary(error), ["ConnectionLost", "Unknown", "DROPPED"])
       }))
 
+    it.scopedLive("nor does it come after the answer to a later call", () =>
+      Effect.gen(function*() {
+        const late = Wire.framed(replies[0]![1](1))
+        const { probe } = yield* peer({ connections: 1 }, () => {}, good(2), late)
+        yield* probe.tell("x")
+        yield* Effect.sleep("20 millis")
+        assert.strictEqual(yield* probe.echo("x"), "good")
+        assert.deepStrictEqual(summary(yield* Effect.flip(probe.echo("x"))), [
+          "Protocol",
+          "the peer sent an answer to request 1 of \"tell\", not to echo",
+          undefined
+        ])
+      }))
+
     it.scopedLive("an exception of another call is none of them", () =>
       Effect.gen(function*() {
         const other = (id: number) => answer({ id, name: "tell", type: Wire.EXCEPTION }, Wire.exception(6, "?"))
