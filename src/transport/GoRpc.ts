@@ -66,6 +66,7 @@ import * as gob from "./internal/gobCodec.js"
 import type { Codec } from "./internal/goCodec.js"
 import * as GoOptions from "./internal/goOptions.js"
 import * as json from "./internal/jsonCodec.js"
+import { closed } from "./internal/loss.js"
 import * as Session from "./internal/session.js"
 import * as NodeSocket from "./internal/socket.js"
 
@@ -344,7 +345,7 @@ const client = <Request>(options: Options, codec: Codec<Request>): Effect.Effect
             Cause.isInterruptedOnly(cause) ? Effect.fail(notDialled("INTERRUPTED")) : Effect.failCause(cause)
           )
         ),
-      closed: Session.closed,
+      closed,
       name: nameOf(options)
     })
     const call = (

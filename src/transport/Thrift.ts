@@ -16,7 +16,7 @@
  *
  * const program = Effect.gen(function*() {
  *   const users = yield* Thrift.make({ service: "Users", client: UsersClient, host: "127.0.0.1", port: 9090 })
- *   return yield* users.getUser(1).pipe(withRpcRetry)
+ *   return yield* users.getUser(1).pipe(withRpcRetry({ attemptTimeout: "1 second" }))
  *   //     Effect<User, UserNotFound | Fatal | RetryExhausted | CallRejected>
  * }).pipe(Effect.scoped)
  * ```
@@ -26,7 +26,10 @@
  * A connection makes one call at a time, since servers of Thrift answer the requests of a connection one after another. There
  * are as many as there are calls at the same time, up to `connections`; each is dialled when a call needs it. One that failed,
  * and one whose call was given up, is closed and never used again: that is how the server learns of it. When one breaks under a
- * call, those that are idle are closed too, as they may lead to the same server that is gone.
+ * call, those idle ones are closed too on which nothing was heard since the call began, as they may lead to the same server that
+ * is gone.
+ *
+ * A server that speaks another `transport` or `protocol` often says nothing at all, so give calls an `attemptTimeout`.
  *
  * | what happens                                                   | error of the call                               |
  * | -------------------------------------------------------------- | ----------------------------------------------- |
@@ -65,7 +68,7 @@ import type * as Scope from "effect/Scope"
 import type { ConnectionOptions } from "node:tls"
 import { orThrow } from "../InvalidOption.js"
 import * as RpcCall from "../RpcCall.js"
-import type { Code, Fatal, Retryable } from "../RpcError.js"
+import type { Fatal, Retryable } from "../RpcError.js"
 import type * as Connection from "./Connection.js"
 import * as NodeSocket from "./internal/socket.js"
 import * as internal from "./internal/thrift.js"
@@ -154,7 +157,8 @@ export interface MethodOptions {
  * - `service`: the name of the service; with that of the method it is the `method` of a call: `"Users.getUser"`.
  * - `client`: the class `Client` that the compiler generated, with any of the options of `--gen js:node`.
  * - `transport`, `protocol`: what the server speaks. Default `"buffered"` and `"binary"`, as those of the library `thrift`. A
- *   server of Kitex finds out which of `"buffered"`, `"framed"` and `"ttheader"` is spoken; it takes `"binary"` only.
+ *   server of Kitex finds out which of `"buffered"`, `"framed"` and `"ttheader"` is spoken; it takes `"binary"` only. Without
+ *   `"ttheader"` a `BizStatusError` of a `void` method is a success.
  *   `"header"` is Apache's THeader.
  * - `multiplexed`: for a server with several services, a `TMultiplexedProcessor`: `service` goes before the names of methods.
  *   Default `false`.
@@ -163,7 +167,7 @@ export interface MethodOptions {
  * - `dialTimeout`: bound on one dial. Default 5 seconds.
  * - `maxFrameBytes`: the largest answer that is read. Default 64 MiB.
  * - `retryOn`: errors that are worth another attempt, by their codes or by a predicate. They become `Retryable Custom`, delivery
- *   `Unknown`. Default none.
+ *   `Unknown`. Default none. A predicate that throws is a mistake in the program: the call dies of it.
  *
  * @since 0.1.0
  * @category models
@@ -174,11 +178,14 @@ export interface Settings<Client> {
   readonly transport?: "buffered" | "framed" | "header" | "ttheader" | undefined
   readonly protocol?: "binary" | "compact" | undefined
   readonly multiplexed?: boolean | undefined
-  readonly methods?: { readonly [Name in MethodName<Client>]?: MethodOptions | undefined } | undefined
+  readonly methods?:
+    // an object has these by itself, so nothing could be given without them
+    | { readonly [Name in Exclude<MethodName<Client>, keyof typeof Object.prototype>]?: MethodOptions | undefined }
+    | undefined
   readonly connections?: number | undefined
   readonly dialTimeout?: Duration.DurationInput | undefined
   readonly maxFrameBytes?: number | undefined
-  readonly retryOn?: ReadonlyArray<Code> | ((exception: ServerException) => boolean) | undefined
+  readonly retryOn?: ReadonlyArray<number> | ((exception: ServerException) => boolean) | undefined
 }
 
 /**
@@ -214,7 +221,7 @@ export type Options<Client> = Address & Settings<Client> & Connection.Lifetime
  *     transport: "framed",
  *     methods: { rename: { idempotent: true } }
  *   })
- *   yield* users.rename(1, "Ada").pipe(withRpcRetry)
+ *   yield* users.rename(1, "Ada").pipe(withRpcRetry({ attemptTimeout: "1 second" }))
  * }).pipe(Effect.scoped)
  * ```
  *
@@ -274,7 +281,7 @@ export const make = <Client extends object = Readonly<Record<string, unknown>>>(
  *
  * const UsersLive = Thrift.layer(Users, { service: "Users", client: UsersClient, host: "127.0.0.1", port: 9090 })
  *
- * const program = Effect.flatMap(Users, (users) => users.getName(1).pipe(withRpcRetry))
+ * const program = Effect.flatMap(Users, (users) => users.getName(1).pipe(withRpcRetry({ attemptTimeout: "1 second" })))
  *
  * const main = program.pipe(Effect.provide(UsersLive))
  * ```

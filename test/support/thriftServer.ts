@@ -157,6 +157,13 @@ export const makeServer = (flavour: Flavour, options: { readonly multiplexed?: b
         }),
       stop,
       start,
+      /** Closes the connection of this number. */
+      hangUp: (connection: number) =>
+        sockets.forEach((number, socket) => {
+          if (number === connection) {
+            socket.destroy()
+          }
+        }),
       /** How many connections are open. */
       open: () => sockets.size,
       accepted: () => connections

@@ -6,15 +6,21 @@ import { Deadline, Fatal, InvalidOption, Retryable } from "effect-rpc-retry"
 import type * as Connection from "effect-rpc-retry/Connection"
 import * as Thrift from "effect-rpc-retry/Thrift"
 import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { mkdtempSync, rmSync } from "node:fs"
 import * as Net from "node:net"
 import { tmpdir } from "node:os"
 import * as Path from "node:path"
+import * as Tls from "node:tls"
 import * as thrift from "thrift"
+import { nextId } from "../../src/transport/internal/thrift.js"
+import * as Header from "../../src/transport/internal/thriftHeader.js"
 import { contract, type Lack } from "../support/contract.js"
+import * as Loopback from "../support/loopback.js"
 import * as Server from "../support/thriftServer.js"
+import * as Certificate from "../support/thriftTls.js"
 
 const flavours: ReadonlyArray<readonly [Server.Flavour, ReadonlyArray<Lack>]> = [
   [{ transport: "buffered", protocol: "binary" }, ["hint", "remaining", "previousAttempts", "idempotencyKey"]],
@@ -70,6 +76,8 @@ const summary = (error: unknown) =>
     ? [error._tag, error.reason, error.message, error.code]
     : error
 
+const range = (length: number) => Array.from({ length }, (_, i) => i)
+
 const small = (name: string) => new types.Item({ name, id: new Int64(1), tags: [], counts: {} })
 
 const items = {
@@ -107,6 +115,16 @@ describe("Thrift", () => {
         assert.strictEqual(yield* probe.version(), "1")
         assert.strictEqual(yield* probe.echo(""), "")
         assert.strictEqual(server.accepted(), 1)
+      }))
+
+    it.scopedLive(`values within values round-trip: ${flavour.transport}, ${flavour.protocol}`, () =>
+      Effect.gen(function*() {
+        const { probe } = yield* connected(flavour)
+        const nested = range(400).reduce(
+          (inner, i) => new types.Item({ ...small(`${i}`), items: [inner] }),
+          small("innermost")
+        )
+        assert.deepStrictEqual(plain(yield* probe.item(nested)), plain(nested))
       }))
 
     it.scopedLive(`a call that wants no answer is done when it is written: ${flavour.transport}, ${flavour.protocol}`, () =>
@@ -151,17 +169,30 @@ describe("Thrift", () => {
       )
       const overUnix = yield* Thrift.make({ service: "Probe", client: es5.Client, path, transport: "framed" })
       assert.strictEqual(yield* overUnix.echo("x"), "x")
-      // the server shows no certificate at all: it does not speak TLS
-      const overTls = yield* Thrift.make({
-        service: "Probe",
-        client: es5.Client,
-        host: "127.0.0.1",
-        port: server.port,
-        tls: {},
-        transport: "framed",
-        dialTimeout: "300 millis"
+      const inside = new Set<Net.Socket>()
+      const secure = Tls.createServer(Certificate, (socket) => {
+        inside.add(socket)
+        forward(socket)
       })
-      const error = yield* Effect.flip(overTls.echo("x"))
+      const port = yield* Loopback.listen(secure, () => inside.forEach((socket) => socket.destroy()))
+      const withTls = (port: number, tls: Tls.ConnectionOptions, dialTimeout: Duration.DurationInput) =>
+        Thrift.make({
+          service: "Probe",
+          client: es5.Client,
+          host: "127.0.0.1",
+          port,
+          tls,
+          transport: "framed",
+          dialTimeout
+        })
+      const overTls = yield* withTls(port, { ca: Certificate.cert }, "5 seconds")
+      assert.strictEqual(yield* overTls.echo("x"), "x")
+      const distrustful = yield* withTls(port, {}, "5 seconds")
+      const distrust = yield* Effect.flip(distrustful.echo("x"))
+      assert.strictEqual(distrust instanceof Fatal && distrust.reason, "Protocol")
+      // the server shows no certificate at all: it does not speak TLS
+      const plain = yield* withTls(server.port, {}, "300 millis")
+      const error = yield* Effect.flip(plain.echo("x"))
       assert.strictEqual(error instanceof Retryable && error.delivery, "NotSent")
     }))
 
@@ -198,17 +229,32 @@ describe("Thrift", () => {
     Effect.gen(function*() {
       const { probe, server } = yield* connected({ transport: "header" })
       const error = yield* Effect.flip(
-        probe.echo("x").pipe(Effect.provideService(Deadline.IdempotencyKey, Option.some("k".repeat(70_000))))
+        probe.echo("x").pipe(Effect.provideService(Deadline.IdempotencyKey, Option.some("k".repeat(300_000))))
       )
       assert.deepStrictEqual(summary(error), [
         "Fatal",
         "InvalidArgument",
-        "the headers cannot be written: headers of more than 65535 bytes",
+        "the headers cannot be written: headers of more than 262140 bytes",
         undefined
       ])
       assert.strictEqual(yield* probe.echo("x"), "x")
       assert.strictEqual(server.accepted(), 1)
     }))
+
+  it("headers may be as long as their size can say, which counts words", () => {
+    const facts = { idempotencyKey: "k".repeat(200_000), previousAttempts: 0, remaining: undefined }
+    const frame = Header.writeTHeader(new Uint8Array([1]), 1, "binary", facts)
+    const { headers, payload } = Header.readTHeader(frame, "binary")
+    assert.deepStrictEqual([headers.get("idempotency-key"), payload], [facts.idempotencyKey, new Uint8Array([1])])
+  })
+
+  it("but not Kitex's, where each text has a length of its own", () => {
+    const facts = { idempotencyKey: "k".repeat(65_536), previousAttempts: 0, remaining: undefined }
+    assert.throws(
+      () => Header.writeTTHeader(new Uint8Array(), 1, "echo", false, facts),
+      "a text of more than 65535 bytes in the headers"
+    )
+  })
 
   it.scopedLive("an error that retryOn does not name is Fatal, with the words of the server", () =>
     Effect.gen(function*() {
@@ -247,6 +293,21 @@ describe("Thrift", () => {
       )
     }))
 
+  it.scopedLive("a method that is named as what sends another", () =>
+    Effect.gen(function*() {
+      class Mail {
+        send_mail() {}
+        recv_send_mail() {}
+        send_send_mail() {}
+      }
+      const calls = yield* Thrift.make({ service: "Mail", client: Mail, host: "127.0.0.1", port: 1 })
+      assert.deepStrictEqual(Object.keys(calls), ["send_mail"])
+    }))
+
+  it("sequence ids are positive, and begin again after the last one that is", () => {
+    assert.deepStrictEqual([0, 1, 0x7ffffffe, 0x7fffffff].map(nextId), [1, 2, 0x7fffffff, 1])
+  })
+
   it.scopedLive("as a service of the program", () =>
     Effect.gen(function*() {
       class Tag extends Context.Tag("test/Probe")<Tag, Thrift.Calls<InstanceType<typeof es5.Client>>>() {}
@@ -269,6 +330,19 @@ describe("Thrift", () => {
       ["client", { client: {} }, "must be the class that the Thrift compiler generated, got [object Object]"],
       ["client", { client: Date }, "must be the class that the Thrift compiler generated, got one without methods"],
       ["methods.ehco", { methods: { ehco: {} } }, "is no method of Probe"],
+      ["methods", { methods: null }, "must be an object of methods and their options, got null"],
+      ["methods", { methods: [] }, "must be an object of methods and their options, got "],
+      ["methods.echo", { methods: { echo: true } }, "must be an object, got true"],
+      ["methods.echo.idempotnet", { methods: { echo: { idempotnet: true } } }, "is no option of a method"],
+      ["methods.echo.idempotent", { methods: { echo: { idempotent: "yes" } } }, "must be a boolean, got \"yes\""],
+      ["methods.toString", { methods: { toString: {} } }, "is no method of Probe"],
+      ["path", { path: "/tmp/probe.sock" }, "cannot be given together with host"],
+      ["service", { service: "a:b", multiplexed: true }, "must have no colon where it is multiplexed, got \"a:b\""],
+      ["client", {
+        client: class {
+          send_x() {}
+        }
+      }, "must be the class that the Thrift compiler generated"],
       ["transport", { transport: "http" }, "must be one of buffered, framed, header, ttheader, got \"http\""],
       ["protocol", { protocol: "json" }, "must be \"binary\" or \"compact\", got \"json\""],
       [
@@ -277,7 +351,8 @@ describe("Thrift", () => {
         "must be \"binary\" with the transport \"ttheader\", got \"compact\""
       ],
       ["multiplexed", { multiplexed: "Probe" }, "must be a boolean, got \"Probe\""],
-      ["retryOn", { retryOn: 6 }, "must be codes or a predicate, got 6"],
+      ["retryOn", { retryOn: 6 }, "must be codes, which are numbers, or a predicate, got 6"],
+      ["retryOn", { retryOn: ["6"] }, "must be codes, which are numbers, or a predicate, got 6"],
       ["connections", { connections: 0 }, "must be an integer from 1 to 1000, got 0"],
       ["dialTimeout", { dialTimeout: 0 }, ""],
       ["maxFrameBytes", { maxFrameBytes: 1.5 }, ""],

@@ -1,6 +1,7 @@
 /**
  * The connections of `Thrift`: how many there are, which one a call gets, and when they are closed.
  */
+import * as Socket from "@effect/platform/Socket"
 import { assert, describe, it } from "@effect/vitest"
 import { Connections, Fatal, Retryable, withRpcRetry } from "effect-rpc-retry"
 import type * as Connection from "effect-rpc-retry/Connection"
@@ -13,6 +14,9 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Net from "node:net"
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
+import * as Line from "../../src/transport/internal/thriftLine.js"
 import * as Peer from "../support/peer.js"
 import * as Wire from "../support/thriftPeer.js"
 import * as Server from "../support/thriftServer.js"
@@ -56,6 +60,16 @@ const warm = (
     yield* all(range(count).map((i) => probe.echo(`warm ${i}`)))
     assert.strictEqual(server.open(), count)
   })
+
+// workers of vitest have no garbage collector to call
+setFlagsFromString("--expose-gc")
+const collect: () => void = runInNewContext("gc")
+
+/** How many bytes of buffers are held. */
+const kept = () => {
+  collect()
+  return process.memoryUsage().arrayBuffers
+}
 
 /** Stands before a server, and can stop passing anything on without a word. */
 const network = (port: number) =>
@@ -115,6 +129,60 @@ describe("the connections of Thrift", () => {
       assert.strictEqual(server.accepted(), 1)
     }))
 
+  it.scopedLive("a call among busy loops has its turn", () =>
+    Effect.gen(function*() {
+      const { probe } = yield* connected({ connections: 4 })
+      yield* Effect.forkScoped(Effect.forEach(range(4), () => Effect.forever(probe.echo("loop")), {
+        concurrency: "unbounded"
+      }))
+      yield* Effect.sleep("20 millis")
+      for (const text of ["a", "b", "c"]) {
+        assert.strictEqual(yield* probe.echo(text).pipe(Effect.timeout("5 seconds")), text)
+      }
+    }))
+
+  it.scopedLive("the calls that wait are made in the order they came", () =>
+    Effect.gen(function*() {
+      const { probe, server } = yield* connected({ connections: 1 })
+      const texts = range(5000).map(String)
+      assert.deepStrictEqual(yield* all(texts.map((text) => probe.echo(text))), texts)
+      assert.deepStrictEqual(server.seen.map(({ text }) => text), texts)
+      assert.strictEqual(server.accepted(), 1)
+    }), 20_000)
+
+  it.scopedLive(
+    "a call that has waited for long can be interrupted, and thousands at once",
+    () =>
+      Effect.gen(function*() {
+        const { probe, server } = yield* connected({ connections: 2 })
+        const loops = yield* Effect.forkScoped(
+          Effect.forEach(range(2), () => Effect.forever(probe.echo("loop")), { concurrency: "unbounded" })
+        )
+        yield* Effect.sleep("20 millis")
+        const waiting = yield* Effect.forEach(range(5000), (i) => Effect.fork(probe.echo(`waits ${i}`)))
+        yield* Effect.sleep("5 millis")
+        yield* Fiber.interruptAll(waiting).pipe(Effect.timeout("5 seconds"))
+        yield* Fiber.interrupt(loops).pipe(Effect.timeout("5 seconds"))
+        assert.strictEqual(yield* probe.echo("x"), "x")
+        const made = server.seen.filter(({ text }) => text.startsWith("waits")).length
+        assert.isBelow(made, 5000)
+      }),
+    20_000
+  )
+
+  it.scopedLive("a call that is interrupted as its turn comes gives it on", () =>
+    Effect.gen(function*() {
+      const { probe } = yield* connected({ connections: 1 })
+      for (const i of range(50)) {
+        const first = yield* Effect.fork(probe.echo("first"))
+        const second = yield* Effect.fork(probe.echo("second"))
+        yield* Effect.fork(Effect.zipRight(Fiber.await(first), Fiber.interrupt(second)))
+        yield* Fiber.await(second)
+        const text = `third ${i}`
+        assert.strictEqual(yield* probe.echo(text).pipe(Effect.timeout("5 seconds")), text)
+      }
+    }))
+
   it.scopedLive("a call that is given up closes its connection, and no other", () =>
     Effect.gen(function*() {
       const { probe, server } = yield* connected()
@@ -167,6 +235,30 @@ describe("the connections of Thrift", () => {
       assert.strictEqual(server.seen.length, 6)
     }))
 
+  it.scopedLive("calls that are given up sooner find that out together", () =>
+    Effect.gen(function*() {
+      const server = yield* Server.makeServer(flavour)
+      const between = yield* network(server.port)
+      const probe = yield* client(between.port)
+      yield* warm({ probe, server }, 10)
+      between.freeze()
+      const policy = { attemptTimeout: "60 millis", idempotent: true } as const
+      assert.strictEqual(yield* probe.echo("x").pipe(withRpcRetry(policy)), "x")
+      yield* until(() => between.sockets.size === 1)
+    }))
+
+  it.scopedLive("but not where the server answers other calls meanwhile", () =>
+    Effect.gen(function*() {
+      const { probe, server } = yield* connected()
+      yield* warm({ probe, server }, 12)
+      for (const i of range(10)) {
+        yield* server.script("Stall")
+        assert.deepStrictEqual(yield* Effect.timeoutOption(probe.echo("slow"), "15 millis"), Option.none())
+        assert.strictEqual(yield* probe.echo(`${i}`), `${i}`)
+      }
+      assert.strictEqual(server.accepted(), 12)
+    }))
+
   it.scopedLive("a connection that breaks under a call takes the idle ones with it", () =>
     Effect.gen(function*() {
       const server = yield* Server.makeServer(flavour)
@@ -188,6 +280,22 @@ describe("the connections of Thrift", () => {
       )
       assert.strictEqual(yield* probe.echo("y"), "y")
       yield* until(() => between.sockets.size === 1)
+    }))
+
+  it.scopedLive("a connection on which the server has answered since then stays", () =>
+    Effect.gen(function*() {
+      const { probe, server } = yield* connected()
+      yield* warm({ probe, server }, 3)
+      yield* server.script("Stall")
+      const fiber = yield* Effect.fork(Effect.flip(probe.echo("lost")))
+      yield* until(() => server.seen.length === 4)
+      yield* server.script(later, later)
+      yield* all([probe.echo("a"), probe.echo("b")])
+      server.hangUp(server.seen[3]!.connection)
+      assert.instanceOf(yield* Fiber.join(fiber), Retryable)
+      yield* server.script(later, later)
+      yield* all([probe.echo("c"), probe.echo("d")])
+      assert.strictEqual(server.accepted(), 3)
     }))
 
   it.scopedLive("an answer that keeps coming is waited for: only connections that said nothing since are dropped", () =>
@@ -248,6 +356,55 @@ describe("the connections of Thrift", () => {
       yield* until(() => server.open() === 0)
     }))
 
+  it.scopedLive("and those that still wait for a connection then end, and were not made", () =>
+    Effect.gen(function*() {
+      const server = yield* Server.makeServer(flavour)
+      const scope = yield* Scope.make()
+      const options = { connections: 1, drainTimeout: "5 seconds" } as const
+      const probe = yield* Scope.extend(client(server.port, options), scope)
+      let answer = () => {}
+      yield* server.script((text, reply) => {
+        answer = () => reply(null, text)
+      })
+      const first = yield* Effect.fork(probe.echo("first"))
+      yield* until(() => server.seen.length === 1)
+      const second = yield* Effect.fork(Effect.flip(probe.echo("second")))
+      yield* Effect.sleep("5 millis")
+      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* Effect.sleep("5 millis")
+      answer()
+      assert.strictEqual(yield* Fiber.join(first), "first")
+      const error = yield* Fiber.join(second)
+      assert.strictEqual(error instanceof Fatal && error.reason, "Cancelled")
+      yield* Fiber.join(closing)
+      assert.strictEqual(server.seen.length, 1)
+    }))
+
+  it.scopedLive("a connection that is interrupted from outside ends its call, which may have run", () =>
+    Effect.gen(function*() {
+      const socket: Socket.Socket = {
+        ...(yield* Socket.fromWebSocket(Effect.never)),
+        runRaw: () => Effect.void,
+        run: (_, options) =>
+          Effect.zipRight(options?.onOpen ?? Effect.void, Effect.zipRight(Effect.sleep("20 millis"), Effect.interrupt)),
+        writer: Effect.succeed(() => Effect.void)
+      }
+      const line = yield* Line.open<never>(socket, { discard: Effect.void, healthy: Effect.void }, {
+        onHeard: () => {},
+        onLost: () => Effect.void,
+        onAbandoned: () => Effect.void
+      })
+      const call = line.call({ id: 1, bytes: new Uint8Array(1), read: () => ({ needed: 1 }) })
+      for (const delivery of ["Unknown", "NotSent"] as const) {
+        const error = yield* Effect.flip(call)
+        assert.deepStrictEqual(error instanceof Retryable && [error.reason, error.delivery, error.code], [
+          "Unavailable",
+          delivery,
+          "INTERRUPTED"
+        ])
+      }
+    }))
+
   it.scopedLive("while it drains no connection takes another call", () =>
     Effect.gen(function*() {
       const server = yield* Server.makeServer(flavour)
@@ -275,6 +432,19 @@ describe("the connections of Thrift", () => {
       assert.strictEqual(yield* probe.echo("second").pipe(Effect.timeout("5 seconds")), "second")
     }))
 
+  it.scopedLive("nor does a connection that wants no answers, and that the server closes", () =>
+    Effect.gen(function*() {
+      const { probe, server } = yield* connected({ connections: 1, dialBackoff: Schedule.spaced("1 hour") })
+      for (const text of ["a", "b", "c"]) {
+        yield* probe.tell(text).pipe(Effect.timeout("5 seconds"))
+        yield* until(() => server.told.includes(text))
+        yield* server.stop
+        yield* server.start
+        yield* Effect.sleep("20 millis")
+      }
+      assert.deepStrictEqual([server.told, server.accepted()], [["a", "b", "c"], 3])
+    }))
+
   it.scopedLive("a request that waits behind one that is still written was not sent", () =>
     Effect.gen(function*() {
       const sockets: Array<Net.Socket> = []
@@ -295,6 +465,29 @@ describe("the connections of Thrift", () => {
         "ConnectionLost",
         "NotSent"
       ])
+    }))
+
+  it.scopedLive("a large answer is not kept, whether it was read or cut", () =>
+    Effect.gen(function*() {
+      const { port } = yield* Peer.listen((socket) => {
+        socket.once("data", () => {
+          const bytes = Wire.framed(Wire.message("binary", {}, Wire.text("x".repeat(30_000_000))))
+          socket.write(bytes)
+        })
+      })
+      const cut = yield* Peer.listen((socket) => {
+        socket.once("data", () => {
+          const bytes = Wire.framed(Wire.message("binary", {}, Wire.text("x".repeat(30_000_000))))
+          socket.end(bytes.subarray(0, -1))
+        })
+      })
+      const probe = yield* client(port)
+      const other = yield* client(cut.port)
+      const before = kept()
+      assert.strictEqual(yield* Effect.map(probe.echo("x"), (text) => text.length), 30_000_000)
+      yield* until(() => kept() - before < 10_000_000)
+      assert.instanceOf(yield* Effect.flip(other.echo("x")), Retryable)
+      yield* until(() => kept() - before < 10_000_000)
     }))
 
   it.scopedLive("those that are not needed are closed after the idleTimeout", () =>

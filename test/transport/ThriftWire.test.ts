@@ -99,7 +99,7 @@ describe("the answers of a Thrift server", () => {
       }))
   }
 
-  it.scopedLive("an exception is the call's whatever its name and number: who cannot read a request knows neither", () =>
+  it.scopedLive("an exception without name and number is the call's: who cannot read a request knows neither", () =>
     Effect.gen(function*() {
       const { probe } = yield* peer({}, answer({ type: Wire.EXCEPTION, id: 0, name: "" }, Wire.exception(7, "")))
       assert.deepStrictEqual(summary(yield* Effect.flip(probe.echo("x"))), [
@@ -108,6 +108,87 @@ describe("the answers of a Thrift server", () => {
         7
       ])
     }))
+
+  describe("a server that answers a call that wants no answer", () => {
+    const replies: ReadonlyArray<[what: string, reply: (id: number) => Buffer]> = [
+      [
+        "as it does not know the method",
+        (id) => Wire.message("binary", { id, name: "tell", type: Wire.EXCEPTION }, Wire.exception(1, "unknown"))
+      ],
+      [
+        "as it does not know that no answer is wanted",
+        (id) => Wire.message("binary", { id, name: "tell" }, Wire.nothing)
+      ]
+    ]
+    for (const [what, reply] of replies) {
+      it.scopedLive(`${what}: no other call hears of it`, () =>
+        Effect.gen(function*() {
+          const own = Wire.message("binary", { id: 3 }, Wire.text("mine"))
+          for (const [transport, frame] of [["framed", Wire.framed], ["buffered", Buffer.from]] as const) {
+            const { connections, probe } = yield* peer({ transport, connections: 1 }, (socket) => {
+              const request = frame(Wire.message("binary", { name: "tell" }, Wire.text("x", 1))).length
+              const write = () => {
+                if (socket.bytesRead < 3 * request) {
+                  return void setTimeout(write, 1)
+                }
+                // both of them before the answer to the call
+                socket.write(Buffer.concat([frame(reply(1)), frame(reply(2)).subarray(0, 7)]))
+                setTimeout(() => socket.write(Buffer.concat([frame(reply(2)).subarray(7), frame(own)])), 5)
+              }
+              write()
+            })
+            yield* Effect.all([probe.tell("x"), probe.tell("x")], { discard: true })
+            assert.strictEqual(yield* probe.echo("x"), "mine")
+            assert.strictEqual(connections(), 1)
+          }
+        }))
+    }
+
+    it.scopedLive("while nothing is asked: the connection is closed, and no call hears of it", () =>
+      Effect.gen(function*() {
+        const { connections, probe, sockets } = yield* peer(
+          {},
+          Wire.framed(replies[0]![1](1)),
+          good(2)
+        )
+        yield* probe.tell("x")
+        yield* until(() => connections() === 1 && sockets.size === 0)
+        assert.strictEqual(yield* probe.echo("x"), "good")
+      }))
+
+    it.scopedLive("while the next one is written: that may have arrived", () =>
+      Effect.gen(function*() {
+        const { probe } = yield* peer({ connections: 1 }, (socket) => {
+          socket.pause().write(Wire.framed(replies[0]![1](1)))
+        })
+        const error = yield* Effect.flip(probe.tell("x".repeat(30_000_000)))
+        assert.deepStrictEqual(summary(error), ["ConnectionLost", "Unknown", "DROPPED"])
+      }))
+
+    it.scopedLive("nor does it come after the answer to a later call", () =>
+      Effect.gen(function*() {
+        const late = Wire.framed(replies[0]![1](1))
+        const { probe } = yield* peer({ connections: 1 }, () => {}, good(2), late)
+        yield* probe.tell("x")
+        yield* Effect.sleep("20 millis")
+        assert.strictEqual(yield* probe.echo("x"), "good")
+        assert.deepStrictEqual(summary(yield* Effect.flip(probe.echo("x"))), [
+          "Protocol",
+          "the peer sent an answer to request 1 of \"tell\", not to echo",
+          undefined
+        ])
+      }))
+
+    it.scopedLive("an exception of another call is none of them", () =>
+      Effect.gen(function*() {
+        const other = (id: number) => answer({ id, name: "tell", type: Wire.EXCEPTION }, Wire.exception(6, "?"))
+        const { probe } = yield* peer({ connections: 1 }, other(9), good(2), other(1))
+        const message = (id: number) => `the peer sent an answer to request ${id} of "tell", not to echo`
+        assert.deepStrictEqual(summary(yield* Effect.flip(probe.echo("x"))), ["Protocol", message(9), undefined])
+        assert.strictEqual(yield* probe.echo("x"), "good")
+        assert.deepStrictEqual(summary(yield* Effect.flip(probe.echo("x"))), ["Protocol", message(1), undefined])
+      }))
+  })
 
   it.scopedLive("retryOn names codes", () =>
     Effect.gen(function*() {
@@ -305,18 +386,18 @@ describe("the answers of a Thrift server", () => {
         { transport: "buffered" },
         Buffer.concat([
           Wire.message("binary", {}, Wire.nothing).subarray(0, -1),
-          Buffer.from("0c0005".repeat(100) + "00".repeat(101), "hex")
+          Buffer.from("0c0005".repeat(1100) + "00".repeat(1101), "hex")
         ]),
-        "the peer sent values nested deeper than 64 levels"
+        "the peer sent values nested deeper than 1000 levels"
       ],
       [
         "lists too deep, compact",
         { transport: "buffered", protocol: "compact" },
         Buffer.concat([
           Wire.message("compact", {}, Wire.nothing).subarray(0, -1),
-          Buffer.from("59" + "19".repeat(100), "hex")
+          Buffer.from("59" + "19".repeat(1100), "hex")
         ]),
-        "the peer sent values nested deeper than 64 levels"
+        "the peer sent values nested deeper than 1000 levels"
       ],
       [
         "too deep, framed",

@@ -30,6 +30,14 @@ class Others
   extends Context.Tag("Others")<Others, Thrift.Calls<{ a(callback?: (e: void, r: string) => void): void }>>()
 {}
 
+declare class Named {
+  a(): Promise<string>
+  a(callback?: (error: void, response: string) => void): void
+  toString(): string
+  toString(): Promise<string>
+  toString(callback?: (error: void, response: string) => void): void
+}
+
 interface Untyped {
   readonly [method: string]: (...args: ReadonlyArray<unknown>) => RpcCall.RpcCall<unknown, unknown>
 }
@@ -78,6 +86,14 @@ describe("Thrift", () => {
     expect(Thrift.make<ES5>).type.not.toBeCallableWith({ ...options, methods: { ehco: { idempotent: true } } })
     expect(Thrift.make<ES5>).type.not.toBeCallableWith({ ...options, methods: { echo: { idempotnet: true } } })
     expect(Thrift.make<ES5>).type.not.toBeCallableWith({ ...options, transport: "http" })
+  })
+
+  it("but for a method that is named as what every object has", () => {
+    const named = { service: "Named", client: Named, host: "h", port: 1 }
+    expect(Thrift.make(named)).type.toBe<Effect.Effect<Thrift.Calls<Named>, never, Scope.Scope>>()
+    expect<keyof Thrift.Calls<Named>>().type.toBe<"a" | "toString">()
+    expect(Thrift.make<Named>).type.toBeCallableWith({ ...named, methods: { a: { idempotent: true } } })
+    expect(Thrift.make<Named>).type.not.toBeCallableWith({ ...named, methods: { toString: { idempotent: true } } })
   })
 
   it("an address", () => {

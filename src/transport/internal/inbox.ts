@@ -1,3 +1,5 @@
+const nothing: Uint8Array = new Uint8Array()
+
 /**
  * Bytes that have come and were not taken yet, in one piece: however small the chunks are they come in, they take no more
  * than twice their room, and each is copied a few times at most.
@@ -5,7 +7,7 @@
  * @internal
  */
 export class Inbox {
-  private bytes: Uint8Array = new Uint8Array()
+  private bytes = nothing
   private start = 0
   private end = 0
 
@@ -39,6 +41,13 @@ export class Inbox {
 
   take(length: number): Uint8Array {
     this.start += length
-    return this.bytes.subarray(this.start - length, this.start)
+    const taken = this.bytes.subarray(this.start - length, this.start)
+    if (this.length === 0) {
+      // a connection that is idle does not keep its last answer
+      this.bytes = nothing
+      this.start = 0
+      this.end = 0
+    }
+    return taken
   }
 }

@@ -4,17 +4,15 @@
  * @internal
  */
 import type * as Socket from "@effect/platform/Socket"
-import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
-import * as Classify from "../../Classify.js"
 import { Fatal, Retryable } from "../../RpcError.js"
 import type { Dialled } from "../Connection.js"
+import { closed, lossOf, unsent } from "./loss.js"
 
 /**
  * The wire format of one connection: what was said on it before may be part of it.
@@ -77,33 +75,6 @@ interface Entry<Request> {
 
 /** Requests are written together up to about this many bytes; those behind stay unsent, and so can be withdrawn. */
 const maxBatch = 65_536
-
-/**
- * Why a connection ended, as the calls that were sent on it are told. An interruption is not theirs: somebody ended the
- * socket, not the call.
- */
-const lossOf = (exit: Exit.Exit<unknown, unknown>): Retryable | Fatal => {
-  if (Exit.isSuccess(exit)) {
-    return new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code: "EOF" })
-  }
-  return Cause.isInterruptedOnly(exit.cause)
-    ? new Retryable({ reason: "Unavailable", delivery: "Unknown", code: "INTERRUPTED" })
-    : Classify.classify(Cause.squash(exit.cause))
-}
-
-/** The same for a call that was not sent on it: no server has seen it, and another connection will do. */
-const unsent = (loss: Retryable | Fatal): Retryable | Fatal => {
-  if (loss.reason === "Cancelled" || (loss._tag === "Retryable" && loss.delivery === "NotSent")) {
-    return loss
-  }
-  const { code } = loss
-  return loss._tag === "Retryable"
-    ? new Retryable({ reason: loss.reason, delivery: "NotSent", code, cause: loss.cause })
-    : new Retryable({ reason: "ConnectionLost", delivery: "NotSent", code, cause: loss })
-}
-
-/** @internal */
-export const closed = (): Fatal => new Fatal({ reason: "Cancelled", message: "the client is closed" })
 
 const utf8 = new TextEncoder()
 

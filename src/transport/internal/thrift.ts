@@ -63,20 +63,30 @@ const statusOf = (headers: ReadonlyMap<string, string>): BizStatus | undefined =
 /** Throws what is wrong with the answer. */
 const reader = (
   frames: Frames,
-  decode: (message: Uint8Array) => Message.Answer
+  decode: (message: Uint8Array) => Message.Answer | Message.Stray
 ): NonNullable<Request<Message.Answer>["read"]> => {
-  const readFrame = frames.reader()
-  return (bytes) => {
-    const frame = readFrame(bytes)
+  let readFrame = frames.reader()
+  let skipped = 0
+  const read: NonNullable<Request<Message.Answer>["read"]> = (bytes, wantedNone) => {
+    const frame = readFrame(bytes.subarray(skipped))
     if ("needed" in frame) {
       return frame
     }
     const { headers, length, payload } = frame
     const status = statusOf(headers)
     const answer = status === undefined ? decode(payload) : Either.left(status)
+    skipped += length
+    if (answer instanceof Message.Stray) {
+      if (!wantedNone(answer.id)) {
+        throw new Error(answer.problem)
+      }
+      readFrame = frames.reader()
+      return read(bytes, wantedNone)
+    }
     // what a server of Kitex says that is about to end; one that could not read the request often closes the connection
-    return { answer, length, isLast: headers.has("crrst") || isMisunderstood(answer) }
+    return { answer, length: skipped, isLast: headers.has("crrst") || isMisunderstood(answer) }
   }
+  return read
 }
 
 interface Options {
@@ -86,14 +96,12 @@ interface Options {
   readonly retryOn: (exception: Message.ServerException) => boolean
 }
 
+/** A positive number of 32 bits: servers give it back. @internal */
+export const nextId = (last: number): number => last === 0x7fffffff ? 1 : last + 1
+
 /** One attempt. Its errors are those of the attempt, and what the method declares. @internal */
 export const caller = ({ codec, frames, pool, retryOn }: Options) => {
-  let ids = 0
-  const nextId = () => {
-    // a positive number of 32 bits: servers give it back
-    ids = ids === 0x7fffffff ? 1 : ids + 1
-    return ids
-  }
+  let lastId = 0
 
   const resultOf = (answer: Message.Answer | undefined, method: string): Effect.Effect<unknown, unknown> => {
     if (answer === undefined || Either.isRight(answer)) {
@@ -117,7 +125,8 @@ export const caller = ({ codec, frames, pool, retryOn }: Options) => {
     args: ReadonlyArray<unknown>
   ): Effect.Effect<unknown, unknown> =>
     Effect.suspend(() => {
-      const id = nextId()
+      const id = nextId(lastId)
+      lastId = id
       const read = procedure.isOneway
         ? undefined
         : reader(frames, (message) => codec.decode(procedure, id, message))
@@ -134,7 +143,7 @@ export const caller = ({ codec, frames, pool, retryOn }: Options) => {
           }))
       return codec.encode(procedure, id, args).pipe(
         Effect.flatMap((message) =>
-          pool((line) => Effect.flatMap(written(message), (bytes) => line.call({ bytes, read })))
+          pool((line) => Effect.flatMap(written(message), (bytes) => line.call({ id, bytes, read })))
         ),
         Effect.mapError((error) => withMethod(error, method)),
         Effect.flatMap((answer) => resultOf(answer, method))

@@ -19,8 +19,10 @@ const utf8 = new TextEncoder()
 
 const textOf = (bytes: Uint8Array) => new TextDecoder().decode(bytes)
 
-/** The size of the headers is a number of 16 bits, and so are the lengths of the texts of TTHeader. */
-const maxHeaderBytes = 65_535
+/** Of the size of the headers, which counts words of four bytes, and of each text of TTHeader. */
+const max16 = 65_535
+
+const maxHeaderBytes = 4 * max16
 
 /** What both begin with: the flags are zero, and the headers are counted in words of four bytes. */
 const frame = (magic: number, id: number, headers: ReadonlyArray<number>, payload: Uint8Array): Uint8Array => {
@@ -162,6 +164,9 @@ const uint16 = (value: number): ReadonlyArray<number> => [value >> 8, value & 0x
 
 const ttheaderText = (text: string): ReadonlyArray<number> => {
   const bytes = utf8.encode(text)
+  if (bytes.length > max16) {
+    throw new Error(`a text of more than ${max16} bytes in the headers`)
+  }
   return [...uint16(bytes.length), ...bytes]
 }
 

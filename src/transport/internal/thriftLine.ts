@@ -8,17 +8,15 @@
  * @internal
  */
 import type * as Socket from "@effect/platform/Socket"
-import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
-import * as Classify from "../../Classify.js"
 import { Fatal, Retryable } from "../../RpcError.js"
 import type { Dialled } from "../Connection.js"
 import { Inbox } from "./inbox.js"
+import { closed, lossOf, unsent } from "./loss.js"
 import type { Incomplete } from "./thriftFrames.js"
 import { messageOf } from "./thriftMessage.js"
 
@@ -37,15 +35,18 @@ export interface Read<out A> {
 }
 
 /**
+ * - `id`: greater than those of the requests before.
  * - `bytes`: are written.
- * - `read`: is given what came after that, until it is enough. It throws what is wrong with it.
+ * - `read`: is given what came after that, until it is enough, and which requests wanted no answer: a server that does not know
+ *   such a method answers that. It throws what is wrong with it.
  *
  * @internal
  */
 export interface Request<out A> {
+  readonly id: number
   readonly bytes: Uint8Array
   /** Without it there is no answer: the request is done when it is written. */
-  readonly read: ((bytes: Uint8Array) => Read<A> | Incomplete) | undefined
+  readonly read: ((bytes: Uint8Array, wantedNone: (id: number) => boolean) => Read<A> | Incomplete) | undefined
 }
 
 /** @internal */
@@ -54,50 +55,33 @@ export interface Line<in out A> {
   readonly isOpen: () => boolean
   /** Closes it, as one that is not to be trusted any more. */
   readonly drop: Effect.Effect<void>
-  /** When the peer last said something, in milliseconds of the clock. */
-  readonly aliveAt: () => number
+  /** When the peer last said something, in nanoseconds of the clock. */
+  readonly aliveAt: () => bigint
 }
 
 /**
- * What became of a call, for who has other connections to the same peer.
+ * What became of a call that was made at this time, for who has other connections to the same peer.
  *
- * - `onLost`: the connection broke under it.
- * - `onAbandoned`: it was given up, having been made at this time.
+ * - `onHeard`: the peer said something on a connection.
+ * - `onLost`: the connection broke under the call.
+ * - `onAbandoned`: the call was given up.
  *
  * @internal
  */
 export interface Watcher {
-  readonly onLost: Effect.Effect<void>
-  readonly onAbandoned: (startedAt: number) => Effect.Effect<void>
+  readonly onHeard: () => void
+  readonly onLost: (startedAt: bigint) => Effect.Effect<void>
+  readonly onAbandoned: (startedAt: bigint) => Effect.Effect<void>
 }
 
 interface Entry<A> {
   readonly request: Request<A>
   readonly resume: (result: Effect.Effect<A | undefined, Retryable | Fatal>) => void
-  readonly startedAt: number
+  readonly startedAt: bigint
   isSent: boolean
 }
 
-const lossOf = (exit: Exit.Exit<unknown, unknown>): Retryable | Fatal =>
-  Exit.isSuccess(exit)
-    ? new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code: "EOF" })
-    : Classify.classify(Cause.squash(exit.cause))
-
-/** The same for a call that was not sent: no server has seen it, and another connection will do. */
-const unsent = (loss: Retryable | Fatal): Retryable | Fatal => {
-  if (loss.reason === "Cancelled" || (loss._tag === "Retryable" && loss.delivery === "NotSent")) {
-    return loss
-  }
-  const { code } = loss
-  return loss._tag === "Retryable"
-    ? new Retryable({ reason: loss.reason, delivery: "NotSent", code, cause: loss.cause })
-    : new Retryable({ reason: "ConnectionLost", delivery: "NotSent", code, cause: loss })
-}
-
 const dropped = () => new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code: "DROPPED" })
-
-/** @internal */
-export const closed = (): Fatal => new Fatal({ reason: "Cancelled", message: "the client is closed" })
 
 class LineImpl<A> implements Line<A> {
   private readonly inbox = new Inbox()
@@ -105,7 +89,9 @@ class LineImpl<A> implements Line<A> {
   private readonly outboxFilled = Effect.unsafeMakeLatch(false)
   private loss: Retryable | Fatal | undefined
   private isHealthy = false
-  private heardAt: number
+  /** The first request since the last answer that wanted none. */
+  private oneway: number | undefined
+  private heardAt: bigint
 
   constructor(
     private readonly socket: Socket.Socket,
@@ -113,7 +99,7 @@ class LineImpl<A> implements Line<A> {
     private readonly watcher: Watcher,
     private readonly clock: Clock.Clock
   ) {
-    this.heardAt = clock.unsafeCurrentTimeMillis()
+    this.heardAt = clock.unsafeCurrentTimeNanos()
   }
 
   readonly isOpen = () => this.loss === undefined
@@ -137,7 +123,7 @@ class LineImpl<A> implements Line<A> {
       this.entry = undefined
       return this.connection.discard.pipe(
         Effect.zipRight(
-          entry !== undefined && reason._tag === "Retryable" ? this.watcher.onLost : Effect.void
+          entry !== undefined && reason._tag === "Retryable" ? this.watcher.onLost(entry.startedAt) : Effect.void
         ),
         Effect.ensuring(
           Effect.sync(() => entry?.resume(Effect.fail(entry.isSent ? reason : unsent(reason))))
@@ -155,7 +141,7 @@ class LineImpl<A> implements Line<A> {
       const entry: Entry<A> = {
         request,
         resume,
-        startedAt: this.clock.unsafeCurrentTimeMillis(),
+        startedAt: this.clock.unsafeCurrentTimeNanos(),
         isSent: false
       }
       this.entry = entry
@@ -176,6 +162,8 @@ class LineImpl<A> implements Line<A> {
   private answered(entry: Entry<A>, { answer, isLast, length }: Read<A>): Effect.Effect<void> | void {
     this.inbox.take(length)
     this.entry = undefined
+    // answers come in the order of the requests
+    this.oneway = undefined
     const isAgreed = this.inbox.length === 0 && !isLast
     if (isAgreed && this.isHealthy) {
       return entry.resume(Effect.succeed(answer))
@@ -190,15 +178,18 @@ class LineImpl<A> implements Line<A> {
     if (this.loss !== undefined) {
       return
     }
-    this.heardAt = this.clock.unsafeCurrentTimeMillis()
+    this.heardAt = this.clock.unsafeCurrentTimeNanos()
+    this.watcher.onHeard()
     const { entry } = this
     const read = entry?.isSent === true ? entry.request.read : undefined
     if (entry === undefined || read === undefined) {
-      return this.violated("what nobody has asked for")
+      // a call that is on its way has nothing to do with it
+      return this.lose(dropped())
     }
     this.inbox.push(chunk)
     // this runs in a listener of the socket, where a throw would end the process
-    const result = Either.try({ try: () => read(this.inbox.peek()), catch: messageOf })
+    const wantedNone = (id: number) => this.oneway !== undefined && id >= this.oneway && id < entry.request.id
+    const result = Either.try({ try: () => read(this.inbox.peek(), wantedNone), catch: messageOf })
     if (Either.isLeft(result)) {
       return this.violated(result.left)
     }
@@ -234,6 +225,9 @@ class LineImpl<A> implements Line<A> {
       entry.isSent = true
       yield* write(entry.request.bytes)
       if (entry.request.read === undefined && this.entry === entry) {
+        this.oneway ??= entry.request.id
+        // there is no other sign that the peer is there
+        yield* this.healthy
         this.entry = undefined
         entry.resume(Effect.succeed(undefined))
       }

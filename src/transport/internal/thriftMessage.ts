@@ -55,11 +55,16 @@ export class Declared {
 /** @internal */
 export type Answer = Either.Either<unknown, ServerException | Declared>
 
+/** A message of the server to another request. @internal */
+export class Stray {
+  constructor(readonly id: number, readonly problem: string) {}
+}
+
 /** @internal */
 export interface Codec {
   readonly encode: (procedure: Procedure, id: number, args: ReadonlyArray<unknown>) => Either.Either<Uint8Array, Fatal>
   /** Throws what is wrong with the message. */
-  readonly decode: (procedure: Procedure, id: number, message: Uint8Array) => Answer
+  readonly decode: (procedure: Procedure, id: number, message: Uint8Array) => Answer | Stray
 }
 
 const sends = "send_"
@@ -72,11 +77,12 @@ export const procedures = (Client: ClientClass): ReadonlyArray<Procedure> => {
     Predicate.isObject(prototype) && prototype !== Object.prototype;
     prototype = Object.getPrototypeOf(prototype)
   ) {
-    Object.getOwnPropertyNames(prototype).filter((name) => name.startsWith(sends)).forEach((name) => names.add(name))
+    Object.getOwnPropertyNames(prototype).forEach((name) => names.add(name))
   }
-  return Array.from(names, (name) => name.slice(sends.length)).map((name) => ({
+  // a method may itself be named as that which sends another
+  return Array.from(names).filter((name) => names.has(`${sends}${name}`)).map((name) => ({
     name,
-    isOneway: !Predicate.hasProperty(Client.prototype, `recv_${name}`)
+    isOneway: !names.has(`recv_${name}`)
   }))
 }
 
@@ -131,18 +137,26 @@ export const codec = (
       const transport = new thrift.TFramedTransport(bufferOf(message))
       const input = new Read(transport)
       const { fname, mtype, rseqid } = input.readMessageBegin()
-      return mtype === EXCEPTION
-        ? Either.left(applicationException(input))
-        : replyOf(
-          generated(id, transport),
-          procedure,
-          input,
-          // the name of an old message is bytes
-          { name: String(fname), isReply: mtype === REPLY, id: rseqid, expectedId: id }
-        )
+      // that of an old message is bytes
+      const name = String(fname)
+      // who cannot read a request knows neither its name nor its number
+      const isOfUnread = mtype === EXCEPTION && rseqid === 0 && name === ""
+      if (rseqid !== id && !isOfUnread) {
+        return new Stray(rseqid, strange(rseqid, name, procedure))
+      }
+      if (mtype === EXCEPTION) {
+        return Either.left(applicationException(input))
+      }
+      if (mtype !== REPLY || name !== procedure.name) {
+        throw new Error(strange(rseqid, name, procedure))
+      }
+      return replyOf(generated(id, transport), procedure, input, id)
     }
   }
 }
+
+const strange = (id: number, name: string, procedure: Procedure): string =>
+  `an answer to request ${id} of ${JSON.stringify(name.slice(0, 100))}, not to ${procedure.name}`
 
 /** Refers to the same bytes. */
 const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
@@ -162,17 +176,9 @@ const applicationException = (input: thrift.TProtocol): ServerException => {
 /** The code of an answer that is none: neither a result nor an exception. */
 const missingResult = 5
 
-const replyOf = (
-  client: Generated,
-  { name }: Procedure,
-  input: thrift.TProtocol,
-  header: { readonly name: string; readonly isReply: boolean; readonly id: number; readonly expectedId: number }
-): Answer => {
-  if (!header.isReply || header.name !== name || header.id !== header.expectedId) {
-    throw new Error(`an answer to request ${header.id} of ${JSON.stringify(header.name.slice(0, 100))}, not to ${name}`)
-  }
+const replyOf = (client: Generated, { name }: Procedure, input: thrift.TProtocol, id: number): Answer => {
   let answer: Answer | undefined
-  client._reqs[header.id] = (error, result) => {
+  client._reqs[id] = (error, result) => {
     answer = error === null || error === undefined
       ? Either.right(result)
       // the generated code says so in a text; what a method declares is an object
@@ -181,7 +187,7 @@ const replyOf = (
       : Either.left(new Declared(error))
   }
   const receive = client[`recv_${name}`] as Method
-  receive.call(client, input, REPLY, header.id)
+  receive.call(client, input, REPLY, id)
   if (answer === undefined) {
     throw new Error("an answer that the generated code did not take")
   }

@@ -6,18 +6,20 @@
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import { checkDuration, checkNumber, InvalidOption } from "../../InvalidOption.js"
-import type { Code } from "../../RpcError.js"
 import * as Connection from "../Connection.js"
 import type { Address, Options } from "../Thrift.js"
 import * as NodeSocket from "./socket.js"
 import type { Transport } from "./thriftFrames.js"
-import { procedures, type Protocol, type ServerException } from "./thriftMessage.js"
+import { type Procedure, procedures, type Protocol, type ServerException } from "./thriftMessage.js"
 
 const where = "Thrift.make"
 
 const invalid = (field: string, problem: string) => Either.left(new InvalidOption({ where, field, problem }))
 
 const got = (value: unknown) => `got ${Predicate.isString(value) ? JSON.stringify(value) : String(value)}`
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  Predicate.isRecord(value) && !Array.isArray(value)
 
 const isName = (value: unknown) => Predicate.isString(value) && value !== ""
 
@@ -31,6 +33,9 @@ const checkAddress = (address: Address) =>
       if (!isName(address.path)) {
         return yield* invalid("path", `must be the path of a socket, ${got(address.path)}`)
       }
+      if ("host" in address) {
+        return yield* invalid("path", "cannot be given together with host")
+      }
     } else {
       if (!isName(address.host)) {
         return yield* invalid("host", `must be a name or an address, ${got(address.host)}`)
@@ -39,17 +44,45 @@ const checkAddress = (address: Address) =>
     }
     const { tls } = address
     if (tls !== undefined) {
-      const problem = Predicate.isRecord(tls)
+      const problem = isObject(tls)
         ? NodeSocket.validateTls(tls)
         : Either.left(`must be an object, ${got(tls)}`)
       yield* Either.mapLeft(problem, (problem) => new InvalidOption({ where, field: "tls", problem }))
     }
   })
 
-const checkService = <C>({ client, methods = {}, service }: Options<C>) =>
+const checkMethods = (methods: unknown, service: string, all: ReadonlyArray<Procedure>) =>
+  Either.gen(function*() {
+    if (!isObject(methods)) {
+      return yield* invalid("methods", `must be an object of methods and their options, ${got(methods)}`)
+    }
+    for (const [name, options] of Object.entries(methods)) {
+      const field = `methods.${name}`
+      if (!all.some((procedure) => procedure.name === name)) {
+        return yield* invalid(field, `is no method of ${service}`)
+      }
+      if (options !== undefined && !isObject(options)) {
+        return yield* invalid(field, `must be an object, ${got(options)}`)
+      }
+      const strange = Object.keys(options ?? {}).find((key) => key !== "idempotent")
+      if (strange !== undefined) {
+        return yield* invalid(`${field}.${strange}`, "is no option of a method")
+      }
+      const { idempotent } = options ?? {}
+      if (idempotent !== undefined && !Predicate.isBoolean(idempotent)) {
+        return yield* invalid(`${field}.idempotent`, `must be a boolean, ${got(idempotent)}`)
+      }
+    }
+  })
+
+const checkService = <C>({ client, methods = {}, multiplexed, service }: Options<C>) =>
   Either.gen(function*() {
     if (!isName(service)) {
       return yield* invalid("service", `must be the name of the service, ${got(service)}`)
+    }
+    // the first one ends the name of the service
+    if (multiplexed === true && service.includes(":")) {
+      return yield* invalid("service", `must have no colon where it is multiplexed, ${got(service)}`)
     }
     if (!Predicate.isFunction(client)) {
       return yield* invalid("client", `must be the class that the Thrift compiler generated, ${got(client)}`)
@@ -58,8 +91,8 @@ const checkService = <C>({ client, methods = {}, service }: Options<C>) =>
     if (all.length === 0) {
       return yield* invalid("client", "must be the class that the Thrift compiler generated, got one without methods")
     }
-    const unknown = Object.keys(methods).find((name) => !all.some((procedure) => procedure.name === name))
-    return unknown === undefined ? all : yield* invalid(`methods.${unknown}`, `is no method of ${service}`)
+    yield* checkMethods(methods, service, all)
+    return all
   })
 
 const checkWire = <C>({ multiplexed = false, protocol = "binary", transport = "buffered" }: Options<C>) =>
@@ -85,9 +118,9 @@ const checkRetryOn = (retryOn: unknown) => {
   if (Predicate.isFunction(retryOn)) {
     return Either.right(retryOn as (exception: ServerException) => boolean)
   }
-  return Array.isArray(retryOn)
-    ? Either.right(({ code }: ServerException) => (retryOn as ReadonlyArray<Code>).includes(code))
-    : invalid("retryOn", `must be codes or a predicate, ${got(retryOn)}`)
+  return Array.isArray(retryOn) && retryOn.every(Predicate.isNumber)
+    ? Either.right(({ code }: ServerException) => retryOn.includes(code))
+    : invalid("retryOn", `must be codes, which are numbers, or a predicate, ${got(retryOn)}`)
 }
 
 /** @internal */

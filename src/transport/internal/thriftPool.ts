@@ -13,6 +13,7 @@ import * as Scope from "effect/Scope"
 import * as Connections from "../../Connections.js"
 import { type Fatal, Retryable } from "../../RpcError.js"
 import * as Connection from "../Connection.js"
+import { closed } from "./loss.js"
 import * as Line from "./thriftLine.js"
 
 interface Options {
@@ -34,20 +35,58 @@ interface Place<A> {
   readonly last: { line: Line.Line<A> | undefined }
 }
 
-/** A call that was given up sooner says nothing of the connection it was on. */
+/** A call, from when it asks for a connection until it has ended. */
+class Turn<A> {
+  place: Place<A> | undefined
+  /** Where it waits for one. */
+  begin: ((place: Place<A>) => void) | undefined
+}
+
+/** First come, first served; who does not want to wait any more is taken out at once. */
+class Queue<A> {
+  private readonly entries = new Set<A>()
+  // kept, as a new one would go by all that were taken out before
+  private oldest = this.entries.values()
+
+  add(entry: A): void {
+    this.entries.add(entry)
+  }
+
+  delete(entry: A): void {
+    this.entries.delete(entry)
+  }
+
+  poll(): A | undefined {
+    let next = this.oldest.next()
+    if (next.done === true) {
+      // an iterator that has come to the end sees nothing new
+      this.oldest = this.entries.values()
+      next = this.oldest.next()
+    }
+    this.entries.delete(next.value!)
+    return next.value
+  }
+}
+
+/** For how long the peer must have left calls without an answer before that is held against its connections. */
 const patience = 100
 
 class PoolImpl<A> {
   /** Those that no call has now; the one that was used last is the last. */
   readonly free: Array<Place<A>> = []
+  /** They wait only while none is free. */
+  private readonly waiting = new Queue<Turn<A>>()
+
+  /** How long calls have waited that were given up since the peer last said something, in milliseconds. */
+  private waited = 0
 
   constructor(private readonly clock: Clock.Clock) {}
 
-  /** Those that are not in use are closed where there is reason to think that they do not work either. */
-  private drop(suspicious: (line: Line.Line<A>) => boolean): Effect.Effect<void> {
+  /** Those that are not in use, and on which the peer said nothing since then, may not work either. */
+  private drop(since: bigint): Effect.Effect<void> {
     return Effect.suspend(() =>
       Effect.forEach(
-        this.free.flatMap(({ last: { line } }) => line !== undefined && suspicious(line) ? [line] : []),
+        this.free.flatMap(({ last: { line } }) => line !== undefined && line.aliveAt() < since ? [line] : []),
         (line) => line.drop,
         { discard: true }
       )
@@ -55,31 +94,77 @@ class PoolImpl<A> {
   }
 
   readonly watcher: Line.Watcher = {
+    onHeard: () => {
+      this.waited = 0
+    },
     // a server that was restarted has forgotten all of them: that costs one attempt, not one for each
-    onLost: this.drop(() => true),
+    onLost: (startedAt) => this.drop(startedAt),
     // behind a network that drops what it is given no connection ever breaks
     onAbandoned: (startedAt) =>
-      Effect.suspend(() =>
-        this.clock.unsafeCurrentTimeMillis() - startedAt < patience
-          ? Effect.void
-          : this.drop((line) => line.aliveAt() < startedAt)
-      )
+      Effect.suspend(() => {
+        this.waited += Number(this.clock.unsafeCurrentTimeNanos() - startedAt) / 1e6
+        return this.waited < patience ? Effect.void : this.drop(startedAt)
+      })
   }
 
-  take(): Place<A> {
+  private take(): Place<A> | undefined {
     const ready = this.free.findLastIndex(({ last }) => last.line?.isOpen())
     // -1, the last one, where none is open
-    return this.free.splice(ready, 1)[0]!
+    return this.free.splice(ready, 1)[0]
   }
+
+  private acquire(turn: Turn<A>): Effect.Effect<Place<A>> {
+    return Effect.suspend(() => {
+      turn.place = this.take()
+      return turn.place === undefined
+        ? Effect.async((resume) => {
+          turn.begin = (place) => resume(Effect.succeed(place))
+          this.waiting.add(turn)
+        })
+        : Effect.succeed(turn.place)
+    })
+  }
+
+  /** To whoever waits the longest: one that comes just now does not go before them. */
+  private release(turn: Turn<A>): void {
+    const { place } = turn
+    if (place === undefined) {
+      return this.waiting.delete(turn)
+    }
+    const next = this.waiting.poll()
+    if (next === undefined) {
+      this.free.push(place)
+    } else {
+      next.place = place
+      next.begin?.(place)
+    }
+  }
+
+  readonly use: Pool<A> = (f) =>
+    Effect.suspend(() => {
+      const turn = new Turn<A>()
+      return Effect.ensuring(
+        Effect.flatMap(this.acquire(turn), ({ connection }) => connection.use(f)),
+        // a call can be interrupted between when it was given a place and when it goes on
+        Effect.sync(() => this.release(turn))
+      )
+    })
 }
 
 const dial = <A>(options: Options, last: Place<A>["last"], watcher: Line.Watcher) => (dialled: Connection.Dialled) =>
   options.socket.pipe(
     Effect.flatMap((socket) => Line.open<A>(socket, dialled, watcher)),
     Effect.tap((line) =>
-      Effect.sync(() => {
-        last.line = line
-      })
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          last.line = line
+        }),
+        // what has come of an answer goes with it
+        () =>
+          Effect.sync(() => {
+            last.line = last.line === line ? undefined : last.line
+          })
+      )
     ),
     Effect.timeoutFail({
       duration: options.dialTimeout,
@@ -112,7 +197,7 @@ export const make = <A>(options: Options): Effect.Effect<Pool<A>, never, Scope.S
       const connection = yield* Connection.make<Line.Line<A>, Retryable | Fatal, Scope.Scope>({
         ...options.lifetime,
         dial: dial(options, last, pool.watcher),
-        closed: Line.closed,
+        closed,
         name: options.name
       }).pipe(
         Effect.provideService(Connections.Connections, parts),
@@ -120,11 +205,5 @@ export const make = <A>(options: Options): Effect.Effect<Pool<A>, never, Scope.S
       )
       pool.free.push({ connection, last })
     }
-    const semaphore = yield* Effect.makeSemaphore(options.size)
-    return (f) =>
-      semaphore.withPermits(1)(Effect.acquireUseRelease(
-        Effect.sync(() => pool.take()),
-        ({ connection }) => connection.use(f),
-        (place) => Effect.sync(() => pool.free.push(place))
-      ))
+    return pool.use
   })

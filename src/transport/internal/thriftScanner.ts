@@ -9,8 +9,8 @@ import type { Protocol } from "./thriftMessage.js"
 /** Yields how many bytes there have to be before it can go on. */
 type Scan<A = void> = Generator<number, A, void>
 
-/** The library's own readers go no deeper. */
-const maxDepth = 64
+/** The stack ends somewhat deeper. */
+const maxDepth = 1000
 
 /** The sizes of values of the binary protocol, by their types, where they have one. */
 const binarySizes: Readonly<Record<number, number>> = { 2: 1, 3: 1, 4: 8, 6: 2, 8: 4, 10: 8, 16: 16 }

@@ -1,0 +1,36 @@
+/**
+ * Why a connection ended, as its calls are told.
+ *
+ * @internal
+ */
+import * as Cause from "effect/Cause"
+import * as Exit from "effect/Exit"
+import * as Classify from "../../Classify.js"
+import { Fatal, Retryable, withDelivery } from "../../RpcError.js"
+
+/**
+ * What the calls are told that were sent. An interruption is not theirs: somebody ended the socket, not the call.
+ *
+ * @internal
+ */
+export const lossOf = (exit: Exit.Exit<unknown, unknown>): Retryable | Fatal => {
+  if (Exit.isSuccess(exit)) {
+    return new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code: "EOF" })
+  }
+  return Cause.isInterruptedOnly(exit.cause)
+    ? new Retryable({ reason: "Unavailable", delivery: "Unknown", code: "INTERRUPTED" })
+    : Classify.classify(Cause.squash(exit.cause))
+}
+
+/** The same for a call that was not sent: no server has seen it, and another connection will do. @internal */
+export const unsent = (loss: Retryable | Fatal): Retryable | Fatal => {
+  if (loss._tag === "Retryable") {
+    return withDelivery(loss, "NotSent")
+  }
+  return loss.reason === "Cancelled"
+    ? loss
+    : new Retryable({ reason: "ConnectionLost", delivery: "NotSent", code: loss.code, cause: loss })
+}
+
+/** @internal */
+export const closed = (): Fatal => new Fatal({ reason: "Cancelled", message: "the client is closed" })
