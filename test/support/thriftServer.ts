@@ -70,6 +70,8 @@ export const makeServer = (flavour: Flavour, options: { readonly multiplexed?: b
     const respond = (text: string, answer: Callback<string>) => {
       const cancelled = Effect.runSync(Deferred.make<void>())
       const socket = current
+      // one listener for each request on it
+      socket.setMaxListeners(0)
       socket.once("close", () => Effect.runSync(Deferred.succeed(cancelled, undefined)))
       const number = (name: string) => headers[name] === undefined ? undefined : Number(headers[name])
       seen.push({

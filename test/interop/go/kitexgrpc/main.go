@@ -45,7 +45,8 @@ func (e *Echo) unary(ctx context.Context, method, text string) (string, error) {
 		return text, nil
 	case "Stall":
 		<-ctx.Done()
-		return "", ctx.Err()
+		// of an error that is no status Kitex makes INTERNAL; grpc-go does this by itself
+		return "", status.FromContextError(ctx.Err()).Err()
 	case "Reset":
 		e.connections.Reset(rpcinfo.GetRPCInfo(ctx).From().Address())
 		return "", status.Err(codes.Internal, "nobody is there to read this")
