@@ -80,7 +80,7 @@ import type * as Mailbox from "effect/Mailbox"
 import * as Schedule from "effect/Schedule"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 import type { NoInfer } from "effect/Types"
 import type * as Classify from "../Classify.js"
 import { InvalidOption } from "../InvalidOption.js"
@@ -91,6 +91,7 @@ import * as Failure from "./internal/effectRpcFailure.js"
 import * as Guard from "./internal/effectRpcGuard.js"
 import * as Http from "./internal/effectRpcHttp.js"
 import * as Observed from "./internal/effectRpcSocket.js"
+import * as UntilFirst from "./internal/untilFirst.js"
 
 /**
  * An annotation of an rpc, or of a whole group: whether it may run twice. See `RpcCall`.
@@ -348,9 +349,10 @@ export const client = <Rpcs extends Rpc.Any>(
 
 /**
  * Makes a call of a stream: done when its first elements have come (a chunk that a filter left empty has none), or its end, with
- * a stream of all of them. So it is
- * retried until then; a stream that breaks later fails, as what was seen of it cannot be taken back. A stream carries neither
- * the name of its rpc nor its annotation `Idempotent`: say both here.
+ * a stream of all of them. So it is retried until then; a stream that breaks later fails, as what was seen of it cannot be
+ * taken back. For the same reason it can be run once: after that it fails with `Fatal Custom`.
+ *
+ * A stream carries neither the name of its rpc nor its annotation `Idempotent`: say both here.
  *
  * @example
  * ```ts
@@ -373,17 +375,18 @@ export const client = <Rpcs extends Rpc.Any>(
 export const untilFirst: {
   (options: RpcCall.Options): <A, E, R>(
     self: Stream.Stream<A, E, R>
-  ) => RpcCall.RpcCall<Stream.Stream<A, E, R>, E, R | Scope.Scope>
+  ) => RpcCall.RpcCall<Stream.Stream<A, E | Fatal, R>, E, R | Scope.Scope>
   <A, E, R>(
     self: Stream.Stream<A, E, R>,
     options: RpcCall.Options
-  ): RpcCall.RpcCall<Stream.Stream<A, E, R>, E, R | Scope.Scope>
+  ): RpcCall.RpcCall<Stream.Stream<A, E | Fatal, R>, E, R | Scope.Scope>
 } = dual(
   2,
   <A, E, R>(
     self: Stream.Stream<A, E, R>,
     options: RpcCall.Options
-  ): RpcCall.RpcCall<Stream.Stream<A, E, R>, E, R | Scope.Scope> => RpcCall.make(internal.untilFirst(self), options)
+  ): RpcCall.RpcCall<Stream.Stream<A, E | Fatal, R>, E, R | Scope.Scope> =>
+    RpcCall.make(UntilFirst.untilFirst(options.method, Stream.toPull(self)), options)
 )
 
 /**

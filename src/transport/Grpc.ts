@@ -281,7 +281,7 @@ export const unary = <C extends grpc.Client, K extends UnaryNames<C> & string>(
  * stream: so `withRpcRetry` retries until then, and never after; no message comes twice. What fails later fails in the
  * stream.
  *
- * - The stream can be run once. Its messages are asked for as they are taken.
+ * - The stream can be run once: after that it fails with `Fatal Custom`. Its messages are asked for as they are taken.
  * - The call on the wire is cancelled when the stream is done or given up, and when the scope is closed.
  * - `attemptTimeout` and `deadline` bound the time until the first message. The deadline is not sent, or the server would cut the
  *   stream by it; a `deadline` in the `callOptions` bounds the whole of the stream, as in gRPC.

@@ -160,6 +160,18 @@ describe("EffectRpc: streams", () => {
       assert.isAtMost(yield* readAhead(EffectRpc.make(Server.Group)), 7)
     }))
 
+  it.scopedLive("a stream that was run cannot be run again, and says so", () =>
+    Effect.gen(function*() {
+      const stream = yield* EffectRpc.untilFirst(Stream.make(1, 2).pipe(Stream.rechunk(1)), { method: "A.B" })
+      assert.deepStrictEqual(Chunk.toArray(yield* Stream.runCollect(stream)), [1, 2])
+      const error = yield* Effect.flip(Stream.runCollect(stream))
+      assert.deepStrictEqual([error.reason, error.method, error.message], [
+        "Custom",
+        "A.B",
+        "the stream can be run once"
+      ])
+    }))
+
   it.scopedLive("a stream without elements is one", () =>
     Effect.gen(function*() {
       const stream = EffectRpc.untilFirst(Stream.empty, { method: "A.B", idempotent: true })

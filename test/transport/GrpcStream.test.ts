@@ -171,14 +171,29 @@ describe("Grpc.serverStream", () => {
       const stream = yield* list({ value: words })
       assert.strictEqual(Chunk.size(yield* Stream.runCollect(Stream.take(stream, 3))), 3)
       yield* (yield* server.seen)[0]!.cancelled
-      // it can be run once
       const { error } = yield* drain(stream)
       assert.instanceOf(error, Fatal)
+      assert.deepStrictEqual([error.reason, error.message], ["Custom", "the stream can be run once"])
       yield* server.script({ _tag: "Stall", messages: 1 })
       const reader = yield* Effect.fork(Stream.runDrain(yield* list({ value: "a b" })))
       yield* Effect.sleep("10 millis")
       yield* Fiber.interrupt(reader)
       yield* (yield* server.seen)[1]!.cancelled
+    }))
+
+  it.scopedLive("a stream that has ended can not be run again, and says so, in place of an empty one", () =>
+    Effect.gen(function*() {
+      const { list } = yield* subject
+      const stream = yield* list({ value: "a b" })
+      assert.deepStrictEqual((yield* drain(stream)).words, ["a", "b"])
+      const { error, words } = yield* drain(stream)
+      assert.deepStrictEqual(words, [])
+      assert.instanceOf(error, Fatal)
+      assert.deepStrictEqual([error.reason, error.method, error.message], [
+        "Custom",
+        "interop.v1.Echo.List",
+        "the stream can be run once"
+      ])
     }))
 
   it.scopedLive("an interrupted call cancels the stream it was opening", () =>

@@ -12,20 +12,20 @@ import type {
 } from "@bufbuild/protobuf"
 import type { ConnectError, Transport } from "@connectrpc/connect"
 import { createAsyncIterable } from "@connectrpc/connect/protocol"
+import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as ExecutionStrategy from "effect/ExecutionStrategy"
-import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Predicate from "effect/Predicate"
-import * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import * as Classify from "../../Classify.js"
 import { type Facts, facts } from "../../Deadline.js"
 import { Fatal, type Retryable, withMethod } from "../../RpcError.js"
 import type { CallOptions } from "../Connect.js"
 import * as ConnectFailure from "./connectFailure.js"
 import { headersOf } from "./facts.js"
+import { untilFirst } from "./untilFirst.js"
 
 /** @internal */
 export interface Settings {
@@ -190,61 +190,30 @@ export const serverStream = <I extends DescMessage, O extends DescMessage>(
   request: MessageInitShape<I>,
   options: CallOptions | undefined
 ): Effect.Effect<Stream.Stream<MessageShape<O>, Retryable | Fatal>, Retryable | Fatal, Scope.Scope> =>
-  Effect.uninterruptibleMask((restore) =>
+  untilFirst(
+    settings.method,
     Effect.gen(function*() {
       const attempt = yield* begin(settings, options, true)
-      const scope = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.sequential)
-      const controller = new AbortController()
-      yield* Scope.addFinalizer(scope, Effect.sync(() => controller.abort()))
-      const opened = Effect.gen(function*() {
-        const response = yield* run(attempt, "Nothing", () =>
-          transport.stream(
-            method,
-            controller.signal,
-            timeoutOf(attempt),
-            attempt.headers,
-            createAsyncIterable([request]),
-            options?.contextValues
-          ))
-        yield* tell(attempt, () => options?.onHeader?.(response.header))
-        const messages = response.message[Symbol.asyncIterator]()
-        const next = Effect.tap(
-          run(attempt, "Begun", () => messages.next()),
-          ({ done }) => done === true ? tell(attempt, () => options?.onTrailer?.(response.trailer)) : Effect.void
-        )
-        return { next, first: yield* next }
-      })
-      const { first, next } = yield* Effect.onExit(
-        restore(opened),
-        (exit) => Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void
+      const controller = yield* Effect.acquireRelease(
+        Effect.sync(() => new AbortController()),
+        (controller) => Effect.sync(() => controller.abort())
       )
-      return once(settings.method, Stream.ensuring(pulled(first, next), Scope.close(scope, Exit.void)))
+      const response = yield* run(attempt, "Nothing", () =>
+        transport.stream(
+          method,
+          controller.signal,
+          timeoutOf(attempt),
+          attempt.headers,
+          createAsyncIterable([request]),
+          options?.contextValues
+        ))
+      yield* tell(attempt, () => options?.onHeader?.(response.header))
+      const messages = response.message[Symbol.asyncIterator]()
+      const ended = Effect.zipRight(tell(attempt, () => options?.onTrailer?.(response.trailer)), Effect.succeedNone)
+      return run(attempt, "Begun", () => messages.next()).pipe(
+        Effect.flatMap((result) => result.done === true ? ended : Effect.succeedSome(Chunk.of(result.value))),
+        Effect.mapError(Option.some),
+        Effect.flatMap(Option.match({ onNone: () => Effect.fail(Option.none()), onSome: Effect.succeed }))
+      )
     })
   )
-
-/** The next message is asked for when it is wanted. */
-const pulled = <A>(
-  first: IteratorResult<A, unknown>,
-  next: Effect.Effect<IteratorResult<A, unknown>, Retryable | Fatal>
-): Stream.Stream<A, Retryable | Fatal> => {
-  const start: typeof next = Effect.succeed(first)
-  return Stream.unfoldEffect(
-    start,
-    Effect.map((result) => result.done === true ? Option.none() : Option.some([result.value, next] as const))
-  )
-}
-
-/** What has gone by cannot be had again. */
-const once = <A>(
-  method: string,
-  messages: Stream.Stream<A, Retryable | Fatal>
-): Stream.Stream<A, Retryable | Fatal> => {
-  let isRun = false
-  return Stream.suspend(() => {
-    if (isRun) {
-      return Stream.fail(new Fatal({ reason: "Custom", method, message: "the stream can be run once" }))
-    }
-    isRun = true
-    return messages
-  })
-}

@@ -8,16 +8,12 @@ import type * as Rpc from "@effect/rpc/Rpc"
 import * as RpcClient from "@effect/rpc/RpcClient"
 import * as RpcSchema from "@effect/rpc/RpcSchema"
 import type * as Cause from "effect/Cause"
-import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as ExecutionStrategy from "effect/ExecutionStrategy"
-import * as Exit from "effect/Exit"
 import * as FiberRef from "effect/FiberRef"
 import * as Mailbox from "effect/Mailbox"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
-import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Deadline from "../../Deadline.js"
 import * as RpcCall from "../../RpcCall.js"
@@ -134,34 +130,3 @@ export const client = (
 
 const memberOf = (object: unknown, name: string): unknown =>
   Predicate.hasProperty(object, name) ? object[name] : undefined
-
-/**
- * Done when the first elements are there, an empty chunk is none,, with a stream of all of them; what was opened for an attempt that failed is closed
- * with it.
- *
- * @internal
- */
-export const untilFirst = <A, E, R>(
-  self: Stream.Stream<A, E, R>
-): Effect.Effect<Stream.Stream<A, E, R>, E, R | Scope.Scope> =>
-  Effect.flatMap(
-    Effect.scope,
-    (parent) =>
-      Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(Scope.fork(parent, ExecutionStrategy.sequential), (scope) =>
-          Scope.extend(Stream.toPull(self), scope).pipe(
-            Effect.flatMap((pull) =>
-              restore(untilNonEmpty(pull)).pipe(
-                Effect.map((first) =>
-                  Stream.concat(Stream.fromChunk(first), Stream.fromPull(Effect.succeed(pull)))
-                ),
-                Effect.catchAll(Option.match({ onNone: () => Effect.succeed(Stream.empty), onSome: Effect.fail }))
-              )
-            ),
-            Effect.onExit((exit) => Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void)
-          ))
-      )
-  )
-
-const untilNonEmpty = <A, E, R>(pull: Effect.Effect<Chunk.Chunk<A>, E, R>): Effect.Effect<Chunk.Chunk<A>, E, R> =>
-  Effect.flatMap(pull, (chunk) => Chunk.isEmpty(chunk) ? untilNonEmpty(pull) : Effect.succeed(chunk))

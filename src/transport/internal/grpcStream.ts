@@ -7,15 +7,14 @@ import type * as Grpc from "@grpc/grpc-js"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as ExecutionStrategy from "effect/ExecutionStrategy"
-import * as Exit from "effect/Exit"
 import * as Function from "effect/Function"
 import * as Option from "effect/Option"
-import * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import { Fatal, type Retryable } from "../../RpcError.js"
 import * as Call from "./grpcCall.js"
 import type { Method } from "./grpcMethod.js"
+import { untilFirst } from "./untilFirst.js"
 
 type Failure = Retryable | Fatal
 
@@ -83,7 +82,7 @@ type Invoke = (
 ) => Grpc.ClientReadableStream<unknown>
 
 /**
- * One attempt. Nothing of one that failed stays in the scope; of one that succeeded, what closes it, until it has ended.
+ * One attempt.
  *
  * @internal
  */
@@ -94,31 +93,17 @@ export const open = (
   request: unknown
 ): Effect.Effect<Stream.Stream<unknown, Failure>, Failure, Scope.Scope> => {
   const methods = client as unknown as Record<string, Invoke>
-  return Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function*() {
-      const out = yield* Call.outgoing(method, settings)
-      const { fail, start } = Call.attempt(client, method, settings, out)
-      const call = yield* Either.match(
-        start(() => methods[method.key]!(request, out.metadata, out.options)),
-        { onLeft: Function.identity, onRight: Effect.succeed }
-      )
-      const reader = readerOf(method, call, fail)
-      const scope = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.sequential)
-      yield* Scope.addFinalizer(scope, reader.close)
-      const close = Scope.close(scope, Exit.void)
-
-      const noMessages = Effect.succeed(Chunk.empty<unknown>())
-      let first: Chunk.Chunk<unknown> | undefined = yield* reader.next.pipe(
-        Effect.catchAll(Option.match({ onNone: () => noMessages, onSome: Effect.fail })),
-        restore,
-        Effect.onError(() => close)
-      )
-      const next = Effect.suspend(() => {
-        const taken = first
-        first = undefined
-        return taken === undefined ? reader.next : Effect.succeed(taken)
-      })
-      return Stream.ensuring(Stream.repeatEffectChunkOption(next), close)
-    })
+  const opened = Effect.gen(function*() {
+    const out = yield* Call.outgoing(method, settings)
+    const { fail, start } = Call.attempt(client, method, settings, out)
+    const call = yield* Either.match(
+      start(() => methods[method.key]!(request, out.metadata, out.options)),
+      { onLeft: Function.identity, onRight: Effect.succeed }
+    )
+    return readerOf(method, call, fail)
+  })
+  return untilFirst(
+    method.name,
+    Effect.map(Effect.acquireRelease(opened, ({ close }) => close), ({ next }) => next)
   )
 }
