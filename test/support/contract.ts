@@ -70,7 +70,7 @@ export interface Options<E> {
   readonly lacks?: ReadonlyArray<Lack>
   /** The delay of the step `Hint`, in milliseconds: HTTP knows only whole seconds. Default 120. */
   readonly hint?: number
-  /** Without them a reason why, as where a program is not installed. */
+  /** Why the suite is skipped, as where a program is not installed; `undefined` where it is not. */
   readonly skipped?: string | undefined
 }
 

@@ -65,8 +65,7 @@ const checkRetryOn = (
 
 const never: Predicate.Predicate<ConnectError> = () => false
 
-/** @internal */
-export const checkMethod = (
+const checkMethod = (
   where: string,
   options: MethodOptions | undefined,
   path: string = "",

@@ -17,7 +17,6 @@ import * as ParseResult from "effect/ParseResult"
 import * as Predicate from "effect/Predicate"
 import * as Classify from "../../Classify.js"
 import { Fatal, isFatal, isRetryable, Retryable, withMethod } from "../../RpcError.js"
-import * as ServerHint from "../../ServerHint.js"
 import { type Attempt, Ended } from "./effectRpcAttempt.js"
 import * as HttpFailure from "./httpFailure.js"
 
@@ -29,12 +28,8 @@ const status = (now: number | undefined): Classify.Rule => (failure) => {
   ) {
     return Option.none()
   }
-  const hint = now === undefined
-    ? Option.none()
-    : ServerHint.fromRetryAfter(failure.response.headers["retry-after"], now)
-  return Option.some(
-    HttpFailure.fromStatus(failure.response.status, { retryAfter: Option.getOrUndefined(hint), cause: failure })
-  )
+  const retryAfter = now === undefined ? undefined : HttpFailure.retryAfterOf(failure.response, now)
+  return Option.some(HttpFailure.fromStatus(failure.response.status, { retryAfter, cause: failure }))
 }
 
 /** The library says `OpenTimeout` of a ping that was not answered, too: requests on that connection may have run. */

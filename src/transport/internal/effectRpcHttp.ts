@@ -4,7 +4,6 @@
  * @internal
  */
 import * as HttpClient from "@effect/platform/HttpClient"
-import * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as RpcClient from "@effect/rpc/RpcClient"
@@ -14,7 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { InvalidOption, orThrow } from "../../InvalidOption.js"
 import * as Guard from "./effectRpcGuard.js"
-import { excerptOf } from "./exchange.js"
+import { statusError } from "./exchange.js"
 import * as HttpFailure from "./httpFailure.js"
 import { checkUrl } from "./url.js"
 
@@ -58,12 +57,6 @@ const onlyOk = <E, R>(client: HttpClient.HttpClient.With<E, R>) =>
     Effect.flatMap((response: HttpClientResponse.HttpClientResponse) =>
       HttpFailure.isOk(response.status)
         ? Effect.succeed(response)
-        : Effect.zipRight(
-          // read, so that the connection can be used again
-          excerptOf(response),
-          Effect.fail(
-            new HttpClientError.ResponseError({ request: response.request, response, reason: "StatusCode" })
-          )
-        )
+        : Effect.flatMap(statusError(response), Effect.fail)
     )
   )

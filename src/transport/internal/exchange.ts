@@ -6,17 +6,16 @@
 import type * as Headers from "@effect/platform/Headers"
 import * as HttpBody from "@effect/platform/HttpBody"
 import type * as HttpClient from "@effect/platform/HttpClient"
-import type * as HttpClientError from "@effect/platform/HttpClientError"
+import * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Fatal, Retryable } from "../../RpcError.js"
-import * as ServerHint from "../../ServerHint.js"
 import * as HttpFailure from "./httpFailure.js"
+import * as Json from "./json.js"
 import type { Reply } from "./jsonRpc.js"
 
 interface Options {
@@ -63,7 +62,7 @@ const replyOf = (
     : bodyOf(response, maxResponseBytes)
   return Effect.zipWith(body, Clock.currentTimeMillis, (body, now) => ({
     status: response.status,
-    retryAfter: Option.getOrUndefined(ServerHint.fromRetryAfter(headerOf(response.headers, "retry-after"), now)),
+    retryAfter: HttpFailure.retryAfterOf(response, now),
     encoding: headerOf(response.headers, "content-encoding"),
     body
   }))
@@ -94,10 +93,8 @@ const excerptWait = "100 millis"
 /**
  * Of a body that does not matter, what comes of it soon: it may say more to who reads the error. A client that has read it
  * already leaves nothing.
- *
- * @internal
  */
-export const excerptOf = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<Uint8Array> =>
+const excerptOf = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<Uint8Array> =>
   Effect.suspend(() => {
     const chunks: Array<Uint8Array> = []
     return take(response, chunks, maxExcerpt).pipe(
@@ -107,6 +104,23 @@ export const excerptOf = (response: HttpClientResponse.HttpClientResponse): Effe
       Effect.map(() => concat(chunks))
     )
   })
+
+/**
+ * A response that is turned away by its status: its body is read, so that the connection can be used again, and its beginning
+ * told.
+ *
+ * @internal
+ */
+export const statusError = (
+  response: HttpClientResponse.HttpClientResponse
+): Effect.Effect<HttpClientError.ResponseError> =>
+  Effect.map(excerptOf(response), (body) =>
+    new HttpClientError.ResponseError({
+      request: response.request,
+      response,
+      reason: "StatusCode",
+      description: Json.excerpt(body)
+    }))
 
 /** Of a body whose announced length is above the limit nothing is waited for. */
 const bodyOf = (

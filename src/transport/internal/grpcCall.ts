@@ -153,10 +153,8 @@ const grace = 100
 /**
  * An attempt that ran into the ambient deadline does not end before it: who set the deadline is the one to end the call by
  * it, with its own timer. What nobody ends, as outside `withRpcRetry`, ends a moment later.
- *
- * @internal
  */
-export const untilDeadline = ({ clock, deadline }: Outgoing) => (error: Retryable | Fatal) =>
+const untilDeadline = ({ clock, deadline }: Outgoing) => (error: Retryable | Fatal) =>
   isRetryable(error) && error.reason === "AttemptTimeout"
     ? Effect.zipRight(Effect.sleep(Math.max(0, deadline - clock.unsafeCurrentTimeMillis()) + grace), Effect.fail(error))
     : Effect.fail(error)

@@ -47,10 +47,8 @@ export type RetryOn = (error: Grpc.ServiceError) => boolean
 /**
  * How long before the deadline a `DEADLINE_EXCEEDED` is taken for its passing. What the server is told is rounded up, so its
  * timer is later than ours; that of grpc-js may be a millisecond early.
- *
- * @internal
  */
-export const slack = 25
+const slack = 25
 
 const {
   CANCELLED,

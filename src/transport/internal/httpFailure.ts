@@ -4,11 +4,12 @@
  * @internal
  */
 import * as HttpClientError from "@effect/platform/HttpClientError"
+import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Classify from "../../Classify.js"
 import { Fatal, type FatalReason, Retryable, type RetryableReason } from "../../RpcError.js"
-import type { ServerHint } from "../../ServerHint.js"
+import * as ServerHint from "../../ServerHint.js"
 
 interface Waiting {
   readonly reason: RetryableReason
@@ -60,8 +61,18 @@ export const decides = (status: number): boolean =>
 /** @internal */
 export const isOk = (status: number): boolean => status >= 200 && status < 300
 
+/**
+ * What `Retry-After` says of a response; `now` is in milliseconds of the `Clock`.
+ *
+ * @internal
+ */
+export const retryAfterOf = (
+  { headers }: HttpClientResponse.HttpClientResponse,
+  now: number
+): ServerHint.ServerHint | undefined => Option.getOrUndefined(ServerHint.fromRetryAfter(headers["retry-after"], now))
+
 interface Details {
-  readonly retryAfter?: ServerHint | undefined
+  readonly retryAfter?: ServerHint.ServerHint | undefined
   readonly message?: string | undefined
   readonly cause?: unknown
 }

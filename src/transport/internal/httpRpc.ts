@@ -17,9 +17,8 @@ import * as Deadline from "../../Deadline.js"
 import { InvalidOption } from "../../InvalidOption.js"
 import * as RpcCall from "../../RpcCall.js"
 import { type Fatal, isFatal, isRetryable, Retryable, withDelivery, withMethod } from "../../RpcError.js"
-import * as ServerHint from "../../ServerHint.js"
 import type { Options } from "../HttpRpc.js"
-import { excerptOf } from "./exchange.js"
+import { statusError } from "./exchange.js"
 import { httpHeadersOf } from "./facts.js"
 import * as HttpFailure from "./httpFailure.js"
 import { writable } from "./httpHeaders.js"
@@ -78,8 +77,6 @@ export const check = (
   })
 }
 
-const headerOf = ({ headers }: Response, name: string): string | undefined => headers[name]
-
 /** The response, where it is not one that is worth another attempt. Of one that is, nothing stays open. */
 const accepted = (response: Response, retryOn: Checked["retryOn"]): Effect.Effect<Response, Retryable | Fatal> => {
   const { status } = response
@@ -87,15 +84,8 @@ const accepted = (response: Response, retryOn: Checked["retryOn"]): Effect.Effec
   if (!isWaiting && !retryOn(response)) {
     return Effect.succeed(response)
   }
-  return Effect.zipWith(excerptOf(response), Clock.currentTimeMillis, (body, now) => {
-    const retryAfter = Option.getOrUndefined(ServerHint.fromRetryAfter(headerOf(response, "retry-after"), now))
-    const description = Json.excerpt(body)
-    const cause = new HttpClientError.ResponseError({
-      request: response.request,
-      response,
-      reason: "StatusCode",
-      description
-    })
+  return Effect.zipWith(statusError(response), Clock.currentTimeMillis, (cause, now) => {
+    const retryAfter = HttpFailure.retryAfterOf(response, now)
     return isWaiting
       ? HttpFailure.fromStatus(status, { retryAfter, cause })
       : new Retryable({ reason: "Custom", delivery: "Unknown", code: status, retryAfter, cause })

@@ -126,10 +126,8 @@ const errorOf = (error: unknown): ErrorObject => {
 
 /**
  * What the server gave as the error of a call. All of it, `data` too, is the `cause`.
- *
- * @internal
  */
-export const failureOf = (error: unknown, retryOn: RetryOn, retryAfter?: ServerHint): Retryable | Fatal => {
+const failureOf = (error: unknown, retryOn: RetryOn, retryAfter?: ServerHint): Retryable | Fatal => {
   const object = errorOf(error)
   const { code, message } = object
   if (retryOn(object)) {

@@ -104,8 +104,8 @@ const theaderText = (text: string): ReadonlyArray<number> => {
   return [...varint(bytes.length), ...bytes]
 }
 
-/** The number of a protocol in THeader. @internal */
-export const theaderProtocols = { binary: 0, compact: 2 } as const
+/** The number of a protocol in THeader. */
+const theaderProtocols = { binary: 0, compact: 2 } as const
 
 /**
  * The time that remains is named as `fbthrift` does, whose format this is by origin.
