@@ -6,12 +6,13 @@
  *
  * @since 0.1.0
  */
-import * as Clock from "effect/Clock"
+import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Option from "effect/Option"
+import * as monotonic from "./internal/monotonic.js"
 import { checkDuration, orThrow } from "./InvalidOption.js"
 
 /**
@@ -35,7 +36,7 @@ export class CurrentAttempt extends Context.Reference<CurrentAttempt>()("effect-
 }) {}
 
 /**
- * The deadline in force, in milliseconds of the `Clock`; `Infinity` when there is none. `within` and the `deadline` of a
+ * The deadline in force, in milliseconds on the scale of {@link now}; `Infinity` when there is none. `within` and the `deadline` of a
  * policy set it; of two the earlier one wins.
  *
  * @since 0.1.0
@@ -85,6 +86,26 @@ export class InheritedAttempt
 {}
 
 /**
+ * The time on the scale that deadlines are measured on: milliseconds of the monotonic clock, with up to three decimals. The
+ * clock of the wall may jump when it is corrected; this one does not. It starts near the wall's time, but is not it: use it to
+ * measure, not to show.
+ *
+ * - `clock`: the `Clock` of the running effect.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const unsafeNow: (clock: Clock.Clock) => number = monotonic.now
+
+/**
+ * {@link unsafeNow} of the `Clock` in force.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const now: Effect.Effect<number> = Effect.map(Effect.clock, unsafeNow)
+
+/**
  * The time that remains until the deadline, `None` when there is no deadline; zero, not negative, when it has passed.
  *
  * @since 0.1.0
@@ -95,7 +116,7 @@ export const remaining: Effect.Effect<Option.Option<Duration.Duration>> = Effect
   (deadline) =>
     deadline === Infinity
       ? Effect.succeedNone
-      : Effect.map(Clock.currentTimeMillis, (now) => Option.some(Duration.millis(Math.max(0, deadline - now))))
+      : Effect.map(now, (now) => Option.some(Duration.millis(Math.max(0, deadline - now))))
 )
 
 /**
@@ -182,7 +203,7 @@ export const within: {
       CurrentDeadline,
       (current) =>
         Effect.flatMap(
-          Clock.currentTimeMillis,
+          now,
           (now) => Effect.provideService(self, CurrentDeadline, Math.min(current, now + millis))
         )
     )

@@ -25,12 +25,12 @@
  *
  * @since 0.1.0
  */
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import * as internal from "./internal/budget.js"
+import * as monotonic from "./internal/monotonic.js"
 import { checkDuration, checkNumber, orThrow } from "./InvalidOption.js"
 import type { Retryable } from "./RpcError.js"
 
@@ -67,7 +67,7 @@ const fromAccount = (account: internal.Account, sustained: number): RetryBudget 
   [TypeId]: TypeId,
   capacity: account.capacity,
   sustained,
-  level: Effect.map(Clock.currentTimeMillis, account.level),
+  level: Effect.map(Effect.clock, (clock) => account.level(monotonic.now(clock))),
   account
 })
 

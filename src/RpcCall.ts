@@ -2,8 +2,12 @@
  * A call that knows its name: an `Effect` that also carries its method and whether it may run twice.
  *
  * Transports of this package return `RpcCall`s, so that `withRpcRetry` knows which method it retries without being told.
- * Piped through an operator of `Effect` it becomes an ordinary effect again: name it once more with `make`, or with the
- * `method` option of `withRpcRetry`.
+ *
+ * Piped through an operator of `Effect` it becomes an ordinary effect again, but its failures still carry what the call knows
+ * of itself: `withRpcRetry` learns the method and `idempotent` from the first failure, and retries by the policy of that
+ * method. Two things cannot be learned then: an attempt timeout that a layer sets for the method does not bound the first
+ * attempt, and spans, metrics and events show the call as unnamed. Name it once more with {@link make}, or with the `method`
+ * option of `withRpcRetry`, to have both.
  *
  * @since 0.1.0
  */
@@ -12,7 +16,8 @@ import * as Effectable from "effect/Effectable"
 import { dual } from "effect/Function"
 import * as Predicate from "effect/Predicate"
 import * as Classify from "./Classify.js"
-import { type Fatal, type Retryable, withMethod } from "./RpcError.js"
+import * as cause from "./internal/cause.js"
+import { type Fatal, isFatal, isRetryable, type Retryable, stamped, withMethod } from "./RpcError.js"
 
 /**
  * @since 0.1.0
@@ -64,10 +69,15 @@ class RpcCallImpl<A, E, R> extends Effectable.Class<A, E, R> implements RpcCall<
   readonly [TypeId]: TypeId = TypeId
   readonly method: string
   readonly idempotent: boolean | undefined
-  constructor(private readonly effect: Effect.Effect<A, E, R>, options: Options) {
+  private readonly effect: Effect.Effect<A, E, R>
+  constructor(self: Effect.Effect<A, E, R>, options: Options) {
     super()
     this.method = options.method
     this.idempotent = options.idempotent
+    this.effect = cause.mapFailures(
+      self,
+      (error) => isRetryable(error) || isFatal(error) ? stamped(error, this) as E : error
+    )
   }
   override commit(): Effect.Effect<A, E, R> {
     return this.effect

@@ -228,6 +228,8 @@ const lean = <A extends new(props: never, options?: Schema.MakeOptions) => unkno
  * A failed attempt that is worth another one.
  *
  * - `retryAfter`: what the server asked for: wait just so long, or `"Never"`.
+ * - `idempotent`: whether the call may run twice, where the call said so. It is set by `RpcCall.make`, and read by
+ *   `withRpcRetry` wherever the error has passed through on its way.
  * - `code`: the protocol's own code.
  * - `cause`: the failure as it arrived.
  *
@@ -248,6 +250,7 @@ export class Retryable extends lean(
     delivery: Delivery,
     method: Schema.optional(Schema.String),
     code: Schema.optional(Code),
+    idempotent: Schema.optional(Schema.Boolean),
     retryAfter: Schema.optional(codec.Hint),
     cause: Schema.optional(codec.Cause)
   })
@@ -424,14 +427,29 @@ export const withMethod = (error: Retryable | Fatal, method: string): Retryable 
 }
 
 /** One by one: `cause` is not enumerable. */
-const fieldsOf = ({ cause, code, delivery, method, reason, retryAfter }: Retryable) => ({
+const fieldsOf = ({ cause, code, delivery, idempotent, method, reason, retryAfter }: Retryable) => ({
   cause,
   code,
   delivery,
+  idempotent,
   method,
   reason,
   retryAfter
 })
+
+/**
+ * The error of an attempt with what its call knows of itself: the method, and whether it may run twice. What the error says
+ * already stays.
+ *
+ * @internal
+ */
+export const stamped = (
+  error: Retryable | Fatal,
+  { idempotent, method }: { readonly method: string; readonly idempotent?: boolean | undefined }
+): Retryable | Fatal =>
+  error._tag === "Fatal" || idempotent === undefined || error.idempotent !== undefined
+    ? withMethod(error, method)
+    : new Retryable({ ...fieldsOf(error), idempotent, method: error.method ?? method })
 
 /**
  * The error of an attempt by somebody who knows better whether the server can have seen the request.

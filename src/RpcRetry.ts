@@ -589,7 +589,13 @@ const retrying = (options: Options): (self: AnyCall) => AnyCall => {
       : mergedOver(RetryPolicy.merge(RetryPolicy.make({ idempotent: named.idempotent }), own))
     return engine.run(self, (ambient) => {
       const service = Context.get(ambient, RpcRetry)
-      return { policy: over(service.policy(method)), telemetry: service.telemetry, method, idempotencyKey }
+      return {
+        telemetry: service.telemetry,
+        method,
+        idempotencyKey,
+        idempotent: options.idempotent,
+        policyOf: (method) => over(service.policy(method))
+      }
     })
   }
 }

@@ -17,28 +17,35 @@ import { destinationOf } from "./destination.js"
 import * as Facts from "./facts.js"
 import type * as History from "./history.js"
 import { AnnotateLogs } from "./logs.js"
+import * as Monotonic from "./monotonic.js"
 import type * as RetrySchedule from "./schedule.js"
 import type { Observer, Telemetry } from "./telemetry.js"
 
 /**
- * What a call is made with. `idempotencyKey: true` makes a new key for each call.
+ * What a call is made with.
  *
  * @internal
  */
 export interface Settings {
-  readonly policy: RetryPolicy.Complete
   readonly telemetry: Telemetry
   readonly method: string | undefined
+  /** `true` makes a new key for each call. */
   readonly idempotencyKey: string | boolean
+  /** The policy of a method, with the options of the call merged over it. */
+  readonly policyOf: (method: string | undefined) => RetryPolicy.Complete
+  /** What the options of the call themselves say: it outweighs what its failures and a layer say. */
+  readonly idempotent: boolean | undefined
 }
 
 /**
- * Instants are in milliseconds of the clock.
+ * Instants are in milliseconds of the monotonic clock.
  *
  * @internal
  */
 export interface Call {
-  readonly policy: RetryPolicy.Complete
+  readonly settings: Settings
+  /** Changes once, when a call without a name learns its method from its first failure. */
+  policy: RetryPolicy.Complete
   readonly method: string | undefined
   readonly annotateLogs: boolean
   readonly destination: string
@@ -46,10 +53,14 @@ export interface Call {
   observer: Observer | undefined
   readonly id: number
   readonly clock: Clock.Clock
-  readonly facts: Facts.Facts
+  facts: Facts.Facts
   readonly startedAt: number
-  readonly deadline: number
-  readonly budget: Account | undefined
+  /** What to add to an instant to show it: the wall clock less the monotonic one. */
+  readonly wall: number
+  deadline: number
+  budget: Account | undefined
+  /** The budget of the call at its start. */
+  readonly observedBudget: Account | undefined
   /** What the last retry cost, and whether it is still to be made. */
   paid: number
   owed: boolean
@@ -71,17 +82,17 @@ export interface Call {
 
 /** @internal */
 export const start = (settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unknown>): Call => {
-  const { method, policy, telemetry } = settings
+  const { method, telemetry } = settings
+  const policy = settings.policyOf(method)
   const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
-  const startedAt = clock.unsafeCurrentTimeMillis()
+  const startedAt = Monotonic.now(clock)
   const ambient = fiber.currentContext
   const ambientDeadline = read(ambient, CurrentDeadline, Infinity)
-  const deadline = policy.deadline === undefined
-    ? ambientDeadline
-    : Math.min(ambientDeadline, startedAt + Duration.toMillis(policy.deadline))
+  const deadline = deadlineOf(policy, startedAt, ambientDeadline)
   const observer = telemetry.observer(method, policy, fiber)
   const observed = observer !== undefined || policy.spans === true
   return {
+    settings,
     policy,
     method,
     annotateLogs: read(ambient, AnnotateLogs, false),
@@ -91,8 +102,10 @@ export const start = (settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unk
     clock,
     facts: Facts.make(ambient, deadline === ambientDeadline ? undefined : deadline, settings.idempotencyKey),
     startedAt,
+    wall: observed ? clock.unsafeCurrentTimeMillis() - startedAt : 0,
     deadline,
     budget: policy.budget?.account,
+    observedBudget: policy.budget?.account,
     paid: 0,
     owed: false,
     attempts: 0,
@@ -107,20 +120,64 @@ export const start = (settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unk
   }
 }
 
+const deadlineOf = (policy: RetryPolicy.Complete, startedAt: number, ambient: number): number =>
+  policy.deadline === undefined ? ambient : Math.min(ambient, startedAt + Duration.toMillis(policy.deadline))
+
+/**
+ * Gives a call without a name the policy of the method that its first failure names: the name was lost when the call was
+ * piped through an operator. Telemetry goes on calling it unnamed, so that its counts of starts and ends agree.
+ *
+ * @internal
+ */
+export const learn = (call: Call, error: Retryable, ambient: Context.Context<never>): void => {
+  if (call.method !== undefined || error.method === undefined || call.attempts > 1) {
+    return
+  }
+  const policy = call.settings.policyOf(error.method)
+  if (policy === call.policy) {
+    return
+  }
+  const ambientDeadline = read(ambient, CurrentDeadline, Infinity)
+  call.policy = { ...policy, spans: call.policy.spans }
+  call.budget = policy.budget?.account
+  call.deadline = deadlineOf(policy, call.startedAt, ambientDeadline)
+  call.facts = Facts.withDeadline(call.facts, call.deadline === ambientDeadline ? undefined : call.deadline)
+}
+
+/**
+ * Whether a failed attempt may be made again although it may have run. What the call's own options say comes first, then
+ * what the failed call said of itself, then the policies of the two names it may have.
+ *
+ * @internal
+ */
+export const mayRepeat = ({ method, policy, settings }: Call, error: Retryable): boolean =>
+  settings.idempotent ?? error.idempotent ??
+    (policy.idempotent !== false &&
+      (error.method === undefined || error.method === method || settings.policyOf(error.method).idempotent !== false))
+
+/**
+ * What the budget holds, for events. Of a budget that was learned of later nothing is said: the events are those of a call
+ * without a name, and the budget is not.
+ *
+ * @internal
+ */
+export const budgetLevel = (call: Call, now: number): number | undefined =>
+  call.budget === call.observedBudget ? call.budget?.level(now) : undefined
+
 /** @internal */
 export const nextAttempt = (call: Call): void => {
   call.attempts++
   call.attempting = true
   call.owed = false
   if (call.attempts > 1) {
-    call.attemptStartedAt = call.clock.unsafeCurrentTimeMillis()
-    call.waited += call.attemptStartedAt - call.attemptEndedAt
+    call.attemptStartedAt = Monotonic.now(call.clock)
+    call.waited += Monotonic.between(call.attemptEndedAt, call.attemptStartedAt)
   }
 }
 
 /** @internal */
 export const attemptFailed = (call: Call, error: Retryable | undefined): void => {
-  call.attemptEndedAt = call.clock.unsafeCurrentTimeMillis()
+  call.attemptEndedAt = Monotonic.now(call.clock)
   call.last = error
 }
 
@@ -129,7 +186,7 @@ export const attemptFailed = (call: Call, error: Retryable | undefined): void =>
  *
  * @internal
  */
-export const isOver = (call: Call): boolean => call.clock.unsafeCurrentTimeMillis() >= call.deadline
+export const isOver = (call: Call): boolean => Monotonic.now(call.clock) >= call.deadline
 
 /**
  * An answer feeds the budget, and a domain error is one. None of our own errors is: not `Fatal`, and not what a call inside
@@ -142,7 +199,7 @@ export const counted = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call): Effe
   if (budget === undefined) {
     return self
   }
-  const answered = Effect.sync(() => budget.succeeded(call.clock.unsafeCurrentTimeMillis(), call.paid))
+  const answered = Effect.sync(() => budget.succeeded(Monotonic.now(call.clock), call.paid))
   return Effect.tapBoth(self, {
     onSuccess: () => answered,
     onFailure: (error) => isRpcError(error) ? Effect.void : answered
@@ -158,7 +215,7 @@ export const refund = (call: Call): Effect.Effect<void> =>
   Effect.sync(() => {
     if (call.owed) {
       call.owed = false
-      call.budget?.refund(call.clock.unsafeCurrentTimeMillis(), call.paid)
+      call.budget?.refund(Monotonic.now(call.clock), call.paid)
     }
   })
 
@@ -168,7 +225,7 @@ export const exhausted = (call: Call, last: Retryable, reason: ExhaustedReason):
     method: call.method ?? last.method,
     reason,
     attempts: call.attempts,
-    elapsed: Duration.millis(call.clock.unsafeCurrentTimeMillis() - call.startedAt),
+    elapsed: Duration.millis(Monotonic.between(call.startedAt, Monotonic.now(call.clock))),
     last,
     history: call.history?.attempts() ?? []
   })

@@ -5,7 +5,16 @@
  */
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
 import { isRetryable, type Retryable } from "../RpcError.js"
+
+/**
+ * Changes every failure of an effect, also those that are beside others. A success pays nothing but the frame.
+ *
+ * @internal
+ */
+export const mapFailures = <A, E, R>(self: Effect.Effect<A, E, R>, f: (error: E) => E): Effect.Effect<A, E, R> =>
+  Effect.catchAllCause(self, (cause) => Effect.failCause(Cause.map(cause, f)))
 
 /**
  * The `Retryable` that an attempt ended with, if that is all it ended with: a defect, an interruption on its own, or

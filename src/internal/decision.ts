@@ -10,6 +10,7 @@ import { InheritedAttempt } from "../Deadline.js"
 import type { ExhaustedReason, Retryable } from "../RpcError.js"
 import * as Call from "./call.js"
 import * as History from "./history.js"
+import * as Monotonic from "./monotonic.js"
 import * as Observe from "./observe.js"
 import * as RetrySchedule from "./schedule.js"
 
@@ -19,13 +20,14 @@ import * as RetrySchedule from "./schedule.js"
  * @internal
  */
 export const decide = Effect.fnUntraced(function*(call: Call.Call, error: Retryable) {
+  Call.learn(call, error, yield* Effect.context<never>())
   const { budget, deadline, policy } = call
   const now = call.attemptEndedAt
   const history = call.history ??= History.make()
   history.failed({
     attempt: call.attempts,
-    startedAt: Duration.millis(call.attemptStartedAt - call.startedAt),
-    took: Duration.millis(now - call.attemptStartedAt),
+    startedAt: Duration.millis(Monotonic.between(call.startedAt, call.attemptStartedAt)),
+    took: Duration.millis(Monotonic.between(call.attemptStartedAt, now)),
     error
   })
   const stop = (reason: ExhaustedReason) => Observe.giveUp(call, error, reason)
@@ -46,7 +48,7 @@ export const decide = Effect.fnUntraced(function*(call: Call.Call, error: Retrya
   if (!wanted || (yield* InheritedAttempt) !== 1) {
     return yield* stop("NotRetried")
   }
-  if (policy.idempotent === false && error.delivery === "Unknown") {
+  if (error.delivery === "Unknown" && !Call.mayRepeat(call, error)) {
     return yield* stop("NotIdempotent")
   }
   const schedule = call.schedule ??= RetrySchedule.start(policy.schedule, (error) => error.reason)

@@ -54,6 +54,16 @@ export const make = (
 }
 
 /**
+ * The facts of the attempts that come after the deadline has become known.
+ *
+ * @internal
+ */
+export const withDeadline = (facts: Facts, deadline: number | undefined): Facts =>
+  deadline === undefined
+    ? facts
+    : { ...facts, common: Context.add(facts.common ?? Context.empty(), CurrentDeadline, deadline) }
+
+/**
  * Provides only what differs: providing a context costs more than all the rest of a call that succeeds at once.
  *
  * @internal

@@ -20,6 +20,7 @@ import {
 import * as Call from "./call.js"
 import { withoutRetryable } from "./cause.js"
 import * as Logs from "./logs.js"
+import * as Monotonic from "./monotonic.js"
 import { endOf, rpcErrorOf } from "./outcome.js"
 import * as Spans from "./spans.js"
 import { both } from "./telemetry.js"
@@ -42,7 +43,7 @@ export const call = <A, E, R>(call: Call.Call, self: LazyArg<Effect.Effect<A, E,
 
 const watched = <A, E, R>(call: Call.Call, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.onExit(self, (exit) => {
-    const now = call.clock.unsafeCurrentTimeMillis()
+    const now = Monotonic.now(call.clock)
     if (Exit.isSuccess(exit)) {
       attemptSucceeded(call, now)
       callSucceeded(call, now)
@@ -56,6 +57,9 @@ const watched = <A, E, R>(call: Call.Call, self: Effect.Effect<A, E, R>): Effect
 export const attempt = <A, E, R>(call: Call.Call, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   call.policy.spans === true ? Spans.ofAttempt(call, self) : self
 
+/** An instant of the call by the clock of the wall. */
+const shown = (call: Call.Call, instant: number): number => Monotonic.between(-call.wall, instant)
+
 /** @internal */
 export const attemptStarted = (call: Call.Call): void =>
   call.observer?.({
@@ -63,7 +67,7 @@ export const attemptStarted = (call: Call.Call): void =>
     call: call.id,
     method: call.method,
     destination: call.destination,
-    at: call.attemptStartedAt,
+    at: shown(call, call.attemptStartedAt),
     attempt: call.attempts,
     after: call.last
   })
@@ -74,9 +78,9 @@ const attemptSucceeded = (call: Call.Call, now: number): void =>
     call: call.id,
     method: call.method,
     destination: call.destination,
-    at: now,
+    at: shown(call, now),
     attempt: call.attempts,
-    took: Duration.millis(now - call.attemptStartedAt)
+    took: Duration.millis(Monotonic.between(call.attemptStartedAt, now))
   })
 
 /** @internal */
@@ -93,9 +97,9 @@ export const attemptFailed = (call: Call.Call, cause: Cause.Cause<unknown>): voi
       call: call.id,
       method: call.method,
       destination: call.destination,
-      at: call.attemptEndedAt,
+      at: shown(call, call.attemptEndedAt),
       attempt: call.attempts,
-      took: Duration.millis(call.attemptEndedAt - call.attemptStartedAt),
+      took: Duration.millis(Monotonic.between(call.attemptStartedAt, call.attemptEndedAt)),
       outcome,
       reason,
       cause
@@ -110,13 +114,16 @@ export const attemptFailed = (call: Call.Call, cause: Cause.Cause<unknown>): voi
  */
 export const budgetLowered = (call: Call.Call, before: number | undefined): void => {
   const { attemptEndedAt: now, budget } = call
-  if (budget !== undefined && before !== undefined && before >= low && budget.left(now) < low) {
+  if (
+    budget !== undefined && budget === call.observedBudget && before !== undefined && before >= low &&
+    budget.left(now) < low
+  ) {
     call.observer?.({
       _tag: "BudgetLow",
       call: call.id,
       method: call.method,
       destination: call.destination,
-      at: now,
+      at: shown(call, now),
       level: budget.level(now),
       capacity: budget.capacity
     })
@@ -133,7 +140,7 @@ export const retryScheduled = (call: Call.Call, error: Retryable, delay: number)
     call: call.id,
     method: call.method,
     destination: call.destination,
-    at: call.attemptEndedAt,
+    at: shown(call, call.attemptEndedAt),
     attempt: call.attempts,
     delay: Duration.millis(delay),
     error
@@ -156,7 +163,7 @@ export const giveUp = (
     call: call.id,
     method: call.method,
     destination: call.destination,
-    at: call.clock.unsafeCurrentTimeMillis(),
+    at: shown(call, Monotonic.now(call.clock)),
     attempt: call.attempts,
     reason,
     error: last
@@ -192,11 +199,11 @@ const callSucceeded = (call: Call.Call, now: number): void =>
     call: call.id,
     method: call.method,
     destination: call.destination,
-    at: now,
+    at: shown(call, now),
     attempts: call.attempts,
-    elapsed: Duration.millis(now - call.startedAt),
+    elapsed: Duration.millis(Monotonic.between(call.startedAt, now)),
     waited: Duration.millis(call.waited),
-    budget: call.budget?.level(now)
+    budget: Call.budgetLevel(call, now)
   })
 
 const callEnded = (call: Call.Call, now: number, cause: Cause.Cause<unknown>): void => {
@@ -214,11 +221,11 @@ const callEnded = (call: Call.Call, now: number, cause: Cause.Cause<unknown>): v
     call: call.id,
     method: call.method,
     destination: call.destination,
-    at: now,
+    at: shown(call, now),
     attempts: call.attempts,
-    elapsed: Duration.millis(now - call.startedAt),
-    waited: Duration.millis(call.waited + (call.attempts > 0 ? now - call.attemptEndedAt : 0)),
-    budget: call.budget?.level(now),
+    elapsed: Duration.millis(Monotonic.between(call.startedAt, now)),
+    waited: Duration.millis(call.waited + (call.attempts > 0 ? Monotonic.between(call.attemptEndedAt, now) : 0)),
+    budget: Call.budgetLevel(call, now),
     outcome,
     reason,
     cause
@@ -226,17 +233,17 @@ const callEnded = (call: Call.Call, now: number, cause: Cause.Cause<unknown>): v
 }
 
 const callInterrupted = (call: Call.Call, now: number): void => {
-  const took = now - (call.attempting ? call.attemptStartedAt : call.attemptEndedAt)
+  const took = Monotonic.between(call.attempting ? call.attemptStartedAt : call.attemptEndedAt, now)
   call.observer?.({
     _tag: "CallInterrupted",
     call: call.id,
     method: call.method,
     destination: call.destination,
-    at: now,
+    at: shown(call, now),
     attempts: call.attempts,
-    elapsed: Duration.millis(now - call.startedAt),
+    elapsed: Duration.millis(Monotonic.between(call.startedAt, now)),
     waited: Duration.millis(call.waited + (call.attempting ? 0 : took)),
-    budget: call.budget?.level(now),
+    budget: Call.budgetLevel(call, now),
     during: call.attempting ? "attempt" : "delay",
     took: Duration.millis(took)
   })

@@ -33,6 +33,12 @@ export const showDuration = (duration: Duration.Duration): string => {
   return Duration.format(Duration.millis(Math.round(millis))).split(" ").slice(0, 2).join(" ")
 }
 
+/** A duration that was measured, not asked for: fractions of a millisecond say nothing beyond ten. */
+const showMeasured = (duration: Duration.Duration): string => {
+  const millis = Duration.toMillis(duration)
+  return showDuration(millis < 10 || !Number.isFinite(millis) ? duration : Duration.millis(Math.round(millis)))
+}
+
 /** What moves a terminal's cursor, or turns the direction of what follows. */
 const controls = /[\s\p{Cc}\p{Bidi_Control}]+/gu
 
@@ -89,7 +95,7 @@ export const retryableMessage = (error: Retryable): string =>
 /** @internal */
 export const exhaustedMessage = (error: RetryExhausted): string =>
   `${error.method ?? "call"} failed after ${error.attempts} ${error.attempts === 1 ? "attempt" : "attempts"} in ${
-    showDuration(error.elapsed)
+    showMeasured(error.elapsed)
   }: ${outcome(error.last)} [${error.reason}]`
 
 /** @internal */
@@ -102,8 +108,8 @@ const columns = ["attempt", "started", "took", "delay"] as const
 
 const row = (attempt: Attempt): ReadonlyArray<string> => [
   String(attempt.attempt),
-  showDuration(attempt.startedAt),
-  showDuration(attempt.took),
+  showMeasured(attempt.startedAt),
+  showMeasured(attempt.took),
   attempt.delay === undefined ? "-" : showDuration(attempt.delay),
   outcome(attempt.error)
 ]
