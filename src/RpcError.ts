@@ -17,6 +17,7 @@
  *
  * @since 0.1.0
  */
+import type * as Duration from "effect/Duration"
 import { NodeInspectSymbol } from "effect/Inspectable"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
@@ -190,14 +191,29 @@ export type Code = typeof Code.Type
  * Errors are values here: made for one attempt, often dropped by the next. So, unlike other `Schema.TaggedError`s, they
  * are not validated when made in typed code (decoding validates), and do not pay for a stack trace, which would only
  * show the inside of this library.
+ *
+ * - `messageOf`: the message of an error that has no field for it.
  */
-const lean = <A extends new(props: never, options?: Schema.MakeOptions) => unknown>(Base: A): A => {
+const lean = <A extends new(props: never, options?: Schema.MakeOptions) => unknown, Self>(
+  Base: A,
+  messageOf?: (self: Self) => string
+): A => {
   const Lean = class extends (Base as unknown as new(props: unknown, options: Schema.MakeOptions) => object) {
     constructor(props: unknown) {
       const limit = Error.stackTraceLimit
-      Error.stackTraceLimit = 0
+      // not an assignment: that throws where the intrinsics are frozen
+      Reflect.set(Error, "stackTraceLimit", 0)
       super(props, true)
-      Error.stackTraceLimit = limit
+      Reflect.set(Error, "stackTraceLimit", limit)
+      if (messageOf !== undefined) {
+        // its own and plain, as `structuredClone` takes no other, and as quiet as that of other errors
+        Object.defineProperty(this, "message", {
+          value: messageOf(this as unknown as Self),
+          enumerable: false,
+          configurable: true,
+          writable: true
+        })
+      }
     }
     get [TypeId](): TypeId {
       return TypeId
@@ -222,6 +238,42 @@ const lean = <A extends new(props: never, options?: Schema.MakeOptions) => unkno
     }
   }
   return Lean as unknown as A
+}
+
+/** What was given: a field that is there and `undefined` would be encoded as such. */
+const given = <A extends { [field: string]: unknown }>(props: A): A => {
+  for (const field in props) {
+    if (props[field] === undefined) {
+      delete props[field]
+    }
+  }
+  return props
+}
+
+/**
+ * What a {@link Retryable} is made of: its fields, but `retryAfter` may be any duration.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RetryableProps {
+  /** Why the attempt failed. */
+  readonly reason: RetryableReason
+  /** Whether the server can have seen the request. */
+  readonly delivery: Delivery
+  /** `"Service.Method"`. `RpcCall.make` fills it in. */
+  readonly method?: string | undefined
+  /** The protocol's own code. */
+  readonly code?: Code | undefined
+  /** Whether the call may run twice, where the call said so. `RpcCall.make` fills it in. */
+  readonly idempotent?: boolean | undefined
+  /**
+   * What the server asked for: wait so long, or `"Never"`. A number is milliseconds. One that is negative or no duration
+   * counts as `"Never"`: who asks for a delay that nobody understands is not to be asked again at once.
+   */
+  readonly retryAfter?: Duration.DurationInput | "Never" | undefined
+  /** The failure as it arrived. Printed and encoded without the credentials in it. */
+  readonly cause?: unknown
 }
 
 /**
@@ -253,11 +305,34 @@ export class Retryable extends lean(
     idempotent: Schema.optional(Schema.Boolean),
     retryAfter: Schema.optional(codec.Hint),
     cause: Schema.optional(codec.Cause)
-  })
+  }),
+  internal.retryableMessage
 ) {
-  override get message(): string {
-    return internal.retryableMessage(this)
+  constructor(props: RetryableProps) {
+    super(given({ ...props, retryAfter: codec.hintOf(props.retryAfter), cause: props.cause }))
   }
+}
+
+/**
+ * What a {@link Fatal} is made of: its fields.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface FatalProps {
+  /** Why the attempt failed. */
+  readonly reason: FatalReason
+  /** `"Service.Method"`. `RpcCall.make` fills it in. */
+  readonly method?: string | undefined
+  /** The protocol's own code. */
+  readonly code?: Code | undefined
+  /**
+   * What happened, for a person to read. Of a text beyond 4000 characters the rest is dropped; user info and query values of
+   * URLs in it, and bearer tokens, are replaced by `<redacted>`.
+   */
+  readonly message: string
+  /** The failure as it arrived. Printed and encoded without the credentials in it. */
+  readonly cause?: unknown
 }
 
 /**
@@ -281,7 +356,11 @@ export class Fatal extends lean(
     message: Schema.String,
     cause: Schema.optional(codec.Cause)
   })
-) {}
+) {
+  constructor(props: FatalProps) {
+    super(given({ ...props, message: internal.bounded(props.message), cause: props.cause }))
+  }
+}
 
 /**
  * One failed attempt, as `RetryExhausted` remembers it.
@@ -330,12 +409,9 @@ export class RetryExhausted extends lean(
     elapsed: Schema.DurationFromMillis,
     last: Retryable,
     history: Schema.Array(Attempt).pipe(Schema.maxItems(100))
-  })
-) {
-  override get message(): string {
-    return internal.exhaustedMessage(this)
-  }
-}
+  }),
+  internal.exhaustedMessage
+) {}
 
 /**
  * A call that was turned away before anything was sent. `retryIn`, where it is known, says when it may be worth another try.
@@ -348,12 +424,9 @@ export class CallRejected extends lean(
     method: Schema.optional(Schema.String),
     reason: RejectedReason,
     retryIn: Schema.optional(Schema.DurationFromMillis)
-  })
-) {
-  override get message(): string {
-    return internal.rejectedMessage(this)
-  }
-}
+  }),
+  internal.rejectedMessage
+) {}
 
 /**
  * Any of the four, as a `Schema`: to declare as the error of a procedure, to store, to log.

@@ -136,15 +136,45 @@ describe("Retry-After", () => {
     assert.strictEqual(header("Mon, 23 Nov 2026 11:00:00 GMT"), 0)
   })
 
+  it("is read as servers write it: one digit, other zones, decimals, ISO 8601", () => {
+    for (
+      const [value, millis] of [
+        ["1.5", 1500],
+        ["0.25", 250],
+        ["2.", 2000],
+        ["120s", 120_000],
+        ["Thu, 3 Dec 2026 12:00:00 GMT", 10 * 86_400_000],
+        ["Mon, 23 Nov 2026 12:00:05 UTC", 5000],
+        ["Mon, 23 Nov 2026 12:00:05", 5000],
+        ["Mon, 23 Nov 2026 12:00:05 +0000", 5000],
+        ["Mon, 23 Nov 2026 14:00:05 +0200", 5000],
+        ["Mon, 23 Nov 2026 07:00:05 -05:00", 5000],
+        ["Mon, 23 Nov 2026 07:00:05 EST", 5000],
+        ["Mon, 23-Nov-2026 12:00:05 GMT", 5000],
+        ["23 Nov 2026 12:00:05 GMT", 5000],
+        ["mon, 23 nov 2026 12:00:05 gmt", 5000],
+        ["Mon, 23 November 2026 12:00:05.250 GMT", 5000],
+        ["Mon Nov 23 12:00:05 UTC 2026", 5000],
+        ["2026-11-23T12:00:05Z", 5000],
+        ["2026-11-23T13:00:05.123+01:00", 5000],
+        ["2026-11-23 12:00:05", 5000]
+      ] as const
+    ) {
+      assert.strictEqual(header(value), millis, value)
+    }
+  })
+
   it("stops where it cannot be read", () => {
     for (
       const value of [
         "",
         "-1",
-        "1.5",
         "soon",
-        "120s",
-        "2026-11-23T12:00:05Z",
+        "-1.5",
+        "1.2.3",
+        "Mon, 23 Nov 2026 25:00:05 GMT",
+        "Mon, 23 Nov 2026 12:00:05 XYZ",
+        "Mon, 23 Foo 2026 12:00:05 GMT",
         "Mon, 99 Nov 2026 12:00:05 GMT",
         "Sun, 31 Feb 2027 12:00:00 GMT",
         "Mon, 00 Nov 2026 12:00:00 GMT",

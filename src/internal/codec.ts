@@ -5,18 +5,19 @@
  * @internal
  */
 import * as Duration from "effect/Duration"
-import * as Either from "effect/Either"
 import * as Inspectable from "effect/Inspectable"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as Read from "./read.js"
+import { redactDump } from "./redact.js"
 
 /** Enough to know what it was; a cause can quote a whole message. */
 const maxText = 4_000
 
 const textOf = (get: () => unknown): string =>
-  Either.getOrElse(Either.try(() => Inspectable.toStringUnknown(get()).slice(0, maxText)), () => "unreadable")
+  Read.attempt(() => redactDump(Inspectable.toStringUnknown(get())).slice(0, maxText)) ?? "unreadable"
 
-const isError = (cause: unknown): cause is Error =>
-  Either.getOrElse(Either.try(() => cause instanceof Error), () => false)
+const isError = (cause: unknown): cause is Error => Read.attempt(() => cause instanceof Error) === true
 
 const Encoded = Schema.Union(Schema.String, Schema.Struct({ name: Schema.String, message: Schema.String }))
 
@@ -55,3 +56,15 @@ export const Hint = Schema.transform(
     encode: (hint) => hint === "Never" || !Duration.isFinite(hint) ? "Never" as const : Duration.toMillis(hint)
   }
 )
+
+/**
+ * A hint as it is kept. One that is negative, or no duration, says no.
+ *
+ * @internal
+ */
+export const hintOf = (hint: Duration.DurationInput | "Never" | undefined): Duration.Duration | "Never" | undefined =>
+  hint === undefined || hint === "Never" || Duration.isDuration(hint)
+    ? hint
+    : Number.isNaN(hint) || String(hint).startsWith("-")
+    ? "Never"
+    : Option.getOrElse(Duration.decodeUnknown(hint), () => "Never" as const)

@@ -4,9 +4,9 @@
  * @internal
  */
 import * as Duration from "effect/Duration"
-import * as Either from "effect/Either"
-import * as Predicate from "effect/Predicate"
 import type { Attempt, CallRejected, Retryable, RetryableReason, RetryExhausted, RpcError } from "../RpcError.js"
+import * as Read from "./read.js"
+import { redactDump, redactText } from "./redact.js"
 
 const phrases: Record<RetryableReason, string> = {
   ConnectionRefused: "connection refused",
@@ -52,17 +52,25 @@ export const oneLine = (text: string, maxLength = 1_000): string => {
   return line.length > maxLength ? `${line.slice(0, maxLength)}...` : line
 }
 
+/** As much of a message is kept as of a cause that is encoded. */
+const maxMessage = 4_000
+
+/**
+ * The message of an error as it is kept: without credentials, and not longer than a person reads.
+ *
+ * @internal
+ */
+export const bounded = (message: string): string =>
+  message.length > maxMessage ? `${redactText(message.slice(0, maxMessage))}...` : redactText(message)
+
 const maxText = 200
 const maxCode = 60
 
-/** What a failure says of itself. Reading it may throw. */
+/** What a failure says of itself. */
 const textOf = (cause: unknown): string | undefined => {
-  const said = typeof cause === "string"
-    ? [cause]
-    : ["message", "_tag"].map((key) =>
-      Either.getOrUndefined(Either.try(() => Predicate.hasProperty(cause, key) ? cause[key] : undefined))
-    )
-  return said.flatMap((text) => Predicate.isString(text) ? [oneLine(text, maxText)] : []).find((text) => text !== "")
+  const said = typeof cause === "string" ? [cause] : [Read.text(cause, "message"), Read.text(cause, "_tag")]
+  return said.flatMap((text) => text === undefined ? [] : [oneLine(redactText(text.slice(0, 2 * maxText)), maxText)])
+    .find((text) => text !== "")
 }
 
 /** The code, or the text that it is in: `connect ECONNREFUSED 127.0.0.1:80` says where, `ECONNREFUSED` does not. */
@@ -144,7 +152,7 @@ export const inspect = (error: RpcError, show: (value: unknown) => string): stri
   return `${error._tag}: ${report(error)}${
     cause === undefined
       ? ""
-      : `\n\ncaused by ${Either.getOrElse(Either.try(() => show(cause)), () => "what cannot be shown")}`
+      : `\n\ncaused by ${Read.attempt(() => redactDump(show(cause))) ?? "what cannot be shown"}`
   }`
 }
 
