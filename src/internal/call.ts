@@ -3,22 +3,23 @@
  *
  * @internal
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import { CurrentDeadline } from "../Deadline.js"
 import type * as RetryPolicy from "../RetryPolicy.js"
-import { type ExhaustedReason, isRpcError, type Retryable, RetryExhausted } from "../RpcError.js"
+import type { Retryable } from "../RpcError.js"
 import { read } from "./ambient.js"
+import * as Attempt from "./attempt.js"
 import type { Account } from "./budget.js"
 import { destinationOf } from "./destination.js"
 import * as Facts from "./facts.js"
-import type * as History from "./history.js"
+import * as History from "./history.js"
 import { AnnotateLogs } from "./logs.js"
 import * as Monotonic from "./monotonic.js"
-import type * as RetrySchedule from "./schedule.js"
+import * as RetrySchedule from "./schedule.js"
 import type { Observer, Telemetry } from "./telemetry.js"
 
 /**
@@ -38,7 +39,7 @@ export interface Settings {
 }
 
 /**
- * Instants are in milliseconds of the monotonic clock.
+ * A call, from before its first attempt to its end. Instants are in milliseconds of the monotonic clock.
  *
  * @internal
  */
@@ -64,17 +65,11 @@ export interface Call {
   /** What the last retry cost, and whether it is still to be made. */
   paid: number
   owed: boolean
+  /** How many attempts were started, and the last of them. */
   attempts: number
-  attemptStartedAt: number
-  /** Whether an attempt is under way. */
-  attempting: boolean
-  /** When the last attempt failed, and how. */
-  attemptEndedAt: number
-  last: Retryable | undefined
+  attempt: Attempt.Attempt | undefined
   /** In delays, in milliseconds. */
   waited: number
-  /** The deadline cut the last attempt. */
-  deadlineExceeded: boolean
   /** Made at the first failure: a call that succeeds at once pays for neither. */
   schedule: RetrySchedule.Run<Retryable, never> | undefined
   history: History.History | undefined
@@ -109,12 +104,8 @@ export const start = (settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unk
     paid: 0,
     owed: false,
     attempts: 0,
-    attemptStartedAt: startedAt,
-    attempting: false,
-    attemptEndedAt: startedAt,
-    last: undefined,
+    attempt: undefined,
     waited: 0,
-    deadlineExceeded: false,
     schedule: undefined,
     history: undefined
   }
@@ -164,21 +155,52 @@ export const mayRepeat = ({ method, policy, settings }: Call, error: Retryable):
 export const budgetLevel = (call: Call, now: number): number | undefined =>
   call.budget === call.observedBudget ? call.budget?.level(now) : undefined
 
-/** @internal */
-export const nextAttempt = (call: Call): void => {
-  call.attempts++
-  call.attempting = true
-  call.owed = false
-  if (call.attempts > 1) {
-    call.attemptStartedAt = Monotonic.now(call.clock)
-    call.waited += Monotonic.between(call.attemptEndedAt, call.attemptStartedAt)
+/**
+ * Starts the next attempt.
+ *
+ * @internal
+ */
+export const nextAttempt = (call: Call): Attempt.Attempt => {
+  const previous = call.attempt
+  const startedAt = previous === undefined ? call.startedAt : Monotonic.now(call.clock)
+  const attempt = Attempt.make(++call.attempts, startedAt, previous?.error)
+  if (previous !== undefined) {
+    call.waited += Monotonic.between(previous.endedAt, attempt.startedAt)
   }
+  call.attempt = attempt
+  call.owed = false
+  return attempt
 }
 
-/** @internal */
-export const attemptFailed = (call: Call, error: Retryable | undefined): void => {
-  call.attemptEndedAt = Monotonic.now(call.clock)
-  call.last = error
+/**
+ * Ends an attempt that did not succeed. An interruption is not its failure: it ends the call, in the middle of the attempt.
+ *
+ * @internal
+ */
+export const attemptFailed = (
+  call: Call,
+  attempt: Attempt.Attempt,
+  cause: Cause.Cause<unknown>,
+  error: Retryable | undefined
+): void => {
+  attempt.endedAt = Monotonic.now(call.clock)
+  attempt.isRunning = Cause.isInterruptedOnly(cause)
+  attempt.error = error
+}
+
+/**
+ * Remembers how an attempt failed.
+ *
+ * @internal
+ */
+export const record = (call: Call, attempt: Attempt.Attempt, error: Retryable): void => {
+  call.history ??= History.make()
+  call.history.failed({
+    attempt: attempt.number,
+    startedAt: Duration.millis(Monotonic.between(call.startedAt, attempt.startedAt)),
+    took: Duration.millis(Attempt.took(attempt)),
+    error
+  })
 }
 
 /**
@@ -189,43 +211,9 @@ export const attemptFailed = (call: Call, error: Retryable | undefined): void =>
 export const isOver = (call: Call): boolean => Monotonic.now(call.clock) >= call.deadline
 
 /**
- * An answer feeds the budget, and a domain error is one. None of our own errors is: not `Fatal`, and not what a call inside
- * this one gave up with.
+ * The schedule of the call, started at its first failure.
  *
  * @internal
  */
-export const counted = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call): Effect.Effect<A, E, R> => {
-  const { budget } = call
-  if (budget === undefined) {
-    return self
-  }
-  const answered = Effect.sync(() => budget.succeeded(Monotonic.now(call.clock), call.paid))
-  return Effect.tapBoth(self, {
-    onSuccess: () => answered,
-    onFailure: (error) => isRpcError(error) ? Effect.void : answered
-  })
-}
-
-/**
- * Pays back a retry that was paid for and not made.
- *
- * @internal
- */
-export const refund = (call: Call): Effect.Effect<void> =>
-  Effect.sync(() => {
-    if (call.owed) {
-      call.owed = false
-      call.budget?.refund(Monotonic.now(call.clock), call.paid)
-    }
-  })
-
-/** @internal */
-export const exhausted = (call: Call, last: Retryable, reason: ExhaustedReason): RetryExhausted =>
-  new RetryExhausted({
-    method: call.method ?? last.method,
-    reason,
-    attempts: call.attempts,
-    elapsed: Duration.millis(Monotonic.between(call.startedAt, Monotonic.now(call.clock))),
-    last,
-    history: call.history?.attempts() ?? []
-  })
+export const schedule = (call: Call): RetrySchedule.Run<Retryable, never> =>
+  call.schedule ??= RetrySchedule.start(call.policy.schedule, (error) => error.reason)

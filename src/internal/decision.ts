@@ -1,6 +1,5 @@
 /**
- * What follows a failed attempt. The order of the questions is the order of the reasons: the first "no" is the one that the
- * caller is told.
+ * Whether a failed attempt is followed by another one. It only decides: what follows from it is the engine's to do.
  *
  * @internal
  */
@@ -8,69 +7,64 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { InheritedAttempt } from "../Deadline.js"
 import type { ExhaustedReason, Retryable } from "../RpcError.js"
+import type { Attempt } from "./attempt.js"
 import * as Call from "./call.js"
-import * as History from "./history.js"
-import * as Monotonic from "./monotonic.js"
-import * as Observe from "./observe.js"
-import * as RetrySchedule from "./schedule.js"
 
 /**
- * The delay before the next attempt, in milliseconds, or the end of the call.
+ * What follows a failed attempt: another one after `delay` milliseconds, or the end of the call.
  *
  * @internal
  */
-export const decide = Effect.fnUntraced(function*(call: Call.Call, error: Retryable) {
-  Call.learn(call, error, yield* Effect.context<never>())
-  const { budget, deadline, policy } = call
-  const now = call.attemptEndedAt
-  const history = call.history ??= History.make()
-  history.failed({
-    attempt: call.attempts,
-    startedAt: Duration.millis(Monotonic.between(call.startedAt, call.attemptStartedAt)),
-    took: Duration.millis(Monotonic.between(call.attemptStartedAt, now)),
-    error
-  })
-  const stop = (reason: ExhaustedReason) => Observe.giveUp(call, error, reason)
+export type Decision =
+  | { readonly _tag: "Retry"; readonly delay: number }
+  | { readonly _tag: "Stop"; readonly reason: ExhaustedReason }
 
-  if (call.deadlineExceeded) {
-    return yield* stop("DeadlineExceeded")
-  }
+const stop = (reason: ExhaustedReason): Decision => ({ _tag: "Stop", reason })
+
+/**
+ * Whether the policy retries such an error at all.
+ *
+ * @internal
+ */
+export const isWanted = (call: Call.Call, error: Retryable): boolean => call.policy.retryIf?.(error) ?? true
+
+/**
+ * Decides what follows a failed attempt. The order of the questions is the order of the reasons: the first "no" is the one
+ * that the caller is told.
+ *
+ * - `isWanted`: what {@link isWanted} has said of the error.
+ *
+ * @internal
+ */
+export const decide = Effect.fnUntraced(function*(
+  call: Call.Call,
+  attempt: Attempt,
+  error: Retryable,
+  isWanted: boolean
+) {
   const hint = error.retryAfter
-  const wanted = policy.retryIf?.(error) ?? true
-  if (wanted || hint === "Never") {
-    const left = budget?.left(now)
-    budget?.failed(now, error)
-    Observe.budgetLowered(call, left)
+  if (attempt.isCutByDeadline) {
+    return stop("DeadlineExceeded")
   }
-  if (hint === "Never" || (hint !== undefined && Duration.greaterThan(hint, policy.maxServerDelay))) {
-    return yield* stop("ServerSaidNo")
+  if (hint === "Never" || (hint !== undefined && Duration.greaterThan(hint, call.policy.maxServerDelay))) {
+    return stop("ServerSaidNo")
   }
-  if (!wanted || (yield* InheritedAttempt) !== 1) {
-    return yield* stop("NotRetried")
+  if (!isWanted || (yield* InheritedAttempt) !== 1) {
+    return stop("NotRetried")
   }
   if (error.delivery === "Unknown" && !Call.mayRepeat(call, error)) {
-    return yield* stop("NotIdempotent")
+    return stop("NotIdempotent")
   }
-  const schedule = call.schedule ??= RetrySchedule.start(policy.schedule, (error) => error.reason)
-  const delay = yield* schedule.next(now, error, hint === undefined ? undefined : Duration.toMillis(hint))
+  const delay = yield* Call.schedule(call).next(
+    attempt.endedAt,
+    error,
+    hint === undefined ? undefined : Duration.toMillis(hint)
+  )
   if (delay === undefined || delay === Infinity) {
-    return yield* stop("AttemptsExhausted")
+    return stop("AttemptsExhausted")
   }
-  const left = budget?.left(now)
-  if (budget !== undefined) {
-    const cost = budget.withdraw(now, error)
-    if (cost === undefined) {
-      return yield* stop("BudgetExhausted")
-    }
-    call.paid = cost
-    call.owed = true
-  }
-  if (now + delay >= deadline) {
-    yield* Call.refund(call)
-    return yield* stop("DeadlineTooClose")
-  }
-  history.waits(Duration.millis(delay))
-  Observe.budgetLowered(call, left)
-  yield* Observe.retryScheduled(call, error, delay)
-  return delay
+  const decision: Decision = attempt.endedAt + delay >= call.deadline
+    ? stop("DeadlineTooClose")
+    : { _tag: "Retry", delay }
+  return decision
 })

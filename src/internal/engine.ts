@@ -1,26 +1,37 @@
 /**
- * The one loop that makes attempts.
+ * The loop that makes the attempts of a call.
  *
  * ```text
  * call span > deadline > [ attempt span > attempt timeout > the call's own effect ]
- *                      ^ on Retryable: server said stop? wanted? safe to repeat? schedule goes on? budget? deadline far enough?
+ *                      ^ on Retryable: server said stop? wanted? safe to repeat? schedule goes on? deadline far enough? budget?
  *                        -> delay -> next attempt
  * ```
  *
- * The questions are in `decision.ts`, the state of a call is in `call.ts`, what others are told of it in `observe.ts`.
+ * `decision.ts` answers the questions and does nothing else. Here is what follows from the answers: paying, refunding, waiting,
+ * failing. `observe.ts` is told of it, and changes nothing.
  *
  * @internal
  */
+import type * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { type CallRejected, Retryable, type RetryExhausted } from "../RpcError.js"
+import {
+  CallRejected,
+  type ExhaustedReason,
+  isRpcError,
+  type RejectedReason,
+  Retryable,
+  RetryExhausted
+} from "../RpcError.js"
+import type { Attempt } from "./attempt.js"
 import { attemptTimeout } from "./attemptTimeout.js"
 import * as Call from "./call.js"
-import { retryableOf } from "./cause.js"
-import { decide } from "./decision.js"
+import { retryableOf, withoutRetryable } from "./cause.js"
+import * as Decision from "./decision.js"
 import * as Facts from "./facts.js"
 import * as Logs from "./logs.js"
+import * as Monotonic from "./monotonic.js"
 import * as Observe from "./observe.js"
 import { Cell } from "./progress.js"
 
@@ -40,52 +51,162 @@ export const run = <A, E, R>(
     const call = Call.start(settings(fiber.currentContext), fiber)
     return Observe.call(
       call,
-      () =>
-        call.startedAt >= call.deadline
-          ? Observe.reject(call, "DeadlineExceeded")
-          : attempts(self, call)
+      () => call.startedAt >= call.deadline ? reject(call, "DeadlineExceeded") : attempts(self, call)
     )
   })
 
-/** The retry loop. */
+/** The retry loop: makes an attempt and, when it failed and the policy allows it, waits and begins again. */
 const attempts = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   call: Call.Call
-): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> =>
-  Effect.catchAllCause(attempt(self, call), (cause) => {
+): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> => {
+  const attempt = Call.nextAttempt(call)
+  return Effect.catchAllCause(runAttempt(self, call, attempt), (cause) => {
     const error = retryableOf(cause)
-    Call.attemptFailed(call, error)
-    Observe.attemptFailed(call, cause)
+    Call.attemptFailed(call, attempt, cause, error)
+    Observe.attemptFailed(call, attempt, cause)
     if (error === undefined) {
-      return Observe.end(call, cause)
+      return endAs(call, cause)
     }
-    const again = Effect.suspend(() =>
-      Call.isOver(call)
-        ? Effect.zipRight(Call.refund(call), Observe.giveUp(call, error, "DeadlineExceeded"))
-        : attempts(self, call)
+    const next = Effect.flatMap(
+      afterFailure(call, attempt, error),
+      (delay) => Effect.zipRight(delay > 0 ? Effect.sleep(delay) : Effect.void, again(self, call, error))
     )
-    const next = Effect.flatMap(decide(call, error), (delay) =>
-      delay > 0 ? Effect.zipRight(Effect.sleep(delay), again) : again)
     // once is enough: all later attempts run inside
-    return call.attempts === 1 && call.budget !== undefined
-      ? Effect.onInterrupt(next, () =>
-        Call.refund(call))
-      : next
+    return attempt.number === 1 && call.budget !== undefined ? Effect.onInterrupt(next, () => refund(call)) : next
   })
+}
+
+/** The next attempt, unless the deadline passed in the delay: it can take longer than asked for. */
+const again = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  call: Call.Call,
+  error: Retryable
+): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> =>
+  Effect.suspend(() =>
+    Call.isOver(call)
+      ? Effect.zipRight(refund(call), giveUp(call, error, "DeadlineExceeded"))
+      : attempts(self, call)
+  )
 
 /** One attempt: it sees the facts of its call, and is cut at its timeout or at the deadline, whichever is first. */
-const attempt = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effect.Effect<A, E | Retryable, R> => {
-  Call.nextAttempt(call)
-  Observe.attemptStarted(call)
+const runAttempt = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  call: Call.Call,
+  attempt: Attempt
+): Effect.Effect<A, E | Retryable, R> => {
+  Observe.attemptStarted(call, attempt)
   const timeout = call.policy.attemptTimeout === undefined ? Infinity : Duration.toMillis(call.policy.attemptTimeout)
-  const remaining = call.deadline - call.attemptStartedAt
+  const remaining = call.deadline - attempt.startedAt
   const cell = timeout === Infinity && remaining === Infinity ? undefined : new Cell(call.facts.ambientCell)
-  const informed = Facts.provide(call.annotateLogs ? Logs.ofAttempt(call, self) : self, call.facts, call.attempts, cell)
+  const logged = call.annotateLogs ? Logs.ofAttempt(call, attempt, self) : self
+  const informed = Facts.provide(logged, call.facts, attempt.number, cell)
   const bounded = cell === undefined
     ? informed
     : attemptTimeout(informed, Math.min(timeout, remaining), () => {
-      call.deadlineExceeded = remaining <= timeout
+      attempt.isCutByDeadline = remaining <= timeout
       return new Retryable({ reason: "AttemptTimeout", method: call.method, ...cell.cut() })
     })
-  return Observe.attempt(call, Call.counted(bounded, call))
+  return Observe.attempt(call, attempt, credited(bounded, call))
 }
+
+/**
+ * What follows a failed attempt: the delay before the next one in milliseconds, paid for, or the end of the call.
+ */
+const afterFailure = Effect.fnUntraced(function*(call: Call.Call, attempt: Attempt, error: Retryable) {
+  Call.learn(call, error, yield* Effect.context<never>())
+  Call.record(call, attempt, error)
+  const isWanted = Decision.isWanted(call, error)
+  if (!attempt.isCutByDeadline && (isWanted || error.retryAfter === "Never")) {
+    charge(call, attempt, error)
+  }
+  const decision = yield* Decision.decide(call, attempt, error, isWanted)
+  if (decision._tag === "Stop") {
+    return yield* giveUp(call, error, decision.reason)
+  }
+  if (!pay(call, attempt, error)) {
+    return yield* giveUp(call, error, "BudgetExhausted")
+  }
+  call.history?.waits(Duration.millis(decision.delay))
+  yield* Observe.retryScheduled(call, attempt, error, decision.delay)
+  return decision.delay
+})
+
+/** Tells the budget of a failure: that of gRPC charges failures whether they are retried or not. */
+const charge = (call: Call.Call, attempt: Attempt, error: Retryable): void => {
+  const { budget } = call
+  if (budget !== undefined) {
+    const left = budget.left(attempt.endedAt)
+    budget.failed(attempt.endedAt, error)
+    Observe.budgetLowered(call, attempt, left)
+  }
+}
+
+/** Takes a retry from the budget; whether it allows one. */
+const pay = (call: Call.Call, attempt: Attempt, error: Retryable): boolean => {
+  const { budget } = call
+  if (budget === undefined) {
+    return true
+  }
+  const left = budget.left(attempt.endedAt)
+  const cost = budget.withdraw(attempt.endedAt, error)
+  if (cost === undefined) {
+    return false
+  }
+  call.paid = cost
+  call.owed = true
+  Observe.budgetLowered(call, attempt, left)
+  return true
+}
+
+/** Pays back a retry that was paid for and not made. */
+const refund = (call: Call.Call): Effect.Effect<void> =>
+  Effect.sync(() => {
+    if (call.owed) {
+      call.owed = false
+      call.budget?.refund(Monotonic.now(call.clock), call.paid)
+    }
+  })
+
+/**
+ * An answer feeds the budget, and a domain error is one. None of our own errors is: not `Fatal`, and not what a call inside
+ * this one gave up with.
+ */
+const credited = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effect.Effect<A, E, R> => {
+  const { budget } = call
+  if (budget === undefined) {
+    return self
+  }
+  const answered = Effect.sync(() => budget.succeeded(Monotonic.now(call.clock), call.paid))
+  return Effect.tapBoth(self, {
+    onSuccess: () => answered,
+    onFailure: (error) => isRpcError(error) ? Effect.void : answered
+  })
+}
+
+/** Ends a call that is not retried any more. */
+const giveUp = (
+  call: Call.Call,
+  last: Retryable,
+  reason: ExhaustedReason
+): Effect.Effect<never, RetryExhausted> => {
+  const error = new RetryExhausted({
+    method: call.method ?? last.method,
+    reason,
+    attempts: call.attempts,
+    elapsed: Duration.millis(Monotonic.between(call.startedAt, Monotonic.now(call.clock))),
+    last,
+    history: call.history?.attempts() ?? []
+  })
+  return Effect.zipRight(Observe.gaveUp(call, error), Effect.fail(error))
+}
+
+/** Ends a call before its first attempt. */
+const reject = (call: Call.Call, reason: RejectedReason): Effect.Effect<never, CallRejected> => {
+  const error = new CallRejected({ method: call.method, reason })
+  return Effect.zipRight(Observe.notRetried(call, error), Effect.fail(error))
+}
+
+/** Ends the call as its last attempt ended. */
+const endAs = <E>(call: Call.Call, cause: Cause.Cause<E>): Effect.Effect<never, Exclude<E, Retryable>> =>
+  Effect.zipRight(Observe.ended(call, cause), Effect.failCause(withoutRetryable(cause)))

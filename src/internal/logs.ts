@@ -14,6 +14,7 @@ import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import { IdempotencyKey } from "../Deadline.js"
 import type { Retryable, RetryExhausted, RpcError } from "../RpcError.js"
+import type { Attempt } from "./attempt.js"
 import type { Call } from "./call.js"
 import { oneLine, outcome, showDuration } from "./report.js"
 
@@ -27,9 +28,13 @@ export class AnnotateLogs extends Context.Reference<AnnotateLogs>()("effect-rpc-
 }) {}
 
 /** @internal */
-export const ofAttempt = <A, E, R>(call: Call, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+export const ofAttempt = <A, E, R>(
+  call: Call,
+  attempt: Attempt,
+  self: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
   Effect.flatMap(IdempotencyKey, (idempotencyKey) => {
-    const own = { method: call.method, attempt: call.attempts, idempotencyKey: Option.getOrUndefined(idempotencyKey) }
+    const own = { method: call.method, attempt: attempt.number, idempotencyKey: Option.getOrUndefined(idempotencyKey) }
     // what it says nothing of is not left to a call around it
     return Effect.locallyWith(self, FiberRef.currentLogAnnotations, (annotations) =>
       Object.entries(own).reduce(
@@ -40,10 +45,10 @@ export const ofAttempt = <A, E, R>(call: Call, self: Effect.Effect<A, E, R>): Ef
   })
 
 /** @internal */
-export const retryScheduled = (call: Call, error: Retryable, delay: number): Effect.Effect<void> =>
+export const retryScheduled = (call: Call, attempt: Attempt, error: Retryable, delay: number): Effect.Effect<void> =>
   line(call, LogLevel.Debug, error.reason, () => {
     const wait = showDuration(Duration.millis(delay))
-    return `${call.method ?? "call"}: attempt ${call.attempts} failed, the next in ${wait}: ${outcome(error)}`
+    return `${call.method ?? "call"}: attempt ${attempt.number} failed, the next in ${wait}: ${outcome(error)}`
   })
 
 /** @internal */

@@ -1,5 +1,6 @@
 /**
- * The one place that events are made at. The engine says what happens; whoever is told of it is in `telemetry.ts`.
+ * Makes events of what the engine says happens, and passes them on. It only looks: no error is made here, and nothing of a call
+ * is changed but who observes it.
  *
  * Each event is one literal: made by spreading what they have in common it takes ten times as long.
  *
@@ -10,15 +11,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { LazyArg } from "effect/Function"
-import {
-  CallRejected,
-  type ExhaustedReason,
-  type RejectedReason,
-  type Retryable,
-  type RetryExhausted
-} from "../RpcError.js"
+import type { Retryable, RetryExhausted, RpcError } from "../RpcError.js"
+import * as Attempt from "./attempt.js"
 import * as Call from "./call.js"
-import { withoutRetryable } from "./cause.js"
 import * as Logs from "./logs.js"
 import * as Monotonic from "./monotonic.js"
 import { endOf, rpcErrorOf } from "./outcome.js"
@@ -45,7 +40,7 @@ const watched = <A, E, R>(call: Call.Call, self: Effect.Effect<A, E, R>): Effect
   Effect.onExit(self, (exit) => {
     const now = Monotonic.now(call.clock)
     if (Exit.isSuccess(exit)) {
-      attemptSucceeded(call, now)
+      attemptSucceeded(call, call.attempt!, now)
       callSucceeded(call, now)
     } else {
       callEnded(call, now, exit.cause)
@@ -54,52 +49,54 @@ const watched = <A, E, R>(call: Call.Call, self: Effect.Effect<A, E, R>): Effect
   })
 
 /** @internal */
-export const attempt = <A, E, R>(call: Call.Call, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  call.policy.spans === true ? Spans.ofAttempt(call, self) : self
+export const attempt = <A, E, R>(
+  call: Call.Call,
+  attempt: Attempt.Attempt,
+  self: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> => call.policy.spans === true ? Spans.ofAttempt(call, attempt, self) : self
 
 /** An instant of the call by the clock of the wall. */
 const shown = (call: Call.Call, instant: number): number => Monotonic.between(-call.wall, instant)
 
 /** @internal */
-export const attemptStarted = (call: Call.Call): void =>
+export const attemptStarted = (call: Call.Call, attempt: Attempt.Attempt): void =>
   call.observer?.({
     _tag: "AttemptStarted",
     call: call.id,
     method: call.method,
     destination: call.destination,
-    at: shown(call, call.attemptStartedAt),
-    attempt: call.attempts,
-    after: call.last
+    at: shown(call, attempt.startedAt),
+    attempt: attempt.number,
+    after: attempt.after
   })
 
-const attemptSucceeded = (call: Call.Call, now: number): void =>
+const attemptSucceeded = (call: Call.Call, { number, startedAt }: Attempt.Attempt, now: number): void =>
   call.observer?.({
     _tag: "AttemptSucceeded",
     call: call.id,
     method: call.method,
     destination: call.destination,
     at: shown(call, now),
-    attempt: call.attempts,
-    took: Duration.millis(Monotonic.between(call.attemptStartedAt, now))
+    attempt: number,
+    took: Duration.millis(Monotonic.between(startedAt, now))
   })
 
 /** @internal */
-export const attemptFailed = (call: Call.Call, cause: Cause.Cause<unknown>): void => {
+export const attemptFailed = (call: Call.Call, attempt: Attempt.Attempt, cause: Cause.Cause<unknown>): void => {
   if (call.observer === undefined) {
     return
   }
   const { outcome, reason } = endOf(cause)
   // an interruption ends the call, and is told as that
   if (outcome !== "interrupted") {
-    call.attempting = false
     call.observer({
       _tag: "AttemptFailed",
       call: call.id,
       method: call.method,
       destination: call.destination,
-      at: shown(call, call.attemptEndedAt),
-      attempt: call.attempts,
-      took: Duration.millis(Monotonic.between(call.attemptStartedAt, call.attemptEndedAt)),
+      at: shown(call, attempt.endedAt),
+      attempt: attempt.number,
+      took: Duration.millis(Attempt.took(attempt)),
       outcome,
       reason,
       cause
@@ -112,12 +109,9 @@ export const attemptFailed = (call: Call.Call, cause: Cause.Cause<unknown>): voi
  *
  * @internal
  */
-export const budgetLowered = (call: Call.Call, before: number | undefined): void => {
-  const { attemptEndedAt: now, budget } = call
-  if (
-    budget !== undefined && budget === call.observedBudget && before !== undefined && before >= low &&
-    budget.left(now) < low
-  ) {
+export const budgetLowered = (call: Call.Call, { endedAt: now }: Attempt.Attempt, before: number): void => {
+  const { budget } = call
+  if (budget !== undefined && budget === call.observedBudget && before >= low && budget.left(now) < low) {
     call.observer?.({
       _tag: "BudgetLow",
       call: call.id,
@@ -134,30 +128,27 @@ export const budgetLowered = (call: Call.Call, before: number | undefined): void
 const low = 0.25
 
 /** @internal */
-export const retryScheduled = (call: Call.Call, error: Retryable, delay: number): Effect.Effect<void> => {
+export const retryScheduled = (
+  call: Call.Call,
+  attempt: Attempt.Attempt,
+  error: Retryable,
+  delay: number
+): Effect.Effect<void> => {
   call.observer?.({
     _tag: "RetryScheduled",
     call: call.id,
     method: call.method,
     destination: call.destination,
-    at: shown(call, call.attemptEndedAt),
-    attempt: call.attempts,
+    at: shown(call, attempt.endedAt),
+    attempt: attempt.number,
     delay: Duration.millis(delay),
     error
   })
-  return Logs.retryScheduled(call, error, delay)
+  return Logs.retryScheduled(call, attempt, error, delay)
 }
 
-/**
- * Gives up: the end of a call that is not retried any more.
- *
- * @internal
- */
-export const giveUp = (
-  call: Call.Call,
-  last: Retryable,
-  reason: ExhaustedReason
-): Effect.Effect<never, RetryExhausted> => {
+/** @internal */
+export const gaveUp = (call: Call.Call, error: RetryExhausted): Effect.Effect<void> => {
   call.observer?.({
     _tag: "RetryRefused",
     call: call.id,
@@ -165,32 +156,19 @@ export const giveUp = (
     destination: call.destination,
     at: shown(call, Monotonic.now(call.clock)),
     attempt: call.attempts,
-    reason,
-    error: last
+    reason: error.reason,
+    error: error.last
   })
-  const error = Call.exhausted(call, last, reason)
-  return Effect.zipRight(Logs.gaveUp(call, error), Effect.fail(error))
+  return Logs.gaveUp(call, error)
 }
 
-/**
- * Turns the call away: its end before it began.
- *
- * @internal
- */
-export const reject = (call: Call.Call, reason: RejectedReason): Effect.Effect<never, CallRejected> => {
-  const error = new CallRejected({ method: call.method, reason })
-  return Effect.zipRight(Logs.notRetried(call, error), Effect.fail(error))
-}
+/** @internal */
+export const notRetried = (call: Call.Call, error: RpcError): Effect.Effect<void> => Logs.notRetried(call, error)
 
-/**
- * Ends the call as its last attempt ended.
- *
- * @internal
- */
-export const end = <E>(call: Call.Call, cause: Cause.Cause<E>): Effect.Effect<never, Exclude<E, Retryable>> => {
+/** @internal */
+export const ended = (call: Call.Call, cause: Cause.Cause<unknown>): Effect.Effect<void> => {
   const error = rpcErrorOf(cause)
-  const failed = Effect.failCause(withoutRetryable(cause))
-  return error === undefined ? failed : Effect.zipRight(Logs.notRetried(call, error), failed)
+  return error === undefined ? Effect.void : notRetried(call, error)
 }
 
 const callSucceeded = (call: Call.Call, now: number): void =>
@@ -206,16 +184,21 @@ const callSucceeded = (call: Call.Call, now: number): void =>
     budget: Call.budgetLevel(call, now)
   })
 
+/** Which attempt is under way, if one is. */
+const running = ({ attempt }: Call.Call): Attempt.Attempt | undefined =>
+  attempt?.isRunning === true ? attempt : undefined
+
 const callEnded = (call: Call.Call, now: number, cause: Cause.Cause<unknown>): void => {
   const { outcome, reason } = endOf(cause)
   if (outcome === "interrupted") {
     return callInterrupted(call, now)
   }
-  if (call.attempting) {
+  const attempt = running(call)
+  if (attempt !== undefined) {
     // the caller went and a finalizer of the attempt failed: the loop did not see it
-    call.attemptEndedAt = now
-    attemptFailed(call, cause)
+    attemptFailed(call, { ...attempt, endedAt: now }, cause)
   }
+  const delayed = attempt === undefined && call.attempt !== undefined ? Monotonic.between(call.attempt.endedAt, now) : 0
   call.observer?.({
     _tag: "CallFailed",
     call: call.id,
@@ -224,7 +207,7 @@ const callEnded = (call: Call.Call, now: number, cause: Cause.Cause<unknown>): v
     at: shown(call, now),
     attempts: call.attempts,
     elapsed: Duration.millis(Monotonic.between(call.startedAt, now)),
-    waited: Duration.millis(call.waited + (call.attempts > 0 ? Monotonic.between(call.attemptEndedAt, now) : 0)),
+    waited: Duration.millis(call.waited + delayed),
     budget: Call.budgetLevel(call, now),
     outcome,
     reason,
@@ -233,7 +216,8 @@ const callEnded = (call: Call.Call, now: number, cause: Cause.Cause<unknown>): v
 }
 
 const callInterrupted = (call: Call.Call, now: number): void => {
-  const took = Monotonic.between(call.attempting ? call.attemptStartedAt : call.attemptEndedAt, now)
+  const attempt = running(call)
+  const took = Monotonic.between(attempt?.startedAt ?? call.attempt?.endedAt ?? call.startedAt, now)
   call.observer?.({
     _tag: "CallInterrupted",
     call: call.id,
@@ -242,9 +226,9 @@ const callInterrupted = (call: Call.Call, now: number): void => {
     at: shown(call, now),
     attempts: call.attempts,
     elapsed: Duration.millis(Monotonic.between(call.startedAt, now)),
-    waited: Duration.millis(call.waited + (call.attempting ? 0 : took)),
+    waited: Duration.millis(call.waited + (attempt === undefined ? took : 0)),
     budget: Call.budgetLevel(call, now),
-    during: call.attempting ? "attempt" : "delay",
+    during: attempt === undefined ? "delay" : "attempt",
     took: Duration.millis(took)
   })
 }

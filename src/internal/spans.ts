@@ -12,6 +12,7 @@ import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import type * as Tracer from "effect/Tracer"
 import type { RetryEvent } from "../RetryEvent.js"
+import type { Attempt } from "./attempt.js"
 import type { Call } from "./call.js"
 import { type End, endOf } from "./outcome.js"
 import type { Observer } from "./telemetry.js"
@@ -77,8 +78,12 @@ export const ofCall = <A, E, R>(
  *
  * @internal
  */
-export const ofAttempt = <A, E, R>(call: Call, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
-  const attributes = { ...named(call), "previous-rpc-attempts": call.attempts - 1 }
+export const ofAttempt = <A, E, R>(
+  call: Call,
+  attempt: Attempt,
+  self: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> => {
+  const attributes = { ...named(call), "previous-rpc-attempts": attempt.number - 1 }
   return Effect.useSpan(
     `${call.method ?? "rpc call"} attempt`,
     { kind: "client", attributes, captureStackTrace: false },
