@@ -34,7 +34,7 @@ const ground = new Set([
 ])
 
 /** What `RpcError` is made of. */
-const under = new Set(["internal/codec", "internal/report", "internal/read", "internal/redact"])
+const under = new Set(["internal/codec", "internal/report", "internal/read", "internal/reasons", "internal/redact"])
 
 const rules: ReadonlyArray<Rule> = [
   {

@@ -4,9 +4,58 @@
  * @internal
  */
 import * as Duration from "effect/Duration"
-import type { Attempt, CallRejected, Retryable, RetryableReason, RetryExhausted, RpcError } from "../RpcError.js"
 import * as Read from "./read.js"
+import type { Code, Delivery, ExhaustedReason, FatalReason, RejectedReason, RetryableReason } from "./reasons.js"
 import { redactDump, redactText } from "./redact.js"
+
+/** What of the errors is told here. The classes are above this file. */
+interface Retryable {
+  readonly _tag: "Retryable"
+  readonly message: string
+  readonly reason: RetryableReason
+  readonly delivery: Delivery
+  readonly method?: string | undefined
+  readonly code?: Code | undefined
+  readonly retryAfter?: Duration.Duration | "Never" | undefined
+  readonly cause?: unknown
+}
+
+interface Fatal {
+  readonly _tag: "Fatal"
+  readonly message: string
+  readonly reason: FatalReason
+  readonly method?: string | undefined
+  readonly cause?: unknown
+}
+
+interface Attempt {
+  readonly attempt: number
+  readonly startedAt: Duration.Duration
+  readonly took: Duration.Duration
+  readonly delay?: Duration.Duration | undefined
+  readonly error: Retryable
+}
+
+interface RetryExhausted {
+  readonly _tag: "RetryExhausted"
+  readonly message: string
+  readonly method?: string | undefined
+  readonly reason: ExhaustedReason
+  readonly attempts: number
+  readonly elapsed: Duration.Duration
+  readonly last: Retryable
+  readonly history: ReadonlyArray<Attempt>
+}
+
+interface CallRejected {
+  readonly _tag: "CallRejected"
+  readonly message: string
+  readonly method?: string | undefined
+  readonly reason: RejectedReason
+  readonly retryIn?: Duration.Duration | undefined
+}
+
+type RpcError = Retryable | Fatal | RetryExhausted | CallRejected
 
 const phrases: Record<RetryableReason, string> = {
   ConnectionRefused: "connection refused",
