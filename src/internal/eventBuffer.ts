@@ -3,7 +3,7 @@
  *
  * @internal
  */
-import type { RetryEvent } from "../RetryEvent.js"
+import type { RetryEvent } from "./event.js"
 
 /** @internal */
 export const defaultCapacity = 1024

@@ -12,8 +12,8 @@ import * as MetricBoundaries from "effect/MetricBoundaries"
 import * as MetricKey from "effect/MetricKey"
 import type * as MetricKeyType from "effect/MetricKeyType"
 import * as MetricLabel from "effect/MetricLabel"
-import type { EndOfCall, Outcome, Reason, RetryEvent } from "../RetryEvent.js"
 import { destinationOf } from "./destination.js"
+import type { EndOfCall, Outcome, Reason, RetryEvent } from "./event.js"
 
 /** As OpenTelemetry advises for `rpc.client.call.duration`. */
 const seconds = MetricBoundaries.fromIterable([

@@ -5,9 +5,9 @@
  */
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
-import type { Outcome, Reason } from "../RetryEvent.js"
 import { isRpcError, type RpcError } from "../RpcError.js"
 import { retryableOf } from "./cause.js"
+import type { Outcome, Reason } from "./event.js"
 
 /** @internal */
 export interface End {
