@@ -16,6 +16,7 @@ import * as Attempt from "./attempt.js"
 import type { Account } from "./budget.js"
 import { destinationOf } from "./destination.js"
 import * as Facts from "./facts.js"
+import type { Gate } from "./gate.js"
 import * as History from "./history.js"
 import { AnnotateLogs } from "./logs.js"
 import * as Monotonic from "./monotonic.js"
@@ -34,6 +35,8 @@ export interface Settings {
   readonly idempotencyKey: string | boolean
   /** The policy of a method, with the options of the call merged over it. */
   readonly policyOf: (method: string | undefined) => RetryPolicy.Complete
+  /** What each attempt must pass; none by default. */
+  readonly gate?: Gate | undefined
   /** What the options of the call themselves say: it outweighs what its failures and a layer say. */
   readonly idempotent: boolean | undefined
 }

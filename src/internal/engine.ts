@@ -2,9 +2,9 @@
  * The loop that makes the attempts of a call.
  *
  * ```text
- * call span > deadline > [ attempt span > attempt timeout > the call's own effect ]
- *                      ^ on Retryable: server said stop? wanted? safe to repeat? schedule goes on? deadline far enough? budget?
- *                        -> delay -> next attempt
+ * call span > deadline > [ gate > attempt span > attempt timeout > the call's own effect ]
+ *                        ^ on Retryable: server said stop? wanted? safe to repeat? schedule goes on? deadline far enough? budget?
+ *                          -> delay -> next attempt
  * ```
  *
  * `decision.ts` answers the questions and does nothing else. Here is what follows from the answers: paying, refunding, waiting,
@@ -30,6 +30,7 @@ import * as Call from "./call.js"
 import { retryableOf, withoutRetryable } from "./cause.js"
 import * as Decision from "./decision.js"
 import * as Facts from "./facts.js"
+import * as Gate from "./gate.js"
 import * as Logs from "./logs.js"
 import * as Monotonic from "./monotonic.js"
 import * as Observe from "./observe.js"
@@ -59,14 +60,18 @@ export const run = <A, E, R>(
 const attempts = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   call: Call.Call
-): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> => {
-  const attempt = Call.nextAttempt(call)
-  return Effect.catchAllCause(runAttempt(self, call, attempt), (cause) => {
+): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> =>
+  Effect.catchAllCause(Gate.through(call.settings.gate, () => runAttempt(self, call)), (cause) => {
+    const rejection = Gate.rejectionOf(cause)
+    if (rejection !== undefined) {
+      return turnAway(call, rejection)
+    }
+    const attempt = call.attempt!
     const error = retryableOf(cause)
     Call.attemptFailed(call, attempt, cause, error)
     Observe.attemptFailed(call, attempt, cause)
     if (error === undefined) {
-      return endAs(call, cause)
+      return endAs(call, cause as Cause.Cause<E>)
     }
     const next = Effect.flatMap(
       afterFailure(call, attempt, error),
@@ -75,7 +80,6 @@ const attempts = <A, E, R>(
     // once is enough: all later attempts run inside
     return attempt.number === 1 && call.budget !== undefined ? Effect.onInterrupt(next, () => refund(call)) : next
   })
-}
 
 /** The next attempt, unless the deadline passed in the delay: it can take longer than asked for. */
 const again = <A, E, R>(
@@ -90,11 +94,8 @@ const again = <A, E, R>(
   )
 
 /** One attempt: it sees the facts of its call, and is cut at its timeout or at the deadline, whichever is first. */
-const runAttempt = <A, E, R>(
-  self: Effect.Effect<A, E, R>,
-  call: Call.Call,
-  attempt: Attempt
-): Effect.Effect<A, E | Retryable, R> => {
+const runAttempt = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effect.Effect<A, E | Retryable, R> => {
+  const attempt = Call.nextAttempt(call)
   Observe.attemptStarted(call, attempt)
   const timeout = call.policy.attemptTimeout === undefined ? Infinity : Duration.toMillis(call.policy.attemptTimeout)
   const remaining = call.deadline - attempt.startedAt
@@ -201,9 +202,21 @@ const giveUp = (
   return Effect.zipRight(Observe.gaveUp(call, error), Effect.fail(error))
 }
 
+/** Ends a call whose next attempt was turned away: between two attempts it keeps the last error. */
+const turnAway = (call: Call.Call, { reason, retryIn }: Gate.Rejection): Effect.Effect<never, Ended> => {
+  const last = call.attempt?.error
+  return last === undefined
+    ? reject(call, reason, retryIn)
+    : Effect.zipRight(refund(call), giveUp(call, last, reason))
+}
+
 /** Ends a call before its first attempt. */
-const reject = (call: Call.Call, reason: RejectedReason): Effect.Effect<never, CallRejected> => {
-  const error = new CallRejected({ method: call.method, reason })
+const reject = (
+  call: Call.Call,
+  reason: RejectedReason,
+  retryIn?: Duration.Duration
+): Effect.Effect<never, CallRejected> => {
+  const error = new CallRejected({ method: call.method, reason, ...(retryIn === undefined ? {} : { retryIn }) })
   return Effect.zipRight(Observe.notRetried(call, error), Effect.fail(error))
 }
 
