@@ -66,7 +66,11 @@ import type { CallRejected, Retryable, RetryableReason, RetryExhausted } from ".
 export interface Service {
   readonly policy: (method: string | undefined) => RetryPolicy.Complete
   readonly policies: Effect.Effect<ReadonlyArray<InForce>>
-  readonly update: (name: string, policy: RetryPolicy.Options | "off") => Effect.Effect<void, InvalidOption>
+  readonly update: (
+    name: string,
+    policy: RetryPolicy.Options | "off",
+    options?: UpdateOptions
+  ) => Effect.Effect<void, InvalidOption>
   readonly remove: (name: string) => Effect.Effect<void, InvalidOption>
   readonly inspect: Effect.Effect<Inspection>
   /** @internal */
@@ -191,6 +195,8 @@ export const decode: (document: unknown) => Either.Either<LayerOptions, InvalidO
  * `BUDGET`, whose only value is `off`. A key that is empty counts as absent. To say more of budgets, read a document with
  * `decode`.
  *
+ * - `inCode`: options that the configuration is merged onto: `default` and each of `methods` field by field, the configuration
+ *   first. So a method that is `idempotent: false` in code stays that, whatever is configured of its delays. Default none.
  * - `config`: where else to read the options from.
  *
  * @example
@@ -201,10 +207,10 @@ export const decode: (document: unknown) => Either.Either<LayerOptions, InvalidO
  *
  * const env = new Map([
  *   ["RPC_RETRY.RETRIES", "5"],
- *   ["RPC_RETRY.METHODS", `{ "Users.Create": { "idempotent": false } }`]
+ *   ["RPC_RETRY.METHODS", `{ "Users.*": { "deadline": "2s" } }`]
  * ])
  *
- * const RetryLive = RpcRetry.layerConfig().pipe(
+ * const RetryLive = RpcRetry.layerConfig({ methods: { "Users.Create": { idempotent: false } } }).pipe(
  *   Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(env)))
  * )
  * ```
@@ -213,12 +219,22 @@ export const decode: (document: unknown) => Either.Either<LayerOptions, InvalidO
  * @category layers
  */
 export const layerConfig = (
+  inCode: LayerOptions = {},
   config: Config.Config<LayerOptions> = layerDocument.config
-): Layer.Layer<never, ConfigError.ConfigError> =>
-  Layer.effect(
+): Layer.Layer<never, ConfigError.ConfigError> => {
+  make(inCode)
+  return Layer.effect(
     RpcRetry,
-    Effect.flatMap(config, (options) => Effect.mapError(internal.make(options), configError))
+    Effect.flatMap(
+      config,
+      (options) =>
+        Effect.mapError(
+          Either.flatMap(internal.mergedOptions(inCode, options), (merged) => internal.make(merged)),
+          configError
+        )
+    )
   )
+}
 
 /**
  * A layer from a gRPC service config, as JSON text or parsed: the `retryPolicy` and `timeout` of each `methodConfig`, and
@@ -256,17 +272,26 @@ export const layerServiceConfig = (
  * keep their level, unless the document says another `budget` than the one before. A bad document is logged as a warning and
  * changes nothing. When the stream fails that is logged as a warning too, and when it ends or fails what was said last stays.
  *
+ * - `inCode`: options that each document is merged onto, as those of {@link layerConfig} are; they hold before the first
+ *   document too. Default none.
+ *
  * @since 0.1.0
  * @category layers
  */
-export const layerReloadable = <E, R>(documents: Stream.Stream<unknown, E, R>): Layer.Layer<never, never, R> =>
-  Layer.scoped(
+export const layerReloadable = <E, R>(
+  documents: Stream.Stream<unknown, E, R>,
+  inCode: LayerOptions = {}
+): Layer.Layer<never, never, R> => {
+  make(inCode)
+  return Layer.scoped(
     RpcRetry,
     Effect.gen(function*() {
-      const service = internal.replaceable()
+      const service = orThrow(internal.make(inCode))
       const follow = (document: unknown) =>
         Effect.suspend(() => layerDocument.decodeKeyed(document)).pipe(
-          Effect.flatMap(({ budgetKey, options }) => service.replace(options, budgetKey)),
+          Effect.flatMap(({ budgetKey, options }) =>
+            Effect.flatMap(internal.mergedOptions(inCode, options), (options) => service.replace(options, budgetKey))
+          ),
           Effect.catchAll((error) =>
             Effect.logWarning(`RpcRetry: the new configuration is not used: ${error.message}`)
           ),
@@ -281,6 +306,7 @@ export const layerReloadable = <E, R>(documents: Stream.Stream<unknown, E, R>): 
       return service
     })
   )
+}
 
 /**
  * What is in force: `default`, then each name that something was said of, with where each field comes from.
@@ -341,7 +367,24 @@ export interface Inspection {
 export const inspect: Effect.Effect<Inspection> = Effect.flatMap(RpcRetry, (service) => service.inspect)
 
 /**
- * Says something else of a method or a pattern while the program runs: all that was said of that name before is replaced.
+ * How `update` changes a policy.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface UpdateOptions {
+  /**
+   * Whether the policy takes the place of all that is said of that name, by the layer and by earlier updates. Default `false`:
+   * it is merged onto that, field by field.
+   */
+  readonly replace?: boolean | undefined
+}
+
+/**
+ * Says more of a method or a pattern while the program runs: the fields of the policy come before those that the layer and
+ * earlier updates have said of that name, and the others stay. `"off"` is the field `schedule` alone, so what must not run
+ * twice is still that when retries are switched on again. {@link remove} takes all updates of a name back.
+ *
  * Calls in flight keep the policy they started with; budgets keep their level. The `default` of a layer cannot be changed so;
  * say it of `"*"`.
  *
@@ -359,12 +402,15 @@ export const inspect: Effect.Effect<Inspection> = Effect.flatMap(RpcRetry, (serv
  * @since 0.1.0
  * @category updates
  */
-export const update = (name: string, policy: RetryPolicy.Options | "off"): Effect.Effect<void, InvalidOption> =>
-  Effect.flatMap(RpcRetry, (service) => service.update(name, policy))
+export const update = (
+  name: string,
+  policy: RetryPolicy.Options | "off",
+  options?: UpdateOptions
+): Effect.Effect<void, InvalidOption> => Effect.flatMap(RpcRetry, (service) => service.update(name, policy, options))
 
 /**
- * Takes back what was said of a method or a pattern; of one that nothing was said of it changes nothing. Fails with
- * `InvalidOption` where no layer provides `RpcRetry`.
+ * Takes back all updates of a method or a pattern: what the layer says of it holds again. Without an update it changes
+ * nothing. Fails with `InvalidOption` where no layer provides `RpcRetry`.
  *
  * @since 0.1.0
  * @category updates

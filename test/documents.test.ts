@@ -194,6 +194,34 @@ describe("layerConfig", () => {
       assert.strictEqual(second!.name, "A.B")
     }))
 
+  it.effect("what code says of a method holds under a configuration that says something else of it", () =>
+    Effect.gen(function*() {
+      const layer = RpcRetry.layerConfig({
+        ...{ default: { deadline: 500, attemptTimeout: 100 }, budget: "off" },
+        methods: { "Orders.Place": { idempotent: false }, "A.B": { deadline: 700 } }
+      }).pipe(Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(
+        new Map([
+          ["RPC_RETRY.DEADLINE", "1s"],
+          ["RPC_RETRY.METHODS", `{ "Orders.Place": { "deadline": "2s" }, "X.*": "off" }`]
+        ])
+      ))))
+      const inForce = yield* RpcRetry.policies.pipe(Effect.provide(layer))
+      const shown = inForce.map(({ name, policy: { attemptTimeout, budget, deadline, idempotent } }) => [
+        name,
+        Duration.toMillis(deadline!),
+        Duration.toMillis(attemptTimeout!),
+        idempotent,
+        budget
+      ])
+      assert.deepStrictEqual(shown, [
+        ["default", 1000, 100, undefined, undefined],
+        ["Orders.Place", 2000, 100, false, undefined],
+        ["A.B", 700, 100, undefined, undefined],
+        ["X.*", 1000, 100, undefined, undefined]
+      ])
+      assert.throws(() => RpcRetry.layerConfig({ default: { deadline: -1 } }), "deadline must not be negative")
+    }))
+
   it.effect("without any key it is the default, and an empty one counts as absent", () =>
     Effect.gen(function*() {
       const keys = ["RETRIES", "FACTOR", "BASE", "JITTER", "DEADLINE", "IDEMPOTENT", "RETRY_ON", "METHODS", "BUDGET"]
@@ -268,6 +296,34 @@ describe("layerReloadable", () => {
         Effect.provide(RpcRetry.layerReloadable(Stream.fromQueue(documents))),
         Effect.provide(Logger.replace(Logger.defaultLogger, logger))
       )
+    }))
+
+  it.effect("what code says of a method holds before the first document, and under each", () =>
+    Effect.gen(function*() {
+      const documents = yield* Queue.unbounded<unknown>()
+      const put = (document: unknown) => Effect.zipRight(Queue.offer(documents, document), TestClock.adjust(0))
+      const inForce = Effect.map(RpcRetry.policies, (policies) =>
+        policies.map(({ name, policy: { deadline, idempotent } }) => [
+          name,
+          idempotent,
+          deadline && Duration.toMillis(deadline)
+        ]))
+      yield* Effect.gen(function*() {
+        assert.deepStrictEqual((yield* inForce)[1], ["A.B", false, undefined])
+        yield* put({ methods: { "A.B": { deadline: "1s" } } })
+        assert.deepStrictEqual((yield* inForce)[1], ["A.B", false, 1000])
+        yield* RpcRetry.update("A.B", { deadline: "3 seconds" })
+        yield* RpcRetry.remove("A.B")
+        assert.deepStrictEqual((yield* inForce)[1], ["A.B", false, 1000])
+        yield* put({})
+        assert.deepStrictEqual((yield* inForce)[1], ["A.B", false, undefined])
+      }).pipe(
+        Effect.provide(RpcRetry.layerReloadable(Stream.fromQueue(documents), {
+          methods: { "A.B": { idempotent: false } }
+        }))
+      )
+      assert.throws(() =>
+        RpcRetry.layerReloadable(Stream.empty, { default: { deadline: -1 } }), "deadline must not")
     }))
 
   it.effect("a stream that ends or fails leaves the last configuration in force", () =>
