@@ -197,7 +197,8 @@ describe("layerConfig", () => {
   it.effect("what code says of a method holds under a configuration that says something else of it", () =>
     Effect.gen(function*() {
       const layer = RpcRetry.layerConfig({
-        ...{ default: { deadline: 500, attemptTimeout: 100 }, budget: "off" },
+        default: { deadline: 500, attemptTimeout: 100 },
+        budget: "off",
         methods: { "Orders.Place": { idempotent: false }, "A.B": { deadline: 700 } }
       }).pipe(Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(
         new Map([
