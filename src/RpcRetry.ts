@@ -17,6 +17,39 @@
  * Without a `Layer` a call uses `RetryPolicy.default`. With one it uses the policy of the layer. The options of the call
  * itself come before both. Providing a layer never changes a type, as `RpcRetry` is a `Context.Reference`.
  *
+ * A service of yours takes {@link bind}, so that the layer it is given is that of its calls:
+ *
+ * ```ts
+ * import { type Fatal, type Retryable, RpcRetry } from "effect-rpc-retry"
+ * import * as Context from "effect/Context"
+ * import * as Effect from "effect/Effect"
+ * import * as Layer from "effect/Layer"
+ *
+ * declare const getUser: (id: number) => Effect.Effect<string, Retryable | Fatal>
+ *
+ * const make = Effect.gen(function*() {
+ *   const retry = yield* RpcRetry.bind
+ *   return { get: (id: number) => getUser(id).pipe(retry({ method: "Users.Get" })) }
+ * })
+ *
+ * class Users extends Context.Tag("Users")<Users, Effect.Effect.Success<typeof make>>() {
+ *   static readonly Live = Layer.effect(Users, make).pipe(
+ *     Layer.provide(RpcRetry.layer({ default: { deadline: "5 seconds" } }))
+ *   )
+ * }
+ * ```
+ *
+ * Which service a call has:
+ *
+ * | the call is made with                     | it has the layer that                                                        |
+ * | ----------------------------------------- | ---------------------------------------------------------------------------- |
+ * | what `bind` gave                          | was in force where `bind` ran; if there was none, is in force where it runs   |
+ * | `client`, `HttpRpc.retrying`              | was in force in the fiber that made them; if there was none, as above         |
+ * | `withRpcRetry`                            | is in force where it runs                                                    |
+ *
+ * Calls of the last kind that run without a layer, though the process has built one, are warned of in the log, once, unless
+ * `NODE_ENV` is `production`.
+ *
  * What each part does to the type of a call:
  *
  * | before                                   | after `withRpcRetry`                                          |
@@ -36,6 +69,7 @@ import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import type * as Pipeable from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Connections from "./Connections.js"
 import { InheritedAttempt } from "./Deadline.js"
@@ -47,6 +81,7 @@ import { AnnotateLogs } from "./internal/logs.js"
 import { configError } from "./internal/policyDocument.js"
 import * as internal from "./internal/service.js"
 import type { Telemetry } from "./internal/telemetry.js"
+import * as Wiring from "./internal/wiring.js"
 import { InvalidOption, orThrow } from "./InvalidOption.js"
 import type * as RetryBudget from "./RetryBudget.js"
 import * as RetryPolicy from "./RetryPolicy.js"
@@ -100,7 +135,7 @@ export interface InForce {
  * @since 0.1.0
  * @category references
  */
-export class RpcRetry extends Context.Reference<RpcRetry>()("effect-rpc-retry/RpcRetry", {
+export class RpcRetry extends Context.Reference<RpcRetry>()(Wiring.key, {
   defaultValue: (): Service => internal.withoutLayer()
 }) {}
 
@@ -165,8 +200,12 @@ export const make = (options: LayerOptions = {}): Service => orThrow(internal.ma
 export const layer = (options?: LayerOptions): Layer.Layer<never> => {
   // the options are checked here, and each build of the layer has budgets of its own
   make(options)
-  return Layer.sync(RpcRetry, () => make(options))
+  return built(Effect.sync(() => make(options)))
 }
+
+/** The layer of a service. */
+const built = <E, R>(service: Effect.Effect<Service, E, R>): Layer.Layer<never, E, Exclude<R, Scope.Scope>> =>
+  Layer.scoped(RpcRetry, Effect.zipLeft(service, Wiring.layerBuilt))
 
 /**
  * The options of a layer from a document, as JSON text or parsed: `default` and `methods` hold policies as
@@ -256,8 +295,7 @@ export const layerServiceConfig = (
   json: unknown,
   options?: { readonly maxAttempts?: number | undefined }
 ): Layer.Layer<never, InvalidOption> =>
-  Layer.effect(
-    RpcRetry,
+  built(
     Effect.gen(function*() {
       const { budget, ...policies } = yield* grpc.fromServiceConfig(json, options?.maxAttempts)
       // one throttle for all methods
@@ -283,8 +321,7 @@ export const layerReloadable = <E, R>(
   inCode: LayerOptions = {}
 ): Layer.Layer<never, never, R> => {
   make(inCode)
-  return Layer.scoped(
-    RpcRetry,
+  return built(
     Effect.gen(function*() {
       const service = orThrow(internal.make(inCode))
       const follow = (document: unknown) =>
@@ -471,6 +508,7 @@ type Member<M> = M extends (...args: infer Args) => infer Result
  * members is retried. What is no effect, a `Stream` among it, is as it was. The client itself is not changed.
  *
  * What is said around a call of it comes too late, but for a deadline: its policy, its name and its key are those said here.
+ * Where a layer is in force where the client is made (in the fiber that runs this line), it is that of all calls of the client.
  *
  * A method with overloads keeps the last one in its type, one with type parameters loses them: wrap those by hand.
  *
@@ -507,9 +545,12 @@ export const client = <C extends object>(self: C, { service, ...options }: Clien
     const problem = `must be a text that is not empty, got ${String(service)}`
     throw new InvalidOption({ where: "RpcRetry.client", field: "service", problem })
   }
-  const named = retrying(options)
+  const builtWith = Wiring.builtWith(RpcRetry)
+  const named = retrying(options, builtWith)
   return changedClient(self, (path) => {
-    const unnamed = service === undefined ? named : retrying({ ...options, method: [service, ...path].join(".") })
+    const unnamed = service === undefined
+      ? named
+      : retrying({ ...options, method: [service, ...path].join(".") }, builtWith)
     return (call) => RpcCall.isRpcCall(call) ? named(call) : unnamed(call)
   }) as Client<C>
 }
@@ -621,8 +662,20 @@ const validateCall = ({ idempotencyKey, method }: Options): Either.Either<void, 
     : Either.void
 }
 
-/** What the options of a call come to, checked once, when `withRpcRetry` is given them. */
-const retrying = (options: Options): (self: AnyCall) => AnyCall => {
+/** The service of a call that runs with this context, and was built with none. */
+const inForce = (ambient: Context.Context<never>): Service => {
+  const service = Wiring.given(ambient, RpcRetry)
+  if (service === undefined) {
+    Wiring.withoutLayer()
+  }
+  return service ?? Context.get(ambient, RpcRetry)
+}
+
+/**
+ * What the options of a call come to, checked once, when `withRpcRetry` is given them. `builtWith` is the service of the call
+ * wherever it runs.
+ */
+const retrying = (options: Options, builtWith?: Service): (self: AnyCall) => AnyCall => {
   const own = RetryPolicy.make(options)
   orThrow(validateCall(options))
   const ownOver = mergedOver(own)
@@ -634,7 +687,7 @@ const retrying = (options: Options): (self: AnyCall) => AnyCall => {
       ? ownOver
       : mergedOver(RetryPolicy.merge(RetryPolicy.make({ idempotent: named.idempotent }), own))
     return engine.run(self, (ambient) => {
-      const service = Context.get(ambient, RpcRetry)
+      const service = builtWith ?? inForce(ambient)
       return {
         telemetry: service.telemetry,
         method,
@@ -659,8 +712,28 @@ const mergedOver = (own: RetryPolicy.RetryPolicy): (base: RetryPolicy.Complete) 
   }
 }
 
-/** `withRpcRetry` without options, which is made only once. */
-const plain = retrying({})
+/** The function `withRpcRetry` whose calls have the service that it was built with, or that in force where they run. */
+const combinator = (builtWith?: Service): WithRpcRetry => {
+  // made only once
+  const plain = retrying({}, builtWith)
+  const retry = (x?: AnyCall | Options, options?: Options) =>
+    Effect.isEffect(x)
+      ? (options === undefined ? plain : retrying(options, builtWith))(x)
+      : x === undefined
+      ? plain
+      : retrying(x, builtWith)
+  return retry as WithRpcRetry
+}
+
+/**
+ * The type of {@link withRpcRetry}.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface WithRpcRetry {
+  <T extends AnyCall | Options = {}>(x?: T & NoExcess<T>, options?: Options): Retried<T>
+}
 
 /**
  * Retries a call.
@@ -715,12 +788,36 @@ const plain = retrying({})
  * @since 0.1.0
  * @category combinators
  */
-export const withRpcRetry = <T extends AnyCall | Options = {}>(
-  x?: T & NoExcess<T>,
-  options?: Options
-): Retried<T> =>
-  (Effect.isEffect(x)
-    ? (options === undefined ? plain : retrying(options))(x as AnyCall)
-    : x === undefined
-    ? plain
-    : retrying(x as Options)) as Retried<T>
+export const withRpcRetry: WithRpcRetry = combinator()
+
+/**
+ * A {@link withRpcRetry} whose calls have the policies and budgets that are in force where this effect runs, wherever they run
+ * themselves. Take it where a service is built, so that a layer given to the service is that of its calls:
+ *
+ * ```ts
+ * import { type Fatal, type Retryable, RpcRetry } from "effect-rpc-retry"
+ * import * as Effect from "effect/Effect"
+ *
+ * declare const post: (order: string) => Effect.Effect<void, Retryable | Fatal>
+ *
+ * class Orders extends Effect.Service<Orders>()("Orders", {
+ *   effect: Effect.gen(function*() {
+ *     const retry = yield* RpcRetry.bind
+ *     return { place: (order: string) => post(order).pipe(retry({ method: "Orders.Place" })) }
+ *   }),
+ *   dependencies: [RpcRetry.layer({ methods: { "Orders.Place": { idempotent: false } } })]
+ * }) {}
+ * ```
+ *
+ * Where no layer is in force it is `withRpcRetry` itself.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const bind: Effect.Effect<WithRpcRetry> = Effect.map(
+  Effect.context<never>(),
+  (context) => {
+    const service = Wiring.given(context, RpcRetry)
+    return service === undefined ? withRpcRetry : combinator(service)
+  }
+)

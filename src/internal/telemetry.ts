@@ -8,13 +8,13 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
-import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { RetryBudget } from "../RetryBudget.js"
 import type { RetryEvent } from "../RetryEvent.js"
 import type * as RetryPolicy from "../RetryPolicy.js"
 import { read } from "./ambient.js"
+import * as Beside from "./beside.js"
 import * as EventBuffer from "./eventBuffer.js"
 import * as Metrics from "./metrics.js"
 
@@ -147,15 +147,7 @@ const handler = (
     buffer.push(event)
     if (!busy) {
       busy = true
-      Runtime.runFork(runtimeOf(fiber))(work, { immediate: false })
+      Beside.run(fiber, work, Context.add(fiber.currentContext, Handling, true))
     }
   }
 }
-
-/** That of a call, marked as a handler's. */
-const runtimeOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Runtime.Runtime<never> =>
-  Runtime.make({
-    context: Context.add(fiber.currentContext, Handling, true),
-    runtimeFlags: Runtime.defaultRuntimeFlags,
-    fiberRefs: fiber.getFiberRefs()
-  })
