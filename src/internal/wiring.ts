@@ -68,6 +68,7 @@ export const layerBuilt: Effect.Effect<void> = Effect.sync(() => {
 
 /** Bundlers put the value in; elsewhere there may be no `process`, or no leave to read it. */
 const isProduction = (): boolean =>
+  // oxlint-disable-next-line no-restricted-globals -- bundlers look for these very words
   Either.getOrElse(Either.try(() => process.env.NODE_ENV === "production"), () => false)
 
 /**
