@@ -31,7 +31,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as buffer from "./internal/eventBuffer.js"
-import { checkNumber, orThrow } from "./InvalidOption.js"
+import { checkKnown, checkNumber, orThrow } from "./InvalidOption.js"
 import type { ExhaustedReason, FatalReason, RejectedReason, Retryable, RetryableReason } from "./RpcError.js"
 import { RpcRetry } from "./RpcRetry.js"
 
@@ -271,6 +271,7 @@ export interface EventsDropped {
  * @category streams
  */
 export const stream = (options?: { readonly capacity?: number | undefined }): Stream.Stream<RetryEvent> => {
+  orThrow(checkKnown("RetryEvent.stream", options ?? {}, ["capacity"]))
   const capacity = orThrow(
     checkNumber("RetryEvent.stream", "capacity", options?.capacity ?? buffer.defaultCapacity, {
       min: 1,

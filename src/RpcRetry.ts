@@ -82,7 +82,7 @@ import { configError } from "./internal/policyDocument.js"
 import * as internal from "./internal/service.js"
 import type { Telemetry } from "./internal/telemetry.js"
 import * as Wiring from "./internal/wiring.js"
-import { InvalidOption, orThrow } from "./InvalidOption.js"
+import { checkKnown, InvalidOption, orThrow } from "./InvalidOption.js"
 import type * as RetryBudget from "./RetryBudget.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as RpcCall from "./RpcCall.js"
@@ -231,8 +231,9 @@ export const decode: (document: unknown) => Either.Either<LayerOptions, InvalidO
 /**
  * A layer from configuration: environment variables, or any `ConfigProvider`. Keys, all optional, below `RPC_RETRY`: those of
  * `RetryPolicy.config` for all methods (`RPC_RETRY_DEADLINE="5 seconds"`); `METHODS`, the `methods` of a document as JSON; and
- * `BUDGET`, whose only value is `off`. A key that is empty counts as absent. To say more of budgets, read a document with
- * `decode`.
+ * `BUDGET`, which is `off` or the capacity of each budget, a number. Blanks and line ends around a value do not count, and a key
+ * that is empty counts as absent. A key below `RPC_RETRY` that is none of these is logged as a warning. To say more of budgets,
+ * read a document with `decode`.
  *
  * - `inCode`: options that the configuration is merged onto: `default` and each of `methods` field by field, the configuration
  *   first. So a method that is `idempotent: false` in code stays that, whatever is configured of its delays. Default none.
@@ -259,20 +260,15 @@ export const decode: (document: unknown) => Either.Either<LayerOptions, InvalidO
  */
 export const layerConfig = (
   inCode: LayerOptions = {},
-  config: Config.Config<LayerOptions> = layerDocument.config
+  config?: Config.Config<LayerOptions>
 ): Layer.Layer<never, ConfigError.ConfigError> => {
   make(inCode)
-  return Layer.effect(
-    RpcRetry,
-    Effect.flatMap(
-      config,
-      (options) =>
-        Effect.mapError(
-          Either.flatMap(internal.mergedOptions(inCode, options), (merged) => internal.make(merged)),
-          configError
-        )
-    )
-  )
+  const options = config ?? Effect.zipRight(layerDocument.warnOfUnknownKeys, layerDocument.config)
+  return built(Effect.flatMap(options, (options) =>
+    Effect.mapError(
+      Either.flatMap(internal.mergedOptions(inCode, options), (merged) => internal.make(merged)),
+      configError
+    )))
 }
 
 /**
@@ -297,6 +293,7 @@ export const layerServiceConfig = (
 ): Layer.Layer<never, InvalidOption> =>
   built(
     Effect.gen(function*() {
+      yield* checkKnown("RpcRetry.layerServiceConfig", options ?? {}, ["maxAttempts"])
       const { budget, ...policies } = yield* grpc.fromServiceConfig(json, options?.maxAttempts)
       // one throttle for all methods
       const shared = budget === "off" ? "off" : Effect.succeed(yield* budget)
@@ -443,7 +440,11 @@ export const update = (
   name: string,
   policy: RetryPolicy.Options | "off",
   options?: UpdateOptions
-): Effect.Effect<void, InvalidOption> => Effect.flatMap(RpcRetry, (service) => service.update(name, policy, options))
+): Effect.Effect<void, InvalidOption> =>
+  Effect.zipRight(
+    checkKnown("RpcRetry.update", options ?? {}, ["replace"]),
+    Effect.flatMap(RpcRetry, (service) => service.update(name, policy, options))
+  )
 
 /**
  * Takes back all updates of a method or a pattern: what the layer says of it holds again. Without an update it changes
@@ -533,7 +534,9 @@ type Member<M> = M extends (...args: infer Args) => infer Result
  * @since 0.1.0
  * @category combinators
  */
-export const client = <C extends object>(self: C, { service, ...options }: ClientOptions = {}): Client<C> => {
+export const client = <C extends object>(self: C, given: ClientOptions = {}): Client<C> => {
+  orThrow(checkKnown("RpcRetry.client", given, [...RetryPolicy.fields, "service", "idempotencyKey"]))
+  const { service, ...options } = given
   if (!Predicate.isObject(self)) {
     throw new InvalidOption({
       where: "RpcRetry.client",
@@ -648,9 +651,10 @@ type NoExcess<T> = T extends AnyCall ? unknown
 
 type AnyCall = Effect.Effect<unknown, unknown, unknown>
 
-const validateCall = ({ idempotencyKey, method }: Options): Either.Either<void, InvalidOption> => {
-  const invalid = (field: string, problem: string) =>
-    Either.left(new InvalidOption({ where: "withRpcRetry", field, problem }))
+const validateCall = (options: Options): Either.Either<void, InvalidOption> => {
+  const where = "withRpcRetry"
+  const { idempotencyKey, method } = options
+  const invalid = (field: string, problem: string) => Either.left(new InvalidOption({ where, field, problem }))
   return method !== undefined && !Predicate.isString(method)
     ? invalid("method", `must be text, got ${String(method)}`)
     : idempotencyKey !== undefined && !Predicate.isBoolean(idempotencyKey) &&
@@ -659,7 +663,7 @@ const validateCall = ({ idempotencyKey, method }: Options): Either.Either<void, 
       "idempotencyKey",
       `must be true, false or a text that is not empty, got ${JSON.stringify(idempotencyKey)}`
     )
-    : Either.void
+    : checkKnown(where, options, [...RetryPolicy.fields, "method", "idempotencyKey"])
 }
 
 /** The service of a call that runs with this context, and was built with none. */
@@ -676,13 +680,13 @@ const inForce = (ambient: Context.Context<never>): Service => {
  * wherever it runs.
  */
 const retrying = (options: Options, builtWith?: Service): (self: AnyCall) => AnyCall => {
-  const own = RetryPolicy.make(options)
   orThrow(validateCall(options))
+  const { idempotencyKey = false, method: said, ...policy } = options
+  const own = RetryPolicy.make(policy)
   const ownOver = mergedOver(own)
-  const idempotencyKey = options.idempotencyKey ?? false
   return (self) => {
     const named = RpcCall.isRpcCall(self) ? self : undefined
-    const method = options.method ?? named?.method
+    const method = said ?? named?.method
     const over = named?.idempotent === undefined
       ? ownOver
       : mergedOver(RetryPolicy.merge(RetryPolicy.make({ idempotent: named.idempotent }), own))

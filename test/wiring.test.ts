@@ -13,6 +13,7 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
 
 const failing = Effect.fail(new Retryable({ reason: "Unavailable", delivery: "NotSent" }))
 
@@ -63,6 +64,20 @@ describe("a call that runs without the layer that the process has built", () => 
       assert.strictEqual(warnings.length, 1)
       assert.include(warnings[0], "take `const retry = yield* RpcRetry.bind` where the service is built")
       assert.deepStrictEqual(yield* warningsOf(misplaced), [])
+    }))
+
+  it.live("is warned of whichever kind of layer that was", () =>
+    Effect.gen(function*() {
+      const layers: ReadonlyArray<Layer.Layer<never, unknown>> = [
+        RpcRetry.layerConfig(),
+        RpcRetry.layerServiceConfig({}),
+        RpcRetry.layerReloadable(Stream.empty)
+      ]
+      for (const layer of layers) {
+        yield* fresh
+        yield* Effect.provide(Effect.void, layer)
+        assert.strictEqual((yield* warningsOf(misplaced)).length, 1)
+      }
     }))
 
   it.live("is not warned of in production, nor where retries are bound", () =>

@@ -7,7 +7,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
-import { checkNumber, InvalidOption } from "../InvalidOption.js"
+import { checkKnown, checkNumber, InvalidOption } from "../InvalidOption.js"
 import * as RetryBudget from "../RetryBudget.js"
 import type { PolicyUpdated } from "../RetryEvent.js"
 import * as RetryPolicy from "../RetryPolicy.js"
@@ -31,8 +31,13 @@ const validateNamed = (
   name: string,
   policy: RetryPolicy.Options | "off"
 ): Either.Either<RetryPolicy.RetryPolicy, InvalidOption> => {
+  const problem = `must be "off" or a policy, got ${
+    Predicate.isString(policy) ? JSON.stringify(policy) : String(policy)
+  }`
   const valid = policy === "off"
     ? Either.right(RetryPolicy.none)
+    : !Predicate.isRecord(policy)
+    ? Either.left(new InvalidOption({ where, field: name, problem }))
     : Either.mapLeft(
       RetryPolicy.validate(policy),
       (error) => new InvalidOption({ where, field: `${name}.${error.field}`, problem: error.problem })
@@ -48,6 +53,9 @@ const validateMethods = (
   said: ReadonlyMap<string, RetryPolicy.RetryPolicy> = new Map()
 ): Either.Either<ReadonlyMap<string, RetryPolicy.RetryPolicy>, InvalidOption> =>
   Either.gen(function*() {
+    if (!Predicate.isRecord(methods)) {
+      return yield* Either.left(new InvalidOption({ where, field: "methods", problem: "must be an object" }))
+    }
     const named = new Map(said)
     for (const [name, policy] of Object.entries(methods)) {
       named.set(name, mergedOnto(said.get(name), yield* validateNamed(where, name, policy)))
@@ -62,6 +70,7 @@ const mergedOnto = (
 
 const validateTable = (options: LayerOptions, exclusive: boolean): Either.Either<internal.Table, InvalidOption> =>
   Either.gen(function*() {
+    yield* checkKnown(where, options, ["default", "methods", "budget", "metrics"])
     const base = yield* RetryPolicy.validate(options.default ?? {})
     const said = yield* validateMethods(options.methods)
     return { base, named: said, said, exclusive }
@@ -111,11 +120,13 @@ const validateMetrics = (metrics: LayerOptions["metrics"] = {}): Either.Either<n
         problem: `must be "off" or { maxMethods }, got ${JSON.stringify(metrics)}`
       })
     )
-    : checkNumber(where, "metrics.maxMethods", metrics.maxMethods ?? defaultMaxMethods, {
-      min: 1,
-      max: 100_000,
-      integer: true
-    })
+    : Either.flatMap(
+      checkKnown(where, metrics, ["maxMethods"], "metrics."),
+      () => {
+        const range = { min: 1, max: 100_000, integer: true }
+        return checkNumber(where, "metrics.maxMethods", metrics.maxMethods ?? defaultMaxMethods, range)
+      }
+    )
 
 const defaultMaxMethods = 1_000
 
