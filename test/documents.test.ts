@@ -329,7 +329,7 @@ describe("layerConfig", () => {
       ].map((line) => `WARN RpcRetry.layerConfig: RPC_RETRY_${line}`)
       const others = [["RPC_RETRYING", "1"], ["HOME", "/"]] as const
       const flat = new Map([...env, ...others])
-      const dotted = new Map([...env.map(([key, value]) => [key.replace("RPC_RETRY_", "RPC_RETRY."), value] as const)])
+      const dotted = new Map(env.map(([key, value]) => [key.replace("RPC_RETRY_", "RPC_RETRY."), value] as const))
       const providers = [
         ConfigProvider.fromMap(flat, { pathDelim: "_" }),
         ConfigProvider.fromMap(flat, { pathDelim: "_" }).pipe(ConfigProvider.constantCase),
