@@ -31,7 +31,7 @@ import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import * as internal from "./internal/budget.js"
 import * as monotonic from "./internal/monotonic.js"
-import { checkDuration, checkNumber, orThrow } from "./InvalidOption.js"
+import { checkDuration, checkKnown, checkNumber, orThrow } from "./InvalidOption.js"
 import type { Retryable } from "./RpcError.js"
 
 /**
@@ -113,6 +113,7 @@ export interface Options {
 export const make = (options?: Options): Effect.Effect<RetryBudget> => {
   const valid = orThrow(Either.gen(function*() {
     const where = "RetryBudget.make"
+    yield* checkKnown(where, options ?? {}, ["ratio", "capacity", "cost", "regainEvery"])
     const ratio = yield* checkNumber(where, "ratio", options?.ratio ?? 0.1, { min: 0, max: 1 })
     const capacity = yield* checkNumber(where, "capacity", options?.capacity ?? 10, { min: 1, max: 1e9 })
     const regainEvery = yield* checkDuration(where, "regainEvery", options?.regainEvery ?? "2 minutes")
@@ -171,6 +172,7 @@ export const grpc = (options: {
 export const validateGrpc = (options: { readonly maxTokens: number; readonly tokenRatio: number }) =>
   Either.gen(function*() {
     const where = "RetryBudget.grpc"
+    yield* checkKnown(where, options, ["maxTokens", "tokenRatio"])
     const maxTokens = yield* checkNumber(where, "maxTokens", options.maxTokens, { min: Number.MIN_VALUE, max: 1000 })
     const range = { min: 0.001, max: Number.MAX_VALUE }
     const tokenRatio = yield* checkNumber(where, "tokenRatio", options.tokenRatio, range)

@@ -18,6 +18,9 @@
  * There are two ways to hear of them: `onEvent` of a policy, for the calls of that policy, and `stream`, for all calls that
  * a service gives their policy. Where nobody listens events are not even made.
  *
+ * Calls that an `onEvent` makes are measured and make no events, or each would be one that makes another. A reader of a `stream`
+ * that makes calls of the same service has to leave them out itself.
+ *
  * Neither can harm a call. Both read from a bounded buffer that a call writes to without waiting; what does not fit pushes
  * out the oldest, and `EventsDropped` says how many.
  *
@@ -27,7 +30,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { RetryEvent } from "./internal/event.js"
 import * as buffer from "./internal/eventBuffer.js"
-import { checkNumber, orThrow } from "./InvalidOption.js"
+import { checkKnown, checkNumber, orThrow } from "./InvalidOption.js"
 import { RpcRetry } from "./RpcRetry.js"
 
 export type {
@@ -72,6 +75,7 @@ export type {
  * @category streams
  */
 export const stream = (options?: { readonly capacity?: number | undefined }): Stream.Stream<RetryEvent> => {
+  orThrow(checkKnown("RetryEvent.stream", options ?? {}, ["capacity"]))
   const capacity = orThrow(
     checkNumber("RetryEvent.stream", "capacity", options?.capacity ?? buffer.defaultCapacity, {
       min: 1,

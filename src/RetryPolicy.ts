@@ -33,7 +33,7 @@ import * as description from "./internal/describe.js"
 import * as documents from "./internal/documents.js"
 import * as kitex from "./internal/kitex.js"
 import * as policyDocument from "./internal/policyDocument.js"
-import { checkDuration, InvalidOption, orThrow } from "./InvalidOption.js"
+import { checkDuration, checkKnown, InvalidOption, orThrow } from "./InvalidOption.js"
 import * as RetryBudget from "./RetryBudget.js"
 import type { RetryEvent } from "./RetryEvent.js"
 import * as RetrySchedule from "./RetrySchedule.js"
@@ -184,7 +184,8 @@ const optionalOf = <A>(
  * @category constructors
  */
 export const validate = (options: Options): Either.Either<RetryPolicy, InvalidOption> =>
-  Either.gen(function*() {
+  isRetryPolicy(options) ? Either.right(options) : Either.gen(function*() {
+    yield* checkKnown(where, options, fields)
     const schedule = yield* optionalOf("schedule", options.schedule, Schedule.isSchedule, "a Schedule")
     const attemptTimeout = yield* optionalDuration("attemptTimeout", options.attemptTimeout)
     const deadline = yield* optionalDuration("deadline", options.deadline)
@@ -235,7 +236,7 @@ export const validate = (options: Options): Either.Either<RetryPolicy, InvalidOp
  * @since 0.1.0
  * @category constructors
  */
-export const make = (options: Options): RetryPolicy => isRetryPolicy(options) ? options : orThrow(validate(options))
+export const make = (options: Options): RetryPolicy => orThrow(validate(options))
 
 /**
  * The second policy's fields, and the first one's where the second says nothing.

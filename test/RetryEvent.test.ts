@@ -39,15 +39,16 @@ const all: Array<string> = [
 /** A layer with nothing but the stream. */
 const quiet = RpcRetry.layer({ metrics: "off", budget: "off" })
 
-describe("stream", () => {
-  const listen = (options?: { readonly capacity?: number }) =>
-    Effect.tap(
-      Effect.fork(
-        Stream.runCollect(Stream.takeUntil(RetryEvent.stream(options), ({ _tag }) => _tag === "PolicyUpdated"))
-      ),
-      () => TestClock.adjust(0)
-    )
+/** Reads until a policy is updated. */
+const listen = (options?: { readonly capacity?: number }) =>
+  Effect.tap(
+    Effect.fork(
+      Stream.runCollect(Stream.takeUntil(RetryEvent.stream(options), ({ _tag }) => _tag === "PolicyUpdated"))
+    ),
+    () => TestClock.adjust(0)
+  )
 
+describe("stream", () => {
   it.effect("gives every subscriber every event, in order", () =>
     Effect.gen(function*() {
       const first = yield* listen()
@@ -259,6 +260,32 @@ describe("onEvent", () => {
         methods: { "Users.*": { onEvent: to("method") } }
       })))
       assert.deepStrictEqual(seen, ["layer", "method", "call"].flatMap((name) => [name, name, name]))
+    }))
+
+  it.effect("one that makes a call under the same layer is not told of that call, and neither is a reader", () =>
+    Effect.gen(function*() {
+      const seen: Array<string> = []
+      let reported = 0
+      const report = Effect.suspend(() => ++reported % 2 === 0 ? Effect.void : Faults.refused).pipe(
+        withRpcRetry({ method: "Audit.Report", schedule: Schedule.recurs(1) }),
+        Effect.ignore
+      )
+      const onEvent = ({ _tag }: RetryEvent.RetryEvent) =>
+        // where it is told of its own calls it never ends
+        Effect.zipRight(Effect.sync(() => seen.push(_tag)), seen.length > 100 ? Effect.void : report)
+      yield* Effect.gen(function*() {
+        const reader = yield* listen()
+        yield* play(flakyCall({}))
+        assert.deepStrictEqual(seen, all)
+        assert.strictEqual(reported, 2 * all.length)
+        yield* RpcRetry.update("Users.Get", "off")
+        assert.deepStrictEqual(tags(yield* Fiber.join(reader)), [...all, "PolicyUpdated"])
+        // they are measured like others
+        assert.include(
+          yield* Lab.metrics("Audit"),
+          `rpc.client.attempt.started {rpc.method=Audit.Report} ${2 * all.length}`
+        )
+      }).pipe(Effect.provide(RpcRetry.layer({ budget: "off", default: { onEvent } })))
     }))
 
   it.effect("sees the context of the call", () =>

@@ -30,7 +30,8 @@ const ground = new Set([
   "InvalidOption",
   "Connections",
   "ServerHint",
-  "internal/grpcCodes"
+  "internal/grpcCodes",
+  "internal/wiring"
 ])
 
 /** What `RpcError` is made of. */

@@ -2,7 +2,7 @@
  * Policies per method, the budgets of a layer, and changes while the program runs.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Deadline, InvalidOption, RetryBudget, RpcCall, RpcRetry, withRpcRetry } from "effect-rpc-retry"
+import { Deadline, InvalidOption, Retryable, RetryBudget, RpcCall, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -169,6 +169,52 @@ describe("policies while the program runs", () => {
       yield* RpcRetry.remove("nothing")
       assert.strictEqual(yield* attemptsOf("A.B"), 4)
     }).pipe(Effect.provide(RpcRetry.layer({ ...off, default: retries(3) }))))
+
+  it.effect("what the layer marks as not to run twice is still that after update, off and remove", () =>
+    Effect.gen(function*() {
+      const place = Effect.fail(new Retryable({ reason: "ConnectionLost", delivery: "Unknown" })).pipe(
+        withRpcRetry({ method: "Orders.Place" }),
+        Effect.flip,
+        Effect.map((error) => [error._tag === "RetryExhausted" && error.attempts, error.reason])
+      )
+      assert.deepStrictEqual(yield* place, [1, "NotIdempotent"])
+      yield* RpcRetry.update("Orders.Place", "off")
+      assert.deepStrictEqual(yield* place, [1, "NotIdempotent"])
+      yield* RpcRetry.remove("Orders.Place")
+      assert.deepStrictEqual(yield* place, [1, "NotIdempotent"])
+      yield* RpcRetry.update("Orders.Place", retries(5))
+      assert.deepStrictEqual(yield* place, [1, "NotIdempotent"])
+      yield* RpcRetry.update("Orders.Place", retries(5), { replace: true })
+      assert.deepStrictEqual(yield* place, [6, "AttemptsExhausted"])
+      yield* RpcRetry.remove("Orders.Place")
+      assert.deepStrictEqual(yield* place, [1, "NotIdempotent"])
+    }).pipe(Effect.provide(RpcRetry.layer({ ...off, methods: { "Orders.Place": { idempotent: false } } }))))
+
+  it.effect("updates of a name add up, field by field; remove takes all of them back, and nothing of the layer", () =>
+    Effect.gen(function*() {
+      const said = Effect.map(
+        RpcRetry.policies,
+        (inForce) =>
+          inForce.map(({ name, policy: { attemptTimeout, deadline } }) => [
+            name,
+            ...[attemptTimeout, deadline].map((duration) => duration && Duration.toMillis(duration))
+          ])
+      )
+      const before = yield* said
+      yield* RpcRetry.update("A.B", { deadline: 200 })
+      yield* RpcRetry.update("A.B", { attemptTimeout: 20 })
+      yield* RpcRetry.update("C.D", { deadline: 300 })
+      assert.deepStrictEqual(yield* said, [
+        ["default", undefined, undefined],
+        ["A.B", 20, 200],
+        ["C.D", undefined, 300]
+      ])
+      yield* RpcRetry.remove("A.B")
+      yield* RpcRetry.remove("C.D")
+      yield* RpcRetry.remove("A.B")
+      assert.deepStrictEqual(yield* said, before)
+      assert.deepStrictEqual(before, [["default", undefined, undefined], ["A.B", 10, undefined]])
+    }).pipe(Effect.provide(RpcRetry.layer({ ...off, methods: { "A.B": { attemptTimeout: 10 } } }))))
 
   it.effect("one call value sees the update at its next run, not before", () =>
     Effect.gen(function*() {

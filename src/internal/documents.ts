@@ -12,6 +12,7 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { InvalidOption } from "../InvalidOption.js"
 import * as duration from "./duration.js"
+import { nearest, suggestion } from "./suggest.js"
 
 const units = new Map([
   ["ns", "nanos"],
@@ -58,6 +59,48 @@ const pathOf = (path: ReadonlyArray<PropertyKey>): string =>
     ""
   )
 
+/** A problem as the parser says it, and what was expected in place of what. */
+const expectation = /^Expected ([^]+), actual ([^]+)$/
+
+/** What is in quotes. */
+const quoted = (text: string): ReadonlyArray<string> => Array.from(text.matchAll(/"([^"]*)"/g), ([, name]) => name!)
+
+const words = new Map([["string", "text"], ["number", "a number"], ["boolean", "true or false"]])
+
+/** Objects and lists are not shown whole: what is in them has an error of its own. */
+const worded = (expected: string): string =>
+  expected.startsWith("{")
+    ? "an object"
+    : /^(?:readonly|ReadonlyArray|NonEmpty)/.test(expected)
+    ? "a list"
+    : words.get(expected) ?? expected
+
+/** What would have been right, in words, and what is there instead. */
+const expectationOf = ({ message }: ParseResult.ArrayFormatterIssue) => {
+  const match = expectation.exec(message)
+  return match === null || match[1] === "undefined" ? [] : [{ expected: worded(match[1]!), actual: match[2]! }]
+}
+
+/**
+ * What is wrong at a path. A key that does not exist is said as of options; of the members of a union, each says what it would
+ * have taken.
+ */
+const problemOf = (issues: ReadonlyArray<ParseResult.ArrayFormatterIssue>): string => {
+  const first = issues[0]!
+  if (first._tag === "Unexpected") {
+    return `is not an option${suggestion(String(first.path.at(-1)), quoted(first.message))}`
+  }
+  const expectations = issues.flatMap(expectationOf)
+  if (expectations.length === 0) {
+    return first.message
+  }
+  const all = Array.from(new Set(expectations.map(({ expected }) => expected)))
+  const { actual } = expectations[0]!
+  const list = [all.slice(0, -1).join(", "), ...all.slice(-1)].filter((part) => part !== "").join(" or ")
+  const meant = quoted(actual).flatMap((name) => nearest(name, all.flatMap(quoted)) ?? [])
+  return `must be ${list}, got ${actual}${meant.map((name) => `, did you mean ${name}?`).join("")}`
+}
+
 /**
  * Checks a value against a schema that transforms it. Keys that the schema does not know are an error, unless `extra` lets
  * them pass.
@@ -73,12 +116,13 @@ export const decode = <A, I>(
   pipe(
     Schema.decodeUnknownEither(schema)(input, { onExcessProperty: options?.extra === true ? "ignore" : "error" }),
     Either.mapLeft((error) => {
+      const issues = ParseResult.ArrayFormatter.formatErrorSync(error)
       // of the members of a union, the one that got furthest was meant
-      const issue = ParseResult.ArrayFormatter.formatErrorSync(error).reduce((furthest, issue) =>
-        issue.path.length > furthest.path.length ? issue : furthest
-      )
-      const path = pathOf(issue.path)
-      return new InvalidOption({ where, field: path === "" ? whole : path, problem: issue.message })
+      const depth = Math.max(...issues.map(({ path }) => path.length))
+      const furthest = issues.filter(({ path }) => path.length === depth)
+      const path = pathOf(furthest[0]!.path)
+      const there = furthest.filter((issue) => pathOf(issue.path) === path)
+      return new InvalidOption({ where, field: path === "" ? whole : path, problem: problemOf(there) })
     })
   )
 

@@ -98,10 +98,11 @@ const toPolicy = (config: typeof MethodConfig.Type, maxAttempts: number): RetryP
   if (retryPolicy === undefined) {
     return { deadline: timeout, schedule: Schedule.stop }
   }
-  const retried = new Set(retryPolicy.retryableStatusCodes.map(nameOf))
+  const { retryableStatusCodes, ...backoff } = retryPolicy
+  const retried = new Set(retryableStatusCodes.map(nameOf))
   return {
     deadline: timeout,
-    schedule: RetrySchedule.retries(RetrySchedule.grpcA6(retryPolicy), maxAttempts - 1),
+    schedule: RetrySchedule.retries(RetrySchedule.grpcA6(backoff), maxAttempts - 1),
     retryIf: (error) => retried.has(codeOf(error))
   }
 }

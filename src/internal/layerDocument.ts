@@ -4,8 +4,11 @@
  * @internal
  */
 import * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { pipe } from "effect/Function"
+import * as HashMap from "effect/HashMap"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { InvalidOption } from "../InvalidOption.js"
@@ -15,6 +18,7 @@ import type { LayerOptions } from "../RpcRetry.js"
 import * as documents from "./documents.js"
 import { checkName } from "./policies.js"
 import * as policyDocument from "./policyDocument.js"
+import { suggestion } from "./suggest.js"
 
 const Document = Schema.Struct({
   default: Schema.optional(policyDocument.Document),
@@ -77,12 +81,21 @@ const withoutProto = (input: unknown): Either.Either<void, InvalidOption> =>
 export const decode = (document: unknown): Either.Either<LayerOptions, InvalidOption> =>
   Either.map(decodeKeyed(document), ({ options }) => options)
 
+/** `off`, or a number for the capacity. */
+const budget = Config.map(
+  policyDocument.text("BUDGET"),
+  (text) => text === undefined || Number.isNaN(Number(text)) ? text : { capacity: Number(text) }
+)
+
+/** The first part of all keys. */
+const prefix = "RPC_RETRY"
+
 /** @internal */
 export const config: Config.Config<LayerOptions> = pipe(
   Config.all({
     default: policyDocument.config,
     methods: policyDocument.text("METHODS"),
-    budget: policyDocument.text("BUDGET")
+    budget
   }),
   Config.mapOrFail(({ budget, methods = "{}", ...rest }) =>
     pipe(
@@ -91,5 +104,52 @@ export const config: Config.Config<LayerOptions> = pipe(
       Either.mapLeft(policyDocument.configError)
     )
   ),
-  Config.nested("RPC_RETRY")
+  Config.nested(prefix)
+)
+
+const keys: ReadonlyArray<string> = [...policyDocument.keys, "METHODS", "BUDGET"]
+
+/** What a provider has below some name: a value, and what is further below. */
+interface Below {
+  readonly value: Option.Option<string>
+  readonly below: HashMap.HashMap<string, Below>
+}
+
+/** A provider may take `RPC_RETRY_RETRY_ON` for one name or for four. */
+const below = (depth: number): Config.Config<HashMap.HashMap<string, Below>> =>
+  Config.hashMap(Config.all({
+    value: Config.option(Config.string()),
+    below: depth === 0 ? Config.succeed(HashMap.empty()) : below(depth - 1)
+  }))
+
+/** The names of keys that do not exist, below the first parts of a name. */
+const unknownIn = (found: HashMap.HashMap<string, Below>, path: string): ReadonlyArray<string> =>
+  HashMap.toEntries(found).flatMap(([part, { below, value }]) => {
+    const name = `${path}${part.toUpperCase()}`
+    const begins = keys.some((key) => key.startsWith(`${name}_`))
+    return keys.includes(name)
+      ? unknownIn(below, `${name}_`)
+      : begins && Option.isNone(value)
+      ? unknownIn(below, `${name}_`)
+      : [name]
+  })
+
+/**
+ * Warns of each key that looks like one of a layer, and is none.
+ *
+ * @internal
+ */
+export const warnOfUnknownKeys: Effect.Effect<void> = Effect.forEach(
+  [Config.nested(below(3), prefix), pipe(below(3), Config.nested("RETRY"), Config.nested("RPC"))],
+  (config) => Effect.map(config, (found) => unknownIn(found, ""))
+).pipe(
+  Effect.flatMap((unknown) =>
+    Effect.forEach(
+      new Set(unknown.flat()),
+      (key) => Effect.logWarning(`RpcRetry.layerConfig: ${prefix}_${key} is not an option${suggestion(key, keys)}`),
+      { discard: true }
+    )
+  ),
+  // a provider that cannot list its names is none that this can be said of
+  Effect.catchAllCause(() => Effect.void)
 )

@@ -14,8 +14,10 @@ import { destinationOf } from "./destination.js"
 export interface Table {
   /** What holds for every method: what was given as `default`. */
   readonly base: RetryPolicy.RetryPolicy
-  /** By name: `Users.Get`, `Users.*`, `*`. */
+  /** What is in force by name, `Users.Get`, `Users.*`, `*`: what the layer said, with the updates since. */
   readonly named: ReadonlyMap<string, RetryPolicy.RetryPolicy>
+  /** What the layer said by name, for when an update is taken back. */
+  readonly said: ReadonlyMap<string, RetryPolicy.RetryPolicy>
   /** Whether of the names the most specific one alone holds, as in gRPC, or what it leaves open is said by the others. */
   readonly exclusive: boolean
 }

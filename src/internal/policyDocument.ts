@@ -60,13 +60,13 @@ const jittered = (
   }
 }
 
-const toSchedule = (document: NonNullable<Document["schedule"]>): Schedule.Schedule<unknown> =>
-  document === "none"
-    ? Schedule.stop
-    : RetrySchedule.exponential(document).pipe(
-      (schedule) => jittered(schedule, document.jitter ?? "none"),
-      RetrySchedule.retries(document.retries ?? 3)
-    )
+const toSchedule = (document: NonNullable<Document["schedule"]>): Schedule.Schedule<unknown> => {
+  if (document === "none") {
+    return Schedule.stop
+  }
+  const { jitter = "none", retries = 3, ...rest } = document
+  return RetrySchedule.retries(jittered(RetrySchedule.exponential(rest), jitter), retries)
+}
 
 /** What the constructors of schedules call their options, and what a document calls them. */
 const inDocument = new Map([["schedule.n", "schedule.retries"], ["schedule.p", "schedule.jitter.proportional"]])
@@ -94,19 +94,19 @@ export const toOptions = (where: string, document: Document): Either.Either<Retr
 }
 
 /**
- * A key that may be absent; an empty one counts as that.
+ * A key that may be absent, without the blanks and line ends around it; one that is empty then counts as absent.
  *
  * @internal
  */
 export const text = (name: string): Config.Config<string | undefined> =>
   Config.map(
     Config.option(Config.string(name)),
-    (value) => Option.getOrUndefined(Option.filter(value, (text) => text.trim() !== ""))
+    (value) => Option.getOrUndefined(Option.filter(Option.map(value, (text) => text.trim()), (text) => text !== ""))
   )
 
 const parsedAs = <A>(name: string, kind: string, parse: (text: string) => A | undefined) =>
   Config.mapOrFail(text(name), (value): Either.Either<A | undefined, ConfigError.ConfigError> => {
-    const parsed = value === undefined ? undefined : parse(value.trim())
+    const parsed = value === undefined ? undefined : parse(value)
     return value !== undefined && parsed === undefined
       ? Either.left(ConfigError.InvalidData([name], `must be ${kind}, got ${value}`))
       : Either.right(parsed)
@@ -126,6 +126,26 @@ const jitter = (name: string) =>
     text(name),
     (value) => value === undefined || Number.isNaN(Number(value)) ? value : { proportional: Number(value) }
   )
+
+/**
+ * The keys that `config` reads.
+ *
+ * @internal
+ */
+export const keys = [
+  "BASE",
+  "FACTOR",
+  "CAP",
+  "RETRIES",
+  "JITTER",
+  "ATTEMPT_TIMEOUT",
+  "DEADLINE",
+  "IDEMPOTENT",
+  "MAX_SERVER_DELAY",
+  "RETRY_ON",
+  "SPANS",
+  "LOGS"
+] as const
 
 /**
  * The same document from flat keys, as environment variables have them.

@@ -7,7 +7,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
-import { checkNumber, InvalidOption } from "../InvalidOption.js"
+import { checkKnown, checkNumber, InvalidOption } from "../InvalidOption.js"
 import * as RetryBudget from "../RetryBudget.js"
 import * as RetryPolicy from "../RetryPolicy.js"
 import type { InForce, LayerOptions, Service } from "../RpcRetry.js"
@@ -31,8 +31,13 @@ const validateNamed = (
   name: string,
   policy: RetryPolicy.Options | "off"
 ): Either.Either<RetryPolicy.RetryPolicy, InvalidOption> => {
+  const problem = `must be "off" or a policy, got ${
+    Predicate.isString(policy) ? JSON.stringify(policy) : String(policy)
+  }`
   const valid = policy === "off"
     ? Either.right(RetryPolicy.none)
+    : !Predicate.isRecord(policy)
+    ? Either.left(new InvalidOption({ where, field: name, problem }))
     : Either.mapLeft(
       RetryPolicy.validate(policy),
       (error) => new InvalidOption({ where, field: `${name}.${error.field}`, problem: error.problem })
@@ -40,14 +45,55 @@ const validateNamed = (
   return Either.flatMap(internal.checkName(where, "", name), () => valid)
 }
 
+const where = "RpcRetry.layer"
+
+/** The policies that the options name, each merged onto what `said` has of that name. */
+const validateMethods = (
+  methods: LayerOptions["methods"] = {},
+  said: ReadonlyMap<string, RetryPolicy.RetryPolicy> = new Map()
+): Either.Either<ReadonlyMap<string, RetryPolicy.RetryPolicy>, InvalidOption> =>
+  Either.gen(function*() {
+    if (!Predicate.isRecord(methods)) {
+      return yield* Either.left(new InvalidOption({ where, field: "methods", problem: "must be an object" }))
+    }
+    const named = new Map(said)
+    for (const [name, policy] of Object.entries(methods)) {
+      named.set(name, mergedOnto(said.get(name), yield* validateNamed(where, name, policy)))
+    }
+    return named
+  })
+
+const mergedOnto = (
+  said: RetryPolicy.RetryPolicy | undefined,
+  policy: RetryPolicy.RetryPolicy
+): RetryPolicy.RetryPolicy => said === undefined ? policy : RetryPolicy.merge(said, policy)
+
 const validateTable = (options: LayerOptions, exclusive: boolean): Either.Either<internal.Table, InvalidOption> =>
   Either.gen(function*() {
+    yield* checkKnown(where, options, ["default", "methods", "budget", "metrics"])
     const base = yield* RetryPolicy.validate(options.default ?? {})
-    const named = new Map<string, RetryPolicy.RetryPolicy>()
-    for (const [name, policy] of Object.entries(options.methods ?? {})) {
-      named.set(name, yield* validateNamed("RpcRetry.layer", name, policy))
+    const said = yield* validateMethods(options.methods)
+    return { base, named: said, said, exclusive }
+  })
+
+/**
+ * The options of a layer that are said in two places: the second's, field by field, and the first's where it says nothing.
+ *
+ * @internal
+ */
+export const mergedOptions = (
+  first: LayerOptions,
+  second: LayerOptions
+): Either.Either<LayerOptions, InvalidOption> =>
+  Either.gen(function*() {
+    const base = yield* RetryPolicy.validate(first.default ?? {})
+    const methods = yield* validateMethods(second.methods, yield* validateMethods(first.methods))
+    return {
+      default: RetryPolicy.merge(base, yield* RetryPolicy.validate(second.default ?? {})),
+      methods: Object.fromEntries(methods),
+      budget: second.budget ?? first.budget,
+      metrics: second.metrics ?? first.metrics
     }
-    return { base, named, exclusive }
   })
 
 /** Budgets are made while a call starts: how they are made is tried once before. */
@@ -60,7 +106,7 @@ const validateBudgets = (
   const problem = "must be an effect that makes a budget at once, without waiting or failing"
   return Effect.runSyncExit(budget)._tag === "Success"
     ? Either.right(internal.makeBudgets(budget))
-    : Either.left(new InvalidOption({ where: "RpcRetry.layer", field: "budget", problem }))
+    : Either.left(new InvalidOption({ where, field: "budget", problem }))
 }
 
 const validateMetrics = (metrics: LayerOptions["metrics"] = {}): Either.Either<number | undefined, InvalidOption> =>
@@ -69,16 +115,18 @@ const validateMetrics = (metrics: LayerOptions["metrics"] = {}): Either.Either<n
     : !Predicate.isRecord(metrics)
     ? Either.left(
       new InvalidOption({
-        where: "RpcRetry.layer",
+        where,
         field: "metrics",
         problem: `must be "off" or { maxMethods }, got ${JSON.stringify(metrics)}`
       })
     )
-    : checkNumber("RpcRetry.layer", "metrics.maxMethods", metrics.maxMethods ?? defaultMaxMethods, {
-      min: 1,
-      max: 100_000,
-      integer: true
-    })
+    : Either.flatMap(
+      checkKnown(where, metrics, ["maxMethods"], "metrics."),
+      () => {
+        const range = { min: 1, max: 100_000, integer: true }
+        return checkNumber(where, "metrics.maxMethods", metrics.maxMethods ?? defaultMaxMethods, range)
+      }
+    )
 
 const defaultMaxMethods = 1_000
 
@@ -123,21 +171,28 @@ const fromTable = (
     policies: inForce,
     inspect: inspect(inForce, () => policies.state().budgets?.all() ?? new Map()),
     telemetry,
-    update: (name, policy) =>
+    update: (name, policy, options) =>
       validateNamed("RpcRetry.update", name, policy).pipe(
-        Effect.flatMap((valid) => replaceNamed((named) => named.set(name, valid))),
+        Effect.flatMap((valid) =>
+          replaceNamed((named) =>
+            named.set(name, options?.replace === true ? valid : mergedOnto(named.get(name), valid))
+          )
+        ),
         Effect.zipRight(updated(name, "updated")),
         // what is in force was told of
         Effect.uninterruptible
       ),
     remove: (name) =>
-      Effect.suspend(() =>
-        policies.state().table.named.has(name)
-          ? Effect.uninterruptible(
-            Effect.zipRight(replaceNamed((named) => named.delete(name)), updated(name, "removed"))
-          )
-          : Effect.void
-      ),
+      Effect.suspend(() => {
+        const { named, said } = policies.state().table
+        const before = said.get(name)
+        return named.get(name) === before
+          ? Effect.void
+          : Effect.uninterruptible(Effect.zipRight(
+            replaceNamed((named) => before === undefined ? named.delete(name) : named.set(name, before)),
+            updated(name, "removed")
+          ))
+      }),
     replace: (next, nextKey) =>
       Effect.gen(function*() {
         const table = yield* validateTable(next, false)
@@ -154,21 +209,13 @@ const fromTable = (
  *
  * @internal
  */
-export const make = (options: LayerOptions, exclusive = false): Either.Either<Service, InvalidOption> =>
+export const make = (options: LayerOptions, exclusive = false): Either.Either<Replaceable, InvalidOption> =>
   Either.gen(function*() {
     const table = yield* validateTable(options, exclusive)
     return fromTable(table, yield* validateBudgets(options.budget), yield* validateMetrics(options.metrics))
   })
 
-const nothing: internal.Table = { base: RetryPolicy.make({}), named: new Map(), exclusive: false }
-
-/**
- * The service of a layer that is still to be told its policies.
- *
- * @internal
- */
-export const replaceable = (): Replaceable =>
-  fromTable(nothing, internal.makeBudgets(RetryBudget.make()), defaultMaxMethods)
+const nothing: internal.Table = { base: RetryPolicy.make({}), named: new Map(), said: new Map(), exclusive: false }
 
 /**
  * The service of calls without a layer. There is nothing to update, but what all programs share.

@@ -29,23 +29,38 @@ const ended = (span: Tracer.Span, { outcome, reason }: End) => {
   }
 }
 
+/** So many events of a call are kept on its span; how many more there were is said when it ends. */
+const maxEvents = 100
+
 /** What a call's span is told of the events in it. */
-const annotating = (span: Tracer.Span, nanos: () => bigint): Observer => (event: RetryEvent) => {
-  switch (event._tag) {
-    case "RetryScheduled":
-      return span.event("retry scheduled", nanos(), {
-        "rpc.attempt": event.attempt,
-        "rpc.delay_ms": Duration.toMillis(event.delay),
-        "error.type": event.error.reason
-      })
-    case "RetryRefused":
-      return span.event("retry refused", nanos(), { "rpc.attempt": event.attempt, "error.type": event.reason })
-    case "BudgetLow":
-      return span.event("retry budget low", nanos(), { "rpc.budget": event.level })
-    case "CallSucceeded":
-    case "CallFailed":
-    case "CallInterrupted":
-      return span.attribute("rpc.attempts", event.attempts)
+const annotating = (span: Tracer.Span, nanos: () => bigint): Observer => {
+  let told = 0
+  const tell = (name: string, attributes: Record<string, unknown>) => {
+    if (++told <= maxEvents) {
+      span.event(name, nanos(), attributes)
+    }
+  }
+  return (event: RetryEvent) => {
+    switch (event._tag) {
+      case "RetryScheduled":
+        return tell("retry scheduled", {
+          "rpc.attempt": event.attempt,
+          "rpc.delay_ms": Duration.toMillis(event.delay),
+          "error.type": event.error.reason
+        })
+      case "RetryRefused":
+        // there is one at most, and it says why the call ended
+        return span.event("retry refused", nanos(), { "rpc.attempt": event.attempt, "error.type": event.reason })
+      case "BudgetLow":
+        return tell("retry budget low", { "rpc.budget": event.level })
+      case "CallSucceeded":
+      case "CallFailed":
+      case "CallInterrupted":
+        if (told > maxEvents) {
+          span.attribute("otel.dropped_events_count", told - maxEvents)
+        }
+        return span.attribute("rpc.attempts", event.attempts)
+    }
   }
 }
 

@@ -4,14 +4,16 @@
  * @internal
  */
 import * as Chunk from "effect/Chunk"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
-import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { RetryBudget } from "../RetryBudget.js"
 import type * as RetryPolicy from "../RetryPolicy.js"
+import { read } from "./ambient.js"
+import * as Beside from "./beside.js"
 import type { RetryEvent } from "./event.js"
 import * as EventBuffer from "./eventBuffer.js"
 import * as Metrics from "./metrics.js"
@@ -22,6 +24,16 @@ import * as Metrics from "./metrics.js"
  * @internal
  */
 export type Observer = (event: RetryEvent) => void
+
+/**
+ * Whether a fiber is a handler of events. Nobody is told of the calls that one makes, or each would be an event that makes
+ * another.
+ *
+ * @internal
+ */
+export class Handling extends Context.Reference<Handling>()("effect-rpc-retry/RetryEvent/Handling", {
+  defaultValue: () => false
+}) {}
 
 /**
  * The telemetry of one service.
@@ -61,6 +73,9 @@ export const make = (options: {
         const record = recorderOf(method)
         const gauged = policy.budget !== undefined && options.isOfDestination(policy.budget)
         observer = (event) => record(event, labels, gauged)
+      }
+      if (read(fiber.currentContext, Handling, false)) {
+        return observer
       }
       if (subscribers.size > 0) {
         // those of now: who comes later hears of no call in the middle
@@ -132,14 +147,7 @@ const handler = (
     buffer.push(event)
     if (!busy) {
       busy = true
-      Runtime.runFork(runtimeOf(fiber))(work, { immediate: false })
+      Beside.run(fiber, work, Context.add(fiber.currentContext, Handling, true))
     }
   }
 }
-
-const runtimeOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Runtime.Runtime<never> =>
-  Runtime.make({
-    context: fiber.currentContext,
-    runtimeFlags: Runtime.defaultRuntimeFlags,
-    fiberRefs: fiber.getFiberRefs()
-  })

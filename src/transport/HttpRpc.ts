@@ -55,6 +55,7 @@ import { dual } from "effect/Function"
 import * as Predicate from "effect/Predicate"
 import type * as Classify from "../Classify.js"
 import type * as Deadline from "../Deadline.js"
+import * as Wiring from "../internal/wiring.js"
 import { orThrow } from "../InvalidOption.js"
 import type * as RpcCall from "../RpcCall.js"
 import type { CallRejected, Fatal, Retryable, RetryExhausted } from "../RpcError.js"
@@ -107,6 +108,9 @@ export interface Retry {
  *
  * - `retry`: `withRpcRetry`, or `withRpcRetry({ ... })`.
  *
+ * Where a layer of `RpcRetry` is in force where the client is made (in the fiber that runs this line), it is that of all its
+ * requests, wherever they run.
+ *
  * What is retried is the request, until the head of a response is there. A body that breaks off later is the reader's; to
  * have it read as a part of the attempt see `call`. Failures of the client's own that are no `HttpClientError` pass as they
  * are.
@@ -147,7 +151,8 @@ export const retrying: {
   (args) => !Predicate.isFunction(args[0]),
   <E, R>(self: HttpClient.HttpClient.With<E, R>, retry: Retry, options: Options = {}) => {
     const calls = internal.calling(self, orThrow(internal.check("HttpRpc.retrying", options)), Effect.succeed)
-    return internal.client((request) => retry(calls(request)))
+    const withService = Wiring.captured()
+    return internal.client((request) => withService(retry(calls(request))))
   }
 )
 

@@ -63,7 +63,7 @@ interface Recorded extends Tracer.Span {
 }
 
 /** Keeps spans in the order they started. */
-const recorder = (start: number) => {
+export const recorder = (start: number) => {
   const spans: Array<Recorded> = []
   const millis = (nanos: bigint) => Math.round(Number(nanos) / 1e6) - start
   const tracer = Tracer.make({

@@ -210,6 +210,38 @@ describe("spans", () => {
       ])
     }))
 
+  it.effect("the span of a call that is retried for hours keeps a hundred events, and says how many it dropped", () =>
+    Effect.gen(function*() {
+      const { spans } = yield* Lab.watching(
+        Faults.refused.pipe(withRpcRetry({ method: "A.B", spans: true, schedule: Schedule.recurs(5_000) })),
+        { budget: "off" }
+      )
+      const events = spans.filter((line) => line.startsWith(" "))
+      assert.strictEqual(events.length, 101)
+      assert.strictEqual(
+        events.at(-2),
+        "  0 retry scheduled rpc.attempt=100 rpc.delay_ms=0 error.type=ConnectionRefused"
+      )
+      assert.strictEqual(events.at(-1), "  0 retry refused rpc.attempt=5001 error.type=AttemptsExhausted")
+      assert.include(spans[0], "otel.dropped_events_count=4900 rpc.attempts=5001")
+      const few = yield* Lab.watching(
+        Faults.refused.pipe(withRpcRetry({ method: "A.B", spans: true, schedule: Schedule.recurs(100) })),
+        { budget: "off" }
+      )
+      assert.strictEqual(few.spans.filter((line) => line.startsWith(" ")).length, 101)
+      assert.notInclude(few.spans[0], "dropped")
+    }))
+
+  it.effect("name the destination also where there is no layer and nobody listens", () =>
+    Effect.gen(function*() {
+      const { lines, tracer } = Lab.recorder(0)
+      yield* ok.pipe(withRpcRetry({ method: "Users.Get", spans: true }), Effect.withTracer(tracer))
+      assert.deepStrictEqual(lines().map((line) => line.split(": ")[1]), [
+        "rpc.method=Users.Get rpc.destination=Users rpc.attempts=1 rpc.outcome=success",
+        "rpc.method=Users.Get rpc.destination=Users previous-rpc-attempts=0 rpc.outcome=success"
+      ])
+    }))
+
   it.effect("an attempt that is cut at its timeout has a span that ends there", () =>
     Effect.gen(function*() {
       const slow = Effect.uninterruptible(Effect.sleep(1000))
