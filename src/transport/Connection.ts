@@ -28,21 +28,29 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { State } from "../Connections.js"
+import type { Progress } from "../Deadline.js"
 import { checkDuration, InvalidOption, orThrow } from "../InvalidOption.js"
 import * as internal from "./internal/connection.js"
 
 /**
- * - `use`: gives the connection, dialled if need be, to the function for as long as its effect runs.
- * - `state`, `states`: how it is now, and how it is and becomes; the stream ends when it is closed.
- * - `close`: takes no more calls, and ends when those that are running have ended and the connection is closed.
- *
  * @since 0.1.0
  * @category models
  */
 export interface Connection<out A, out E> {
-  readonly use: <B, E2, R>(f: (connection: A) => Effect.Effect<B, E2, R>) => Effect.Effect<B, E | E2, R>
+  /**
+   * Gives the connection, dialled if need be, to the function for as long as its effect runs.
+   *
+   * - `progress`: of the request that waits for the connection. While it waits it is told how the last dial failed.
+   */
+  readonly use: <B, E2, R>(
+    f: (connection: A) => Effect.Effect<B, E2, R>,
+    options?: { readonly progress?: Progress | undefined }
+  ) => Effect.Effect<B, E | E2, R>
+  /** How it is now. */
   readonly state: Effect.Effect<State>
+  /** How it is and becomes; the stream ends when it is closed. */
   readonly states: Stream.Stream<State>
+  /** Takes no more calls, and ends when those that are running have ended and the connection is closed. */
   readonly close: Effect.Effect<void>
 }
 

@@ -578,7 +578,7 @@ describe("GoRpc on virtual time", () => {
       const session = yield* Session.open(yield* peer.socket, wire, connection, undefined)
       yield* peer.closeAll
       yield* TestClock.adjust(1)
-      assert.deepStrictEqual(summary(yield* Effect.flip(session.call(1))), ["ConnectionLost", "NotSent", "EOF"])
+      assert.deepStrictEqual(summary(yield* Effect.flip(Deadline.whileUnsent((progress) => session.call(1, progress)))), ["ConnectionLost", "NotSent", "EOF"])
     }))
 
   it.scoped("nothing is taken from a peer after it has broken the protocol", () =>
@@ -614,7 +614,7 @@ describe("GoRpc on virtual time", () => {
         { discard: Effect.void, healthy: Effect.void },
         undefined
       )
-      const call = yield* Effect.fork(Effect.flip(session.call(1)))
+      const call = yield* Effect.fork(Effect.flip(Deadline.whileUnsent((progress) => session.call(1, progress))))
       yield* TestClock.adjust(1)
       const handler = yield* Deferred.await(received)
       const failure = handler(new Uint8Array())

@@ -3,12 +3,14 @@
  *
  * @internal
  */
+import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as FiberSet from "effect/FiberSet"
+import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import type * as Schedule from "effect/Schedule"
 import * as ScheduleDecision from "effect/ScheduleDecision"
@@ -111,6 +113,8 @@ class Keeper<A, E, R> {
   private closing: Fiber.Fiber<void> | undefined
   private dials = 0
   private failedDials = 0
+  /** How the last dial failed, until one succeeds. */
+  private failure: { readonly error: E } | undefined
   state: State = "idle"
   private readonly backoff: Backoff
 
@@ -219,6 +223,7 @@ class Keeper<A, E, R> {
     }).pipe(
       Effect.tap((connection) =>
         Effect.flatMap(Deadline.now, (now) => {
+          this.failure = undefined
           held.opened = { connection }
           held.openedAt = now
           const next = this.current === held ? this.become("ready") : Effect.void
@@ -238,7 +243,10 @@ class Keeper<A, E, R> {
       Effect.onError((cause) => {
         const wasCurrent = this.forget(held)
         const isFailure = held.isDialled && held.opened === undefined && !this.isClosed
-        this.failedDials += isFailure ? 1 : 0
+        if (isFailure) {
+          this.failedDials++
+          this.failure = Option.getOrUndefined(Option.map(Cause.failureOption(cause), (error) => ({ error })))
+        }
         return Effect.all([
           isFailure ? this.settle(held) : Effect.void,
           wasCurrent && isFailure ? this.become("broken") : Effect.void,
@@ -271,7 +279,10 @@ class Keeper<A, E, R> {
   }
 
   /** What became of the dial, as who asked for it now is told. */
-  private dialled(held: Held<A, E>): Effect.Effect<A, E> {
+  private dialled(held: Held<A, E>, progress: Deadline.Progress | undefined): Effect.Effect<A, E> {
+    if (this.failure !== undefined) {
+      progress?.failed(this.failure.error)
+    }
     return Effect.flatMap(Deadline.now, (askedAt) =>
       Effect.mapError(Deferred.await(held.ready), (error) => {
         // what is less than a millisecond is no wait, but the noise of two clocks that were read one after the other
@@ -281,7 +292,7 @@ class Keeper<A, E, R> {
   }
 
   // an `acquireUseRelease` whose ends are not effects: this is on the way of every call
-  readonly use: Connection<A, E>["use"] = (f) =>
+  readonly use: Connection<A, E>["use"] = (f, options) =>
     Effect.uninterruptibleMask((restore) => {
       if (this.isClosed) {
         return Effect.failSync(this.options.closed)
@@ -291,7 +302,10 @@ class Keeper<A, E, R> {
       held.uses++
       const used = held.opened === undefined
         // one that broke while its callers waited for it is not given to them: they ask again
-        ? Effect.flatMap(this.dialled(held), (connection) => held.isDiscarded ? this.use(f) : f(connection))
+        ? Effect.flatMap(
+          this.dialled(held, options?.progress),
+          (connection) => held.isDiscarded ? this.use(f, options) : f(connection)
+        )
         : Effect.suspend(() => f(held.opened!.connection))
       return Effect.matchCauseEffect(restore(used), {
         onFailure: (cause) => {

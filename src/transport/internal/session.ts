@@ -49,7 +49,8 @@ export interface Answer {
 
 /** @internal */
 export interface Session<in Request> {
-  readonly call: (request: Request) => Effect.Effect<unknown, Retryable | Fatal>
+  /** `progress` is asked before the request is written. */
+  readonly call: (request: Request, progress: Deadline.Progress) => Effect.Effect<unknown, Retryable | Fatal>
   /** How many calls wait for their answer. */
   readonly pending: () => number
 }
@@ -69,8 +70,8 @@ interface Entry<Request> {
   readonly id: number
   readonly request: Request
   readonly resume: (result: Effect.Effect<unknown, Retryable | Fatal>) => void
-  /** It is nobody's call. */
-  readonly isPing: boolean
+  /** `undefined` of a ping, which is nobody's call. */
+  readonly progress: Deadline.Progress | undefined
   sent: boolean
 }
 
@@ -101,7 +102,7 @@ class SessionImpl<Request> implements Session<Request> {
   }
 
   pending(): number {
-    return Array.from(this.entries.values()).filter((entry) => !entry.isPing).length
+    return Array.from(this.entries.values()).filter((entry) => entry.progress !== undefined).length
   }
 
   /** The connection is discarded before any call hears of it, so that no next attempt comes back here. */
@@ -122,15 +123,15 @@ class SessionImpl<Request> implements Session<Request> {
       )
     })
 
-  readonly call = (request: Request) => this.ask(request, false)
+  readonly call: Session<Request>["call"] = (request, progress) => this.ask(request, progress)
 
-  private ask(request: Request, isPing: boolean): Effect.Effect<unknown, Retryable | Fatal> {
+  private ask(request: Request, progress?: Deadline.Progress): Effect.Effect<unknown, Retryable | Fatal> {
     return Effect.async((resume) => {
       if (this.loss !== undefined) {
         return resume(Effect.fail(unsent(this.loss)))
       }
       const id = this.nextId++
-      const entry: Entry<Request> = { id, request, resume, isPing, sent: false }
+      const entry: Entry<Request> = { id, request, resume, progress, sent: false }
       this.entries.set(id, entry)
       this.outbox.set(id, entry)
       this.outboxFilled.unsafeOpen()
@@ -204,14 +205,21 @@ class SessionImpl<Request> implements Session<Request> {
         break
       }
       this.outbox.delete(entry.id)
-      entry.sent = true
-      const encoded = this.wire.encode(entry.id, entry.request)
+      const encoded = this.encode(entry)
       if (Either.isLeft(encoded)) {
         this.entries.delete(entry.id)
         entry.resume(Effect.fail(encoded.left))
       }
     }
     return this.wire.take()
+  }
+
+  private encode(entry: Entry<Request>): Either.Either<void, Retryable | Fatal> {
+    if (entry.progress?.sending() === false) {
+      return Either.left(new Retryable({ reason: "AttemptTimeout", delivery: "NotSent" }))
+    }
+    entry.sent = true
+    return this.wire.encode(entry.id, entry.request)
   }
 
   /** A long request goes out in pieces: each that the peer makes room for shows that it is there. */
@@ -254,7 +262,7 @@ class SessionImpl<Request> implements Session<Request> {
         return yield* this.pinging(ping)
       }
       const before = this.aliveAt
-      yield* Effect.timeoutOption(Effect.ignore(this.ask(ping.request, true)), ping.timeout)
+      yield* Effect.timeoutOption(Effect.ignore(this.ask(ping.request)), ping.timeout)
       // a peer that is in the middle of a long answer is there too
       return yield* this.aliveAt > before
         ? this.pinging(ping)
