@@ -26,6 +26,8 @@
  * | nobody listens, no such host, no answer to the dial         | `Retryable`, not sent                               |
  * | the connection breaks before the request is written         | `Retryable`, mostly `ConnectionLost`, not sent      |
  * | the connection breaks after that                            | `Retryable ConnectionLost`, may have run            |
+ * | the attempt timeout or the deadline passes before that      | `Retryable AttemptTimeout`, not sent                |
+ * | ... after that                                              | `Retryable AttemptTimeout`, may have run            |
  * | a ping is not answered in time                              | `Retryable ConnectionLost`, may have run            |
  * | the server answers with an error string                     | `Fatal ServerError`, the string as `message`        |
  * | the server does not know the service or the method          | `Fatal Unimplemented`                               |
@@ -58,9 +60,10 @@ import type { NoInfer } from "effect/Types"
 import type { ConnectionOptions } from "node:tls"
 import * as Classify from "../Classify.js"
 import type { State } from "../Connections.js"
+import * as Deadline from "../Deadline.js"
 import { orThrow } from "../InvalidOption.js"
 import * as RpcCall from "../RpcCall.js"
-import { type Fatal, Retryable, withMethod } from "../RpcError.js"
+import { type Fatal, Retryable, withDelivery, withMethod, withWait } from "../RpcError.js"
 import * as Connection from "./Connection.js"
 import * as gob from "./internal/gobCodec.js"
 import type { Codec } from "./internal/goCodec.js"
@@ -340,13 +343,16 @@ const client = <Request>(options: Options, codec: Codec<Request>): Effect.Effect
           Effect.mapError(Classify.classify),
           Effect.flatMap((socket) => open(socket, dialled)),
           Effect.timeoutFail({ duration: dialTimeout, onTimeout: () => notDialled("DIAL_TIMEOUT") }),
+          // whatever has happened, no request was written yet
+          Effect.mapError((error) => error._tag === "Retryable" ? withDelivery(error, "NotSent") : error),
           // an interruption that is not the client's own: nobody has asked these callers to stop
           Effect.catchAllCause((cause) =>
             Cause.isInterruptedOnly(cause) ? Effect.fail(notDialled("INTERRUPTED")) : Effect.failCause(cause)
           )
         ),
       closed,
-      name: nameOf(options)
+      name: nameOf(options),
+      afterWait: (error, waited) => error._tag === "Retryable" ? withWait(error, waited) : error
     })
     const call = (
       method: string,
@@ -358,7 +364,9 @@ const client = <Request>(options: Options, codec: Codec<Request>): Effect.Effect
     ) => {
       const schemas = { args: options?.args, reply: options?.reply }
       const answer = codec.request(method, args, schemas).pipe(
-        Effect.flatMap((request) => connection.use((session) => session.call(request))),
+        Effect.flatMap((request) =>
+          Deadline.whileUnsent((progress) => connection.use((session) => session.call(request, progress), { progress }))
+        ),
         Effect.flatMap((answer) => codec.reply(answer, schemas)),
         Effect.mapError((error) => withMethod(error, method))
       )

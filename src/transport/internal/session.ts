@@ -10,6 +10,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Scope from "effect/Scope"
+import * as Deadline from "../../Deadline.js"
 import { Fatal, Retryable } from "../../RpcError.js"
 import type { Dialled } from "../Connection.js"
 import { closed, lossOf, unsent } from "./loss.js"
@@ -48,7 +49,8 @@ export interface Answer {
 
 /** @internal */
 export interface Session<in Request> {
-  readonly call: (request: Request) => Effect.Effect<unknown, Retryable | Fatal>
+  /** `progress` is asked before the request is written. */
+  readonly call: (request: Request, progress: Deadline.Progress) => Effect.Effect<unknown, Retryable | Fatal>
   /** How many calls wait for their answer. */
   readonly pending: () => number
 }
@@ -68,8 +70,8 @@ interface Entry<Request> {
   readonly id: number
   readonly request: Request
   readonly resume: (result: Effect.Effect<unknown, Retryable | Fatal>) => void
-  /** It is nobody's call. */
-  readonly isPing: boolean
+  /** `undefined` of a ping, which is nobody's call. */
+  readonly progress: Deadline.Progress | undefined
   sent: boolean
 }
 
@@ -87,7 +89,7 @@ class SessionImpl<Request> implements Session<Request> {
   private loss: Retryable | Fatal | undefined
   private isViolated = false
   private isHealthy = false
-  /** When the peer last gave a sign of life, in milliseconds of the clock. */
+  /** When the peer last gave a sign of life, in milliseconds of the monotonic clock. */
   private aliveAt: number
 
   constructor(
@@ -96,11 +98,11 @@ class SessionImpl<Request> implements Session<Request> {
     private readonly connection: Dialled,
     private readonly clock: Clock.Clock
   ) {
-    this.aliveAt = clock.unsafeCurrentTimeMillis()
+    this.aliveAt = Deadline.unsafeNow(clock)
   }
 
   pending(): number {
-    return Array.from(this.entries.values()).filter((entry) => !entry.isPing).length
+    return Array.from(this.entries.values()).filter((entry) => entry.progress !== undefined).length
   }
 
   /** The connection is discarded before any call hears of it, so that no next attempt comes back here. */
@@ -121,15 +123,15 @@ class SessionImpl<Request> implements Session<Request> {
       )
     })
 
-  readonly call = (request: Request) => this.ask(request, false)
+  readonly call: Session<Request>["call"] = (request, progress) => this.ask(request, progress)
 
-  private ask(request: Request, isPing: boolean): Effect.Effect<unknown, Retryable | Fatal> {
+  private ask(request: Request, progress?: Deadline.Progress): Effect.Effect<unknown, Retryable | Fatal> {
     return Effect.async((resume) => {
       if (this.loss !== undefined) {
         return resume(Effect.fail(unsent(this.loss)))
       }
       const id = this.nextId++
-      const entry: Entry<Request> = { id, request, resume, isPing, sent: false }
+      const entry: Entry<Request> = { id, request, resume, progress, sent: false }
       this.entries.set(id, entry)
       this.outbox.set(id, entry)
       this.outboxFilled.unsafeOpen()
@@ -167,7 +169,7 @@ class SessionImpl<Request> implements Session<Request> {
     if (this.isViolated) {
       return
     }
-    this.aliveAt = this.clock.unsafeCurrentTimeMillis()
+    this.aliveAt = Deadline.unsafeNow(this.clock)
     const waiting = this.entries.size
     // this runs in a listener of the socket, where a throw would end the process
     const violation = Either.merge(Either.try({
@@ -203,14 +205,21 @@ class SessionImpl<Request> implements Session<Request> {
         break
       }
       this.outbox.delete(entry.id)
-      entry.sent = true
-      const encoded = this.wire.encode(entry.id, entry.request)
+      const encoded = this.encode(entry)
       if (Either.isLeft(encoded)) {
         this.entries.delete(entry.id)
         entry.resume(Effect.fail(encoded.left))
       }
     }
     return this.wire.take()
+  }
+
+  private encode(entry: Entry<Request>): Either.Either<void, Retryable | Fatal> {
+    if (entry.progress?.sending() === false) {
+      return Either.left(new Retryable({ reason: "AttemptTimeout", delivery: "NotSent" }))
+    }
+    entry.sent = true
+    return this.wire.encode(entry.id, entry.request)
   }
 
   /** A long request goes out in pieces: each that the peer makes room for shows that it is there. */
@@ -221,7 +230,7 @@ class SessionImpl<Request> implements Session<Request> {
       body: () => write(batch.subarray(at, at + maxBatch)),
       step: () => {
         at += maxBatch
-        this.aliveAt = this.clock.unsafeCurrentTimeMillis()
+        this.aliveAt = Deadline.unsafeNow(this.clock)
       }
     })
   }
@@ -247,13 +256,13 @@ class SessionImpl<Request> implements Session<Request> {
 
   readonly pinging = (ping: Ping<Request>): Effect.Effect<void> =>
     Effect.gen(this, function*() {
-      const wait = this.aliveAt + Duration.toMillis(ping.every) - this.clock.unsafeCurrentTimeMillis()
+      const wait = this.aliveAt + Duration.toMillis(ping.every) - Deadline.unsafeNow(this.clock)
       if (wait > 0) {
         yield* Effect.sleep(wait)
         return yield* this.pinging(ping)
       }
       const before = this.aliveAt
-      yield* Effect.timeoutOption(Effect.ignore(this.ask(ping.request, true)), ping.timeout)
+      yield* Effect.timeoutOption(Effect.ignore(this.ask(ping.request)), ping.timeout)
       // a peer that is in the middle of a long answer is there too
       return yield* this.aliveAt > before
         ? this.pinging(ping)
