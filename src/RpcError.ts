@@ -17,6 +17,7 @@
  *
  * @since 0.1.0
  */
+import type * as Duration from "effect/Duration"
 import { NodeInspectSymbol } from "effect/Inspectable"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
@@ -231,6 +232,7 @@ const lean = <A extends new(props: never, options?: Schema.MakeOptions) => unkno
  * - `idempotent`: whether the call may run twice, where the call said so. It is set by `RpcCall.make`, and read by
  *   `withRpcRetry` wherever the error has passed through on its way.
  * - `code`: the protocol's own code.
+ * - `waited`: how long the attempt waited before its dial was made, as dials before it had failed; absent when it did not.
  * - `cause`: the failure as it arrived.
  *
  * @example
@@ -252,6 +254,7 @@ export class Retryable extends lean(
     code: Schema.optional(Code),
     idempotent: Schema.optional(Schema.Boolean),
     retryAfter: Schema.optional(codec.Hint),
+    waited: Schema.optional(Schema.DurationFromMillis),
     cause: Schema.optional(codec.Cause)
   })
 ) {
@@ -427,14 +430,15 @@ export const withMethod = (error: Retryable | Fatal, method: string): Retryable 
 }
 
 /** One by one: `cause` is not enumerable. */
-const fieldsOf = ({ cause, code, delivery, idempotent, method, reason, retryAfter }: Retryable) => ({
+const fieldsOf = ({ cause, code, delivery, idempotent, method, reason, retryAfter, waited }: Retryable) => ({
   cause,
   code,
   delivery,
   idempotent,
   method,
   reason,
-  retryAfter
+  retryAfter,
+  waited
 })
 
 /**
@@ -459,6 +463,17 @@ export const stamped = (
  */
 export const withDelivery = (error: Retryable, delivery: Delivery): Retryable =>
   error.delivery === delivery ? error : new Retryable({ ...fieldsOf(error), delivery })
+
+/**
+ * The error of an attempt whose dial was held back, since dials before it had failed.
+ *
+ * - `waited`: how long.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const withWait = (error: Retryable, waited: Duration.Duration): Retryable =>
+  new Retryable({ ...fieldsOf(error), waited })
 
 /**
  * The whole story of a failed call, to be read in a terminal: one line that says why it stopped and, for a call that

@@ -329,3 +329,16 @@ describe("RpcError.withDelivery", () => {
     assert.strictEqual(RpcError.withDelivery(error, "NotSent"), error)
   })
 })
+
+describe("RpcError.withWait", () => {
+  it("says how long the attempt waited to dial, in the message and when encoded, and keeps the rest", () => {
+    const waited = Duration.millis(225)
+    const refused = new Retryable({ reason: "ConnectionRefused", delivery: "NotSent", code: "ECONNREFUSED" })
+    const error = RpcError.withMethod(RpcError.withWait(refused, waited), "Users.Get") as Retryable
+    assert.strictEqual(error.message, "Users.Get: connection refused (ECONNREFUSED), not sent, waited 225ms to dial")
+    const encoded = Schema.encodeSync(Retryable)(error)
+    assert.strictEqual(encoded.waited, 225)
+    assert.deepStrictEqual(Schema.decodeSync(Retryable)(encoded).waited, waited)
+    assert.deepStrictEqual(RpcError.withDelivery(error, "Unknown").waited, waited)
+  })
+})

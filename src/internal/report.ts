@@ -84,8 +84,9 @@ export const outcome = (error: Retryable): string => {
     : error.retryAfter === "Never"
     ? ", server says do not retry"
     : `, server says retry after ${showDuration(error.retryAfter)}`
+  const waited = error.waited === undefined ? "" : `, waited ${showMeasured(error.waited)} to dial`
   const text = error.code === undefined ? textOf(error.cause) : undefined
-  return `${phrases[error.reason]}${codeOf(error)}, ${delivery}${hint}${text === undefined ? "" : `: ${text}`}`
+  return `${phrases[error.reason]}${codeOf(error)}, ${delivery}${waited}${hint}${text === undefined ? "" : `: ${text}`}`
 }
 
 /** @internal */

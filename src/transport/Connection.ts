@@ -7,7 +7,7 @@
  * - A caller that is interrupted while it waits leaves at once. A dial that has begun goes on: it is the connection's, not
  *   the caller's.
  * - After a dial that failed, the next one waits for the `dialBackoff`, and so do those who ask in the meantime; one dial
- *   serves them all. A connection that broke before it was healthy counts as a dial that failed. After one that was healthy
+ *   serves them all. Each dial that fails takes one step of the `dialBackoff`. A connection that broke before it was healthy counts as a dial that failed. After one that was healthy
  *   the next dial is made at once.
  * - At its maximum age, or when it was not used for long, it takes no more calls, finishes those it has and is closed; who
  *   asks next dials anew.
@@ -23,7 +23,7 @@
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import type { LazyArg } from "effect/Function"
+import { identity, type LazyArg } from "effect/Function"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
@@ -64,7 +64,7 @@ export interface Dialled {
  * How a connection is kept.
  *
  * - `dialBackoff`: the delays after dials that failed; a schedule that ends begins again. Default 100 ms, then 1.5 times as
- *   long each time, at most 1 second: as the default delays between attempts, so that these seldom wait twice.
+ *   long each time, at most 1 second: as the default delays between attempts, so that the attempts of one call do not wait for their dials.
  * - `healthyAfter`: a connection that lasted this long was healthy, also when `healthy` was not run. Default 10 seconds.
  * - `idleTimeout`: it is closed when nobody used it for this long, or at the latest after twice as long. Default never.
  * - `maxAge`: it is replaced when it is this old, give or take a tenth. Default never.
@@ -87,6 +87,8 @@ export interface Lifetime {
  * - `dial`: opens it, in a scope of its own that closes when it is discarded.
  * - `closed`: the error for a caller that asks after the end of the scope, or is waiting at that moment.
  * - `name`: under which `RpcRetry.inspect` shows it. Default `"connection"`.
+ * - `afterWait`: what a caller is told when the dial failed that the `dialBackoff` had held back for so long. Default the failure of
+ *   the dial, as it is told to those who did not wait.
  *
  * A dial sees the context that the connection was made in. Its failure is the failure of all who wait for it; make a
  * `Retryable` of an interruption that comes from outside, or they are interrupted.
@@ -126,13 +128,15 @@ export const make = <A, E, R>(
     readonly dial: (dialled: Dialled) => Effect.Effect<A, E, R>
     readonly closed: LazyArg<E>
     readonly name?: string | undefined
+    readonly afterWait?: ((error: E, waited: Duration.Duration) => E) | undefined
   }
 ): Effect.Effect<Connection<A, E>, never, Exclude<R, Scope.Scope> | Scope.Scope> => {
-  const { dial, closed, name } = options
+  const { dial, closed, name, afterWait } = options
   return internal.make({
     dial,
     closed,
     name: name ?? "connection",
+    afterWait: afterWait ?? identity,
     ...orThrow(checkLifetime("Connection.make", options))
   })
 }

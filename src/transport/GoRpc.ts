@@ -60,7 +60,7 @@ import * as Classify from "../Classify.js"
 import type { State } from "../Connections.js"
 import { orThrow } from "../InvalidOption.js"
 import * as RpcCall from "../RpcCall.js"
-import { type Fatal, Retryable, withMethod } from "../RpcError.js"
+import { type Fatal, Retryable, withMethod, withWait } from "../RpcError.js"
 import * as Connection from "./Connection.js"
 import * as gob from "./internal/gobCodec.js"
 import type { Codec } from "./internal/goCodec.js"
@@ -346,7 +346,8 @@ const client = <Request>(options: Options, codec: Codec<Request>): Effect.Effect
           )
         ),
       closed,
-      name: nameOf(options)
+      name: nameOf(options),
+      afterWait: (error, waited) => error._tag === "Retryable" ? withWait(error, waited) : error
     })
     const call = (
       method: string,

@@ -3,7 +3,6 @@
  *
  * @internal
  */
-import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -18,13 +17,19 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import { Connections, type State } from "../../Connections.js"
+import * as Deadline from "../../Deadline.js"
 import type { Connection, Dialled } from "../Connection.js"
 
-/** What `Connection.make` was told, checked. @internal */
+/**
+ * What `Connection.make` was told, checked.
+ *
+ * @internal
+ */
 export interface Options<A, E, R> {
   readonly dial: (dialled: Dialled) => Effect.Effect<A, E, R>
   readonly closed: () => E
   readonly name: string
+  readonly afterWait: (error: E, waited: Duration.Duration) => E
   readonly dialBackoff: Schedule.Schedule<unknown>
   readonly healthyAfter: Duration.Duration
   readonly idleTimeout: Duration.Duration | undefined
@@ -39,8 +44,11 @@ class Held<A, E> {
   /** Whether the wait before the dial is over. */
   isDialled = false
   opened: { readonly connection: A } | undefined
+  /** In milliseconds of the monotonic clock. */
   openedAt = 0
   isHealthy = false
+  /** The backoff has been told how it ended. */
+  isSettled = false
   /** It broke. */
   isDiscarded = false
   /** It takes no more calls, and ends when those it has have ended. */
@@ -49,6 +57,9 @@ class Held<A, E> {
   users = 0
   uses = 0
   fiber: Fiber.RuntimeFiber<unknown> | undefined
+
+  /** `notBefore`: when it may be dialled, in milliseconds of the monotonic clock. */
+  constructor(readonly notBefore: number) {}
 
   end(): void {
     this.ended.unsafeOpen()
@@ -62,7 +73,8 @@ class Held<A, E> {
 /** When the next dial may be made, given how the last ones ended. A schedule that ends, or fails, begins again. */
 class Backoff {
   private state: unknown
-  private notBefore = 0
+  /** In milliseconds of the monotonic clock. */
+  notBefore = 0
   constructor(private readonly schedule: Schedule.Schedule<unknown>) {
     this.state = schedule.initial
   }
@@ -73,7 +85,7 @@ class Backoff {
   })
 
   private readonly step: Effect.Effect<boolean> = Effect.gen(this, function*() {
-    const now = yield* Clock.currentTimeMillis
+    const now = yield* Deadline.now
     const [next, , decision] = yield* this.schedule.step(now, undefined, this.state)
     if (ScheduleDecision.isContinue(decision)) {
       this.state = next
@@ -88,10 +100,7 @@ class Backoff {
   )
 
   readonly wait = Effect.suspend(() =>
-    Effect.flatMap(
-      Clock.currentTimeMillis,
-      (now) => now < this.notBefore ? Effect.sleep(this.notBefore - now) : Effect.void
-    )
+    Effect.flatMap(Deadline.now, (now) => now < this.notBefore ? Effect.sleep(this.notBefore - now) : Effect.void)
   )
 }
 
@@ -141,9 +150,13 @@ class Keeper<A, E, R> {
     return was
   }
 
-  /** What its end says of the next dial. */
-  private settle(held: Held<A, E>) {
-    return Effect.flatMap(Clock.currentTimeMillis, (now) => {
+  /** What its end says of the next dial. A dial whose connection breaks while it opens ends twice, and is one failure. */
+  private settle(held: Held<A, E>): Effect.Effect<unknown> {
+    return Effect.flatMap(Deadline.now, (now) => {
+      if (held.isSettled) {
+        return Effect.void
+      }
+      held.isSettled = true
       const lasted = held.opened !== undefined &&
         now - held.openedAt >= Duration.toMillis(this.options.healthyAfter)
       return held.isHealthy || lasted ? this.backoff.reset : this.backoff.failed
@@ -205,7 +218,7 @@ class Keeper<A, E, R> {
       return Effect.zipRight(this.become("connecting"), this.options.dial({ discard: this.discard(held), healthy }))
     }).pipe(
       Effect.tap((connection) =>
-        Effect.flatMap(Clock.currentTimeMillis, (now) => {
+        Effect.flatMap(Deadline.now, (now) => {
           held.opened = { connection }
           held.openedAt = now
           const next = this.current === held ? this.become("ready") : Effect.void
@@ -241,7 +254,7 @@ class Keeper<A, E, R> {
   }
 
   private dial(): Held<A, E> {
-    const held = new Held<A, E>()
+    const held = new Held<A, E>(this.backoff.notBefore)
     this.current = held
     held.fiber = this.run(this.life(held))
     return held
@@ -257,6 +270,16 @@ class Keeper<A, E, R> {
     }
   }
 
+  /** What became of the dial, as who asked for it now is told. */
+  private dialled(held: Held<A, E>): Effect.Effect<A, E> {
+    return Effect.flatMap(Deadline.now, (askedAt) =>
+      Effect.mapError(Deferred.await(held.ready), (error) => {
+        // what is less than a millisecond is no wait, but the noise of two clocks that were read one after the other
+        const waited = Math.floor(held.notBefore - askedAt)
+        return held.isDialled && waited > 0 ? this.options.afterWait(error, Duration.millis(waited)) : error
+      }))
+  }
+
   // an `acquireUseRelease` whose ends are not effects: this is on the way of every call
   readonly use: Connection<A, E>["use"] = (f) =>
     Effect.uninterruptibleMask((restore) => {
@@ -268,10 +291,7 @@ class Keeper<A, E, R> {
       held.uses++
       const used = held.opened === undefined
         // one that broke while its callers waited for it is not given to them: they ask again
-        ? Effect.flatMap(
-          Deferred.await(held.ready),
-          (connection) => held.isDiscarded ? this.use(f) : f(connection)
-        )
+        ? Effect.flatMap(this.dialled(held), (connection) => held.isDiscarded ? this.use(f) : f(connection))
         : Effect.suspend(() => f(held.opened!.connection))
       return Effect.matchCauseEffect(restore(used), {
         onFailure: (cause) => {
