@@ -11,6 +11,7 @@ import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
+import * as JumpingClock from "../support/jumpingClock.js"
 
 /** A dial that takes 10 ms, with everything that happens counted. */
 const dialler = (outcomes: ReadonlyArray<"ok" | "refused" | "crash"> = []) => {
@@ -42,7 +43,7 @@ const dialler = (outcomes: ReadonlyArray<"ok" | "refused" | "crash"> = []) => {
       return number
     })
   const make = (lifetime: Connection.Lifetime = {}) => Connection.make({ dial, closed: () => "closed", ...lifetime })
-  return { log, make }
+  return { dial, log, make }
 }
 
 describe("Connection", () => {
@@ -511,4 +512,45 @@ describe("Connection: its end", () => {
       yield* TestClock.adjust(1)
       assert.strictEqual(log.dials, 2)
     }))
+})
+
+describe("Connection: a wall clock that is set", () => {
+  for (const [how, hours] of [["forward", 1], ["back", -1]] as const) {
+    it.scoped(`${how} by an hour changes no delay before a dial, and makes no connection healthy or not`, () =>
+      Effect.gen(function*() {
+        const { clock, jump } = yield* JumpingClock.make
+        const jumpAnHour = jump(hours * 3_600_000)
+        yield* Effect.gen(function*() {
+          const start = yield* Clock.currentTimeNanos
+          const millis = Effect.map(Clock.currentTimeNanos, (now) => Number(now - start) / 1e6)
+          const ok = dialler(["refused", "refused", "ok", "ok"])
+          const at: Array<number> = []
+          const connection = yield* Connection.make({
+            dial: (dialled) => Effect.zipRight(Effect.map(millis, (now) => void at.push(now)), ok.dial(dialled)),
+            closed: () => "closed",
+            healthyAfter: "5 seconds"
+          })
+          const first = yield* Effect.fork(stubborn(connection))
+          yield* TestClock.adjust(50)
+          yield* jumpAnHour
+          yield* TestClock.adjust(1_000)
+          assert.strictEqual(yield* Fiber.join(first), 3)
+          assert.deepStrictEqual(at, [0, 110, 270])
+          // it is 770 ms old
+          yield* jumpAnHour
+          yield* ok.log.discards.at(-1)!
+          const second = yield* Effect.fork(connection.use(Effect.succeed))
+          yield* TestClock.adjust(1_000)
+          assert.strictEqual(yield* Fiber.join(second), 4)
+          assert.deepStrictEqual(at, [0, 110, 270, 1_275])
+          yield* TestClock.adjust(4_500)
+          yield* jumpAnHour
+          // it is 5265 ms old
+          yield* ok.log.discards.at(-1)!
+          const third = yield* Effect.fork(connection.use(Effect.succeed))
+          yield* TestClock.adjust(10)
+          assert.strictEqual(yield* Fiber.join(third), 5)
+        }).pipe(Effect.withClock(clock))
+      }))
+  }
 })

@@ -14,6 +14,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as Session from "../../src/transport/internal/session.js"
+import * as JumpingClock from "../support/jumpingClock.js"
 import * as MemoryPeer from "../support/memoryPeer.js"
 import * as Peer from "../support/peer.js"
 
@@ -788,6 +789,30 @@ describe("GoRpc: ping", () => {
       yield* TestClock.adjust("10 minutes")
       assert.deepStrictEqual(summary(yield* Fiber.join(stuck)), ["ConnectionLost", "Unknown", "PING_TIMEOUT"])
     }))
+
+  for (const [how, hours] of [["forward", 1], ["back", -1]] as const) {
+    it.scoped(`a wall clock that is set ${how} by an hour neither hurries a ping nor holds it back`, () =>
+      Effect.gen(function*() {
+        const { clock, jump } = yield* JumpingClock.make
+        yield* Effect.gen(function*() {
+          let pings = 0
+          const peer = yield* MemoryPeer.make((line, { send }) =>
+            line.method === "Ping" ? Effect.sync(() => void pings++) : send(JSON.stringify({ id: line.id, result: 42 }))
+          )
+          const rpc = yield* GoRpc.make({ socket: peer.socket, ping })
+          yield* rpc.call("A.B", 1)
+          yield* TestClock.adjust("5 seconds")
+          assert.strictEqual(yield* rpc.call("A.B", 1), 42)
+          yield* jump(hours * 3_600_000)
+          yield* TestClock.adjust("9999 millis")
+          assert.deepStrictEqual([pings, yield* rpc.state], [0, "ready"])
+          yield* TestClock.adjust("3 seconds")
+          assert.deepStrictEqual([pings, yield* rpc.state], [1, "ready"])
+          yield* TestClock.adjust("1 milli")
+          assert.deepStrictEqual([pings, yield* rpc.state], [1, "broken"])
+        }).pipe(Effect.withClock(clock))
+      }))
+  }
 
   it.scoped("nothing goes on after the connection has ended", () =>
     Effect.gen(function*() {

@@ -10,6 +10,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Scope from "effect/Scope"
+import * as Deadline from "../../Deadline.js"
 import { Fatal, Retryable } from "../../RpcError.js"
 import type { Dialled } from "../Connection.js"
 import { closed, lossOf, unsent } from "./loss.js"
@@ -87,7 +88,7 @@ class SessionImpl<Request> implements Session<Request> {
   private loss: Retryable | Fatal | undefined
   private isViolated = false
   private isHealthy = false
-  /** When the peer last gave a sign of life, in milliseconds of the clock. */
+  /** When the peer last gave a sign of life, in milliseconds of the monotonic clock. */
   private aliveAt: number
 
   constructor(
@@ -96,7 +97,7 @@ class SessionImpl<Request> implements Session<Request> {
     private readonly connection: Dialled,
     private readonly clock: Clock.Clock
   ) {
-    this.aliveAt = clock.unsafeCurrentTimeMillis()
+    this.aliveAt = Deadline.unsafeNow(clock)
   }
 
   pending(): number {
@@ -167,7 +168,7 @@ class SessionImpl<Request> implements Session<Request> {
     if (this.isViolated) {
       return
     }
-    this.aliveAt = this.clock.unsafeCurrentTimeMillis()
+    this.aliveAt = Deadline.unsafeNow(this.clock)
     const waiting = this.entries.size
     // this runs in a listener of the socket, where a throw would end the process
     const violation = Either.merge(Either.try({
@@ -221,7 +222,7 @@ class SessionImpl<Request> implements Session<Request> {
       body: () => write(batch.subarray(at, at + maxBatch)),
       step: () => {
         at += maxBatch
-        this.aliveAt = this.clock.unsafeCurrentTimeMillis()
+        this.aliveAt = Deadline.unsafeNow(this.clock)
       }
     })
   }
@@ -247,7 +248,7 @@ class SessionImpl<Request> implements Session<Request> {
 
   readonly pinging = (ping: Ping<Request>): Effect.Effect<void> =>
     Effect.gen(this, function*() {
-      const wait = this.aliveAt + Duration.toMillis(ping.every) - this.clock.unsafeCurrentTimeMillis()
+      const wait = this.aliveAt + Duration.toMillis(ping.every) - Deadline.unsafeNow(this.clock)
       if (wait > 0) {
         yield* Effect.sleep(wait)
         return yield* this.pinging(ping)
