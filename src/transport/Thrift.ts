@@ -35,6 +35,7 @@
  * | -------------------------------------------------------------- | ----------------------------------------------- |
  * | nobody listens, no such host, no answer to the dial            | `Retryable`, not sent                           |
  * | the connection breaks before the request is written            | `Retryable`, mostly `ConnectionLost`, not sent  |
+ * | the attempt is cut before that: no connection is free, or there | `Retryable AttemptTimeout`, not sent            |
  * | the connection breaks after that                               | `Retryable ConnectionLost`, may have run        |
  * | an exception that the method declares                          | the exception                                   |
  * | `TApplicationException`: unknown method 1; Kitex: 20, 21       | `Fatal Unimplemented`                           |

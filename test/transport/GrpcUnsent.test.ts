@@ -11,8 +11,8 @@ import * as Stream from "effect/Stream"
 import { client, Echo } from "../support/grpcClient.js"
 import * as Raw from "../support/grpcRaw.js"
 import * as GrpcServer from "../support/grpcServer.js"
+import * as JumpingClock from "../support/jumpingClock.js"
 import * as Peer from "../support/peer.js"
-import * as WallClock from "../support/wallClock.js"
 
 const hi = { value: "hi" }
 
@@ -166,9 +166,9 @@ describe("Grpc: the clock of the wall is set while a call runs", () => {
       Effect.gen(function*() {
         const server = yield* GrpcServer.make
         const echo = Grpc.unary(yield* client(server.address, Grpc.channelOptions), "echo")
-        const wall = WallClock.make()
+        const wall = yield* JumpingClock.make
         yield* server.script(GrpcServer.stall)
-        const error = yield* wall.set(millis).pipe(
+        const error = yield* wall.jump(millis).pipe(
           Effect.zipRight(echo(hi)),
           Deadline.within("300 millis"),
           Effect.flip,
@@ -186,10 +186,10 @@ describe("Grpc: the clock of the wall is set while a call runs", () => {
     Effect.gen(function*() {
       const server = yield* GrpcServer.make
       const echo = Grpc.unary(yield* client(server.address, Grpc.channelOptions), "echo")
-      const wall = WallClock.make()
+      const wall = yield* JumpingClock.make
       yield* server.script(GrpcServer.status("UNAVAILABLE"))
       yield* echo(hi).pipe(
-        Effect.tapError(() => wall.set(-3_600_000)),
+        Effect.tapError(() => wall.jump(-3_600_000)),
         withRpcRetry({ schedule, deadline: "20 seconds" }),
         Effect.withClock(wall.clock)
       )
