@@ -17,6 +17,7 @@ interface Retryable {
   readonly method?: string | undefined
   readonly code?: Code | undefined
   readonly retryAfter?: Duration.Duration | "Never" | undefined
+  readonly waited?: Duration.Duration | undefined
   readonly cause?: unknown
 }
 

@@ -17,16 +17,18 @@
  * const program = users.getUser({ id: "1" }).pipe(withRpcRetry)
  * ```
  *
- * An attempt is exactly one call of the library. See `channelOptions` for the retries that the library makes itself.
+ * An attempt is one call of the library. What no server has processed, as its stream was refused or the connection had just gone,
+ * is repeated once and at once within its attempt, so that a server that is replaced loses no call. See `channelOptions` for the
+ * retries that the library makes itself.
  *
  * | what happens                                                    | error of the call                                       |
  * | --------------------------------------------------------------- | ------------------------------------------------------- |
  * | no stream was opened: the connection is refused                 | `Retryable ConnectionRefused`, not sent                 |
  * | no stream was opened: no address, no connection                 | `Retryable Unavailable`, not sent                       |
  * | no stream was opened: the certificate does not verify           | `Fatal Protocol`                                        |
- * | no stream was opened: the connection has just gone              | `Retryable ConnectionLost`, not sent                    |
+ * | no stream was opened: the connection has just gone, twice       | `Retryable ConnectionLost`, not sent                    |
  * | no stream was opened: headers that HTTP/2 forbids               | `Fatal InvalidArgument`                                 |
- * | the stream was refused (`REFUSED_STREAM`)                       | `Retryable Unavailable`, not sent with `channelOptions` |
+ * | the stream was refused (`REFUSED_STREAM`) twice                 | `Retryable Unavailable`, not sent with `channelOptions` |
  * | HTTP 429 of a proxy                                             | `Retryable Throttled`, not sent with `channelOptions`   |
  * | HTTP 502, 503, 504 of a proxy, with a body or without           | `Retryable Unavailable`, may have run                   |
  * | the connection or the stream broke (reset, `RST_STREAM`)        | `Retryable ConnectionLost`, may have run                |
@@ -35,6 +37,7 @@
  * | `UNAVAILABLE`                                                   | `Retryable Unavailable`, may have run                   |
  * | `RESOURCE_EXHAUSTED` with a delay from the server               | `Retryable Throttled`, may have run                     |
  * | `DEADLINE_EXCEEDED`, or a reset, as the ambient deadline passes | `Retryable AttemptTimeout`, may have run                |
+ * | an attempt is cut before its stream is opened                   | `Retryable AttemptTimeout`, not sent                    |
  * | a status that `retryOn` accepts                                 | `Retryable Custom` or `Throttled`, may have run         |
  * | the same, and nothing was sent, such as credentials that fail   | `Retryable Custom` or `Throttled`, not sent             |
  * | `CANCELLED`; the client is closed                               | `Fatal Cancelled`                                       |
@@ -211,8 +214,9 @@ export interface ClientOptions<Name extends PropertyKey = string> extends Omit<O
 /**
  * Channel options that switch off the retries of grpc-js, for the constructor of a client: they cannot be switched off later, nor
  * for one call. A client without them retries itself where its service config has a `retryPolicy`; then each attempt made here
- * is up to five on the wire. It also repeats at once what never left the client, and once what the server refused unseen. Both
- * come here as `Retryable`, delivery `NotSent`, when it does not; when it does, what was refused may have run.
+ * is up to five on the wire. It also repeats at once what never left the client, and once what the server refused unseen. When it
+ * does not, that is repeated here, once; what fails again is `Retryable`, delivery `NotSent`. When it does, what was refused may
+ * have run.
  *
  * @example
  * ```ts

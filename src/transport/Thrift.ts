@@ -35,6 +35,7 @@
  * | -------------------------------------------------------------- | ----------------------------------------------- |
  * | nobody listens, no such host, no answer to the dial            | `Retryable`, not sent                           |
  * | the connection breaks before the request is written            | `Retryable`, mostly `ConnectionLost`, not sent  |
+ * | the attempt is cut before that: no connection is free, or there | `Retryable AttemptTimeout`, not sent            |
  * | the connection breaks after that                               | `Retryable ConnectionLost`, may have run        |
  * | an exception that the method declares                          | the exception                                   |
  * | `TApplicationException`: unknown method 1; Kitex: 20, 21       | `Fatal Unimplemented`                           |
@@ -165,7 +166,8 @@ export interface MethodOptions {
  * - `methods`: what is to be known of single methods.
  * - `connections`: how many calls there may be at the same time; more wait. Default 16.
  * - `dialTimeout`: bound on one dial. Default 5 seconds.
- * - `maxFrameBytes`: the largest answer that is read. Default 64 MiB.
+ * - `maxFrameBytes`: the largest answer that is read, in bytes. What is made of an answer may take 8 times as much memory, by
+ *   estimate. A larger or richer one is `Fatal Protocol`. Default 4 MiB, as in gRPC.
  * - `retryOn`: errors that are worth another attempt, by their codes or by a predicate. They become `Retryable Custom`, delivery
  *   `Unknown`. Default none. A predicate that throws is a mistake in the program: the call dies of it.
  *

@@ -14,6 +14,7 @@ import { Fatal, isRetryable, type Retryable, withMethod } from "../../RpcError.j
 import * as Failure from "./grpcFailure.js"
 import * as Given from "./grpcGiven.js"
 import type { Method } from "./grpcMethod.js"
+import { repeatUnprocessed } from "./transparent.js"
 
 /** @internal */
 export interface Settings {
@@ -25,21 +26,38 @@ export interface Settings {
 /** @internal */
 export interface Outgoing {
   readonly metadata: Grpc.Metadata
+  /** As the user gave them. */
   readonly options: Grpc.CallOptions
   readonly clock: Clock.Clock
-  /** The ambient deadline that was sent, in milliseconds of that clock. */
+  /** The ambient deadline that the server is told, on the scale of `Deadline.now`. */
   readonly deadline: number
 }
 
 /** 24 days: grpc-js has no timer for more, its servers misread more, and it breaks on much more. Nobody waits for it. */
 const farthest = 2 ** 31 - 1
 
-/** grpc-js counts deadlines in the time of day, whatever the clock of the program is. */
-const earlier = (own: Grpc.CallOptions["deadline"], remaining: number = Infinity): number => {
+/**
+ * grpc-js counts deadlines in the time of day, whatever the clock of the program is. It turns them into a duration as the call
+ * is made, so that is when this is asked: a clock that was set meanwhile does not matter.
+ */
+const earlier = (own: Grpc.CallOptions["deadline"], { clock, deadline }: Outgoing): number => {
   const now = Clock.make().unsafeCurrentTimeMillis()
-  const deadline = Math.min(Number(own ?? Infinity), now + remaining)
-  return deadline - now < farthest ? deadline : Infinity
+  const remaining = Math.max(1, Math.floor(deadline - Deadline.unsafeNow(clock)))
+  const earliest = Math.min(Number(own ?? Infinity), now + remaining)
+  return earliest - now < farthest ? earliest : Infinity
 }
+
+const cut = () => new Error("the attempt was cut before its request was written")
+
+/**
+ * Asked for when there is a connection, right before the headers are written: whoever cuts the attempt is to know. Credentials
+ * of the user's own come first, as they may take long.
+ */
+const announced = (own: Grpc.CallCredentials | undefined, { sending }: Deadline.Progress): Grpc.CallCredentials =>
+  Grpc.credentials.createFromMetadataGenerator((options, callback) => {
+    const send = (metadata: Grpc.Metadata) => sending() ? callback(null, metadata) : callback(cut())
+    return own === undefined ? send(new Grpc.Metadata()) : void own.generateMetadata(options).then(send, callback)
+  })
 
 /** The user's own stay as they are. */
 const withFacts = (metadata: Grpc.Metadata, facts: Deadline.Facts): Grpc.Metadata => {
@@ -61,19 +79,13 @@ const withFacts = (metadata: Grpc.Metadata, facts: Deadline.Facts): Grpc.Metadat
  */
 export const outgoing = (method: Method, settings: Settings): Effect.Effect<Outgoing, Fatal> =>
   Effect.gen(function*() {
-    const isStream = method.kind === "serverStream"
     const facts = yield* Deadline.facts
     const clock = yield* Effect.clock
-    const deadline = isStream ? Infinity : yield* Deadline.CurrentDeadline
+    const deadline = method.kind === "serverStream" ? Infinity : yield* Deadline.CurrentDeadline
     const given = settings.metadata ?? new Grpc.Metadata()
     const metadata = yield* Given.forAttempt(method.name, "metadata", Given.metadata, given)
     const options = yield* Given.forAttempt(method.name, "callOptions", Given.callOptions, settings.callOptions ?? {})
-    return {
-      metadata: withFacts(metadata, facts),
-      options: { ...options, deadline: earlier(options.deadline, isStream ? undefined : facts.remaining) },
-      clock,
-      deadline
-    }
+    return { metadata: withFacts(metadata, facts), options, clock, deadline }
   })
 
 /** The words of the error that grpc-js makes of a status. */
@@ -97,7 +109,9 @@ export interface Attempt {
    * The call, or what was thrown in place of one. An interceptor that fails a stream before it has sent anything throws its
    * status: nobody can listen yet.
    */
-  readonly start: <A extends Grpc.ClientUnaryCall>(make: () => A) => Either.Either<A, Failing>
+  readonly start: <A extends Grpc.ClientUnaryCall>(
+    make: (options: Grpc.CallOptions) => A
+  ) => Either.Either<A, Failing>
   /** What its error means. Whoever runs it asks the user's `retryOn`, and gets what that throws. */
   readonly fail: (error: Grpc.ServiceError) => Failing
 }
@@ -107,24 +121,31 @@ export const attempt = (
   client: Grpc.Client,
   { name }: Method,
   { retryOn }: Settings,
-  { clock, deadline }: Outgoing
+  out: Outgoing,
+  progress: Deadline.Progress
 ): Attempt => {
+  const { clock, deadline, options } = out
   // an interceptor may answer, or throw, before there is a call
   let call: Grpc.ClientUnaryCall | undefined
   let head: Grpc.Metadata | undefined
   const fail: Attempt["fail"] = (error) =>
     Effect.suspend(() => {
-      const now = clock.unsafeCurrentTimeMillis()
+      const now = Deadline.unsafeNow(clock)
+      const today = clock.unsafeCurrentTimeMillis()
       // the peer of a call is the target of the channel until it is given to a connection
       const isUnsent = call?.getPeer() === client.getChannel().getTarget()
-      const failed = { error, head, isUnsent, isSingle: isSingle(client), deadline, now }
+      const failed = { error, head, isUnsent, isSingle: isSingle(client), deadline, now, today }
       return Effect.fail(withMethod(Failure.classify(failed, retryOn), name))
     })
   return {
     start: (make) =>
       Either.try({
         try: () => {
-          const made = make()
+          const made = make({
+            ...options,
+            deadline: earlier(options.deadline, out),
+            credentials: announced(options.credentials, progress)
+          })
           made.on("metadata", (metadata) => {
             head = metadata
           })
@@ -156,7 +177,7 @@ const grace = 100
  */
 const untilDeadline = ({ clock, deadline }: Outgoing) => (error: Retryable | Fatal) =>
   isRetryable(error) && error.reason === "AttemptTimeout"
-    ? Effect.zipRight(Effect.sleep(Math.max(0, deadline - clock.unsafeCurrentTimeMillis()) + grace), Effect.fail(error))
+    ? Effect.zipRight(Effect.sleep(Math.max(0, deadline - Deadline.unsafeNow(clock)) + grace), Effect.fail(error))
     : Effect.fail(error)
 
 /** What grpc-js, and what generates code for it, makes of a unary method. */
@@ -175,15 +196,18 @@ export const unary = (
   request: unknown
 ): Effect.Effect<unknown, Retryable | Fatal> => {
   const methods = client as unknown as Record<string, Invoke>
-  return Effect.flatMap(outgoing(method, settings), (out) =>
-    Effect.async<unknown, Retryable | Fatal>((resume) => {
-      const { fail, start } = attempt(client, method, settings, out)
-      const started = start(() =>
-        methods[method.key]!(request, out.metadata, out.options, (error, answer) =>
-          resume(error === null ? Effect.succeed(answer) : fail(error)))
-      )
-      return Either.isLeft(started) ? resume(started.left) : Effect.sync(() =>
-        started.right.cancel()
-      )
-    }).pipe(Effect.catchAll(untilDeadline(out))))
+  const once = Deadline.whileUnsent((progress) =>
+    Effect.flatMap(outgoing(method, settings), (out) =>
+      Effect.async<unknown, Retryable | Fatal>((resume) => {
+        const { fail, start } = attempt(client, method, settings, out, progress)
+        const started = start((options) =>
+          methods[method.key]!(request, out.metadata, options, (error, answer) =>
+            resume(error === null ? Effect.succeed(answer) : fail(error)))
+        )
+        return Either.isLeft(started) ? resume(started.left) : Effect.sync(() =>
+          started.right.cancel()
+        )
+      }).pipe(Effect.catchAll(untilDeadline(out))))
+  )
+  return repeatUnprocessed(once, Failure.isUnprocessed)
 }

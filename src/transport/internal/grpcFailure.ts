@@ -25,9 +25,11 @@ export interface Given {
   readonly isUnsent: boolean
   /** The library makes one attempt of each call, as `channelOptions` say; `false` also where nobody knows. */
   readonly isSingle: boolean
-  /** The ambient deadline, in milliseconds of the clock that `now` is of. */
+  /** The ambient deadline, on the scale of `Deadline.now`, as `now` is. */
   readonly deadline: number
   readonly now: number
+  /** The time of day, in milliseconds. */
+  readonly today: number
 }
 
 interface Failed extends Given {
@@ -86,7 +88,7 @@ const refusedDelivery = (failed: Failed): Retryable["delivery"] =>
 const fatalOf = ({ error, status: { code, details } }: Failed, reason: FatalReason): Fatal =>
   new Fatal({ reason, code: Grpc.status[code]!, message: details, cause: error })
 
-/** The connection went away between the choice of it and its use: with `grpc.enable_retries: 0` this is for us to repeat. */
+/** The connection went away between the choice of it and its use. */
 const notStarted =
   /^Failed to start HTTP\/2 stream with error (The session has been destroyed|New streams cannot be created after receiving a GOAWAY|No stream ID is available)/
 
@@ -112,6 +114,8 @@ const unsent = (failed: Failed): Retryable | Fatal | undefined => {
 /** The stream was reset with the code CANCEL. Not by the caller: that one is interrupted, and asks nobody any more. */
 const isCancelled = ({ code, details, metadata }: Grpc.StatusObject): boolean =>
   code === CANCELLED && details === "Call cancelled" && isEmpty(metadata)
+
+const refusedStream = "REFUSED_STREAM"
 
 /** The code that the stream was reset with: the library says it in words of its own, and some as a status. */
 const resetOf = ({ head, status }: Failed): number | undefined => {
@@ -143,7 +147,7 @@ const ofReset = (failed: Failed, reset: number): Retryable | Fatal => {
       cause: error
     })
   }
-  return code === "REFUSED_STREAM"
+  return code === refusedStream
     ? new Retryable({ reason: "Unavailable", delivery: refusedDelivery(failed), code, cause: error })
     : new Retryable({
       reason: code === "ENHANCE_YOUR_CALM" ? "Throttled" : "ConnectionLost",
@@ -194,7 +198,7 @@ const textsOf = (metadata: Grpc.Metadata, key: string): ReadonlyArray<string> =>
 
 /** Pushback is what gRPC itself reads; RetryInfo is of Google's APIs; a proxy says `Retry-After`. */
 const hintOf = (
-  { head, now, status: { metadata } }: Failed,
+  { head, status: { metadata }, today }: Failed,
   isHttp: boolean
 ): ServerHint.ServerHint | undefined => {
   const pushback = ServerHint.fromGrpcPushback(textsOf(metadata, "grpc-retry-pushback-ms"))
@@ -206,7 +210,7 @@ const hintOf = (
     )
   const retryAfter = () =>
     isHttp
-      ? ServerHint.fromRetryAfter([head ?? metadata].flatMap((from) => textsOf(from, "retry-after"))[0], now)
+      ? ServerHint.fromRetryAfter([head ?? metadata].flatMap((from) => textsOf(from, "retry-after"))[0], today)
       : Option.none()
   return pushback.pipe(Option.orElse(details), Option.orElse(retryAfter), Option.getOrUndefined)
 }
@@ -218,6 +222,16 @@ const isHttp = ({ head, status: { details, metadata } }: Failed): boolean =>
   details.startsWith(httpStatus) &&
   textsOf(head ?? metadata, "content-type").some((type) => !type.startsWith("application/grpc"))
 
+/**
+ * Proves that no server has processed the request: its stream was refused, which is also what becomes of those above the last
+ * one that a GOAWAY names, or it never began as the connection had just gone.
+ *
+ * @internal
+ */
+export const isUnprocessed = (error: Retryable | Fatal): boolean =>
+  isRetryable(error) && error.delivery === "NotSent" &&
+  (error.code === refusedStream || error.reason === "ConnectionLost")
+
 /** @internal */
 export const classify = (given: Given, retryOn: RetryOn): Retryable | Fatal => {
   const { deadline, error, now } = given
@@ -227,7 +241,7 @@ export const classify = (given: Given, retryOn: RetryOn): Retryable | Fatal => {
   if ((status.code === DEADLINE_EXCEEDED || isCancelled(status)) && now >= deadline - slack) {
     return new Retryable({
       reason: "AttemptTimeout",
-      delivery: "Unknown",
+      delivery: isNothingSent(failed) ? unsentDelivery(failed) : "Unknown",
       code: "DEADLINE_EXCEEDED",
       cause: error
     })

@@ -11,9 +11,12 @@ import * as Function from "effect/Function"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import * as Deadline from "../../Deadline.js"
 import { Fatal, type Retryable } from "../../RpcError.js"
 import * as Call from "./grpcCall.js"
+import { isUnprocessed } from "./grpcFailure.js"
 import type { Method } from "./grpcMethod.js"
+import { repeatUnprocessed } from "./transparent.js"
 import { untilFirst } from "./untilFirst.js"
 
 type Failure = Retryable | Fatal
@@ -93,17 +96,21 @@ export const open = (
   request: unknown
 ): Effect.Effect<Stream.Stream<unknown, Failure>, Failure, Scope.Scope> => {
   const methods = client as unknown as Record<string, Invoke>
-  const opened = Effect.gen(function*() {
-    const out = yield* Call.outgoing(method, settings)
-    const { fail, start } = Call.attempt(client, method, settings, out)
-    const call = yield* Either.match(
-      start(() => methods[method.key]!(request, out.metadata, out.options)),
-      { onLeft: Function.identity, onRight: Effect.succeed }
+  const opened = (progress: Deadline.Progress) =>
+    Effect.gen(function*() {
+      const out = yield* Call.outgoing(method, settings)
+      const { fail, start } = Call.attempt(client, method, settings, out, progress)
+      const call = yield* Either.match(
+        start((options) => methods[method.key]!(request, out.metadata, options)),
+        { onLeft: Function.identity, onRight: Effect.succeed }
+      )
+      return readerOf(method, call, fail)
+    })
+  const once = Deadline.whileUnsent((progress) =>
+    untilFirst(
+      method.name,
+      Effect.map(Effect.acquireRelease(opened(progress), ({ close }) => close), ({ next }) => next)
     )
-    return readerOf(method, call, fail)
-  })
-  return untilFirst(
-    method.name,
-    Effect.map(Effect.acquireRelease(opened, ({ close }) => close), ({ next }) => next)
   )
+  return repeatUnprocessed(once, isUnprocessed)
 }

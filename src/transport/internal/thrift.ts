@@ -143,7 +143,13 @@ export const caller = ({ codec, frames, pool, retryOn }: Options) => {
           }))
       return codec.encode(procedure, id, args).pipe(
         Effect.flatMap((message) =>
-          pool((line) => Effect.flatMap(written(message), (bytes) => line.call({ id, bytes, read })))
+          Deadline.whileUnsent((progress) =>
+            pool(
+              progress,
+              (line) =>
+                Effect.flatMap(written(message), (bytes) => line.call({ id, bytes, sending: progress.sending, read }))
+            )
+          )
         ),
         Effect.mapError((error) => withMethod(error, method)),
         Effect.flatMap((answer) => resultOf(answer, method))

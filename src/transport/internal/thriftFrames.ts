@@ -51,17 +51,30 @@ const whole = (bytes: Uint8Array, maxFrameBytes: number): Uint8Array | Incomplet
     : bytes.subarray(0, lengthBytes + length)
 }
 
-const framed = (maxFrameBytes: number, read: (frame: Uint8Array) => Header.Headed) => {
+/**
+ * How many times as much memory as the largest answer has bytes may be taken by what is made of one: a byte can be a struct, and
+ * a struct an object.
+ */
+const growth = 8
+
+const scannerOf = (protocol: Protocol, maxFrameBytes: number) => Scanner.make(protocol, growth * maxFrameBytes)
+
+const framed = (maxFrameBytes: number, protocol: Protocol, read: (frame: Uint8Array) => Header.Headed) => {
   const readFrame: ReadFrame = (bytes) => {
     const frame = whole(bytes, maxFrameBytes)
-    return "needed" in frame ? frame : { ...read(frame), length: frame.length }
+    if ("needed" in frame) {
+      return frame
+    }
+    const headed = read(frame)
+    scannerOf(protocol, maxFrameBytes).scan(headed.payload)
+    return { ...headed, length: frame.length }
   }
   return () => readFrame
 }
 
 /** A message without a frame is as long as it says itself. */
 const unframed = (maxFrameBytes: number, protocol: Protocol) => (): ReadFrame => {
-  const scanner = Scanner.make(protocol)
+  const scanner = scannerOf(protocol, maxFrameBytes)
   return (bytes) => {
     const found = scanner.scan(bytes)
     if (("needed" in found ? found.needed : found.length) > maxFrameBytes) {
@@ -89,17 +102,17 @@ export const make = (transport: Transport, protocol: Protocol, maxFrameBytes: nu
           bytes.set(message, lengthBytes)
           return bytes
         },
-        reader: framed(maxFrameBytes, (frame) => ({ payload: frame.subarray(lengthBytes), headers: none }))
+        reader: framed(maxFrameBytes, protocol, (frame) => ({ payload: frame.subarray(lengthBytes), headers: none }))
       }
     case "header":
       return {
         write: (message, _, id, facts) => Header.writeTHeader(message, id, protocol, facts),
-        reader: framed(maxFrameBytes, (frame) => Header.readTHeader(frame, protocol))
+        reader: framed(maxFrameBytes, protocol, (frame) => Header.readTHeader(frame, protocol))
       }
     case "ttheader":
       return {
         write: (message, { isOneway, name }, id, facts) => Header.writeTTHeader(message, id, name, isOneway, facts),
-        reader: framed(maxFrameBytes, Header.readTTHeader)
+        reader: framed(maxFrameBytes, protocol, Header.readTTHeader)
       }
   }
 }

@@ -37,6 +37,7 @@ export interface Read<out A> {
 /**
  * - `id`: greater than those of the requests before.
  * - `bytes`: are written.
+ * - `sending`: is asked right before that; `false` where the call was cut meanwhile, and must not be written.
  * - `read`: is given what came after that, until it is enough, and which requests wanted no answer: a server that does not know
  *   such a method answers that. It throws what is wrong with it.
  *
@@ -45,6 +46,7 @@ export interface Read<out A> {
 export interface Request<out A> {
   readonly id: number
   readonly bytes: Uint8Array
+  readonly sending: () => boolean
   /** Without it there is no answer: the request is done when it is written. */
   readonly read: ((bytes: Uint8Array, wantedNone: (id: number) => boolean) => Read<A> | Incomplete) | undefined
 }
@@ -80,6 +82,8 @@ interface Entry<A> {
   readonly startedAt: bigint
   isSent: boolean
 }
+
+const cut = () => new Retryable({ reason: "AttemptTimeout", delivery: "NotSent" })
 
 const dropped = () => new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code: "DROPPED" })
 
@@ -220,6 +224,11 @@ class LineImpl<A> implements Line<A> {
       const { entry } = this
       if (entry === undefined || entry.isSent) {
         yield* this.outboxFilled.await
+        continue
+      }
+      if (!entry.request.sending()) {
+        this.entry = undefined
+        entry.resume(Effect.fail(cut()))
         continue
       }
       entry.isSent = true

@@ -126,7 +126,7 @@ const checkRetryOn = (retryOn: unknown) => {
 /** @internal */
 export const check = <C>(options: Options<C>) =>
   Either.gen(function*() {
-    const { connections = 16, dialTimeout = "5 seconds", maxFrameBytes = 64 * 1024 * 1024 } = options
+    const { connections = 16, dialTimeout = "5 seconds", maxFrameBytes = 4 * 1024 * 1024 } = options
     yield* checkAddress(options)
     return {
       ...(yield* checkWire(options)),

@@ -11,10 +11,12 @@ import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Scope from "effect/Scope"
 import * as Connections from "../../Connections.js"
-import { type Fatal, Retryable } from "../../RpcError.js"
+import type { Progress } from "../../Deadline.js"
+import { type Fatal, isRetryable, Retryable, withWait } from "../../RpcError.js"
 import * as Connection from "../Connection.js"
 import { closed } from "./loss.js"
 import * as Line from "./thriftLine.js"
+import { repeatUnprocessed } from "./transparent.js"
 
 interface Options {
   readonly socket: Effect.Effect<Socket.Socket>
@@ -24,15 +26,26 @@ interface Options {
   readonly lifetime: Connection.Lifetime
 }
 
-/** @internal */
+/**
+ * - `progress`: is told why the call has no connection yet.
+ *
+ * @internal
+ */
 export type Pool<A> = <B>(
+  progress: Progress,
   f: (line: Line.Line<A>) => Effect.Effect<B, Retryable | Fatal>
 ) => Effect.Effect<B, Retryable | Fatal>
 
-/** A place for one connection, with the last one that was opened in it. */
+/** What the last dial of a place has come to: the connection that was opened, or why none was. */
+interface Last<A> {
+  line: Line.Line<A> | undefined
+  failure: Retryable | Fatal | undefined
+}
+
+/** A place for one connection. */
 interface Place<A> {
   readonly connection: Connection.Connection<Line.Line<A>, Retryable | Fatal>
-  readonly last: { line: Line.Line<A> | undefined }
+  readonly last: Last<A>
 }
 
 /** A call, from when it asks for a connection until it has ended. */
@@ -67,6 +80,9 @@ class Queue<A> {
     return next.value
   }
 }
+
+/** Why a call waits that has no place. */
+const busy = () => new Retryable({ reason: "Unavailable", delivery: "NotSent", code: "ALL_CONNECTIONS_BUSY" })
 
 /** For how long the peer must have left calls without an answer before that is held against its connections. */
 const patience = 100
@@ -113,16 +129,36 @@ class PoolImpl<A> {
     return this.free.splice(ready, 1)[0]
   }
 
-  private acquire(turn: Turn<A>): Effect.Effect<Place<A>> {
+  private acquire(turn: Turn<A>, progress: Progress): Effect.Effect<Place<A>> {
     return Effect.suspend(() => {
       turn.place = this.take()
       return turn.place === undefined
         ? Effect.async((resume) => {
+          progress.failed(busy())
           turn.begin = (place) => resume(Effect.succeed(place))
           this.waiting.add(turn)
         })
         : Effect.succeed(turn.place)
     })
+  }
+
+  /**
+   * A connection that was there before the call, and broke before a byte of the request was written, was broken all along: the
+   * call is made on a new one. A new one that breaks is the server's failure.
+   */
+  private useAt<B>(
+    { connection, last }: Place<A>,
+    progress: Progress,
+    f: (line: Line.Line<A>) => Effect.Effect<B, Retryable | Fatal>
+  ): Effect.Effect<B, Retryable | Fatal> {
+    const wasOpen = last.line?.isOpen() === true
+    if (!wasOpen && last.failure !== undefined) {
+      progress.failed(last.failure)
+    }
+    return repeatUnprocessed(
+      connection.use(f),
+      (error) => wasOpen && isRetryable(error) && error.delivery === "NotSent"
+    )
   }
 
   /** To whoever waits the longest: one that comes just now does not go before them. */
@@ -140,24 +176,25 @@ class PoolImpl<A> {
     }
   }
 
-  readonly use: Pool<A> = (f) =>
+  readonly use: Pool<A> = (progress, f) =>
     Effect.suspend(() => {
       const turn = new Turn<A>()
       return Effect.ensuring(
-        Effect.flatMap(this.acquire(turn), ({ connection }) => connection.use(f)),
+        Effect.flatMap(this.acquire(turn, progress), (place) => this.useAt(place, progress, f)),
         // a call can be interrupted between when it was given a place and when it goes on
         Effect.sync(() => this.release(turn))
       )
     })
 }
 
-const dial = <A>(options: Options, last: Place<A>["last"], watcher: Line.Watcher) => (dialled: Connection.Dialled) =>
+const dial = <A>(options: Options, last: Last<A>, watcher: Line.Watcher) => (dialled: Connection.Dialled) =>
   options.socket.pipe(
     Effect.flatMap((socket) => Line.open<A>(socket, dialled, watcher)),
     Effect.tap((line) =>
       Effect.acquireRelease(
         Effect.sync(() => {
           last.line = line
+          last.failure = undefined
         }),
         // what has come of an answer goes with it
         () =>
@@ -169,7 +206,12 @@ const dial = <A>(options: Options, last: Place<A>["last"], watcher: Line.Watcher
     Effect.timeoutFail({
       duration: options.dialTimeout,
       onTimeout: () => new Retryable({ reason: "Unavailable", delivery: "NotSent", code: "DIAL_TIMEOUT" })
-    })
+    }),
+    Effect.tapError((failure) =>
+      Effect.sync(() => {
+        last.failure = failure
+      })
+    )
   )
 
 /** What is true of any of them, the best first. */
@@ -193,12 +235,13 @@ export const make = <A>(options: Options): Effect.Effect<Pool<A>, never, Scope.S
     // so that the end of the scope waits for all of them at the same time
     const scope = yield* Effect.flatMap(Effect.scope, (scope) => Scope.fork(scope, ExecutionStrategy.parallel))
     for (let i = 0; i < options.size; i++) {
-      const last: Place<A>["last"] = { line: undefined }
+      const last: Last<A> = { line: undefined, failure: undefined }
       const connection = yield* Connection.make<Line.Line<A>, Retryable | Fatal, Scope.Scope>({
         ...options.lifetime,
         dial: dial(options, last, pool.watcher),
         closed,
-        name: options.name
+        name: options.name,
+        afterWait: (error, waited) => isRetryable(error) ? withWait(error, waited) : error
       }).pipe(
         Effect.provideService(Connections.Connections, parts),
         Scope.extend(yield* Scope.fork(scope, ExecutionStrategy.sequential))

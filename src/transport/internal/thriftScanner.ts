@@ -1,98 +1,205 @@
 /**
- * Where a message ends that says nothing of its length. It goes on where it stopped when more bytes have come, so a long answer
- * is not read again and again from its beginning.
+ * Walks over a message without making anything of it: finds where one ends that says nothing of its length, and adds up what
+ * its values will take in memory. It goes on where it stopped when more bytes have come, so a long answer is not read again and
+ * again from its beginning.
  *
  * @internal
  */
 import type { Protocol } from "./thriftMessage.js"
 
-/** Yields how many bytes there have to be before it can go on. */
-type Scan<A = void> = Generator<number, A, void>
-
 /** The stack ends somewhat deeper. */
 const maxDepth = 1000
 
-/** The sizes of values of the binary protocol, by their types, where they have one. */
-const binarySizes: Readonly<Record<number, number>> = { 2: 1, 3: 1, 4: 8, 6: 2, 8: 4, 10: 8, 16: 16 }
+/**
+ * What the library makes of values, in bytes of memory, as measured in Node on 64 bits, rounded. What an element takes in its
+ * list is part of it. Of a text it is what bytes would take, as the two look alike; and of small numbers, which take 8 bytes,
+ * more, as reading very many of them takes long.
+ */
+const costs = { small: 20, double: 24, int64: 150, text: 110, struct: 80, collection: 50, entry: 60 }
+
+/** The fixed size of values, and their cost. */
+interface Fixed {
+  readonly size: number
+  readonly cost: number
+}
+
+const one: Fixed = { size: 1, cost: costs.small }
+
+/** Those of the binary protocol, by their types. */
+const binaryFixed: Readonly<Record<number, Fixed>> = {
+  2: one,
+  3: one,
+  4: { size: 8, cost: costs.double },
+  6: { size: 2, cost: costs.small },
+  8: { size: 4, cost: costs.small },
+  10: { size: 8, cost: costs.int64 },
+  16: { size: 16, cost: costs.text }
+}
 
 /** Those of the compact protocol. The two types of `bool` are a byte in containers only. */
-const compactSizes: Readonly<Record<number, number>> = { 1: 1, 2: 1, 3: 1, 7: 8, 13: 16 }
+const compactFixed: Readonly<Record<number, Fixed>> = {
+  1: one,
+  2: one,
+  3: one,
+  7: { size: 8, cost: costs.double },
+  13: { size: 16, cost: costs.text }
+}
 
-const deeper = (depth: number): number => {
-  if (depth >= maxDepth) {
-    throw new Error(`values nested deeper than ${maxDepth} levels`)
-  }
-  return depth + 1
+/** What has begun and not ended: a struct, or `left` elements, of one type after another. */
+interface Open {
+  readonly types: ReadonlyArray<number> | undefined
+  left: number
 }
 
 abstract class Scanner {
-  private bytes: Uint8Array = new Uint8Array()
-  private at = 0
-  private readonly rest = this.message()
+  protected bytes: Uint8Array = new Uint8Array()
+  /** Where the next part begins: behind the end of what has come, where that is to be passed over. */
+  protected at = 0
+  private hasBegun = false
+  private readonly open: Array<Open> = []
+  /** The type of a value that comes next. */
+  private next: number | undefined
+  private cost = 0
 
-  protected abstract message(): Scan
-  protected abstract struct(depth: number): Scan
-  protected abstract value(type: number, depth: number): Scan
+  /** What a message begins with; all three give `false`, and stay where they are, where more bytes are needed. */
+  protected abstract begin(): boolean
+  /** What a field begins with, or the end of its struct. */
+  protected abstract field(): boolean
+  /** What a value begins with whose type has no fixed size. */
+  protected abstract value(type: number): boolean
 
-  constructor(private readonly sizes: Readonly<Record<number, number>>) {}
+  constructor(private readonly fixed: Readonly<Record<number, Fixed>>, private readonly maxCost: number) {}
 
   /** The length of the message, or how many bytes are needed to go on. All bytes from its beginning are given. */
   scan(bytes: Uint8Array): { readonly length: number } | { readonly needed: number } {
     this.bytes = bytes
-    const next = this.rest.next()
-    return next.done === true ? { length: this.at } : { needed: next.value }
+    while (this.at <= bytes.length && this.step()) {
+      if (this.open.length === 0) {
+        return { length: this.at }
+      }
+    }
+    return { needed: Math.max(this.at, bytes.length + 1) }
   }
 
-  protected *skip(length: number): Scan<number> {
-    if (length < 0) {
-      throw new Error(`a length of ${length}`)
+  /** `false` where more bytes are needed. */
+  private step(): boolean {
+    if (!this.hasBegun) {
+      if (this.begin()) {
+        this.hasBegun = true
+        this.struct()
+      }
+      return this.hasBegun
     }
-    const start = this.at
-    while (this.bytes.length < start + length) {
-      yield start + length
+    const { next } = this
+    if (next !== undefined) {
+      this.next = undefined
+      if (this.valueOf(next)) {
+        return true
+      }
+      this.next = next
+      return false
     }
-    this.at = start + length
-    return start
+    const top = this.open[this.open.length - 1]!
+    if (top.types === undefined) {
+      return this.field()
+    }
+    if (top.left === 0) {
+      this.open.pop()
+    } else {
+      this.next = top.types[top.left % top.types.length]!
+      top.left--
+    }
+    return true
   }
 
-  protected *byte(): Scan<number> {
-    // `bytes` is another array when there are more
-    const at = yield* this.skip(1)
+  private valueOf(type: number): boolean {
+    const fixed = this.fixed[type]
+    if (fixed === undefined) {
+      return this.value(type)
+    }
+    this.at += fixed.size
+    this.spend(fixed.cost)
+    return true
+  }
+
+  protected spend(cost: number): void {
+    this.cost += cost
+    if (this.cost > this.maxCost) {
+      throw new Error(`more values than fit into ${this.maxCost} bytes by estimate`)
+    }
+  }
+
+  private push(open: Open): void {
+    if (this.open.length > maxDepth) {
+      throw new Error(`values nested deeper than ${maxDepth} levels`)
+    }
+    this.open.push(open)
+  }
+
+  protected struct(): true {
+    this.spend(costs.struct)
+    this.push({ types: undefined, left: 0 })
+    return true
+  }
+
+  protected endStruct(end: number): true {
+    this.open.pop()
+    return this.pass(end)
+  }
+
+  /** A value of this type begins at `start`. */
+  protected follows(start: number, type: number): true {
+    this.next = type
+    return this.pass(start)
+  }
+
+  protected pass(end: number): true {
+    this.at = end
+    return true
+  }
+
+  protected text(start: number, length: number): true {
+    this.spend(costs.text + counted(length))
+    return this.pass(start + length)
+  }
+
+  protected number(end: number, is64: boolean): true {
+    this.spend(is64 ? costs.int64 : costs.small)
+    return this.pass(end)
+  }
+
+  /** Elements of one type, or entries of two, begin at `start`. */
+  protected elements(start: number, types: ReadonlyArray<number>, count: number): true {
+    this.at = start
+    this.spend(costs.collection + counted(count) * (types.length === 1 ? 0 : costs.entry))
+    const fixed = types.map((type) => this.fixed[type])
+    if (fixed.every((fixed) => fixed !== undefined)) {
+      this.at += count * fixed.reduce((sum, { size }) => sum + size, 0)
+      this.spend(count * fixed.reduce((sum, { cost }) => sum + cost, 0))
+    } else {
+      this.push({ types, left: count * types.length })
+    }
+    return true
+  }
+
+  protected has(end: number): boolean {
+    return end <= this.bytes.length
+  }
+
+  protected byte(at: number): number {
     return this.bytes[at]!
   }
 
-  protected *int32(): Scan<number> {
-    const at = yield* this.skip(4)
-    return new DataView(this.bytes.buffer, this.bytes.byteOffset).getInt32(at)
+  protected int32(at: number): number {
+    return new DataView(this.bytes.buffer, this.bytes.byteOffset + at).getInt32(0)
   }
+}
 
-  protected *varint(): Scan<number> {
-    let value = 0
-    // of 64 bits at most
-    for (let factor = 1; factor <= 2 ** 63; factor *= 128) {
-      const byte = yield* this.byte()
-      value += (byte % 128) * factor
-      if (byte < 128) {
-        return value
-      }
-    }
-    throw new Error("a number that does not end")
+const counted = (length: number): number => {
+  if (length < 0) {
+    throw new Error(`a length of ${length}`)
   }
-
-  /** Of one type after another, `count` times. */
-  protected *elements(types: ReadonlyArray<number>, count: number, depth: number): Scan {
-    const inner = deeper(depth)
-    const size = types.reduce((sum, type) => sum + (this.sizes[type] ?? NaN), 0)
-    if (count < 0 || !Number.isNaN(size)) {
-      yield* this.skip(count < 0 ? count : count * size)
-      return
-    }
-    for (let i = 0; i < count; i++) {
-      for (const type of types) {
-        yield* this.value(type, inner)
-      }
-    }
-  }
+  return length
 }
 
 /** What messages begin with. */
@@ -105,99 +212,160 @@ const notThrift = () => new Error("what is no message of this protocol")
 const unknownType = (type: number) => new Error(`a value of the unknown type ${type}`)
 
 class BinaryScanner extends Scanner {
-  constructor() {
-    super(binarySizes)
+  constructor(maxCost: number) {
+    super(binaryFixed, maxCost)
   }
 
-  protected override *message(): Scan {
-    const first = yield* this.int32()
-    if (first < 0 && first >> 16 !== binaryVersion) {
+  protected override begin(): boolean {
+    if (!this.has(4)) {
+      return false
+    }
+    const first = this.int32(0)
+    if (first >= 0) {
+      // an old message begins with its name, and the type comes after it
+      return this.pass(4 + first + 5)
+    }
+    if (first >> 16 !== binaryVersion) {
       throw notThrift()
     }
-    // an old message begins with its name; since then a version comes before that, and the type with it
-    yield* this.skip(first < 0 ? yield* this.int32() : first)
-    yield* this.skip(first < 0 ? 4 : 5)
-    yield* this.struct(0)
-  }
-
-  protected override *struct(depth: number): Scan {
-    for (let type = yield* this.byte(); type !== 0; type = yield* this.byte()) {
-      yield* this.skip(2)
-      yield* this.value(type, depth)
+    if (!this.has(8)) {
+      return false
     }
+    return this.pass(8 + counted(this.int32(4)) + 4)
   }
 
-  protected override *value(type: number, depth: number): Scan {
-    const size = binarySizes[type]
-    if (size !== undefined) {
-      yield* this.skip(size)
-    } else if (type === 11) {
-      yield* this.skip(yield* this.int32())
-    } else if (type === 12) {
-      yield* this.struct(deeper(depth))
-    } else if (type === 13) {
-      const types = [yield* this.byte(), yield* this.byte()]
-      yield* this.elements(types, yield* this.int32(), depth)
-    } else if (type === 14 || type === 15) {
-      const types = [yield* this.byte()]
-      yield* this.elements(types, yield* this.int32(), depth)
-    } else {
-      throw unknownType(type)
+  protected override field(): boolean {
+    const { at } = this
+    if (!this.has(at + 1)) {
+      return false
+    }
+    const type = this.byte(at)
+    return type === 0 ? this.endStruct(at + 1) : this.follows(at + 3, type)
+  }
+
+  protected override value(type: number): boolean {
+    const { at } = this
+    switch (type) {
+      case 11:
+        return this.has(at + 4) && this.text(at + 4, this.int32(at))
+      case 12:
+        return this.struct()
+      case 13:
+        return this.has(at + 6) && this.elements(at + 6, [this.byte(at), this.byte(at + 1)], this.int32(at + 2))
+      case 14:
+      case 15:
+        return this.has(at + 5) && this.elements(at + 5, [this.byte(at)], this.int32(at + 1))
+      default:
+        throw unknownType(type)
     }
   }
 }
 
 class CompactScanner extends Scanner {
-  constructor() {
-    super(compactSizes)
+  /** Behind the last varint. */
+  private end = 0
+
+  constructor(maxCost: number) {
+    super(compactFixed, maxCost)
   }
 
-  protected override *message(): Scan {
-    if ((yield* this.byte()) !== compactId) {
+  /** `undefined` where more bytes are needed. */
+  private varint(at: number): number | undefined {
+    let value = 0
+    // of 64 bits at most
+    for (let i = 0, factor = 1; i < 10; i++, factor *= 128) {
+      if (!this.has(at + i + 1)) {
+        return undefined
+      }
+      const byte = this.byte(at + i)
+      value += (byte % 128) * factor
+      if (byte < 128) {
+        this.end = at + i + 1
+        return value
+      }
+    }
+    throw new Error("a number that does not end")
+  }
+
+  protected override begin(): boolean {
+    if (!this.has(1)) {
+      return false
+    }
+    if (this.byte(0) !== compactId) {
       throw notThrift()
     }
-    yield* this.byte()
-    yield* this.varint()
-    yield* this.skip(yield* this.varint())
-    yield* this.struct(0)
-  }
-
-  protected override *struct(depth: number): Scan {
-    for (let field = yield* this.byte(); field !== 0; field = yield* this.byte()) {
-      if (field < 16) {
-        yield* this.varint()
-      }
-      const type = field % 16
-      // the type of a `bool` that is a field is its value
-      if (type !== 1 && type !== 2) {
-        yield* this.value(type, depth)
-      }
+    const length = this.varint(2) === undefined ? undefined : this.varint(this.end)
+    if (length === undefined) {
+      return false
     }
+    return this.pass(this.end + length)
   }
 
-  protected override *value(type: number, depth: number): Scan {
-    const size = compactSizes[type]
-    if (size !== undefined) {
-      yield* this.skip(size)
-    } else if (type === 4 || type === 5 || type === 6) {
-      yield* this.varint()
-    } else if (type === 8) {
-      yield* this.skip(yield* this.varint())
-    } else if (type === 9 || type === 10) {
-      const header = yield* this.byte()
-      yield* this.elements([header % 16], header < 240 ? header >> 4 : yield* this.varint(), depth)
-    } else if (type === 11) {
-      const count = yield* this.varint()
-      const types = count === 0 ? 0 : yield* this.byte()
-      yield* this.elements([types >> 4, types % 16], count, depth)
-    } else if (type === 12) {
-      yield* this.struct(deeper(depth))
-    } else {
-      throw unknownType(type)
+  protected override field(): boolean {
+    const { at } = this
+    if (!this.has(at + 1)) {
+      return false
+    }
+    const field = this.byte(at)
+    if (field === 0) {
+      return this.endStruct(at + 1)
+    }
+    this.end = at + 1
+    // a field far from the last one says its number
+    if (field < 16 && this.varint(at + 1) === undefined) {
+      return false
+    }
+    const type = field % 16
+    // the type of a `bool` that is a field is its value
+    return type === 1 || type === 2 ? this.pass(this.end) : this.follows(this.end, type)
+  }
+
+  protected override value(type: number): boolean {
+    const { at } = this
+    switch (type) {
+      case 4:
+      case 5:
+      case 6:
+        return this.varint(at) !== undefined && this.number(this.end, type === 6)
+      case 8: {
+        const length = this.varint(at)
+        return length !== undefined && this.text(this.end, length)
+      }
+      case 9:
+      case 10: {
+        if (!this.has(at + 1)) {
+          return false
+        }
+        const header = this.byte(at)
+        this.end = at + 1
+        const count = header < 240 ? header >> 4 : this.varint(at + 1)
+        return count !== undefined && this.elements(this.end, [header % 16], count)
+      }
+      case 11: {
+        const count = this.varint(at)
+        if (count === 0) {
+          return this.elements(this.end, [], 0)
+        }
+        if (count === undefined || !this.has(this.end + 1)) {
+          return false
+        }
+        const types = this.byte(this.end)
+        return this.elements(this.end + 1, [types >> 4, types % 16], count)
+      }
+      case 12:
+        return this.struct()
+      default:
+        throw unknownType(type)
     }
   }
 }
 
-/** For one message. @internal */
-export const make = (protocol: Protocol): Pick<Scanner, "scan"> =>
-  protocol === "binary" ? new BinaryScanner() : new CompactScanner()
+/**
+ * For one message.
+ *
+ * - `maxCost`: the most that its values may take in memory, in bytes, by estimate.
+ *
+ * @internal
+ */
+export const make = (protocol: Protocol, maxCost: number): Pick<Scanner, "scan"> =>
+  protocol === "binary" ? new BinaryScanner(maxCost) : new CompactScanner(maxCost)
