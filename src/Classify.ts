@@ -29,8 +29,8 @@
  * | `ECONNRESET` `ECONNABORTED` `EPIPE` `ETIMEDOUT`, end of stream       | `ConnectionLost`                 | `Unknown` |
  * | `ECONNRESET` `ECONNABORTED`, while connecting                        | `ConnectionLost`                 | `NotSent` |
  * | `ECONNRESET` of a connection that ended before its TLS handshake did | `ConnectionLost`                 | `NotSent` |
- * | `fetch` of Node: `UND_ERR_SOCKET`                                    | `ConnectionLost`                 | `Unknown` |
- * | `fetch` of Node: `UND_ERR_CONNECT_TIMEOUT`                           | `Unavailable`                    | `NotSent` |
+ * | `fetch` of Node: `UND_ERR_SOCKET` `UND_ERR_DESTROYED`                | `ConnectionLost`                 | `Unknown` |
+ * | `fetch` of Node: `UND_ERR_CONNECT_TIMEOUT` `UND_ERR_CLOSED`          | `Unavailable`                    | `NotSent` |
  * | `fetch` of Node: `UND_ERR_HEADERS_TIMEOUT` `UND_ERR_BODY_TIMEOUT`    | `AttemptTimeout`                 | `Unknown` |
  * | `SocketError` of `@effect/platform`, `Open` `OpenTimeout`            | as its cause, or `Unavailable`   | `NotSent` |
  * | `SocketError`, `Read` `Write` `Close`                                | as its cause, or `ConnectionLost` | `Unknown` |
@@ -141,6 +141,8 @@ const codes = new Map<string, Known>([
   ["ERR_SOCKET_CLOSED", lost],
   ["ERR_STREAM_DESTROYED", lost],
   ["UND_ERR_SOCKET", lost],
+  ["UND_ERR_DESTROYED", lost],
+  ["UND_ERR_CLOSED", unresolved],
   ["UND_ERR_CONNECT_TIMEOUT", unresolved],
   ["UND_ERR_HEADERS_TIMEOUT", silent],
   ["UND_ERR_BODY_TIMEOUT", silent]

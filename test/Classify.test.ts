@@ -34,6 +34,8 @@ describe("Classify", () => {
     ["EPIPE", "write", "ConnectionLost", "Unknown"],
     ["ERR_STREAM_PREMATURE_CLOSE", undefined, "ConnectionLost", "Unknown"],
     ["UND_ERR_SOCKET", undefined, "ConnectionLost", "Unknown"],
+    ["UND_ERR_DESTROYED", undefined, "ConnectionLost", "Unknown"],
+    ["UND_ERR_CLOSED", undefined, "Unavailable", "NotSent"],
     ["UND_ERR_CONNECT_TIMEOUT", undefined, "Unavailable", "NotSent"],
     ["UND_ERR_HEADERS_TIMEOUT", undefined, "AttemptTimeout", "Unknown"]
   ]

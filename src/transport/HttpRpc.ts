@@ -31,7 +31,7 @@
  * | any other status                                      | a response, as before                              |
  * | any other status, of a client that fails on statuses  | `Fatal`, as `fromStatus` says                      |
  * | a body that is not what was asked for                 | `Fatal Protocol`                                   |
- * | the `HttpClient` is closed                            | `Fatal Cancelled`                                  |
+ * | the `HttpPool` is closed                              | `Fatal Cancelled`                                  |
  *
  * `Retry-After`, in seconds or as a date, becomes the `retryAfter` of a `Retryable`. The `cause` of a status is a
  * `ResponseError` with the response and, as its description, the beginning of the body.

@@ -41,7 +41,7 @@
  * | 2xx without a JSON-RPC answer, or with another call's     | `Fatal Protocol`                                         |
  * | an answer that is too large, or deeper than 1000 levels   | `Fatal Protocol`                                         |
  * | an answer that does not fit the `reply` schema            | `Fatal Protocol`                                         |
- * | the `HttpClient` is closed                                | `Fatal Cancelled`                                        |
+ * | the `HttpPool` is closed                                  | `Fatal Cancelled`                                        |
  *
  * `Retry-After`, in seconds or as a date, becomes the `retryAfter` of a `Retryable`. `code` is that of the JSON-RPC error, or
  * the status. An error object is the `cause`, with its `data`.

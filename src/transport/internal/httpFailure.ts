@@ -135,9 +135,6 @@ const dialled: Classify.Rule = (failure) => {
   )
 }
 
-/** A client that is closed fails what it is given, and what it was doing. */
-const closed: ReadonlySet<string> = new Set(["UND_ERR_DESTROYED", "UND_ERR_CLOSED"])
-
 /** A URL, a header or a length that the HTTP library refuses to write. */
 const unwritable: ReadonlySet<string> = new Set([
   "UND_ERR_INVALID_ARG",
@@ -163,9 +160,6 @@ const isNotHttp = (link: object): boolean => {
 const library = (isInBody: boolean): Classify.Rule => (failure) => {
   for (const link of chain(failure)) {
     const code = stringOf(link, "code")
-    if (code !== undefined && closed.has(code)) {
-      return Option.some(new Fatal({ reason: "Cancelled", code, message: "the client is closed", cause: failure }))
-    }
     if (code !== undefined && unwritable.has(code)) {
       const message = "the request cannot be written as HTTP"
       return Option.some(new Fatal({ reason: "InvalidArgument", code, message, cause: failure }))

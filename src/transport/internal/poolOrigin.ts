@@ -16,6 +16,7 @@ import * as Scope from "effect/Scope"
 import * as Net from "node:net"
 import * as Classify from "../../Classify.js"
 import type { Status } from "../../Connections.js"
+import { Fatal } from "../../RpcError.js"
 
 /** @internal */
 export interface Options extends Omit<Undici.Client.Options, "allowH2" | "pipelining"> {
@@ -45,6 +46,17 @@ const isGivenUp = (error: unknown): boolean => Option.isSome(Classify.aborted(er
 /** What the caller was sending failed, not the connection. A body is destroyed for that only after the request was told. */
 const isOfBody = (body: unknown, error: unknown): boolean =>
   Predicate.hasProperty(body, "errored") && body.errored === error
+
+/**
+ * What ends the requests of a pool that its owner has closed. undici has the same error for a connection that was given up, so
+ * nobody else can tell from it.
+ *
+ * @internal
+ */
+export const poolClosed = (): Fatal => {
+  const cause = new undici.errors.ClientDestroyedError()
+  return new Fatal({ reason: "Cancelled", code: cause.code, message: "the client is closed", cause })
+}
 
 /** For how long an origin must have left requests without an answer before that is held against its connections. */
 const patience = 100
@@ -147,10 +159,10 @@ class Lane {
     return this.client.stats.connected
   }
 
-  /** After the failure of a request: it never got to the connection. */
+  /** After the failure of a request: it never got to the connection, and giving it up has not ended that either. */
   isUnharmedBy(request: Watched): boolean {
     const { connected, size } = this.client.stats
-    return connected && size === (request.sending ? this.before : 0)
+    return connected && !this.client.destroyed && size === (request.sending ? this.before : 0)
   }
 
   send(request: Watched): void {
@@ -294,7 +306,7 @@ export class Origin {
   }
 
   destroy(): Promise<unknown> {
-    const error = new undici.errors.ClientDestroyedError()
+    const error = poolClosed()
     const lanes = Array.from(this.lanes)
     this.waiting.forEach((request) => request.onResponseError(undefined, error))
     return Promise.all(lanes.map((lane) => lane.destroy(error)))
