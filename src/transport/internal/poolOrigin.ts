@@ -142,7 +142,6 @@ class Lane {
   dropped = false
   private readonly client: Undici.Client
   private dial: Net.Socket | undefined = undefined
-  private before = 0
 
   constructor(private readonly origin: Origin, private readonly connector: Connector, options: Options) {
     const connect: Connector = (target, callback) => this.connect(target, callback)
@@ -159,17 +158,9 @@ class Lane {
     return this.client.stats.connected
   }
 
-  /** After the failure of a request: it never got to the connection, and giving it up has not ended that either. */
-  isUnharmedBy(request: Watched): boolean {
-    const { connected, size } = this.client.stats
-    return connected && !this.client.destroyed && size === (request.sending ? this.before : 0)
-  }
-
   send(request: Watched): void {
     this.request = request
     request.lane = this
-    // it may be sent while undici has not done with the one before
-    this.before = this.client.stats.size
     request.sending = true
     this.client.dispatch(request.options, request as Handler)
     request.sending = false
@@ -282,20 +273,15 @@ export class Origin {
   failed(request: Watched, error: Error): void {
     this.waiting.delete(request)
     const lane = this.release(request)
-    // one that was not sent says nothing
-    if (lane !== undefined) {
+    // one that waits says nothing; what undici refuses never gets to the connection, and the loop that sends it goes on
+    if (lane !== undefined && !request.sending) {
       // nor does one of a connection that was dropped already: the others are new
       const accuses = !lane.dropped && this.accuses(request, error)
-      if (!lane.isUnharmedBy(request)) {
-        this.discard(lane)
-      }
+      this.discard(lane)
       if (accuses) {
         this.drop()
       }
-      // else the loop that is sending it goes on with the next
-      if (!request.sending) {
-        this.pump()
-      }
+      this.pump()
     }
   }
 
