@@ -16,12 +16,20 @@ import * as Scope from "effect/Scope"
 import * as Net from "node:net"
 import * as Classify from "../../Classify.js"
 import type { Status } from "../../Connections.js"
+import type { Progress } from "../../Deadline.js"
 import { Fatal } from "../../RpcError.js"
 
 /** @internal */
 export interface Options extends Omit<Undici.Client.Options, "allowH2" | "pipelining"> {
   readonly connections?: number | null | undefined
 }
+
+/**
+ * Who is told before a request is written, among the options that undici hands through to the dispatcher.
+ *
+ * @internal
+ */
+export const progressKey = Symbol("effect-rpc-retry/HttpPool/progress")
 
 /** @internal */
 export type Handler = Undici.Dispatcher.DispatchHandler
@@ -71,6 +79,7 @@ export class Watched extends Decorator {
   sentAt = BigInt(0)
   answers = 0
   private readonly signal: AbortSignal | undefined
+  readonly progress: Progress | undefined
 
   constructor(
     readonly options: Undici.Dispatcher.DispatchOptions,
@@ -80,6 +89,7 @@ export class Watched extends Decorator {
     super(handler)
     const { signal } = options as Undici.Dispatcher.RequestOptions
     this.signal = signal instanceof AbortSignal ? signal : undefined
+    this.progress = (options as { readonly [progressKey]?: Progress })[progressKey]
   }
 
   /** undici looks at the signal when it would send, and then gives up the connection too. So it is watched until then. */
@@ -106,7 +116,12 @@ export class Watched extends Decorator {
 
   override onRequestStart(controller: Controller, context: unknown): void {
     this.unwatch()
-    super.onRequestStart(controller, context)
+    // undici writes it as soon as this is done
+    if (this.progress?.sending() === false) {
+      controller.abort(new undici.errors.RequestAbortedError())
+    } else {
+      super.onRequestStart(controller, context)
+    }
   }
   override onRequestUpgrade(controller: Controller, ...rest: ReadonlyArray<unknown>): void {
     this.origin.upgraded(this)
@@ -250,6 +265,9 @@ export class Origin {
   send(request: Watched): void {
     this.waiting.add(request)
     this.pump()
+    if (this.waiting.has(request)) {
+      request.progress?.failed(`all ${this.lanes.size} connections to ${this.name} are in use`)
+    }
   }
 
   heard(): void {
