@@ -36,6 +36,8 @@ describe("Classify", () => {
     ["EPIPE", "write", "ConnectionLost", "Unknown"],
     ["ERR_STREAM_PREMATURE_CLOSE", undefined, "ConnectionLost", "Unknown"],
     ["UND_ERR_SOCKET", undefined, "ConnectionLost", "Unknown"],
+    ["UND_ERR_DESTROYED", undefined, "ConnectionLost", "Unknown"],
+    ["UND_ERR_CLOSED", undefined, "Unavailable", "NotSent"],
     ["UND_ERR_CONNECT_TIMEOUT", undefined, "Unavailable", "NotSent"],
     ["UND_ERR_HEADERS_TIMEOUT", undefined, "AttemptTimeout", "Unknown"]
   ]
@@ -54,6 +56,21 @@ describe("Classify", () => {
       cause: new Error("inner", { cause: system("ECONNREFUSED", "connect") })
     })
     assert.deepStrictEqual(classify(wrapped), ["ConnectionRefused", "NotSent", "ECONNREFUSED"])
+  })
+
+  it("a TLS handshake that the peer ended was not sent; a socket that hung up may have", () => {
+    const target = { host: "127.0.0.1", port: 443, localAddress: undefined }
+    assert.deepStrictEqual(classify(Object.assign(system("ECONNRESET"), target)), [
+      "ConnectionLost",
+      "NotSent",
+      "ECONNRESET"
+    ])
+    assert.deepStrictEqual(classify(system("ECONNRESET")), ["ConnectionLost", "Unknown", "ECONNRESET"])
+    assert.deepStrictEqual(classify(Object.assign(system("ECONNRESET", "read"), target)), [
+      "ConnectionLost",
+      "Unknown",
+      "ECONNRESET"
+    ])
   })
 
   it("ends on causes that go in a circle", () => {

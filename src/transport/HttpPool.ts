@@ -31,6 +31,8 @@
  *   meanwhile. Less is no sign of anything: a hedge is given up sooner.
  * - A request that is given up takes its connection with it, or the dial for it, as HTTP/1.1 has no other way. One that still
  *   waits for a connection takes nothing.
+ * - An attempt that is cut before its request is written, while it dials, shakes hands or waits for a connection, is not sent: it
+ *   is repeated also where it must not run twice.
  * - Idle connections are not kept for longer than `keepAliveTimeout`, 4 seconds where the server does not say.
  * - An origin without connections is forgotten when another comes. All is destroyed with the scope, requests in flight and
  *   dials included.
@@ -47,12 +49,15 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Inspectable from "effect/Inspectable"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
 import { Connections } from "../Connections.js"
+import * as Deadline from "../Deadline.js"
 import { checkNumber, InvalidOption, orThrow } from "../InvalidOption.js"
 import * as PoolDispatcher from "./internal/poolDispatcher.js"
+import { progressKey } from "./internal/poolOrigin.js"
 
 /**
  * Options of undici's `Pool`, less what would let one request disturb another. Times are in milliseconds.
@@ -125,7 +130,7 @@ export const make = (options: Options = {}): Effect.Effect<HttpClient.HttpClient
       Effect.sync(() => new PoolDispatcher.PoolDispatcher(checked, registry, runtime, clock)),
       (dispatcher) => Effect.promise(() => dispatcher.destroy())
     )
-    return NodeHttpClient.makeUndici(dispatcher)
+    return HttpClient.transform(NodeHttpClient.makeUndici(dispatcher), telling)
   })
 }
 
@@ -152,6 +157,23 @@ export const layer = (options: Options = {}): Layer.Layer<HttpClient.HttpClient>
 // -----------------------------------------------------------------------------
 // internal
 // -----------------------------------------------------------------------------
+
+/** Who cuts an attempt is to know whether its request was written. */
+const telling = <A, E, R>(request: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Deadline.whileUnsent((progress) =>
+    Effect.flatMap(
+      Effect.serviceOption(NodeHttpClient.UndiciRequestOptions),
+      (options) =>
+        Effect.provideService(
+          request,
+          NodeHttpClient.UndiciRequestOptions,
+          {
+            ...Option.getOrUndefined(options),
+            [progressKey]: progress
+          } as NodeHttpClient.UndiciRequestOptions["Type"]
+        )
+    )
+  )
 
 const where = "HttpPool.make"
 

@@ -21,6 +21,8 @@
  * | what happens                                          | becomes                                            |
  * | ----------------------------------------------------- | -------------------------------------------------- |
  * | the connection is refused, reset, closed, ...         | as `Classify.classify` says of the cause           |
+ * | the TLS handshake is cut or reset                     | `Retryable ConnectionLost`, not sent               |
+ * | the peer speaks no TLS, or not ours                   | `Retryable Unavailable`, not sent                  |
  * | the connection breaks in the middle of the answer     | `Retryable ConnectionLost`, may have run           |
  * | the URL, a header or the body cannot be written       | `Fatal InvalidArgument`, nothing sent              |
  * | 429                                                   | `Retryable Throttled`, not sent                    |
@@ -29,7 +31,7 @@
  * | any other status                                      | a response, as before                              |
  * | any other status, of a client that fails on statuses  | `Fatal`, as `fromStatus` says                      |
  * | a body that is not what was asked for                 | `Fatal Protocol`                                   |
- * | the `HttpClient` is closed                            | `Fatal Cancelled`                                  |
+ * | the `HttpPool` is closed                              | `Fatal Cancelled`                                  |
  *
  * `Retry-After`, in seconds or as a date, becomes the `retryAfter` of a `Retryable`. The `cause` of a status is a
  * `ResponseError` with the response and, as its description, the beginning of the body.

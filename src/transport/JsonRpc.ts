@@ -20,6 +20,8 @@
  * | what happens                                              | error of the call                                        |
  * | --------------------------------------------------------- | -------------------------------------------------------- |
  * | the connection is refused, reset, closed, ...             | as `Classify.classify` says of the cause                 |
+ * | the TLS handshake is cut or reset                         | `Retryable ConnectionLost`, not sent                     |
+ * | the peer speaks no TLS, or not ours                       | `Retryable Unavailable`, not sent                        |
  * | the connection breaks in the middle of the answer         | `Retryable ConnectionLost`, may have run                 |
  * | the URL, a header or the arguments cannot be written      | `Fatal InvalidArgument`, nothing sent                    |
  * | 429                                                       | `Retryable Throttled`, not sent                          |
@@ -39,7 +41,7 @@
  * | 2xx without a JSON-RPC answer, or with another call's     | `Fatal Protocol`                                         |
  * | an answer that is too large, or deeper than 1000 levels   | `Fatal Protocol`                                         |
  * | an answer that does not fit the `reply` schema            | `Fatal Protocol`                                         |
- * | the `HttpClient` is closed                                | `Fatal Cancelled`                                        |
+ * | the `HttpPool` is closed                                  | `Fatal Cancelled`                                        |
  *
  * `Retry-After`, in seconds or as a date, becomes the `retryAfter` of a `Retryable`. `code` is that of the JSON-RPC error, or
  * the status. An error object is the `cause`, with its `data`.
@@ -89,7 +91,7 @@ export interface ErrorObject {
  * Calls made within `window` of the first one go out as one request, at most `maxCalls` of them.
  *
  * Each stays a call of its own: with its own answer, whatever the order; retried alone, in whatever batch is open then;
- * interrupted alone. Of a batch that all have left the request is aborted.
+ * interrupted alone. Of a batch that all have left the request is aborted. An attempt that is cut in the window was not sent.
  *
  * What belongs to one call cannot be a header of many: `x-retry-attempt` and the time that remains are not sent, and a call
  * with an idempotency key goes out alone. Nor is a batch in the span of one of its calls, or bound by its deadline. `maxResponseBytes` and the bound on
@@ -285,16 +287,16 @@ export const layer = (options: Options): Layer.Layer<JsonRpc, never, HttpClient.
 // internal
 // -----------------------------------------------------------------------------
 
-/** Where batches run: what is known here of the call that the client was made in is not of theirs. */
+/** What is known here of the call that the client was made in: of an attempt that is over, say, nothing more may be written. */
+const isOfCall = (key: string): boolean => key === Tracer.ParentSpan.key || key.startsWith("effect-rpc-retry/Deadline/")
+
+/** Where batches run: what is of a call is not of theirs. */
 const nobodys = (runtime: Runtime.Runtime<never>): Runtime.Runtime<never> =>
   Runtime.make({
     ...runtime,
-    context: Context.omit(
-      Tracer.ParentSpan,
-      Deadline.CurrentDeadline,
-      Deadline.CurrentAttempt,
-      Deadline.IdempotencyKey
-    )(runtime.context as Context.Context<Tracer.ParentSpan>) as Context.Context<never>
+    context: Context.unsafeMake(
+      new Map(Array.from(runtime.context.unsafeMap).filter(([key]) => !isOfCall(key)))
+    )
   })
 
 type Send = (id: number, text: string) => Effect.Effect<unknown, Retryable | Fatal>

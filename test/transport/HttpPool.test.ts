@@ -427,6 +427,42 @@ describe("HttpPool", () => {
       yield* Fiber.interrupt(next)
     }).pipe(Effect.provide(HttpPool.layer({ connections: 1 }))))
 
+  it.scopedLive("a call that is given up just after another one's answer costs those behind it nothing", () =>
+    Effect.gen(function*() {
+      const server = yield* HttpServer.make
+      const rpc = yield* JsonRpc.make({ url: server.url })
+      // undici has not done with the connection yet when the caller has the answer, and the next call is on it already
+      const won = yield* Effect.fork(rpc.call("Echo", ["won"]))
+      const lost = yield* Effect.fork(Effect.zipRight(Effect.yieldNow(), rpc.call("Echo", ["lost"])))
+      const giveUp = yield* Effect.fork(Effect.zipRight(Fiber.await(won), Fiber.interrupt(lost)))
+      yield* Effect.yieldNow()
+      yield* Effect.yieldNow()
+      const innocent = yield* Effect.forEach(range(8), (i) => Effect.fork(Effect.either(rpc.call("Echo", [i]))))
+      yield* Fiber.join(giveUp)
+      const answers = yield* Effect.forEach(innocent, Fiber.join)
+      assert.deepStrictEqual(answers, range(8).map((i) => Either.right([i])))
+      assert.isTrue(Exit.isInterrupted(yield* Fiber.await(lost)))
+    }).pipe(Effect.provide(HttpPool.layer({ connections: 1 }))))
+
+  it.scopedLive("whenever calls are given up, the others are answered", () =>
+    Effect.gen(function*() {
+      const server = yield* HttpServer.make
+      const rpc = yield* JsonRpc.make({ url: server.url })
+      const yields = (n: number) => Effect.repeatN(Effect.yieldNow(), n)
+      for (const ticks of range(12)) {
+        const calls = yield* Effect.forEach(range(24), (i) => Effect.fork(Effect.either(rpc.call("Echo", [i]))))
+        // the first waits for an answer, so that the others are given up at all stages
+        yield* Fiber.await(calls[0]!)
+        for (const call of calls.filter((_, i) => i % 3 === 1)) {
+          yield* yields(ticks)
+          yield* Fiber.interruptFork(call)
+        }
+        const innocent = calls.filter((_, i) => i % 3 !== 1)
+        const answers = yield* Effect.forEach(innocent, Fiber.join)
+        assert.isTrue(answers.every(Either.isRight), JSON.stringify(answers.find(Either.isLeft)))
+      }
+    }).pipe(Effect.provide(HttpPool.layer({ connections: 2 }))))
+
   it.scopedLive("calls that are given up while they wait cost nothing", () =>
     Effect.gen(function*() {
       const server = yield* HttpServer.make

@@ -3,6 +3,7 @@
  * platform's clients.
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import undici from "@effect/platform-node/Undici"
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
@@ -96,6 +97,21 @@ describe("JsonRpc, byte by byte", () => {
       const error = yield* call(Buffer.concat([head, body]))
       assert.strictEqual((error as Fatal).message, "the answer is not UTF-8, with content-encoding \"gzip\"")
     }).pipe(pooled))
+
+  it.scopedLive("a connection that undici gives up is a lost one: nobody said that the client was closed", () =>
+    Effect.gen(function*() {
+      const server = yield* HttpServer.make
+      const dispatcher = new undici.Client(new URL(server.url).origin)
+      const rpc = yield* JsonRpc.make({ url: server.url }).pipe(
+        Effect.provideService(HttpClient.HttpClient, NodeHttpClient.makeUndici(dispatcher))
+      )
+      server.script((response) => {
+        void dispatcher.destroy()
+        response.end()
+      })
+      assert.deepStrictEqual(summary(yield* Effect.flip(rpc.call("A.B", {}))), ["ConnectionLost", "Unknown"])
+      assert.deepStrictEqual(summary(yield* Effect.flip(rpc.call("A.B", {}))), ["ConnectionLost", "Unknown"])
+    }))
 
   it.scopedLive("headers that HTTP libraries keep for themselves are InvalidArgument", () =>
     Effect.gen(function*() {

@@ -9,7 +9,8 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Runtime from "effect/Runtime"
-import type { Fatal, Retryable } from "../../RpcError.js"
+import * as Deadline from "../../Deadline.js"
+import { type Fatal, Retryable } from "../../RpcError.js"
 import type { Outcome } from "./jsonRpc.js"
 
 /** @internal */
@@ -26,6 +27,7 @@ export interface Options {
 
 interface Waiting {
   readonly text: string
+  readonly progress: Deadline.Progress
   readonly resume: (outcome: Effect.Effect<unknown, Retryable | Fatal>) => void
 }
 
@@ -34,6 +36,9 @@ interface Batch {
   readonly full: Effect.Latch
   fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined
 }
+
+/** Of a call whose attempt was cut just before its batch went. */
+const leftOut = Effect.fail(new Retryable({ reason: "AttemptTimeout", delivery: "NotSent" }))
 
 /** @internal */
 export const make = ({ maxCalls, runtime, send, window }: Options) => {
@@ -50,7 +55,7 @@ export const make = ({ maxCalls, runtime, send, window }: Options) => {
   const settle = (batch: Batch, exit: Exit.Exit<ReadonlyMap<number, Outcome>, Retryable | Fatal>) => {
     shut(batch)
     batch.calls.forEach(({ resume }, id) =>
-      resume(Exit.isFailure(exit) ? Effect.failCause(exit.cause) : Effect.suspend(() => exit.value.get(id)!))
+      resume(Exit.isFailure(exit) ? Effect.failCause(exit.cause) : Effect.suspend(() => exit.value.get(id) ?? leftOut))
     )
     batch.calls.clear()
   }
@@ -61,7 +66,10 @@ export const make = ({ maxCalls, runtime, send, window }: Options) => {
       Effect.raceFirst(Effect.sleep(window), batch.full.await).pipe(
         Effect.zipRight(Effect.suspend(() => {
           shut(batch)
-          return send(new Map(Array.from(batch.calls, ([id, { text }]) => [id, text])))
+          const going = Array.from(batch.calls).filter(([, { progress }]) => progress.sending())
+          return going.length === 0
+            ? Effect.succeed(new Map())
+            : send(new Map(going.map(([id, { text }]) => [id, text])))
         }))
       )
     )
@@ -81,13 +89,15 @@ export const make = ({ maxCalls, runtime, send, window }: Options) => {
     })
 
   return (id: number, text: string): Effect.Effect<unknown, Retryable | Fatal> =>
-    Effect.async((resume) => {
-      const batch = open ??= start()
-      batch.calls.set(id, { text, resume })
-      if (batch.calls.size >= maxCalls) {
-        shut(batch)
-        batch.full.unsafeOpen()
-      }
-      return leave(batch, id)
-    })
+    Deadline.whileUnsent((progress) =>
+      Effect.async((resume) => {
+        const batch = open ??= start()
+        batch.calls.set(id, { text, progress, resume })
+        if (batch.calls.size >= maxCalls) {
+          shut(batch)
+          batch.full.unsafeOpen()
+        }
+        return leave(batch, id)
+      })
+    )
 }

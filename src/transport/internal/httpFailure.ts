@@ -5,11 +5,13 @@
  */
 import * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Classify from "../../Classify.js"
-import { Fatal, type FatalReason, Retryable, type RetryableReason } from "../../RpcError.js"
+import { Fatal, type FatalReason, isRetryable, Retryable, type RetryableReason, withDelivery } from "../../RpcError.js"
 import * as ServerHint from "../../ServerHint.js"
+import { isDialError } from "./dial.js"
 
 interface Waiting {
   readonly reason: RetryableReason
@@ -98,18 +100,40 @@ const chain = (failure: unknown): ReadonlyArray<object> => {
   const links: Array<object> = []
   for (let link = failure; Predicate.isObject(link) && links.length < maxCauses;) {
     links.push(link)
-    link = Predicate.hasProperty(link, "cause") ? link.cause : undefined
+    link = at(link, "cause")
   }
   return links
 }
 
+/** A property of something from elsewhere, where reading it may throw. */
+const at = (u: object, key: string): unknown =>
+  Either.getOrUndefined(Either.try(() => Predicate.hasProperty(u, key) ? u[key] : undefined))
+
 const stringOf = (link: object, key: "code" | "name"): string | undefined => {
-  const value = Predicate.hasProperty(link, key) ? link[key] : undefined
+  const value = at(link, key)
   return typeof value === "string" ? value : undefined
 }
 
-/** A client that is closed fails what it is given, and what it was doing. */
-const closed: ReadonlySet<string> = new Set(["UND_ERR_DESTROYED", "UND_ERR_CLOSED"])
+/** OpenSSL has codes of its own for what a peer says that does not speak TLS; `node:http` calls all of them `EPROTO`. */
+const isOfTls = (code: string | undefined): boolean => code === "EPROTO" || code?.startsWith("ERR_SSL_") === true
+
+/** While the connection was made nothing was sent, whatever the same failure means later. */
+const dialled: Classify.Rule = (failure) => {
+  const found = chain(failure).filter(isDialError)
+  if (found.length === 0) {
+    return Option.none()
+  }
+  const code = found.map((link) => stringOf(link, "code")).find(isOfTls)
+  return Classify.systemError(failure).pipe(
+    Option.filter(isRetryable),
+    Option.map((known) => withDelivery(known, "NotSent")),
+    Option.orElse(() =>
+      code === undefined
+        ? Option.none()
+        : Option.some(new Retryable({ reason: "Unavailable", delivery: "NotSent", code, cause: failure }))
+    )
+  )
+}
 
 /** A URL, a header or a length that the HTTP library refuses to write. */
 const unwritable: ReadonlySet<string> = new Set([
@@ -136,9 +160,6 @@ const isNotHttp = (link: object): boolean => {
 const library = (isInBody: boolean): Classify.Rule => (failure) => {
   for (const link of chain(failure)) {
     const code = stringOf(link, "code")
-    if (code !== undefined && closed.has(code)) {
-      return Option.some(new Fatal({ reason: "Cancelled", code, message: "the client is closed", cause: failure }))
-    }
     if (code !== undefined && unwritable.has(code)) {
       const message = "the request cannot be written as HTTP"
       return Option.some(new Fatal({ reason: "InvalidArgument", code, message, cause: failure }))
@@ -155,7 +176,7 @@ const library = (isInBody: boolean): Classify.Rule => (failure) => {
   return Option.none()
 }
 
-const ofHead = Classify.firstOf(library(false), ...Classify.rules)
+const ofHead = Classify.firstOf(dialled, library(false), ...Classify.rules)
 
 const ofBody = Classify.firstOf(library(true), ...Classify.rules)
 

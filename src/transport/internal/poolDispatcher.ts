@@ -14,7 +14,7 @@ import * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
 import * as Tls from "node:tls"
 import type { Registry } from "../../Connections.js"
-import { type Handler, type Options, Origin, type Shared, Watched } from "./poolOrigin.js"
+import { type Handler, type Options, Origin, poolClosed, type Shared, Watched } from "./poolOrigin.js"
 
 /**
  * What undici or Node find wrong with the options, without a connection.
@@ -51,7 +51,7 @@ export class PoolDispatcher extends undici.Dispatcher {
 
   override dispatch(options: Undici.Dispatcher.DispatchOptions, handler: Handler): boolean {
     if (this.destroyed) {
-      throw new undici.errors.ClientDestroyedError()
+      throw poolClosed()
     }
     const name = String(options.origin)
     const origin = this.origins.get(name) ?? this.enter(name)

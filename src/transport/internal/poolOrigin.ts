@@ -16,11 +16,20 @@ import * as Scope from "effect/Scope"
 import * as Net from "node:net"
 import * as Classify from "../../Classify.js"
 import type { Status } from "../../Connections.js"
+import type { Progress } from "../../Deadline.js"
+import { Fatal } from "../../RpcError.js"
 
 /** @internal */
 export interface Options extends Omit<Undici.Client.Options, "allowH2" | "pipelining"> {
   readonly connections?: number | null | undefined
 }
+
+/**
+ * Who is told before a request is written, among the options that undici hands through to the dispatcher.
+ *
+ * @internal
+ */
+export const progressKey = Symbol("effect-rpc-retry/HttpPool/progress")
 
 /** @internal */
 export type Handler = Undici.Dispatcher.DispatchHandler
@@ -46,6 +55,17 @@ const isGivenUp = (error: unknown): boolean => Option.isSome(Classify.aborted(er
 const isOfBody = (body: unknown, error: unknown): boolean =>
   Predicate.hasProperty(body, "errored") && body.errored === error
 
+/**
+ * What ends the requests of a pool that its owner has closed. undici has the same error for a connection that was given up, so
+ * nobody else can tell from it.
+ *
+ * @internal
+ */
+export const poolClosed = (): Fatal => {
+  const cause = new undici.errors.ClientDestroyedError()
+  return new Fatal({ reason: "Cancelled", code: cause.code, message: "the client is closed", cause })
+}
+
 /** For how long an origin must have left requests without an answer before that is held against its connections. */
 const patience = 100
 
@@ -59,6 +79,7 @@ export class Watched extends Decorator {
   sentAt = BigInt(0)
   answers = 0
   private readonly signal: AbortSignal | undefined
+  readonly progress: Progress | undefined
 
   constructor(
     readonly options: Undici.Dispatcher.DispatchOptions,
@@ -68,6 +89,7 @@ export class Watched extends Decorator {
     super(handler)
     const { signal } = options as Undici.Dispatcher.RequestOptions
     this.signal = signal instanceof AbortSignal ? signal : undefined
+    this.progress = (options as { readonly [progressKey]?: Progress })[progressKey]
   }
 
   /** undici looks at the signal when it would send, and then gives up the connection too. So it is watched until then. */
@@ -94,7 +116,12 @@ export class Watched extends Decorator {
 
   override onRequestStart(controller: Controller, context: unknown): void {
     this.unwatch()
-    super.onRequestStart(controller, context)
+    // undici writes it as soon as this is done
+    if (this.progress?.sending() === false) {
+      controller.abort(new undici.errors.RequestAbortedError())
+    } else {
+      super.onRequestStart(controller, context)
+    }
   }
   override onRequestUpgrade(controller: Controller, ...rest: ReadonlyArray<unknown>): void {
     this.origin.upgraded(this)
@@ -130,7 +157,6 @@ class Lane {
   dropped = false
   private readonly client: Undici.Client
   private dial: Net.Socket | undefined = undefined
-  private before = 0
 
   constructor(private readonly origin: Origin, private readonly connector: Connector, options: Options) {
     const connect: Connector = (target, callback) => this.connect(target, callback)
@@ -147,17 +173,9 @@ class Lane {
     return this.client.stats.connected
   }
 
-  /** After the failure of a request: it never got to the connection. */
-  isUnharmedBy(request: Watched): boolean {
-    const { connected, size } = this.client.stats
-    return connected && size === (request.sending ? this.before : 0)
-  }
-
   send(request: Watched): void {
     this.request = request
     request.lane = this
-    // it may be sent while undici has not done with the one before
-    this.before = this.client.stats.size
     request.sending = true
     this.client.dispatch(request.options, request as Handler)
     request.sending = false
@@ -247,6 +265,9 @@ export class Origin {
   send(request: Watched): void {
     this.waiting.add(request)
     this.pump()
+    if (this.waiting.has(request)) {
+      request.progress?.failed(`all ${this.lanes.size} connections to ${this.name} are in use`)
+    }
   }
 
   heard(): void {
@@ -270,20 +291,15 @@ export class Origin {
   failed(request: Watched, error: Error): void {
     this.waiting.delete(request)
     const lane = this.release(request)
-    // one that was not sent says nothing
-    if (lane !== undefined) {
+    // one that waits says nothing; what undici refuses never gets to the connection, and the loop that sends it goes on
+    if (lane !== undefined && !request.sending) {
       // nor does one of a connection that was dropped already: the others are new
       const accuses = !lane.dropped && this.accuses(request, error)
-      if (!lane.isUnharmedBy(request)) {
-        this.discard(lane)
-      }
+      this.discard(lane)
       if (accuses) {
         this.drop()
       }
-      // else the loop that is sending it goes on with the next
-      if (!request.sending) {
-        this.pump()
-      }
+      this.pump()
     }
   }
 
@@ -294,7 +310,7 @@ export class Origin {
   }
 
   destroy(): Promise<unknown> {
-    const error = new undici.errors.ClientDestroyedError()
+    const error = poolClosed()
     const lanes = Array.from(this.lanes)
     this.waiting.forEach((request) => request.onResponseError(undefined, error))
     return Promise.all(lanes.map((lane) => lane.destroy(error)))
