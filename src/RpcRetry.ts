@@ -173,7 +173,8 @@ export const make = (options: LayerOptions = {}): Service => orThrow(internal.ma
  * What is said of a call comes, field by field, from: the options of the call, the exact method, the longest pattern, `"*"`,
  * `default`, the library.
  *
- * Make it once and keep it: the budgets are in it, and two layers are two sets of budgets.
+ * Make it once and keep it: the budgets are in it, and each time it is built (each `Effect.provide` outside of another layer) it
+ * has a new set of them, so provided for each request they limit nothing. See `docs/per-request.md`.
  *
  * @example
  * ```ts
@@ -209,7 +210,7 @@ const built = <E, R>(service: Effect.Effect<Service, E, R>): Layer.Layer<never, 
 
 /**
  * The options of a layer from a document, as JSON text or parsed: `default` and `methods` hold policies as
- * `RetryPolicy.decode` takes them (a method may be `"off"`), `budget` is `"off"` or `{ ratio, capacity }`. The error names the
+ * `RetryPolicy.decode` takes them (a method may be `"off"`), `budget` is `"off"` or `{ ratio, capacity }`, the capacity a number or `"traffic"`. The error names the
  * path to what is wrong.
  *
  * @example
@@ -231,7 +232,7 @@ export const decode: (document: unknown) => Either.Either<LayerOptions, InvalidO
 /**
  * A layer from configuration: environment variables, or any `ConfigProvider`. Keys, all optional, below `RPC_RETRY`: those of
  * `RetryPolicy.config` for all methods (`RPC_RETRY_DEADLINE="5 seconds"`); `METHODS`, the `methods` of a document as JSON; and
- * `BUDGET`, which is `off` or the capacity of each budget, a number. Blanks and line ends around a value do not count, and a key
+ * `BUDGET`, which is `off` or the capacity of each budget, `traffic` or a number. Blanks and line ends around a value do not count, and a key
  * that is empty counts as absent. A key below `RPC_RETRY` that is none of these is logged as a warning. To say more of budgets,
  * read a document with `decode`.
  *

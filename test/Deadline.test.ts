@@ -65,7 +65,7 @@ describe("rule 8: the deadline", () => {
   it.effect("no attempt is sent after it, when a delay took longer than asked for", () =>
     Effect.gen(function*() {
       const call = yield* Faults.script([Faults.refused])
-      const budget = yield* RetryBudget.make({ regainEvery: "10000 days" })
+      const budget = yield* RetryBudget.make({ capacity: 10, regainEvery: "10000 days" })
       // a clock whose sleeps overrun, as those of a machine that was suspended
       const clock = yield* Effect.clock
       const late: Clock.Clock = Object.assign(Object.create(clock) as Clock.Clock, {

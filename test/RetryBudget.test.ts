@@ -5,6 +5,7 @@ import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as FastCheck from "effect/FastCheck"
 import * as Fiber from "effect/Fiber"
@@ -27,7 +28,7 @@ const calls = (budget: RetryBudget.RetryBudget) => withRpcRetry({ schedule: alwa
 describe("RetryBudget.make", () => {
   it.effect("starts full; a retry costs 1, an answer earns 0.1", () =>
     Effect.gen(function*() {
-      const budget = yield* RetryBudget.make()
+      const budget = yield* RetryBudget.make({ capacity: 10 })
       assert.strictEqual(yield* budget.level, 10)
       const call = yield* Faults.script([Faults.reset, Faults.reset, Faults.reset, Effect.void])
       yield* calls(budget)(call)
@@ -63,7 +64,7 @@ describe("RetryBudget.make", () => {
 
   it.effect("a drained budget really recovers: ten answers, exactly, are a retry", () =>
     Effect.gen(function*() {
-      const budget = yield* RetryBudget.make()
+      const budget = yield* RetryBudget.make({ capacity: 10 })
       yield* Effect.ignore(calls(budget)(Faults.refused))
       assert.strictEqual(yield* budget.level, 0)
       const failOnce = Effect.map(Faults.script([Faults.reset, Effect.void]), calls(budget))
@@ -76,7 +77,7 @@ describe("RetryBudget.make", () => {
 
   it.effect("recovers by time for one client that calls rarely", () =>
     Effect.gen(function*() {
-      const budget = yield* RetryBudget.make()
+      const budget = yield* RetryBudget.make({ capacity: 10 })
       yield* Effect.ignore(calls(budget)(Faults.refused))
       yield* TestClock.adjust("1 minute")
       assert.strictEqual(yield* budget.level, 0.5)
@@ -154,7 +155,7 @@ describe("RetryBudget.make", () => {
     Effect.gen(function*() {
       // attempts at 0, 110, 270, 505; delays in between
       for (const [at, level] of [[5, 10], [50, 10], [115, 9], [200, 9], [275, 8], [400, 8], [510, 7]] as const) {
-        const budget = yield* RetryBudget.make({ regainEvery: "10000 days" })
+        const budget = yield* RetryBudget.make({ capacity: 10, regainEvery: "10000 days" })
         const fiber = yield* Effect.fork(withRpcRetry(Effect.delay(Faults.refused, 10), { budget }))
         yield* TestClock.adjust(at)
         yield* Fiber.interrupt(fiber)
@@ -164,12 +165,12 @@ describe("RetryBudget.make", () => {
 
   it.effect("a retry that the deadline rules out is paid back", () =>
     Effect.gen(function*() {
-      const budget = yield* RetryBudget.make()
+      const budget = yield* RetryBudget.make({ capacity: 10 })
       const { exit } = yield* play(withRpcRetry(Faults.refused, { budget, deadline: "120 millis" }))
       assert.strictEqual(exhaustedOf(exit).reason, "DeadlineTooClose")
       // one retry was made; ten minutes have passed since
       assert.isAtLeast(yield* budget.level, 9)
-      const fresh = yield* RetryBudget.make()
+      const fresh = yield* RetryBudget.make({ capacity: 10 })
       yield* Effect.ignore(withRpcRetry(Faults.refused, { budget: fresh, deadline: "50 millis" }))
       assert.strictEqual(yield* fresh.level, 10)
     }))
@@ -177,7 +178,7 @@ describe("RetryBudget.make", () => {
   it.effect("costs may differ by error; throttling may cost less", () =>
     Effect.gen(function*() {
       const throttled = new Retryable({ reason: "Throttled", delivery: "NotSent" })
-      const budget = yield* RetryBudget.make({ cost: (error) => error.reason === "Throttled" ? 0.25 : 2 })
+      const budget = yield* RetryBudget.make({ capacity: 10, cost: (error) => error.reason === "Throttled" ? 0.25 : 2 })
       const call = yield* Faults.script([Effect.fail(throttled), Faults.refused, Effect.void])
       yield* calls(budget)(call)
       assert.strictEqual(yield* budget.level, 10 - 0.25 - 2 + 0.1)
@@ -185,7 +186,7 @@ describe("RetryBudget.make", () => {
 
   it.effect("a cost that is no number is said, and takes nothing", () =>
     Effect.gen(function*() {
-      const budget = yield* RetryBudget.make({ cost: () => NaN })
+      const budget = yield* RetryBudget.make({ capacity: 10, cost: () => NaN })
       const exit = yield* Effect.exit(calls(budget)(Faults.refused))
       assert.include(
         Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "",
@@ -202,7 +203,8 @@ describe("RetryBudget.make", () => {
     refuses({ capacity: 0 }, "capacity must be a number from 1 to 1000000000, got 0")
     refuses({ capacity: Infinity }, "capacity must be a number from 1 to 1000000000, got Infinity")
     refuses({ cost: 0 }, "cost must be")
-    refuses({ cost: 11 }, "cost must be")
+    refuses({ capacity: 10, cost: 11 }, "cost must be")
+    refuses({ capacity: "trafic" as "traffic" }, "capacity must be a number or \"traffic\", got trafic")
     refuses({ regainEvery: 0 }, "regainEvery must be greater than zero, got 0")
   })
 
@@ -213,10 +215,106 @@ describe("RetryBudget.make", () => {
         Effect.map(Effect.flip(self), (error) => "attempts" in error && error.attempts)
       const layer = RpcRetry.layer({ methods: { "*": { budget: RetryBudget.unlimited } } })
       assert.strictEqual(yield* attempts(call).pipe(Effect.provide(layer)), 1001)
-      assert.strictEqual(yield* attempts(call).pipe(Effect.provide(RpcRetry.layer())), 11)
+      assert.strictEqual(yield* attempts(call).pipe(Effect.provide(RpcRetry.layer())), 4)
       assert.strictEqual(yield* attempts(call).pipe(Effect.provide(RpcRetry.layer({ budget: "off" }))), 1001)
       assert.strictEqual(yield* attempts(call), 1001)
     }))
+})
+
+describe("RetryBudget.make with a capacity that follows the traffic, the default", () => {
+  const shown = (budget: RetryBudget.RetryBudget) =>
+    Effect.map(budget.level, (level) => [level, budget.capacity].map((n) => Math.round(n * 1000) / 1000))
+  const answers = (budget: RetryBudget.RetryBudget, n: number) => Effect.replicateEffect(calls(budget)(Effect.void), n)
+
+  it.effect("a client that was never answered has the retries of one call; the first answer shows how small it is", () =>
+    Effect.gen(function*() {
+      for (const budget of yield* Effect.all([RetryBudget.make(), RetryBudget.make({ capacity: "traffic" })])) {
+        assert.deepStrictEqual(yield* shown(budget), [3, 3])
+        yield* TestClock.adjust("1 hour")
+        assert.deepStrictEqual(yield* shown(budget), [3, 3])
+        yield* answers(budget, 1)
+        assert.deepStrictEqual(yield* shown(budget), [1.5, 1.5])
+        yield* TestClock.adjust("1 hour")
+        assert.deepStrictEqual(yield* shown(budget), [1, 1])
+      }
+    }))
+
+  it.effect("grows with the answers of ten seconds, as full as it is greater than ever before, and fades with them", () =>
+    Effect.gen(function*() {
+      const budget = yield* RetryBudget.make({ regainEvery: "10000 days" })
+      yield* answers(budget, 100)
+      assert.deepStrictEqual(yield* shown(budget), [51, 51])
+      yield* Effect.ignore(calls(budget)(Faults.refused))
+      assert.deepStrictEqual(yield* shown(budget), [0, 51])
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(yield* shown(budget), [0, 1 + Math.round(50_000 / Math.E) / 1000])
+      // back to what it was, it is not filled again: what is earned is a tenth
+      yield* answers(budget, 60)
+      assert.deepStrictEqual(yield* shown(budget), [6, Math.round((31 + 50 / Math.E) * 1000) / 1000])
+      // but what is beyond that is
+      yield* answers(budget, 100)
+      const capacity = 81 + 50 / Math.E
+      assert.deepStrictEqual(
+        yield* shown(budget),
+        [16 + capacity - 51, capacity].map((n) => Math.round(n * 1000) / 1000)
+      )
+      yield* TestClock.adjust("10 minutes")
+      assert.deepStrictEqual(yield* shown(budget), [1, 1])
+    }))
+
+  it.effect("holds 10,000 at most", () =>
+    Effect.gen(function*() {
+      const { account } = yield* RetryBudget.make()
+      for (let i = 0; i < 30_000; i++) {
+        account.succeeded(0, 0)
+      }
+      assert.deepStrictEqual([account.level(0), account.capacity], [10_000, 10_000])
+    }))
+
+  it.effect("a cost above 1 makes it greater, so that there is a retry at all; one below does not make it smaller", () =>
+    Effect.gen(function*() {
+      const dear = yield* RetryBudget.make({ cost: 5 })
+      assert.deepStrictEqual(yield* shown(dear), [15, 15])
+      yield* answers(dear, 2)
+      assert.deepStrictEqual(yield* shown(dear), [7.6, 10])
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual(yield* shown(dear), [5, 5])
+      for (const cost of [0.5, () => 5]) {
+        const other = yield* RetryBudget.make({ cost })
+        assert.deepStrictEqual(yield* shown(other), [3, 3])
+      }
+    }))
+
+  it.effect("a clock that is set back neither fades nor fills it", () =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("1 hour")
+      const budget = yield* RetryBudget.make()
+      yield* answers(budget, 20)
+      yield* TestClock.setTime(0)
+      assert.deepStrictEqual(yield* shown(budget), [11, 11])
+    }))
+
+  it.effect("200 callers come through a restart of the server under a layer", () =>
+    Effect.gen(function*() {
+      let down = false
+      const inFlight = Effect.unsafeMakeLatch(true)
+      const call = inFlight.await.pipe(
+        Effect.zipRight(Effect.suspend((): Effect.Effect<void, Retryable> => down ? Faults.reset : Effect.void)),
+        withRpcRetry({ method: "Users.Get" })
+      )
+      // a second of their traffic
+      yield* Effect.replicateEffect(call, 1000)
+      yield* inFlight.close
+      const callers = yield* Effect.forEach(Array.from({ length: 200 }), () => Effect.fork(Effect.either(call)))
+      yield* TestClock.adjust(0)
+      down = true
+      yield* inFlight.open
+      yield* TestClock.adjust(240)
+      down = false
+      yield* TestClock.adjust(1000)
+      const gaveUp = (yield* Fiber.join(Fiber.all(callers))).filter(Either.isLeft)
+      assert.strictEqual(gaveUp.length, 0)
+    }).pipe(Effect.provide(RpcRetry.layer({ metrics: "off" }))))
 })
 
 describe("RetryBudget.make: properties, over random faults, policies and interleavings", () => {
@@ -313,12 +411,12 @@ describe("RetryBudget.make: properties, over random faults, policies and interle
         FastCheck.integer({ min: 1, max: 99 }),
         (fatals, at) =>
           Effect.gen(function*() {
-            const budget = yield* RetryBudget.make({ regainEvery: "10000 days" })
+            const budget = yield* RetryBudget.make({ capacity: 10, regainEvery: "10000 days" })
             yield* Effect.ignore(calls(budget)(Effect.zipRight(Effect.void, Faults.reset)).pipe(Effect.timeout(1)))
             const before = yield* budget.level
             yield* Effect.replicateEffect(Effect.ignore(calls(budget)(Effect.fail(fatal))), fatals)
             assert.strictEqual(yield* budget.level, before)
-            const full = yield* RetryBudget.make({ regainEvery: "10000 days" })
+            const full = yield* RetryBudget.make({ capacity: 10, regainEvery: "10000 days" })
             const fiber = yield* Effect.fork(withRpcRetry(Faults.reset, { budget: full }))
             yield* TestClock.adjust(at)
             assert.strictEqual(yield* full.level, 9)
@@ -351,7 +449,7 @@ describe("RetryBudget in an outage", { timeout: 60_000 }, () => {
     Effect.gen(function*() {
       yield* Effect.forEach(Array.from({ length: 100 }), () =>
         Effect.gen(function*() {
-          const budget = yield* RetryBudget.make()
+          const budget = yield* RetryBudget.make({ capacity: 10 })
           const count = { calls: 0, attempts: 0 }
           let down = true
           let failures = 0
@@ -377,7 +475,7 @@ describe("RetryBudget in an outage", { timeout: 60_000 }, () => {
   it.effect("the same with time passing: 100 clients share the seconds", () =>
     Effect.gen(function*() {
       const clients = yield* Effect.forEach(Array.from({ length: 100 }), () =>
-        Effect.map(RetryBudget.make(), (budget) => ({ budget, count: { calls: 0, attempts: 0 } })))
+        Effect.map(RetryBudget.make({ capacity: 10 }), (budget) => ({ budget, count: { calls: 0, attempts: 0 } })))
       let down = true
       const second = Effect.zipRight(
         Effect.forEach(clients, ({ budget, count }) =>
@@ -431,7 +529,7 @@ describe("RetryBudget in an outage", { timeout: 60_000 }, () => {
 
   it.effect("one client with 1 call a minute still gets its retries after an outage of an hour", () =>
     Effect.gen(function*() {
-      const budget = yield* RetryBudget.make()
+      const budget = yield* RetryBudget.make({ capacity: 10 })
       const count = { calls: 0, attempts: 0 }
       let down = true
       let failures = 0

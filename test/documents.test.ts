@@ -2,7 +2,7 @@
  * Policies from documents, from the environment, and from a stream of documents.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { RetryPolicy, RetrySchedule, RpcRetry, withRpcRetry } from "effect-rpc-retry"
+import { RetryBudget, RetryPolicy, RetrySchedule, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Duration from "effect/Duration"
@@ -298,6 +298,11 @@ describe("layerConfig", () => {
     Effect.gen(function*() {
       const [inForce] = yield* RpcRetry.policies.pipe(Effect.provide(withEnv({ RPC_RETRY_BUDGET: " 25\n" })))
       assert.strictEqual(inForce!.policy.budget?.capacity, 25)
+      const fixed = RpcRetry.layerConfig({ budget: RetryBudget.make({ capacity: 7 }) }).pipe(
+        Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(new Map([["RPC_RETRY.BUDGET", "traffic"]]))))
+      )
+      const [following] = yield* RpcRetry.policies.pipe(Effect.provide(fixed))
+      assert.strictEqual(following!.policy.budget?.capacity, 3)
     }))
 
   /** What building the layer warns of. */
@@ -369,7 +374,7 @@ describe("layerConfig", () => {
           ],
           ["RPC_RETRY_IDEMPOTENT", "maybe", "must be true or false, got maybe"],
           ["RPC_RETRY_RETRY_ON", "Refused", `must be "ConnectionRefused", "ConnectionLost"`],
-          ["RPC_RETRY_BUDGET", "of", `must be "off" or an object, got "of", did you mean off?`],
+          ["RPC_RETRY_BUDGET", "of", `must be "off", "traffic" or a number, got of`],
           ["RPC_RETRY_BUDGET", "0", "capacity must be a number from 1 to"],
           ["RPC_RETRY_RETRIES", "-2", "must be an integer of at least 0, got -2"],
           ["RPC_RETRY_METHODS", "{", "is not JSON"],
@@ -415,7 +420,7 @@ describe("layerReloadable", () => {
         yield* put({})
         assert.strictEqual(yield* settled, 4)
       }).pipe(
-        Effect.provide(RpcRetry.layerReloadable(Stream.fromQueue(documents))),
+        Effect.provide(RpcRetry.layerReloadable(Stream.fromQueue(documents), { budget: "off" })),
         Effect.provide(Logger.replace(Logger.defaultLogger, logger))
       )
     }))

@@ -46,7 +46,7 @@ describe("inspect", () => {
         spans: false,
         logs: true
       }
-      const full = { level: 10, capacity: 10 }
+      const full = { level: 3, capacity: 3 }
       const said = { attemptTimeout: "default", deadline: "default", maxServerDelay: "library" }
       const ofUsers = {
         ...ofDefault,
@@ -86,7 +86,7 @@ describe("inspect", () => {
       )
       assert.deepStrictEqual(
         inspection.budgets.map(({ destination, level }) => [destination, Math.round(level)]),
-        [["Orders", 7], ["", 10], ["Users", 10], ["Reports", 10]]
+        [["Orders", 0], ["", 3], ["Users", 3], ["Reports", 3]]
       )
     }))
 

@@ -182,7 +182,7 @@ describe("policies in a container", () => {
       assert.strictEqual(yield* attemptsOf("A.B"), 1)
       yield* RpcRetry.update("A.B", enabled)
       assert.strictEqual(yield* attemptsOf("A.B"), 3)
-    }).pipe(Effect.provide(RpcRetry.layer({ default: RetryPolicy.none }))))
+    }).pipe(Effect.provide(RpcRetry.layer({ budget: "off", default: RetryPolicy.none }))))
 
   it.effect("case 53: a disabled policy has an entry, and shadows *", () =>
     Effect.gen(function*() {
@@ -241,7 +241,7 @@ describe("policies in a container", () => {
     Effect.gen(function*() {
       assert.strictEqual(yield* attemptsOf("A.B", Effect.void), 1)
       assert.strictEqual(yield* attemptsOf("A.B"), 1)
-    }).pipe(Effect.provide(RpcRetry.layer({ default: RetryPolicy.none }))))
+    }).pipe(Effect.provide(RpcRetry.layer({ budget: "off", default: RetryPolicy.none }))))
 
   it.effect("case 14: with a budget the first calls are retried, those after it are refused", () =>
     Effect.gen(function*() {
@@ -309,7 +309,7 @@ describe("presets against the numbers of their sources", () => {
             const call = yield* Faults.script(i % 2 === 0 ? [Faults.reset, Effect.void] : [Effect.void])
             yield* Effect.ignore(call.pipe(withRpcRetry(policy)))
             attempts += yield* call.attempts
-          }), { discard: true }).pipe(Effect.provide(RpcRetry.layer()))
+          }), { discard: true }).pipe(Effect.provide(RpcRetry.layer({ budget: RetryBudget.make({ capacity: 10 }) })))
       )
       assert.isAtMost(attempts, calls * 1.1 + 10)
       assert.isAtLeast(attempts, calls * 1.04)

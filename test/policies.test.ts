@@ -84,6 +84,7 @@ describe("policies per method", () => {
       assert.strictEqual(inForce[3]!.policy.budget?.capacity, 10)
     }).pipe(
       Effect.provide(RpcRetry.layer({
+        budget: RetryBudget.make({ capacity: 10 }),
         default: { attemptTimeout: 20 },
         methods: { "*": retries(2), "A.*": { deadline: 100 }, "A.B": { attemptTimeout: 5 } }
       }))
@@ -109,7 +110,7 @@ describe("budgets of a layer", () => {
       assert.strictEqual(yield* attemptsOf("Users.List"), 1)
       assert.strictEqual(yield* attemptsOf("Orders.Get"), 11)
       assert.strictEqual(yield* attemptsOf(undefined), 11)
-    }).pipe(Effect.provide(RpcRetry.layer({ default: retries(100) }))))
+    }).pipe(Effect.provide(RpcRetry.layer({ default: retries(100), budget: RetryBudget.make({ capacity: 10 }) }))))
 
   it.effect("is made as the layer says; a policy may have another", () =>
     Effect.gen(function*() {
@@ -145,11 +146,11 @@ describe("budgets of a layer", () => {
       assert.strictEqual(yield* attemptsOf("S6.M"), 11)
       assert.strictEqual(yield* attemptsOf("S2000.M"), 11)
       assert.strictEqual(yield* attemptsOf("S3000.M"), 1)
-    }).pipe(Effect.provide(RpcRetry.layer({ default: retries(100) }))))
+    }).pipe(Effect.provide(RpcRetry.layer({ default: retries(100), budget: RetryBudget.make({ capacity: 10 }) }))))
 
   it.effect("each build of a layer has budgets of its own", () =>
     Effect.gen(function*() {
-      const layer = RpcRetry.layer({ default: retries(100) })
+      const layer = RpcRetry.layer({ default: retries(100), budget: RetryBudget.make({ capacity: 10 }) })
       assert.strictEqual(yield* attemptsOf("A.B").pipe(Effect.provide(layer)), 11)
       assert.strictEqual(yield* attemptsOf("A.B").pipe(Effect.provide(layer)), 11)
     }))
@@ -247,7 +248,7 @@ describe("policies while the program runs", () => {
       yield* RpcRetry.update("A.B", retries(50))
       yield* RpcRetry.update("C.D", { deadline: 1000 })
       assert.strictEqual(yield* attemptsOf("A.B"), 1)
-    }).pipe(Effect.provide(RpcRetry.layer({ default: retries(100) }))))
+    }).pipe(Effect.provide(RpcRetry.layer({ default: retries(100), budget: RetryBudget.make({ capacity: 10 }) }))))
 
   it.effect("without a layer there is nothing to update", () =>
     Effect.gen(function*() {

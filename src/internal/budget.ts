@@ -8,6 +8,7 @@ import type { Retryable } from "../RpcError.js"
 
 /** @internal */
 export interface Account {
+  /** The most that it can hold, as it was when it was last asked anything. */
   readonly capacity: number
   readonly level: (now: number) => number
   /** Of all the retries that it allows when it is full the share that it allows now, from 0 to 1. */
@@ -25,14 +26,14 @@ export interface Account {
 /** Ten credits of 0.1 are to be 1, and three of a third; in binary floating point they are a little less. */
 const tolerance = 1e-9
 
+/** To show: without the last digits, which are noise. */
+const shown = (level: number) => Math.round(level * 1e9) / 1e9
+
 /** A level within [0, capacity] that starts full. */
 const makeLevel = (capacity: number) => {
   let level = capacity
   return {
-    /** To show: without the last digits, which are noise. */
-    get: () => Math.min(capacity, Math.round(level * 1e9) / 1e9),
-    isFull: () => level === capacity,
-    covers: (n: number) => level + tolerance >= n,
+    get: () => Math.min(capacity, shown(level)),
     isAbove: (n: number) => level > n + tolerance,
     add: (n: number) => {
       level = Math.min(capacity, Math.max(0, level + n))
@@ -41,52 +42,117 @@ const makeLevel = (capacity: number) => {
 }
 
 /**
- * Fed by answers and, slowly, by time.
+ * The most that an account can hold.
+ *
+ * @internal
+ */
+export interface Capacity {
+  readonly at: (now: number) => number
+  readonly answered: (now: number) => void
+}
+
+/** @internal */
+export const fixed = (capacity: number): Capacity => ({ at: () => capacity, answered: () => {} })
+
+/** What one call takes with the default schedule: all that is known of a client that was never answered. */
+const start = 3
+
+/** Half of the answers of the last ten seconds are as many as those of five. */
+const share = 0.5
+const fadesIn = 10_000
+
+const most = 10_000
+
+/**
+ * Follows the traffic: a retry, and the answers of about five seconds. Counted are those of about the last ten, older ones
+ * fading away. All of it in retries that cost `unit`.
+ *
+ * @internal
+ */
+export const following = (unit: number): Capacity => {
+  let answers = 0
+  let countedAt: number | undefined
+  const fade = (now: number) => {
+    if (countedAt !== undefined && now > countedAt) {
+      answers *= Math.exp((countedAt - now) / fadesIn)
+    }
+    countedAt = now
+  }
+  return {
+    at: (now) => {
+      if (countedAt === undefined) {
+        return unit * start
+      }
+      fade(now)
+      return unit * Math.min(most, 1 + share * answers)
+    },
+    answered: (now) => {
+      fade(now)
+      answers++
+    }
+  }
+}
+
+/**
+ * Fed by answers and, slowly, by time. It starts full, and is full where its capacity is greater than ever before.
  *
  * @internal
  */
 export const makeFed = (options: {
-  readonly capacity: number
+  readonly capacity: Capacity
   readonly credit: (spent: number) => number
   readonly cost: (error: Retryable) => number
   readonly regainEvery: number
 }): Account => {
-  const level = makeLevel(options.capacity)
-  let regainedAt: number | undefined
-  const regain = (now: number) => {
+  let capacity = options.capacity.at(0)
+  let level = capacity
+  let greatest = capacity
+  let settledAt: number | undefined
+  /** What time has changed. */
+  const settle = (now: number) => {
+    capacity = options.capacity.at(now)
     // a clock that was set back earns nothing, and loses nothing after that
-    if (regainedAt !== undefined && !level.isFull() && now > regainedAt) {
-      level.add((now - regainedAt) / options.regainEvery)
-    }
-    regainedAt = now
+    const regained = settledAt === undefined ? 0 : Math.max(0, now - settledAt) / options.regainEvery
+    level = Math.min(capacity, level + regained)
+    settledAt = now
   }
+  const add = (n: number) => {
+    level = Math.min(capacity, Math.max(0, level + n))
+  }
+  const get = () => Math.min(capacity, shown(level))
   return {
-    capacity: options.capacity,
+    get capacity() {
+      return capacity
+    },
     level: (now) => {
-      regain(now)
-      return level.get()
+      settle(now)
+      return get()
     },
     left: (now) => {
-      regain(now)
-      return level.get() / options.capacity
+      settle(now)
+      return get() / capacity
     },
     succeeded: (now, spent) => {
-      regain(now)
-      level.add(options.credit(spent))
+      settle(now)
+      options.capacity.answered(now)
+      capacity = options.capacity.at(now)
+      const grown = Math.max(0, capacity - greatest)
+      greatest += grown
+      add(grown + options.credit(spent))
     },
     failed: () => {},
     withdraw: (now, error) => {
-      regain(now)
+      settle(now)
       const cost = options.cost(error)
-      if (!level.covers(cost)) {
+      if (level + tolerance < cost) {
         return undefined
       }
-      level.add(-cost)
+      add(-cost)
       return cost
     },
     refund: (now, cost) => {
-      regain(now)
-      level.add(cost)
+      settle(now)
+      add(cost)
     }
   }
 }

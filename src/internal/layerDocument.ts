@@ -28,7 +28,10 @@ const Document = Schema.Struct({
   })),
   budget: Schema.optional(Schema.Union(
     Schema.Literal("off"),
-    Schema.Struct({ ratio: Schema.optional(Schema.Number), capacity: Schema.optional(Schema.Number) })
+    Schema.Struct({
+      ratio: Schema.optional(Schema.Number),
+      capacity: Schema.optional(Schema.Union(Schema.Number, Schema.Literal("traffic")))
+    })
   ))
 })
 
@@ -81,11 +84,15 @@ const withoutProto = (input: unknown): Either.Either<void, InvalidOption> =>
 export const decode = (document: unknown): Either.Either<LayerOptions, InvalidOption> =>
   Either.map(decodeKeyed(document), ({ options }) => options)
 
-/** `off`, or a number for the capacity. */
-const budget = Config.map(
-  policyDocument.text("BUDGET"),
-  (text) => text === undefined || Number.isNaN(Number(text)) ? text : { capacity: Number(text) }
-)
+/** `off`, or the capacity. */
+const budget = policyDocument.parsedAs("BUDGET", `"off", "traffic" or a number`, (text) =>
+  text === "off"
+    ? text
+    : text === "traffic"
+    ? { capacity: text }
+    : Number.isNaN(Number(text))
+    ? undefined
+    : { capacity: Number(text) })
 
 /** The first part of all keys. */
 const prefix = "RPC_RETRY"

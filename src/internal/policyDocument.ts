@@ -104,7 +104,12 @@ export const text = (name: string): Config.Config<string | undefined> =>
     (value) => Option.getOrUndefined(Option.filter(Option.map(value, (text) => text.trim()), (text) => text !== ""))
   )
 
-const parsedAs = <A>(name: string, kind: string, parse: (text: string) => A | undefined) =>
+/**
+ * A key that may be absent, and what is made of it; `undefined` for what is not of that kind.
+ *
+ * @internal
+ */
+export const parsedAs = <A>(name: string, kind: string, parse: (text: string) => A | undefined) =>
   Config.mapOrFail(text(name), (value): Either.Either<A | undefined, ConfigError.ConfigError> => {
     const parsed = value === undefined ? undefined : parse(value)
     return value !== undefined && parsed === undefined

@@ -120,7 +120,7 @@ describe("metrics", () => {
         yield* ok.pipe(withRpcRetry({ method: "MetricsGauge.B", budget: own }))
       }).pipe(Effect.provide(RpcRetry.layer()))
       const gauges = (yield* Lab.metrics("MetricsGauge")).filter((line) => line.includes("retry.budget"))
-      assert.deepStrictEqual(gauges, ["rpc.client.retry.budget {} 10"])
+      assert.deepStrictEqual(gauges, ["rpc.client.retry.budget {} 1.5"])
     }))
 
   it("refuse what is neither off nor an object", () => {
