@@ -365,9 +365,7 @@ const client = <Request>(options: Options, codec: Codec<Request>): Effect.Effect
       const schemas = { args: options?.args, reply: options?.reply }
       const answer = codec.request(method, args, schemas).pipe(
         Effect.flatMap((request) =>
-          Deadline.whileUnsent((progress) =>
-            connection.use((session) => session.call(request, progress), { progress })
-          )
+          Deadline.whileUnsent((progress) => connection.use((session) => session.call(request, progress), { progress }))
         ),
         Effect.flatMap((answer) => codec.reply(answer, schemas)),
         Effect.mapError((error) => withMethod(error, method))

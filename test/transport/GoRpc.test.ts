@@ -284,8 +284,9 @@ describe("GoRpc and a hostile peer", () => {
     ["an array", "[1]", "not a JSON object: it starts with byte 0x5b"],
     ["an answer without an id", "{\"result\":1,\"error\":null}", "an answer without a request id"],
     ["an id that is null", "{\"id\":null,\"result\":null,\"error\":\"?\"}", "an answer without a request id"],
-    ["an id that was never given", "{\"id\":77,\"result\":1}", "an answer to request 77, which was never made"],
-    ["a negative id", "{\"id\":-1,\"result\":1}", "an answer to request -1, which was never made"],
+    ["an id that was never given", "{\"id\":77,\"result\":1}", "an answer to request 77, which was not sent"],
+    ["the id of the next request", "{\"id\":3,\"result\":1}", "an answer to request 3, which was not sent"],
+    ["a negative id", "{\"id\":-1,\"result\":1}", "an answer to request -1, which was not sent"],
     ["a frame over the limit", `{"id":0,"result":"${"x".repeat(3000)}"}`, "a frame of more than 2000 bytes"],
     [
       "a frame over the limit that never ends",
@@ -316,6 +317,23 @@ describe("GoRpc and a hostile peer", () => {
       }))
   }
 
+  it.scopedLive("an answer that comes before its request was written is not taken: the call was not sent", () =>
+    Effect.gen(function*() {
+      const { port, sockets } = yield* Peer.listen((socket) => socket.pause())
+      const rpc = yield* GoRpc.make({ host: "127.0.0.1", port })
+      // the peer does not read, so that the second request waits behind the first
+      const first = yield* Effect.fork(Effect.flip(rpc.call("A.B", "x".repeat(50_000_000))))
+      yield* Effect.repeat(rpc.pending, { until: (n) => n === 1, schedule: Schedule.spaced(5) })
+      const second = yield* Effect.fork(Effect.flip(rpc.call("A.B", 2)))
+      yield* Effect.repeat(rpc.pending, { until: (n) => n === 2, schedule: Schedule.spaced(5) })
+      yield* Effect.repeat(Effect.sync(() => sockets.size), { until: (n) => n === 1, schedule: Schedule.spaced(5) })
+      sockets.forEach((socket) => socket.write("{\"id\":1,\"result\":\"early\",\"error\":null}\n"))
+      const error = yield* Fiber.join(second)
+      assert.deepStrictEqual(summary(error), ["ConnectionLost", "NotSent", undefined])
+      assert.include(String(error.cause), "the peer sent an answer to request 1, which was not sent")
+      assert.strictEqual((yield* Fiber.join(first)).reason, "Protocol")
+    }))
+
   it.scopedLive("an error that is nested, and not a string, ends its call and not the process", () =>
     Effect.gen(function*() {
       const { call, server } = yield* setup
@@ -337,7 +355,7 @@ describe("GoRpc and a hostile peer", () => {
       })
       const rpc = yield* GoRpc.make({ host: "127.0.0.1", port })
       garbage = "{\"id\":5,\"result\":1}"
-      assert.include((yield* Effect.flip(rpc.call("A.B", 1))).message, "an answer to request 5, which was never made")
+      assert.include((yield* Effect.flip(rpc.call("A.B", 1))).message, "an answer to request 5, which was not sent")
       garbage = "{\"result\":1}"
       assert.include((yield* Effect.flip(rpc.call("A.B", 1))).message, "an answer without a request id")
     }))
@@ -530,6 +548,30 @@ describe("GoRpc on virtual time", () => {
       assert.deepStrictEqual(yield* Deferred.await(seen), ["None", 1, 0])
     }))
 
+  const says: ReadonlyArray<[string, (id: number) => string, dials: ReadonlyArray<number>]> = [
+    ["a blank", () => " \n", [0, 300, 600]],
+    ["the beginning of an answer", (id) => `{"id":${id},"resu`, [0, 300, 600]],
+    ["an answer to a request that was not sent", (id) => `{"id":${id + 1},"result":42,"error":null}`, [0, 300, 600]],
+    ["an answer", (id) => `{"id":${id},"result":null,"error":"busy"}`, [0, 0, 0]]
+  ]
+  for (const [what, text, dials] of says) {
+    it.scoped(`a peer that says ${what} and hangs up is dialled at ${dials.join(", ")} ms`, () =>
+      Effect.gen(function*() {
+        const start = yield* Deadline.now
+        const at: Array<number> = []
+        const peer = yield* MemoryPeer.make(({ id }, { close, send }) => Effect.ensuring(send(text(id)), close))
+        const rpc = yield* GoRpc.make({
+          socket: Effect.zipRight(Effect.map(Deadline.now, (now) => void at.push(now - start)), peer.socket),
+          dialBackoff: Schedule.spaced("300 millis")
+        })
+        const call = Effect.exit(rpc.call("A.B", 1))
+        const calls = yield* Effect.fork(Effect.all([call, Effect.yieldNow(), call, Effect.yieldNow(), call]))
+        yield* TestClock.adjust("1 second")
+        yield* Fiber.join(calls)
+        assert.deepStrictEqual(at, dials)
+      }))
+  }
+
   it.scoped("calls that were given up leave nothing to be written", () =>
     Effect.gen(function*() {
       const written: Array<number> = []
@@ -578,7 +620,10 @@ describe("GoRpc on virtual time", () => {
       const session = yield* Session.open(yield* peer.socket, wire, connection, undefined)
       yield* peer.closeAll
       yield* TestClock.adjust(1)
-      assert.deepStrictEqual(summary(yield* Effect.flip(Deadline.whileUnsent((progress) => session.call(1, progress)))), ["ConnectionLost", "NotSent", "EOF"])
+      assert.deepStrictEqual(
+        summary(yield* Effect.flip(Deadline.whileUnsent((progress) => session.call(1, progress)))),
+        ["ConnectionLost", "NotSent", "EOF"]
+      )
     }))
 
   it.scoped("nothing is taken from a peer after it has broken the protocol", () =>

@@ -86,8 +86,11 @@ class SessionImpl<Request> implements Session<Request> {
   private readonly outbox = new Map<number, Entry<Request>>()
   private readonly outboxFilled = Effect.unsafeMakeLatch(false)
   private nextId = 0
+  /** The ids are written in their order. */
+  private lastSent = -1
   private loss: Retryable | Fatal | undefined
   private isViolated = false
+  private hasAnswered = false
   private isHealthy = false
   /** When the peer last gave a sign of life, in milliseconds of the monotonic clock. */
   private aliveAt: number
@@ -143,9 +146,10 @@ class SessionImpl<Request> implements Session<Request> {
   }
 
   private answered({ id, result }: Answer): string | undefined {
-    if (id < 0 || id >= this.nextId) {
-      return `an answer to request ${id}, which was never made`
+    if (id < 0 || id > this.lastSent) {
+      return `an answer to request ${id}, which was not sent`
     }
+    this.hasAnswered = true
     // an answer to a call that was abandoned finds no entry, and is dropped
     const entry = this.entries.get(id)
     this.entries.delete(id)
@@ -170,7 +174,6 @@ class SessionImpl<Request> implements Session<Request> {
       return
     }
     this.aliveAt = Deadline.unsafeNow(this.clock)
-    const waiting = this.entries.size
     // this runs in a listener of the socket, where a throw would end the process
     const violation = Either.merge(Either.try({
       try: () => this.read(chunk),
@@ -180,7 +183,7 @@ class SessionImpl<Request> implements Session<Request> {
       this.isViolated = true
       return Effect.fail(new Fatal({ reason: "Protocol", message: `the peer sent ${violation}` }))
     }
-    if (!this.isHealthy && this.entries.size < waiting) {
+    if (this.hasAnswered && !this.isHealthy) {
       this.isHealthy = true
       return this.connection.healthy
     }
@@ -218,8 +221,10 @@ class SessionImpl<Request> implements Session<Request> {
     if (entry.progress?.sending() === false) {
       return Either.left(new Retryable({ reason: "AttemptTimeout", delivery: "NotSent" }))
     }
-    entry.sent = true
-    return this.wire.encode(entry.id, entry.request)
+    return Either.map(this.wire.encode(entry.id, entry.request), () => {
+      entry.sent = true
+      this.lastSent = entry.id
+    })
   }
 
   /** A long request goes out in pieces: each that the peer makes room for shows that it is there. */
