@@ -7,8 +7,8 @@
  * - A caller that is interrupted while it waits leaves at once. A dial that has begun goes on: it is the connection's, not
  *   the caller's.
  * - After a dial that failed, the next one waits for the `dialBackoff`, and so do those who ask in the meantime; one dial
- *   serves them all. Each dial that fails takes one step of the `dialBackoff`. A connection that broke before it was healthy counts as a dial that failed. After one that was healthy
- *   the next dial is made at once.
+ *   serves them all. Each dial that fails takes one step of the `dialBackoff`. A connection that broke before it was
+ *   healthy counts as a dial that failed. After one that was healthy the next dial is made at once.
  * - At its maximum age, or when it was not used for long, it takes no more calls, finishes those it has and is closed; who
  *   asks next dials anew.
  *

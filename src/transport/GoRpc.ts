@@ -109,9 +109,7 @@ export type Address =
  * - `dialTimeout`: bound on one dial. Default 5 seconds.
  * - `maxFrameBytes`: the largest answer that is read, in bytes. Default 4 MiB. One that would be made into more than 4 times as
  *   much memory, or is nested deeper than 1000 levels, is not read either. Its call fails with `Fatal Protocol`; the others go on.
- * - `ping`: asks a peer that was silent for `every` whether it is there; when no answer of any kind comes within `timeout`
- *   (default 5 seconds) the connection is broken. Every server answers, if only that it does not know `method` (default
- *   `"Ping"`), so this needs nothing there. Default no ping.
+ * - `ping`: asks a peer that was silent whether it is there. Default no ping. See {@link Ping}.
  *
  * @since 0.1.0
  * @category models
@@ -120,11 +118,33 @@ export interface Settings {
   readonly codec?: "json" | "gob" | undefined
   readonly dialTimeout?: Duration.DurationInput | undefined
   readonly maxFrameBytes?: number | undefined
-  readonly ping?: {
-    readonly every: Duration.DurationInput
-    readonly timeout?: Duration.DurationInput | undefined
-    readonly method?: string | undefined
-  } | undefined
+  readonly ping?: Ping | undefined
+}
+
+/**
+ * How a peer that was silent is asked whether it is there. Every server answers, if only that it does not know the method, so
+ * this needs nothing there. When no answer of any kind comes in time the connection is broken, and its calls are lost.
+ *
+ * A server that answers one request after the other, a loop of `rpc.ServeRequest`, answers a ping after the calls before it. So
+ * a ping without an answer does not break the connection while a call that was sent before it still waits, unless the server is
+ * known to answer out of order.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Ping {
+  /** How long the peer is silent before it is asked; more than zero. */
+  readonly every: Duration.DurationInput
+  /** How long an answer may take. Default 5 seconds. */
+  readonly timeout?: Duration.DurationInput | undefined
+  /** What is called, without arguments. Default `"Ping"`. */
+  readonly method?: string | undefined
+  /**
+   * `true`: the server works at several calls at once and answers the one that is ready first, as with `rpc.Accept`,
+   * `rpc.ServeConn` and `jsonrpc.ServeConn`; then a ping breaks the connection also while calls wait. Default `false`, until
+   * the server is seen to do so.
+   */
+  readonly outOfOrder?: boolean | undefined
 }
 
 /**
@@ -329,7 +349,9 @@ export const service = <const Methods extends Readonly<Record<string, Method>>, 
 const client = <Request>(options: Options, codec: Codec<Request>): Effect.Effect<Client, never, Scope.Scope> => {
   const { dialTimeout, lifetime, maxFrameBytes, ping } = orThrow(GoOptions.check(options))
   const socket = "socket" in options ? options.socket : NodeSocket.make(options)
-  const pinging = ping === undefined ? undefined : { ...ping, request: codec.ping(ping.method) }
+  const pinging = ping === undefined
+    ? undefined
+    : { ...ping, request: codec.ping(ping.method) }
   return Effect.gen(function*() {
     const sessions = new Set<Session.Session<Request>>()
     const open = (socket: Socket.Socket, dialled: Connection.Dialled) =>

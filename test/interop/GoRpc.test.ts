@@ -59,6 +59,17 @@ skip(`GoRpc and Go's net/rpc/jsonrpc ${GoServer.skipped ?? ""}`, () => {
     }))
 })
 
+skip(`GoRpc and a Go server that answers one request after the other ${GoServer.skipped ?? ""}`, () => {
+  it.scopedLive("a slow method is not cut by a ping that waits behind it, and runs once", () =>
+    Effect.gen(function*() {
+      const { host, port } = yield* serve("-codec", "json", "-serial")
+      const rpc = yield* GoRpc.make({ host, port, ping: { every: "50 millis", timeout: "50 millis" } })
+      const { probe } = services(rpc)
+      assert.strictEqual(yield* probe.Sleep(1_000).pipe(withRpcRetry), 1_000)
+      assert.strictEqual(yield* probe.Calls({}), 1)
+    }))
+})
+
 skip(`GoRpc and Go's net/rpc with gob ${GoServer.skipped ?? ""}`, () => {
   it.scopedLive("values in interfaces come back whole, over and over on one connection", () =>
     Effect.gen(function*() {

@@ -37,7 +37,7 @@ const chaos = (codec: "gob" | "json", seed: number) =>
       port: proxy.port,
       codec,
       // a connection that is stalled for ever is found by nothing else, as the default policy has no timeout
-      ping: { every: "200 millis", timeout: "200 millis" }
+      ping: { every: "200 millis", timeout: "200 millis", outOfOrder: true }
     })
     const { arith } = services(rpc)
     const ends: Record<string, number> = {}

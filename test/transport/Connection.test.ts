@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { InvalidOption } from "effect-rpc-retry"
+import { Connections, InvalidOption } from "effect-rpc-retry"
 import * as Connection from "effect-rpc-retry/Connection"
 import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
@@ -512,6 +512,74 @@ describe("Connection: its end", () => {
       yield* TestClock.adjust(1)
       assert.strictEqual(log.dials, 2)
     }))
+})
+
+describe("Connection: what is shown of it", () => {
+  it.scoped("who waits for it is told how the last dial failed, and of none before one that succeeded", () =>
+    Effect.gen(function*() {
+      const { log, make } = dialler(["refused", "refused"])
+      const connection = yield* make()
+      const use = Effect.gen(function*() {
+        const told: Array<unknown> = []
+        const progress = { failed: (error: unknown) => void told.push(error), sending: () => true }
+        const fiber = yield* Effect.fork(Effect.exit(connection.use(Effect.succeed, { progress })))
+        yield* TestClock.adjust("1 second")
+        yield* Fiber.join(fiber)
+        return told
+      })
+      assert.deepStrictEqual([yield* use, yield* use, yield* use], [[], ["refused 1"], ["refused 2"]])
+      // nobody waits for a connection that is there
+      assert.deepStrictEqual(yield* use, [])
+      yield* log.discards.at(-1)!
+      assert.deepStrictEqual(yield* use, [])
+    }))
+
+  it.scoped("it is not called ready by a dial that was discarded while the next one is made", () =>
+    Effect.gen(function*() {
+      let dials = 0
+      const connection = yield* Connection.make({
+        dial: ({ discard }) =>
+          ++dials === 1
+            ? Effect.sleep(10).pipe(Effect.zipRight(discard), Effect.zipRight(Effect.sleep(200)), Effect.as(1))
+            : Effect.as(Effect.sleep(1_000), 2),
+        closed: () => "closed"
+      })
+      const early = yield* Effect.fork(connection.use(Effect.succeed))
+      yield* TestClock.adjust(20)
+      assert.strictEqual(yield* connection.state, "broken")
+      const late = yield* Effect.fork(connection.use(Effect.succeed))
+      yield* TestClock.adjust(180)
+      assert.deepStrictEqual([dials, yield* connection.state], [2, "connecting"])
+      // the first dial has succeeded, and is of no use
+      yield* TestClock.adjust(20)
+      assert.deepStrictEqual([dials, yield* connection.state], [2, "connecting"])
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual([yield* Fiber.join(early), yield* Fiber.join(late)], [2, 2])
+      assert.strictEqual(yield* connection.state, "ready")
+    }))
+
+  it.scoped("a dial that fails is one failed dial, also when it was discarded before", () =>
+    Effect.gen(function*() {
+      const { all } = yield* Connections.Connections
+      const connection = yield* Connection.make({
+        dial: ({ discard }) => Effect.zipRight(discard, Effect.fail("refused")),
+        closed: () => "closed",
+        name: "twice"
+      })
+      assert.strictEqual(yield* Effect.flip(connection.use(Effect.succeed)), "refused")
+      assert.deepStrictEqual(yield* all, [{ name: "twice", state: "broken", dials: 1, failedDials: 1 }])
+    }).pipe(Effect.provideServiceEffect(Connections.Connections, Effect.sync(Connections.make))))
+
+  it.scoped("a dial that is ended since the connection closes is no failed dial", () =>
+    Effect.gen(function*() {
+      const { all } = yield* Connections.Connections
+      const connection = yield* Connection.make({ dial: () => Effect.never, closed: () => "closed", name: "late" })
+      const gone = yield* Effect.fork(connection.use(Effect.succeed))
+      yield* TestClock.adjust(1)
+      yield* Fiber.interrupt(gone)
+      yield* connection.close
+      assert.deepStrictEqual(yield* all, [{ name: "late", state: "closed", dials: 1, failedDials: 0 }])
+    }).pipe(Effect.provideServiceEffect(Connections.Connections, Effect.sync(Connections.make))))
 })
 
 describe("Connection: a wall clock that is set", () => {

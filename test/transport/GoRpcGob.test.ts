@@ -234,7 +234,7 @@ describe("GoRpc and a hostile gob peer", () => {
       [
         "an answer that was never asked for",
         ({ body, header }) => Buffer.concat([header(77), body(Gob.Int, 1)]),
-        "an answer to request 77, which was never made"
+        "an answer to request 77, which was not sent"
       ],
       ["a header that is none", ({ body }) => body(Schema.String, "hello"), "is string, and not struct"],
       ["a body of no type", ({ header }, seq) => Buffer.concat([header(seq), hex("03ffc800")]), "which is not defined"],

@@ -51,11 +51,14 @@ const checkAddress = (address: Address) =>
 
 const checkPing = (ping: NonNullable<Options["ping"]>) =>
   Either.gen(function*() {
-    const { every, method = "Ping", timeout = "5 seconds" } = ping
+    const { every, method = "Ping", outOfOrder = false, timeout = "5 seconds" } = ping
     return {
       every: yield* checkDuration(where, "ping.every", every),
       timeout: yield* checkDuration(where, "ping.timeout", timeout),
-      method: Predicate.isString(method) ? method : yield* invalid("ping.method", `must be a string, ${got(method)}`)
+      method: Predicate.isString(method) ? method : yield* invalid("ping.method", `must be a string, ${got(method)}`),
+      outOfOrder: Predicate.isBoolean(outOfOrder)
+        ? outOfOrder
+        : yield* invalid("ping.outOfOrder", `must be true or false, ${got(outOfOrder)}`)
     }
   })
 

@@ -58,12 +58,16 @@ export interface Session<in Request> {
 /**
  * What is asked of a peer that was silent for `every`; any answer within `timeout` will do.
  *
+ * A server may answer one request after the other, and then a ping only after the calls that were sent before it.
+ *
  * @internal
  */
 export interface Ping<out Request> {
   readonly every: Duration.Duration
   readonly timeout: Duration.Duration
   readonly request: Request
+  /** The server has answered a request while an earlier one waited, so that a ping need not wait for calls. */
+  outOfOrder: boolean
 }
 
 interface Entry<Request> {
@@ -86,8 +90,12 @@ class SessionImpl<Request> implements Session<Request> {
   private readonly outbox = new Map<number, Entry<Request>>()
   private readonly outboxFilled = Effect.unsafeMakeLatch(false)
   private nextId = 0
+  /** The ids are written in their order. */
+  private lastSent = -1
+  private lastWritten = -1
   private loss: Retryable | Fatal | undefined
   private isViolated = false
+  private hasAnswered = false
   private isHealthy = false
   /** When the peer last gave a sign of life, in milliseconds of the monotonic clock. */
   private aliveAt: number
@@ -96,6 +104,7 @@ class SessionImpl<Request> implements Session<Request> {
     private readonly socket: Socket.Socket,
     private readonly wire: Wire<Request>,
     private readonly connection: Dialled,
+    private readonly ping: Ping<Request> | undefined,
     private readonly clock: Clock.Clock
   ) {
     this.aliveAt = Deadline.unsafeNow(clock)
@@ -143,14 +152,28 @@ class SessionImpl<Request> implements Session<Request> {
   }
 
   private answered({ id, result }: Answer): string | undefined {
-    if (id < 0 || id >= this.nextId) {
-      return `an answer to request ${id}, which was never made`
+    if (id < 0 || id > this.lastSent) {
+      return `an answer to request ${id}, which was not sent`
+    }
+    this.hasAnswered = true
+    if (this.ping !== undefined && this.isBehindCall(id)) {
+      this.ping.outOfOrder = true
     }
     // an answer to a call that was abandoned finds no entry, and is dropped
     const entry = this.entries.get(id)
     this.entries.delete(id)
     entry?.resume(Either.match(result, { onLeft: Effect.fail, onRight: Effect.succeed }))
     return undefined
+  }
+
+  /** Whether a call that the peer has whole, and that was sent before this request, waits for its answer. */
+  private isBehindCall(id: number): boolean {
+    for (const entry of this.entries.values()) {
+      if (entry.progress !== undefined) {
+        return entry.id < id && entry.id <= this.lastWritten
+      }
+    }
+    return false
   }
 
   /** What is wrong with the chunk; answers before that are given out. */
@@ -170,7 +193,6 @@ class SessionImpl<Request> implements Session<Request> {
       return
     }
     this.aliveAt = Deadline.unsafeNow(this.clock)
-    const waiting = this.entries.size
     // this runs in a listener of the socket, where a throw would end the process
     const violation = Either.merge(Either.try({
       try: () => this.read(chunk),
@@ -180,7 +202,7 @@ class SessionImpl<Request> implements Session<Request> {
       this.isViolated = true
       return Effect.fail(new Fatal({ reason: "Protocol", message: `the peer sent ${violation}` }))
     }
-    if (!this.isHealthy && this.entries.size < waiting) {
+    if (this.hasAnswered && !this.isHealthy) {
       this.isHealthy = true
       return this.connection.healthy
     }
@@ -218,8 +240,10 @@ class SessionImpl<Request> implements Session<Request> {
     if (entry.progress?.sending() === false) {
       return Either.left(new Retryable({ reason: "AttemptTimeout", delivery: "NotSent" }))
     }
-    entry.sent = true
-    return this.wire.encode(entry.id, entry.request)
+    return Either.map(this.wire.encode(entry.id, entry.request), () => {
+      entry.sent = true
+      this.lastSent = entry.id
+    })
   }
 
   /** A long request goes out in pieces: each that the peer makes room for shows that it is there. */
@@ -247,6 +271,7 @@ class SessionImpl<Request> implements Session<Request> {
         this.outboxFilled.unsafeClose()
         yield* this.outboxFilled.await
       }
+      this.lastWritten = this.lastSent
     }
   }).pipe(
     Effect.scoped,
@@ -262,7 +287,12 @@ class SessionImpl<Request> implements Session<Request> {
         return yield* this.pinging(ping)
       }
       const before = this.aliveAt
+      const id = this.nextId
       yield* Effect.timeoutOption(Effect.ignore(this.ask(ping.request)), ping.timeout)
+      // what the server still works at would be cut, and made again
+      while (this.aliveAt === before && !ping.outOfOrder && this.isBehindCall(id)) {
+        yield* Effect.sleep(ping.every)
+      }
       // a peer that is in the middle of a long answer is there too
       return yield* this.aliveAt > before
         ? this.pinging(ping)
@@ -283,7 +313,7 @@ export const open = <Request>(
 ): Effect.Effect<Session<Request>, Retryable | Fatal, Scope.Scope> =>
   Effect.gen(function*() {
     const opened = yield* Deferred.make<void, Retryable | Fatal>()
-    const session = new SessionImpl(socket, wire, connection, yield* Effect.clock)
+    const session = new SessionImpl(socket, wire, connection, ping, yield* Effect.clock)
     yield* Effect.forkScoped(session.reader(opened))
     yield* Deferred.await(opened)
     yield* Effect.forkScoped(session.writer)
