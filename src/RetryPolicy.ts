@@ -8,6 +8,7 @@
  * | `deadline`       | bound on the whole call: all attempts and delays                     | none                     |
  * | `idempotent`     | `false`: retry only what was not sent. See below                     | not said                 |
  * | `retryIf`        | a `Retryable` for which this is `false` is not retried               | all are                  |
+ * | `minServerDelay` | the shortest delay after a server hint; a shorter one is lengthened  | the schedule's first one |
  * | `maxServerDelay` | the longest delay a server may ask for; above it the call ends       | 30 seconds               |
  * | `budget`         | the shared allowance that retries are paid from                      | the layer's, if any      |
  * | `onEvent`        | told of what happens to the call                                     | none                     |
@@ -64,6 +65,7 @@ export interface RetryPolicy extends Pipeable {
   readonly deadline: Duration.Duration | undefined
   readonly idempotent: boolean | undefined
   readonly retryIf: Predicate.Predicate<Retryable> | undefined
+  readonly minServerDelay: Duration.Duration | undefined
   readonly maxServerDelay: Duration.Duration | undefined
   readonly budget: RetryBudget.RetryBudget | undefined
   readonly onEvent: ((event: RetryEvent) => Effect.Effect<void>) | undefined
@@ -90,6 +92,8 @@ export interface Complete extends RetryPolicy {
  * - `attemptTimeout`: finite, greater than zero, not longer than `deadline`. An attempt that reaches it fails with
  *   `Retryable AttemptTimeout`; the call goes on at once, even when the attempt is slow to let go.
  * - `deadline`: finite, greater than zero. A delay that would pass it is not slept: the call ends at once.
+ * - `minServerDelay`: finite, zero or more. `Retry-After: 0`, or a date that has passed, says nothing of how soon is too soon, so
+ *   by default no hint is waited for a shorter time than the schedule waits first. Zero takes every hint as it is.
  * - `maxServerDelay`: finite, zero or more.
  * - `budget`: one that is shared with other calls; `RetryBudget.unlimited` to be free of the layer's.
  * - `onEvent`: run for each event of a call, one after the other, in a fiber beside the call. The call does not wait for it,
@@ -106,6 +110,7 @@ export interface Options {
   readonly deadline?: Duration.DurationInput | undefined
   readonly idempotent?: boolean | undefined
   readonly retryIf?: Predicate.Predicate<Retryable> | undefined
+  readonly minServerDelay?: Duration.DurationInput | undefined
   readonly maxServerDelay?: Duration.DurationInput | undefined
   readonly budget?: RetryBudget.RetryBudget | undefined
   readonly onEvent?: ((event: RetryEvent) => Effect.Effect<void>) | undefined
@@ -133,6 +138,7 @@ export const fields: ReadonlyArray<Field> = [
   "deadline",
   "idempotent",
   "retryIf",
+  "minServerDelay",
   "maxServerDelay",
   "budget",
   "onEvent",
@@ -197,6 +203,7 @@ export const validate = (options: Options): Either.Either<RetryPolicy, InvalidOp
     }
     const idempotent = yield* optionalOf("idempotent", options.idempotent, Predicate.isBoolean, "a boolean")
     const retryIf = yield* optionalOf("retryIf", options.retryIf, Predicate.isFunction, "a function")
+    const minServerDelay = yield* optionalDuration("minServerDelay", options.minServerDelay, { zero: true })
     const maxServerDelay = yield* optionalDuration("maxServerDelay", options.maxServerDelay, { zero: true })
     const budget = yield* optionalOf("budget", options.budget, RetryBudget.isRetryBudget, "a RetryBudget")
     const onEvent = yield* optionalOf("onEvent", options.onEvent, Predicate.isFunction, "a function")
@@ -208,6 +215,7 @@ export const validate = (options: Options): Either.Either<RetryPolicy, InvalidOp
       deadline,
       idempotent,
       retryIf,
+      minServerDelay,
       maxServerDelay,
       budget,
       onEvent,
@@ -254,6 +262,7 @@ export const merge: {
     deadline: that.deadline ?? self.deadline,
     idempotent: that.idempotent ?? self.idempotent,
     retryIf: that.retryIf ?? self.retryIf,
+    minServerDelay: that.minServerDelay ?? self.minServerDelay,
     maxServerDelay: that.maxServerDelay ?? self.maxServerDelay,
     budget: that.budget ?? self.budget,
     onEvent: that.onEvent ?? self.onEvent,
@@ -267,6 +276,7 @@ const default_: Complete = fromFields({
   deadline: undefined,
   idempotent: undefined,
   retryIf: undefined,
+  minServerDelay: undefined,
   maxServerDelay: Duration.seconds(30),
   budget: undefined,
   onEvent: undefined,
@@ -347,6 +357,7 @@ export const show: (description: Description) => string = description.show
  *   "attemptTimeout": "1s",
  *   "deadline": "5 seconds",
  *   "idempotent": true,
+ *   "minServerDelay": "100ms",
  *   "maxServerDelay": "30s",
  *   "retryOn": ["ConnectionRefused", "ConnectionLost", "Unavailable"],
  *   "spans": true,
@@ -388,7 +399,7 @@ export const decode = (document: unknown): Either.Either<RetryPolicy, InvalidOpt
 
 /**
  * A policy from the keys `BASE`, `FACTOR`, `CAP`, `RETRIES`, `JITTER`, `ATTEMPT_TIMEOUT`, `DEADLINE`, `IDEMPOTENT`,
- * `MAX_SERVER_DELAY`, `RETRY_ON` (reasons, with commas between them), `SPANS` and `LOGS`. Durations are text with a unit, as in
+ * `MIN_SERVER_DELAY`, `MAX_SERVER_DELAY`, `RETRY_ON` (reasons, with commas between them), `SPANS` and `LOGS`. Durations are text with a unit, as in
  * a `Document`; `JITTER` is `none`, `full`, `equal`, or a number for a proportional one; `IDEMPOTENT`, `SPANS` and `LOGS` are
  * `true` or `false`. All of them are
  * optional, with the defaults of a `Document`, and an empty one counts as absent. Put them under a name of yours with `Config.nested`.
@@ -425,7 +436,7 @@ export const fromKitex = (
 
 /**
  * The example of gRPC's proposal A6: 4 attempts, 0.1 s times 2 up to 1 s, `UNAVAILABLE` only. Here: refused and lost
- * connections, and `Unavailable`.
+ * connections, and `Unavailable`. Pushback is waited exactly.
  *
  * @since 0.1.0
  * @category policies
@@ -437,6 +448,7 @@ export const grpcA6: RetryPolicy = make({
     maxBackoff: "1 second",
     backoffMultiplier: 2
   }),
+  minServerDelay: 0,
   retryIf: (error) =>
     error.reason === "Unavailable" || error.reason === "ConnectionRefused" || error.reason === "ConnectionLost"
 })

@@ -373,6 +373,7 @@ export interface Inspection {
     readonly attemptTimeout: string | null
     readonly deadline: string | null
     readonly idempotent: boolean | null
+    readonly minServerDelay: string | null
     readonly maxServerDelay: string
     readonly retried: ReadonlyArray<RetryableReason>
     readonly budget: { readonly level: number; readonly capacity: number } | "unlimited" | null

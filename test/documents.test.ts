@@ -127,7 +127,7 @@ describe("documents", () => {
     [
       { retries: 5 },
       "retries",
-      "is not an option: there are schedule, attemptTimeout, deadline, idempotent, maxServerDelay, retryOn"
+      "is not an option: there are schedule, attemptTimeout, deadline, idempotent, minServerDelay, maxServerDelay, retryOn"
     ],
     [{ schedule: { bse: 1 } }, "schedule.bse", "is not an option, did you mean base?"],
     [{ schedule: "nune" }, "schedule", "must be \"none\" or an object, got \"nune\", did you mean none?"],
@@ -330,7 +330,7 @@ describe("layerConfig", () => {
         "BUDGETS is not an option, did you mean BUDGET?",
         "DEADLNE is not an option, did you mean DEADLINE?",
         "MAX is not an option: there are BASE, FACTOR, CAP, RETRIES, JITTER, ATTEMPT_TIMEOUT, DEADLINE, IDEMPOTENT, "
-        + "MAX_SERVER_DELAY, RETRY_ON, SPANS, LOGS, METHODS, BUDGET"
+        + "MIN_SERVER_DELAY, MAX_SERVER_DELAY, RETRY_ON, SPANS, LOGS, METHODS, BUDGET"
       ].map((line) => `WARN RpcRetry.layerConfig: RPC_RETRY_${line}`)
       const others = [["RPC_RETRYING", "1"], ["HOME", "/"]] as const
       const flat = new Map([...env, ...others])

@@ -41,6 +41,7 @@ describe("inspect", () => {
         attemptTimeout: "1s",
         deadline: "5s",
         idempotent: null,
+        minServerDelay: null,
         maxServerDelay: "30s",
         retried: ["ConnectionRefused", "ConnectionLost", "AttemptTimeout", "Unavailable", "Throttled", "Custom"],
         spans: false,

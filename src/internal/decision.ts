@@ -9,6 +9,7 @@ import { InheritedAttempt } from "../Deadline.js"
 import type { ExhaustedReason, Retryable } from "../RpcError.js"
 import type { Attempt } from "./attempt.js"
 import * as Call from "./call.js"
+import type * as RetrySchedule from "./schedule.js"
 
 /**
  * What follows a failed attempt: another one after `delay` milliseconds, or the end of the call.
@@ -27,6 +28,12 @@ const stop = (reason: ExhaustedReason): Decision => ({ _tag: "Stop", reason })
  * @internal
  */
 export const isWanted = (call: Call.Call, error: Retryable): boolean => call.policy.retryIf?.(error) ?? true
+
+const hintOf = ({ policy }: Call.Call, hint: Duration.Duration | undefined): RetrySchedule.Hint | undefined =>
+  hint === undefined ? undefined : {
+    delay: Duration.toMillis(hint),
+    atLeast: policy.minServerDelay === undefined ? undefined : Duration.toMillis(policy.minServerDelay)
+  }
 
 /**
  * Decides what follows a failed attempt. The order of the questions is the order of the reasons: the first "no" is the one
@@ -55,11 +62,7 @@ export const decide = Effect.fnUntraced(function*(
   if (error.delivery === "Unknown" && !Call.mayRepeat(call, error)) {
     return stop("NotIdempotent")
   }
-  const delay = yield* Call.schedule(call).next(
-    attempt.endedAt,
-    error,
-    hint === undefined ? undefined : Duration.toMillis(hint)
-  )
+  const delay = yield* Call.schedule(call).next(attempt.endedAt, error, hintOf(call, hint))
   if (delay === undefined || delay === Infinity) {
     return stop("AttemptsExhausted")
   }

@@ -103,6 +103,7 @@ const toPolicy = (config: typeof MethodConfig.Type, maxAttempts: number): RetryP
   return {
     deadline: timeout,
     schedule: RetrySchedule.retries(RetrySchedule.grpcA6(backoff), maxAttempts - 1),
+    minServerDelay: 0,
     retryIf: (error) => retried.has(codeOf(error))
   }
 }

@@ -44,6 +44,7 @@ const inspectPolicy = (policy: RetryPolicy.Complete) =>
       attemptTimeout: duration(policy.attemptTimeout),
       deadline: duration(policy.deadline),
       idempotent: policy.idempotent ?? null,
+      minServerDelay: duration(policy.minServerDelay),
       maxServerDelay: showDuration(policy.maxServerDelay),
       budget: policy.budget === undefined ? null : yield* inspectBudget(policy.budget),
       spans: policy.spans ?? false,

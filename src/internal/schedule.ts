@@ -57,7 +57,18 @@ export const choose = <In, R>(
  * @internal
  */
 export interface Run<In, R> {
-  readonly next: (now: number, input: In, hint?: number) => Effect.Effect<number | undefined, never, R>
+  readonly next: (now: number, input: In, hint?: Hint) => Effect.Effect<number | undefined, never, R>
+}
+
+/**
+ * The delay that a server asks for, in milliseconds, and the shortest one that is waited for it: by default the first that the
+ * schedule gave for a failure of the same kind.
+ *
+ * @internal
+ */
+export interface Hint {
+  readonly delay: number
+  readonly atLeast: number | undefined
 }
 
 /** How many delays are remembered, of each kind, to start over from; after them the last one stays. */
@@ -78,7 +89,7 @@ export const start = <In, R>(
   let hinted = false
   const given = new Map<string, Given>()
 
-  const follow = (delay: number, kind: string, hint: number | undefined): number => {
+  const follow = (delay: number, kind: string, hint: Hint | undefined): number => {
     const { delays } = given.get(kind) ?? given.set(kind, { delays: [], again: 0 }).get(kind)!
     if (delays.length < remembered) {
       delays.push(delay)
@@ -88,7 +99,7 @@ export const start = <In, R>(
       given.forEach((each) => {
         each.again = 0
       })
-      return hint
+      return Math.max(hint.delay, hint.atLeast ?? delays[0]!)
     }
     return hinted ? delays[Math.min(given.get(kind)!.again++, delays.length - 1)]! : delay
   }
