@@ -13,6 +13,7 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
 import * as TestContext from "effect/TestContext"
+import * as Call from "../src/internal/call.js"
 import { exhaustedOf, play } from "./support/play.js"
 
 class UserNotFound extends Data.TaggedError("UserNotFound")<{}> {}
@@ -193,6 +194,30 @@ describe("RetryBudget.make", () => {
         "RetryBudget.make: cost of ConnectionRefused must be a number of at least 0, got NaN"
       )
       assert.strictEqual(yield* budget.level, 10)
+    }))
+
+  it.effect("a retry that was paid for is paid back once, however often that is asked", () =>
+    Effect.gen(function*() {
+      const budget = yield* RetryBudget.make({ capacity: 10, ratio: 0 })
+      yield* Effect.exit(withRpcRetry(Faults.refused, { budget, schedule: Schedule.recurs(5) }))
+      assert.strictEqual(yield* budget.level, 5)
+      const clock = yield* Effect.clock
+      const refund = Call.refund({ owed: true, paid: 1, budget: budget.account, clock } as Call.Call)
+      yield* Effect.zipRight(refund, refund)
+      assert.strictEqual(yield* budget.level, 6)
+    }))
+
+  it.effect("says how many retries for each call it allows lastingly, as far as that is known", () =>
+    Effect.gen(function*() {
+      const budgets = yield* Effect.all([
+        RetryBudget.make(),
+        RetryBudget.make({ ratio: 0.2, cost: 2 }),
+        RetryBudget.make({ cost: () => 1 }),
+        RetryBudget.grpc({ maxTokens: 10, tokenRatio: 0.5 }),
+        RetryBudget.aws2026()
+      ])
+      assert.deepStrictEqual(budgets.map(({ sustained }) => sustained), [0.1, 0.1, Infinity, 0.5, Infinity])
+      assert.strictEqual(RetryBudget.unlimited.sustained, Infinity)
     }))
 
   it("refuses options that are none", () => {
@@ -608,6 +633,17 @@ describe("RetryBudget.grpc (cases 42 to 44, 101 and T1 to T9 of research/grpc.md
       assert.strictEqual(yield* budget.level, 0)
       yield* Effect.replicateEffect(calls(budget)(Effect.void), 5)
       assert.strictEqual(yield* budget.level, 3)
+    }))
+
+  it.effect("T4: a do-not-retry hint counts also on an error that the policy does not want; without one it does not", () =>
+    Effect.gen(function*() {
+      const budget = yield* RetryBudget.grpc({ maxTokens: 10, tokenRatio: 1 })
+      const unwanted = withRpcRetry({ schedule: always, budget, retryIf: () => false })
+      yield* Effect.ignore(unwanted(Faults.refused))
+      assert.strictEqual(yield* budget.level, 10)
+      const no = new Retryable({ reason: "Unavailable", delivery: "NotSent", retryAfter: "Never" })
+      yield* Effect.ignore(unwanted(Effect.fail(no)))
+      assert.strictEqual(yield* budget.level, 9)
     }))
 
   it.effect("T9: decimals of the ratio beyond the third are dropped", () =>

@@ -427,6 +427,12 @@ describe("what events say in rare cases", () => {
         default: { schedule: Schedule.recurs(1) }
       })
       assert.deepStrictEqual(low(grpc.events), ["0 BudgetLow Users.Get#2 level=6 capacity=10"])
+      // a fed one by retries that are paid for: 9 of 12 leave a quarter, which is not low
+      const alone = yield* Lab.watching(call, {
+        budget: RetryBudget.make({ capacity: 12, ratio: 0, regainEvery: "100000000 days" }),
+        default: { schedule: Schedule.recurs(100) }
+      })
+      assert.deepStrictEqual(low(alone.events), ["0 BudgetLow Users.Get#1 level=2 capacity=12"])
       // others spend while the schedule takes its time
       const slow = Schedule.recurs(1).pipe(Schedule.tapInput(() => Effect.sleep(5)))
       const fed = yield* Lab.watching(Effect.all([call, call, call, call], { concurrency: "unbounded" }), {

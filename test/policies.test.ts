@@ -47,6 +47,20 @@ describe("policies per method", () => {
       assert.strictEqual(yield* attemptsOf("users.get"), 3)
     }).pipe(Effect.provide(layer)))
 
+  it.effect("a method is no pattern: what is said of Users.Get is not said of Users.GetAll, nor of Users.Ge", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* attemptsOf("Users.GetAll"), 4)
+      assert.strictEqual(yield* attemptsOf("Users.Ge"), 4)
+    }).pipe(Effect.provide(layer)))
+
+  it("policies are kept for a thousand methods, and those of others are found anew", () => {
+    const service = RpcRetry.make({ ...off, default: retries(1) })
+    const policies = Array.from({ length: 1_001 }, (_, i) => service.policy(`Users.Get${i}`))
+    assert.strictEqual(service.policy("Users.Get0"), policies[0])
+    assert.strictEqual(service.policy("Users.Get999"), policies[999])
+    assert.notStrictEqual(service.policy("Users.Get1000"), policies[1_000])
+  })
+
   it.effect("off for one method shadows * and the patterns", () =>
     Effect.gen(function*() {
       assert.strictEqual(yield* attemptsOf("Users.Delete"), 1)
@@ -89,6 +103,17 @@ describe("policies per method", () => {
         methods: { "*": retries(2), "A.*": { deadline: 100 }, "A.B": { attemptTimeout: 5 } }
       }))
     ))
+
+  it.effect("policies says of the budget who has it: nobody where there is none, a name where a policy brings one", () =>
+    Effect.gen(function*() {
+      const from = (options: RpcRetry.LayerOptions) =>
+        Effect.map(RpcRetry.policies, (inForce) => inForce.map(({ from }) => from.budget)).pipe(
+          Effect.provide(RpcRetry.layer(options))
+        )
+      const methods = { "A.*": { budget: RetryBudget.unlimited }, "A.B": {}, "C.D": {} }
+      assert.deepStrictEqual(yield* from({ ...off, methods }), [undefined, "A.*", "A.*", undefined])
+      assert.deepStrictEqual(yield* from({ methods }), ["layer", "A.*", "A.*", "layer"])
+    }))
 
   it("refuses what is no policy and no name, and says where", () => {
     const refuses = (options: RpcRetry.LayerOptions, message: string) =>

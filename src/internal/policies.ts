@@ -48,9 +48,9 @@ export const checkName = (where: string, path: string, name: string): Either.Eit
 /** All that is said of a method, the most general first. */
 const layersOf = (table: Table, method: string | undefined): ReadonlyArray<Layer> => {
   const patterns = Array.from(table.named.keys())
-    .filter((name) => isPattern(name) && name !== "*" && method?.startsWith(name.slice(0, -1)) === true)
+    .filter((name) => isPattern(name) && method?.startsWith(name.slice(0, -1)) === true)
     .toSorted((a, b) => b.length - a.length)
-  const names = ["*", ...patterns.slice(0, 1), ...(method === undefined || isPattern(method) ? [] : [method])]
+  const names = ["*", ...patterns.slice(0, 1), ...(method === undefined ? [] : [method])]
   const said = names.flatMap((name) => {
     const policy = table.named.get(name)
     return policy === undefined ? [] : [{ from: name, policy }]
