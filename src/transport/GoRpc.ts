@@ -30,7 +30,8 @@
  * | the server answers with an error string                     | `Fatal ServerError`, the string as `message`        |
  * | the server does not know the service or the method          | `Fatal Unimplemented`                               |
  * | the arguments do not fit their schema, or cannot be written | `Fatal InvalidArgument`, nothing sent               |
- * | the peer sends no answer, or one too large or too deep      | `Fatal Protocol`, and the connection is closed      |
+ * | the answer is too large, too deep, or not readable          | `Fatal Protocol`; the connection stays              |
+ * | the peer sends no answer, or one whose end is not known     | `Fatal Protocol`, and the connection is closed      |
  * | the peer answers `CONNECT` with 502, 503, 504 or 429        | `Retryable Unavailable`, not sent                   |
  * | ... with anything else but Go's words                       | `Fatal Protocol`                                    |
  * | the certificate of the peer does not verify                 | `Fatal Protocol`                                    |
@@ -103,7 +104,8 @@ export type Address =
  * - `codec`: what the server speaks: `"gob"` is Go's default (`rpc.ServeConn`), `"json"` that of `net/rpc/jsonrpc`. Default
  *   `"json"`.
  * - `dialTimeout`: bound on one dial. Default 5 seconds.
- * - `maxFrameBytes`: the largest answer that is read. Default 64 MiB. One nested deeper than 1000 levels is not read either.
+ * - `maxFrameBytes`: the largest answer that is read, in bytes. Default 4 MiB. One that would be made into more than 4 times as
+ *   much memory, or is nested deeper than 1000 levels, is not read either. Its call fails with `Fatal Protocol`; the others go on.
  * - `ping`: asks a peer that was silent for `every` whether it is there; when no answer of any kind comes within `timeout`
  *   (default 5 seconds) the connection is broken. Every server answers, if only that it does not know `method` (default
  *   `"Ping"`), so this needs nothing there. Default no ping.

@@ -26,13 +26,13 @@
  * | `struct`                                 | `Schema.Struct`, `Schema.Class`                | object, instance           |
  * | `*T`                                     | `Schema.optional(T)`, `Schema.NullOr(T)`       | absent or `null` for `nil` |
  * | `interface{}`                            | `Gob.named({ name: T })`                       | `{ name, value }`          |
- * | `time.Time`                              | `Gob.Time`                                     | `DateTime.Utc` |
+ * | `time.Time`                              | `Gob.Time`; `Gob.Instant`                      | `DateTime.Utc`; `{ seconds, nanos }` |
  *
  * A struct in Go may have fields that the schema has not, and the other way round: they are passed over, and zero. Zeros are
  * not sent inside a struct, so a pointer to a zero and `nil` are the same when they come from Go.
  *
- * What is not gob, or not of the type that was asked for, is a `GobError`; reading it takes no more memory than its bytes,
- * and the zeros that the schema has in place of what was not sent, account for.
+ * What is not gob, or not of the type that was asked for, is a `GobError`. So is a value that would be made into more than 4
+ * times `maxBytes` of memory, zeros that the schema has in place of what was not sent included.
  *
  * @since 0.1.0
  */
@@ -43,12 +43,14 @@ import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import { checkNumber, InvalidOption, orThrow } from "../InvalidOption.js"
-import { Problem, Writer } from "./internal/gob/bytes.js"
+import { fail, Problem, Writer } from "./internal/gob/bytes.js"
 import * as decoder from "./internal/gob/decoder.js"
 import * as encoder from "./internal/gob/encoder.js"
 import * as Stream from "./internal/gob/stream.js"
 import * as GoTime from "./internal/gob/time.js"
 import * as Type from "./internal/gob/type.js"
+import * as Limit from "./internal/limit.js"
+import * as Proto from "./internal/proto.js"
 
 /**
  * Bytes that are no gob, a value that is not of the type that was asked for, or a schema that is no type of Go.
@@ -163,7 +165,8 @@ export const map = <K, KI, KR, V, VI, VR>(options: {
 
 /**
  * An `interface{}`: a value of one of the types that Go knows by name (`gob.Register`), or `undefined` for `nil`. Go's own
- * types have the names `int`, `string`, `float64`, ...; those of a program `main.Circle`. Throws `InvalidOption` for the name `""`.
+ * types have the names `int`, `string`, `float64`, ...; those of a program the whole import path of their package before them,
+ * `example.com/shop/shapes.Circle`, and `main.Circle` in `package main`. A pointer is registered as `*shapes.Circle`. Throws `InvalidOption` for the name `""`.
  *
  * @example
  * ```ts
@@ -221,7 +224,8 @@ export type NamedEncoded<Types extends Readonly<Record<string, Schema.Schema.Any
 
 /**
  * A type that writes itself in Go, as the bytes it writes: with its `GobEncode`, or if it has none with its `MarshalBinary`.
- * (Go does not look for `MarshalText`.) Transform it into what they stand for. Where Go sends none, its zero, they are empty.
+ * (Go does not look for `MarshalText`.) Transform it into what they stand for. Where Go sends none, the zero in a struct, they
+ * are empty; empty ones are not sent in a struct, and are a zero there again.
  *
  * @example
  * ```ts
@@ -243,14 +247,41 @@ export const external = (by: "gob" | "binary", name: string = ""): Schema.Schema
   Type.annotated(Schema.Uint8ArrayFromSelf, { kind: "external", by, name })
 
 /**
- * `time.Time`, as an instant: what is below a millisecond is dropped, and so is the time zone.
+ * A point in time as `time.Time` has it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Instant {
+  /** Seconds since 1970 in UTC; negative before. */
+  readonly seconds: bigint
+  /** Nanoseconds on top of these, from 0 to 999,999,999. */
+  readonly nanos: number
+}
+
+/** How many seconds there may be: what `time.Time` has room for, counted from 1970. */
+const maxSeconds = 2n ** 63n - 1n - 62_135_596_800n
+
+const InstantFromSelf = Schema.Struct({
+  seconds: Schema.BigIntFromSelf.pipe(
+    Schema.filter((n) =>
+      n <= maxSeconds && n >= -(2n ** 63n) - 62_135_596_800n || "is more seconds than time.Time holds"
+    )
+  ),
+  nanos: Schema.Number.pipe(
+    Schema.filter((n) => Number.isInteger(n) && n >= 0 && n < 1_000_000_000 || "is not from 0 to 999999999 nanoseconds")
+  )
+})
+
+/**
+ * `time.Time` whole: to the nanosecond, and beyond the range of JavaScript's dates. The time zone is dropped.
  *
  * @since 0.1.0
  * @category schemas
  */
-export const Time: Schema.Schema<DateTime.Utc, Uint8Array> = Schema.transformOrFail(
+export const Instant: Schema.Schema<Instant, Uint8Array> = Schema.transformOrFail(
   external("gob", "Time"),
-  Schema.DateTimeUtcFromSelf,
+  InstantFromSelf,
   {
     strict: true,
     decode: (bytes, _, ast) =>
@@ -258,8 +289,21 @@ export const Time: Schema.Schema<DateTime.Utc, Uint8Array> = Schema.transformOrF
         onNone: () => ParseResult.fail(new ParseResult.Type(ast, bytes, "is no time.Time")),
         onSome: ParseResult.succeed
       }),
-    encode: (time) => ParseResult.succeed(GoTime.encode(time))
+    encode: (instant) => ParseResult.succeed(GoTime.encode(instant))
   }
+)
+
+/**
+ * `time.Time`, as an instant: what is below a millisecond is dropped, and so is the time zone. One before or after the range of
+ * JavaScript's dates, which end in the year 275760, is read as the first or last of them; see {@link Instant} for the whole of it.
+ *
+ * @since 0.1.0
+ * @category schemas
+ */
+export const Time: Schema.Schema<DateTime.Utc, Uint8Array> = Schema.transform(
+  Instant,
+  Schema.DateTimeUtcFromSelf,
+  { strict: true, decode: GoTime.toUtc, encode: GoTime.ofUtc }
 )
 
 const problemOf = (failure: unknown): GobError =>
@@ -274,7 +318,8 @@ const problemOf = (failure: unknown): GobError =>
 const attempt = <A>(evaluate: () => A): Either.Either<A, GobError> => Either.try({ try: evaluate, catch: problemOf })
 
 /**
- * Writes one stream. The definition of a type is sent once, before its first value, so a stream has one encoder.
+ * Writes one stream. The definition of a type is sent once, before its first value, so a stream has one encoder. Schemas that
+ * define the same are the same type, wherever they were made. A stream has at most 10,000 types.
  *
  * @since 0.1.0
  * @category models
@@ -292,7 +337,9 @@ export const makeEncoder = (): Encoder => {
   return {
     encode: (schema, value) =>
       Either.flatMap(
-        attempt(() => Schema.encodeSync(schema)(value)),
+        attempt(() =>
+          Proto.isLost(schema.ast, value) ? fail(`${Proto.problem}: use Gob.map`) : Schema.encodeSync(schema)(value)
+        ),
         (encoded) =>
           attempt(() => {
             const writer = new Writer()
@@ -322,7 +369,7 @@ export interface Value {
  * Reads one stream.
  *
  * - `push`: the values that are complete with these bytes, and why nothing after them can be read. After a `problem` the
- *   stream is lost.
+ *   stream is lost. A value over the limit is a value too, whose `as` and `unknown` say so.
  *
  * @since 0.1.0
  * @category models
@@ -341,12 +388,12 @@ const valueOf = (value: Stream.Value): Value => ({
       (encoded) => attempt(() => Schema.decodeUnknownSync(schema)(encoded))
     ),
   get unknown() {
-    return attempt(() => decoder.decodeAny(value))
+    return attempt(() => decoder.decode(value, undefined))
   }
 })
 
 /**
- * - `maxBytes`: a value of more is an error. Default 64 MiB.
+ * - `maxBytes`: a value of more is an error, and one that would be made into more than 4 times as much memory. Default 4 MiB.
  *
  * Throws `InvalidOption` for a limit that is none.
  *
@@ -367,13 +414,13 @@ const valueOf = (value: Stream.Value): Value => ({
  */
 export const makeDecoder = (options?: { readonly maxBytes?: number | undefined }): Decoder => {
   const maxBytes = orThrow(
-    checkNumber("Gob.makeDecoder", "maxBytes", options?.maxBytes ?? 64 * 1024 * 1024, {
+    checkNumber("Gob.makeDecoder", "maxBytes", options?.maxBytes ?? Limit.defaultBytes, {
       min: 1,
       max: Number.MAX_SAFE_INTEGER,
       integer: true
     })
   )
-  const stream = new Stream.Stream(maxBytes)
+  const stream = new Stream.Stream({ bytes: maxBytes, option: "maxBytes" })
   let problem: GobError | undefined
   return {
     push: (bytes) => {
@@ -403,7 +450,7 @@ export const encode = <A, I>(schema: Schema.Schema<A, I>) => (value: A): Either.
  * @category decoding
  */
 export const decode = <A, I>(schema: Schema.Schema<A, I>) => (bytes: Uint8Array): Either.Either<A, GobError> => {
-  const { problem, values: [first] } = makeDecoder({ maxBytes: Math.max(1, bytes.length) }).push(bytes)
+  const { problem, values: [first] } = makeDecoder({ maxBytes: Math.max(Limit.defaultBytes, bytes.length) }).push(bytes)
   return first?.as(schema) ??
     Either.left(problem ?? new GobError({ problem: "gob: ends in the middle of a value" }))
 }

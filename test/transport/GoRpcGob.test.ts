@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Fatal, type Retryable, withRpcRetry } from "effect-rpc-retry"
 import * as Gob from "effect-rpc-retry/Gob"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
@@ -38,6 +39,9 @@ const summary = (error: Retryable | Fatal) =>
   error._tag === "Retryable" ? [error.reason, error.delivery, error.code] : [error.reason, error.message]
 
 const hex = (text: string) => new Uint8Array(Buffer.from(text, "hex"))
+
+/** A number of up to 2 bytes. */
+const uint = (n: number) => hex(n < 128 ? n.toString(16).padStart(2, "0") : `fe${n.toString(16).padStart(4, "0")}`)
 
 /** Type 70: a struct T whose only field X is of its own type. */
 const recursive = "16ff8b030101015401ff8c00010101015801ff8c000000"
@@ -103,21 +107,112 @@ describe("GoRpc with gob", () => {
   it.scopedLive("a late answer, or a second one, reaches nobody", () =>
     Effect.gen(function*() {
       const late: Array<() => void> = []
+      const asked = yield* Deferred.make<void>()
       const { call, rpc } = yield* setup(Peer.gob((request, peer) => {
         late.push(() => {
           answer(request, peer)
           answer(request, peer)
         })
-        if (late.length === 2) {
+        if (late.length === 1) {
+          Deferred.unsafeDone(asked, Effect.void)
+        } else {
           late.forEach((send) => send())
         }
       }))
       const abandoned = yield* Effect.fork(call)
-      yield* Effect.sleep(20)
+      yield* Deferred.await(asked)
       yield* Fiber.interrupt(abandoned)
       assert.strictEqual(yield* rpc.call("Arith.Multiply", { A: 1, B: 5 }, schemas), 5)
       assert.strictEqual(yield* rpc.pending, 0)
     }))
+})
+
+/** Two calls wait; the first gets these bytes for its answer, which end it and not its neighbour. */
+const isAlone = (
+  name: string,
+  bytes: (peer: Peer.GobPeer, seq: number) => Uint8Array,
+  expected: ReadonlyArray<string>,
+  reply: Schema.Schema.AnyNoContext = Gob.Int
+) =>
+  it.scopedLive(`${name}: one call fails, and its neighbour on the connection goes on`, () =>
+    Effect.gen(function*() {
+      const waiting: Array<Peer.GobRequest> = []
+      let connections = 0
+      const { rpc } = yield* setup((socket) => {
+        connections++
+        Peer.gob((request, peer) => {
+          waiting.push(request)
+          if (waiting.length === 2) {
+            socket.write(bytes(peer, waiting[0]!.seq))
+            answer(waiting[1]!, peer)
+          } else if (waiting.length > 2) {
+            answer(request, peer)
+          }
+        })(socket)
+      }, { maxFrameBytes: 2000 })
+      const [bad, good] = yield* Effect.all([
+        Effect.flip(rpc.call("Arith.Multiply", { A: 1, B: 1 }, { args: Args, reply: reply as Schema.Schema<unknown> })),
+        multiply(rpc)
+      ], { concurrency: 2 })
+      assert.deepStrictEqual<ReadonlyArray<unknown>>(summary(bad), expected)
+      assert.strictEqual(good, 42)
+      assert.strictEqual(yield* multiply(rpc), 42)
+      assert.strictEqual(connections, 1)
+    }))
+
+describe("GoRpc and one bad gob answer", () => {
+  const nothing = Schema.Struct({})
+  const errorOf = (seq: number, { body }: Peer.GobPeer, error: Uint8Array) =>
+    Buffer.concat([
+      body(Schema.Struct({ ServiceMethod: Schema.String, Seq: Gob.Uint, Error: Schema.Uint8ArrayFromSelf }), {
+        ServiceMethod: "",
+        Seq: seq,
+        Error: error
+      }),
+      body(nothing, {})
+    ])
+  isAlone(
+    "an error text that is not UTF-8",
+    (peer, seq) => errorOf(seq, peer, new Uint8Array([0x61, 0xff, 0x62])),
+    ["ServerError", "a\ufffdb"]
+  )
+  isAlone(
+    "an error text over the limit",
+    (peer, seq) => Buffer.concat([peer.header(seq, "x".repeat(3000)), peer.body(nothing, {})]),
+    ["Protocol", "the peer sent gob that has a value of more than 2000 bytes: see maxFrameBytes"]
+  )
+  isAlone(
+    "an answer over the limit",
+    (peer, seq) => Buffer.concat([peer.header(seq), peer.body(Schema.String, "x".repeat(3000))]),
+    ["Protocol", "the peer sent gob that has a value of more than 2000 bytes: see maxFrameBytes"]
+  )
+  const Anything = Schema.Struct({ Any: Gob.named({ string: Schema.String }) })
+  isAlone(
+    "an answer with an interface, nested too deep",
+    ({ body, header }, seq) => {
+      const Slice: Schema.Schema<unknown> = Schema.suspend(() => Schema.Array(Slice)) as unknown as Schema.Schema<
+        unknown
+      >
+      const Both = Schema.Struct({ Any: Gob.named({ string: Schema.String, slice: Slice }) })
+      const name = Buffer.concat([hex("0105"), Buffer.from("slice")])
+      // ends with the message for the value: its length, the type, the name, the type of what is in it, and that
+      const whole = Buffer.from(body(Both as Schema.Schema<unknown>, { Any: { name: "slice", value: [] } }))
+      const at = whole.lastIndexOf(name)
+      const slice = whole.subarray(at + name.length, at + name.length + 2)
+      const value = Buffer.concat([
+        whole.subarray(at - 2, at),
+        name,
+        slice,
+        uint(1102),
+        hex("00"),
+        hex("01".repeat(1100) + "00"),
+        hex("00")
+      ])
+      return Buffer.concat([header(seq), whole.subarray(0, at - 3), uint(value.length), value])
+    },
+    ["Protocol", "the peer sent gob that is nested deeper than 1000 levels"],
+    Anything
+  )
 })
 
 describe("GoRpc and a hostile gob peer", () => {

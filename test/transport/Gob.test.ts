@@ -154,13 +154,110 @@ describe("Gob", () => {
   })
 
   it("after a problem a stream is lost", () => {
-    const decoder = Gob.makeDecoder({ maxBytes: 100 })
-    const first = decoder.push(new Uint8Array([...encoded(Gob.Int, 1), 0xfe, 0x10, 0x00]))
+    const decoder = Gob.makeDecoder()
+    const first = decoder.push(new Uint8Array([...encoded(Gob.Int, 1), 0xf7, 0x10, 0x00]))
     assert.deepStrictEqual(first.values.map((value) => value.as(Gob.Int)), [Either.right(1)])
-    assert.include(first.problem?.message, "a value of more than 100 bytes")
+    assert.include(first.problem?.message, "a number of more than 8 bytes")
     const second = decoder.push(encoded(Gob.Int, 1))
     assert.deepStrictEqual([second.values, second.problem], [[], first.problem])
     assert.throws(() => Gob.makeDecoder({ maxBytes: 0 }), InvalidOption, "Gob.makeDecoder: maxBytes must be")
+  })
+
+  it("a value over the limit is an error of its own, and those after it are read", () => {
+    const encoder = Gob.makeEncoder()
+    const write = (text: string) => Either.getOrThrow(encoder.encode(Schema.String, text))
+    const bytes = Buffer.concat([write("a"), write("b".repeat(5_000)), write("c")])
+    for (const size of [1, 7, 300, bytes.length]) {
+      const decoder = Gob.makeDecoder({ maxBytes: 100 })
+      const values = Array.from(
+        { length: Math.ceil(bytes.length / size) },
+        (_, i) => decoder.push(bytes.subarray(i * size, (i + 1) * size))
+      )
+      assert.deepStrictEqual(values.map(({ problem }) => problem).filter((problem) => problem !== undefined), [])
+      assert.deepStrictEqual(values.flatMap(({ values }) => values).map((value) => value.as(Schema.String)), [
+        Either.right("a"),
+        Either.left(new Gob.GobError({ problem: "gob: has a value of more than 100 bytes: see maxBytes" })),
+        Either.right("c")
+      ])
+    }
+  })
+
+  it("a schema made anew for each value, as inside a function, has its type defined once", () => {
+    interface Chain {
+      readonly Next?: Chain
+    }
+    const make = () => {
+      const Chain: Schema.Schema<Chain> = Schema.Struct({
+        Next: Schema.optionalWith(Schema.suspend((): Schema.Schema<Chain> => Chain), { exact: true })
+      })
+      const Pair = Gob.array(2, Schema.Struct({ X: Gob.Int, Any: Gob.named({ int: Gob.Int }) }))
+      return Schema.Struct({ Chain, Pairs: Schema.Record({ key: Schema.String, value: Pair }), Time: Gob.Time })
+    }
+    const value = { Chain: { Next: {} }, Pairs: {}, Time: full.Time }
+    const encoder = Gob.makeEncoder()
+    const lengths = Array.from({ length: 3 }, () => Either.getOrThrow(encoder.encode(make(), value)).length)
+    assert.isAbove(lengths[0]!, 3 * lengths[1]!)
+    assert.strictEqual(lengths[2], lengths[1])
+    // others than these are other types
+    for (
+      const Other of [Schema.Struct({ X: Gob.Int }), Schema.Struct({ X: Gob.Uint }), Schema.Struct({ Y: Gob.Int })]
+    ) {
+      const schema = Other as unknown as Schema.Schema<object>
+      const first = Either.getOrThrow(encoder.encode(schema, { X: 1, Y: 1 }))
+      assert.isAbove(first.length, Either.getOrThrow(encoder.encode(schema, { X: 1, Y: 1 })).length)
+    }
+  })
+
+  it("a stream has no more than 10,000 types, and goes on with those that it has", () => {
+    const encoder = Gob.makeEncoder()
+    const write = (i: number) => encoder.encode(Schema.Struct({}).annotations({ identifier: `T${i}` }), {})
+    for (let i = 0; i < 10_000; i++) {
+      assert.isTrue(Either.isRight(write(i)))
+    }
+    assert.include(problem(write(10_000)), "would define more than 10000 types in one stream")
+    assert.isTrue(Either.isRight(write(9_999)))
+  })
+
+  it("a zero of a type that writes itself and cannot read nothing is left out of a struct, as Go does", () => {
+    const Id = Gob.external("binary", "UUID")
+    const With = Schema.Struct({ Id, N: Gob.Int })
+    const zero = Either.getOrThrow(Gob.decode(With)(encoded(Schema.Struct({ N: Gob.Int }), { N: 1 })))
+    assert.deepStrictEqual(zero, { Id: new Uint8Array(), N: 1 })
+    const any = Gob.makeDecoder().push(encoded(With, zero)).values[0]!.unknown
+    assert.deepStrictEqual(any, Either.right({ N: 1 }))
+  })
+
+  it("a time.Time beyond JavaScript's dates is the last of them, and whole as an Instant", () => {
+    const late = { seconds: 2n ** 63n - 1n - 62_135_596_800n, nanos: 999_999_999 }
+    const early = { seconds: -(2n ** 63n) - 62_135_596_800n, nanos: 0 }
+    for (
+      const [instant, millis] of [[late, 8.64e15], [early, -8.64e15], [
+        { seconds: 1n, nanos: 1_999_999 },
+        1001
+      ]] as const
+    ) {
+      const bytes = encoded(Gob.Instant, instant)
+      assert.deepStrictEqual(Gob.decode(Gob.Instant)(bytes), Either.right(instant))
+      assert.strictEqual(Either.getOrThrow(Gob.decode(Gob.Time)(bytes)).epochMillis, millis)
+    }
+    assert.include(
+      problem(Gob.encode(Gob.Instant)({ seconds: 2n ** 63n, nanos: 0 })),
+      "more seconds than time.Time holds"
+    )
+    assert.include(problem(Gob.encode(Gob.Instant)({ seconds: 0n, nanos: 1e9 })), "nanoseconds")
+  })
+
+  it("a key __proto__ that a Schema.Record would lose is refused by its name, read and written", () => {
+    const Map_ = Gob.map({ key: Schema.String, value: Gob.Int })
+    const Record = Schema.Record({ key: Schema.String, value: Gob.Int })
+    const bytes = encoded(Map_, new Map([["a", 1], ["__proto__", 2]]))
+    assert.deepStrictEqual(Gob.decode(Map_)(bytes), Either.right(new Map([["a", 1], ["__proto__", 2]])))
+    assert.include(problem(Gob.decode(Record)(bytes)), "has the key \"__proto__\"")
+    const nested = Schema.Struct({ List: Schema.Array(Record) })
+    assert.include(
+      problem(Gob.encode(nested)({ List: [{ a: 1 }, { ["__proto__"]: 2 }] })),
+      "has the key \"__proto__\", which Schema.Record does not hold: use Gob.map"
+    )
   })
 
   it("schemas that are strings, bytes and lists in other words", () => {

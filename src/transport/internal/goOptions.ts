@@ -9,6 +9,7 @@ import * as Predicate from "effect/Predicate"
 import { checkDuration, checkNumber, InvalidOption } from "../../InvalidOption.js"
 import * as Connection from "../Connection.js"
 import type { Address, Options } from "../GoRpc.js"
+import * as Limit from "./limit.js"
 import * as NodeSocket from "./socket.js"
 
 const where = "GoRpc.make"
@@ -61,7 +62,7 @@ const checkPing = (ping: NonNullable<Options["ping"]>) =>
 /** @internal */
 export const check = (options: Options) =>
   Either.gen(function*() {
-    const { codec, dialTimeout = "5 seconds", maxFrameBytes = 64 * 1024 * 1024, ping } = options
+    const { codec, dialTimeout = "5 seconds", maxFrameBytes = Limit.defaultBytes, ping } = options
     yield* checkAddress(options)
     if (codec !== undefined && codec !== "json" && codec !== "gob") {
       return yield* invalid("codec", `must be "json" or "gob", ${got(codec)}`)

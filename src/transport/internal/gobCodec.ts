@@ -7,13 +7,14 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import { Fatal } from "../../RpcError.js"
-import { Problem, Writer } from "./gob/bytes.js"
+import { fail, Problem, Writer } from "./gob/bytes.js"
 import * as decoder from "./gob/decoder.js"
 import { Encoder } from "./gob/encoder.js"
 import { Stream, type Value } from "./gob/stream.js"
 import * as Type from "./gob/type.js"
 import { type Codec, serverError } from "./goCodec.js"
-import { badArguments, badReply, guarded } from "./schemas.js"
+import { decodeInParts, giveWay } from "./schemaParts.js"
+import { badArguments, badReply, encode, guarded, long } from "./schemas.js"
 import type * as Session from "./session.js"
 
 const badSchema = (cause: unknown) =>
@@ -29,27 +30,42 @@ interface Request {
   readonly value: unknown
 }
 
-const structOf = (name: string, fields: Readonly<Record<string, "string" | "uint">>): Type.GobType => {
+const structOf = (name: string, fields: Readonly<Record<string, "string" | "uint" | "bytes">>): Type.GobType => {
   const list = Object.entries(fields).map(([name, kind]) => ({ name, type: { kind } }))
   return { kind: "struct", name, fields: () => list }
 }
 
 const requestHeader = structOf("Request", { ServiceMethod: "string", Seq: "uint" })
-/** Without the `ServiceMethod`, which says what was asked. */
-const responseHeader = structOf("Response", { Seq: "uint", Error: "string" })
+/** Without the `ServiceMethod`, which says what was asked. An error need not be UTF-8. */
+const responseHeader = structOf("Response", { Seq: "uint", Error: "bytes" })
 const nothing = structOf("", {})
 
 interface ResponseHeader {
   readonly Seq: number
   readonly Error: string
+  /** Why it could not be read. */
+  readonly problem: string | undefined
 }
+
+const lenient = new TextDecoder("utf-8", { ignoreBOM: true })
+
+const headerOf = (value: Value): ResponseHeader => {
+  if (value.problem === undefined) {
+    const { Error, Seq } = decoder.decode(value, responseHeader) as { readonly Seq: number; readonly Error: Uint8Array }
+    return { Seq, Error: lenient.decode(Error), problem: undefined }
+  }
+  const Seq = decoder.uintField(value, "Seq")
+  return Seq === undefined ? fail(value.problem) : { Seq, Error: "", problem: value.problem }
+}
+
+const unread = (problem: string) => new Fatal({ reason: "Protocol", message: `the peer sent gob that ${problem}` })
 
 const problemOf = (failure: unknown): string =>
   failure instanceof Problem ? `gob that ${failure.message}` : `what cannot be read: ${String(failure)}`
 
 const wire = (maxFrameBytes: number): Session.Wire<Request> => {
   const encoder = new Encoder()
-  const stream = new Stream(maxFrameBytes)
+  const stream = new Stream({ bytes: maxFrameBytes, option: "maxFrameBytes" })
   const body = new Writer()
   let batch = new Writer()
   let header: ResponseHeader | undefined
@@ -74,15 +90,20 @@ const wire = (maxFrameBytes: number): Session.Wire<Request> => {
       const answers: Array<Session.Answer> = []
       const take = (value: Value) => {
         if (header === undefined) {
-          header = decoder.decode(value, responseHeader) as ResponseHeader
-        } else {
-          answers.push({
-            id: header.Seq,
-            // the body of an error is nothing
-            result: header.Error === "" ? Either.right(value) : Either.left(serverError(header.Error))
-          })
-          header = undefined
+          header = headerOf(value)
+          return
         }
+        const { Error, Seq: id, problem = Error === "" ? value.problem : undefined } = header
+        header = undefined
+        answers.push({
+          id,
+          result: problem !== undefined
+            ? Either.left(unread(problem))
+            // the body of an error is nothing
+            : Error === ""
+            ? Either.right(value)
+            : Either.left(serverError(Error))
+        })
       }
       const read = Either.try({ try: () => stream.push(chunk, take), catch: problemOf })
       return { answers, problem: Either.isLeft(read) ? read.left : undefined }
@@ -106,7 +127,7 @@ export const codec: Codec<Request> = {
         if (Either.isLeft(expected)) {
           return Effect.fail(expected.left)
         }
-        const encoded = Schema.encode(schema)(args)
+        const encoded = encode(schema, args)
         const request = (value: unknown): Request => ({ method, type, value })
         return Either.isEither(encoded) ? Either.map(encoded, request) : Effect.map(encoded, request)
       },
@@ -117,8 +138,13 @@ export const codec: Codec<Request> = {
   reply: (answer, { reply }) =>
     guarded(() => {
       const value = answer as Value
-      return reply === undefined
-        ? Either.right(decoder.decodeAny(value))
-        : Schema.decodeUnknown(reply)(decoder.decode(value, Type.of(reply.ast)))
+      const reading = new decoder.Reading(value, reply === undefined ? undefined : Type.of(reply.ast))
+      const decode = value.length > long ? decodeInParts : Schema.decodeUnknown
+      const decoded = () => reply === undefined ? Either.right(reading.result) : decode(reply)(reading.result)
+      return reading.step() ? decoded() : Effect.flatMap(toEnd(reading), decoded)
     }, badReply)
 }
+
+/** The rest of a value that takes long, with turns for others in between. */
+const toEnd = (reading: decoder.Reading): Effect.Effect<void> =>
+  Effect.flatMap(giveWay, () => reading.step() ? Effect.void : toEnd(reading))

@@ -6,6 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
+import { Fatal } from "../../RpcError.js"
 import { type Codec, serverError } from "./goCodec.js"
 import * as JsonFrames from "./jsonFrames.js"
 import * as Schemas from "./schemas.js"
@@ -14,6 +15,11 @@ import type * as Session from "./session.js"
 interface Request {
   readonly method: string
   readonly params: unknown
+}
+
+/** What a server answered, and in how many bytes. */
+class Result {
+  constructor(readonly value: unknown, readonly length: number) {}
 }
 
 const wire = (maxFrameBytes: number): Session.Wire<Request> => {
@@ -34,10 +40,10 @@ const wire = (maxFrameBytes: number): Session.Wire<Request> => {
       return taken
     },
     decode: (chunk) => {
-      const { frames, problem } = splitter.push(chunk)
-      const answers: Array<Session.Answer> = []
-      for (const frame of frames) {
-        const answer = answerOf(frame)
+      const { frames, lengths, problem, refused } = splitter.push(chunk)
+      const answers = refused.map(refusedAnswer)
+      for (let i = 0; i < frames.length; i++) {
+        const answer = answerOf(frames[i], lengths[i]!)
         if (Either.isLeft(answer)) {
           return { answers, problem: answer.left }
         }
@@ -48,15 +54,30 @@ const wire = (maxFrameBytes: number): Session.Wire<Request> => {
   }
 }
 
-const answerOf = (frame: unknown): Either.Either<Session.Answer, string> => {
+/** The text of an error can be read with a few characters of it wrong; a result is not altered. */
+const refusedAnswer = ({ id, problem, readable }: JsonFrames.Refused): Session.Answer => {
+  const error = errorOf(readable)
+  return {
+    id,
+    result: Either.left(
+      error === null
+        ? new Fatal({ reason: "Protocol", message: `the peer sent ${problem}` })
+        : serverError(error)
+    )
+  }
+}
+
+const errorOf = (frame: unknown): unknown => Predicate.hasProperty(frame, "error") ? frame.error : null
+
+const answerOf = (frame: unknown, length: number): Either.Either<Session.Answer, string> => {
   if (!Predicate.hasProperty(frame, "id") || !Predicate.isNumber(frame.id) || !Number.isInteger(frame.id)) {
     return Either.left("an answer without a request id")
   }
-  const error = Predicate.hasProperty(frame, "error") ? frame.error : null
+  const error = errorOf(frame)
   const result = Predicate.hasProperty(frame, "result") ? frame.result : null
   return Either.right({
     id: frame.id,
-    result: error === null ? Either.right(result) : Either.left(serverError(error))
+    result: error === null ? Either.right(new Result(result, length)) : Either.left(serverError(error))
   })
 }
 
@@ -66,5 +87,8 @@ export const codec: Codec<Request> = {
     Effect.map(Schemas.encoded(args, schema), (params) => ({ method, params })),
   ping: (method) => ({ method, params: {} }),
   wire,
-  reply: (answer, { reply }) => Schemas.decoded(answer, reply)
+  reply: (answer, { reply }) => {
+    const { length, value } = answer as Result
+    return length > Schemas.long ? Schemas.decodedLong(value, reply) : Schemas.decoded(value, reply)
+  }
 }

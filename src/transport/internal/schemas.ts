@@ -5,8 +5,11 @@
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import type * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import { Fatal } from "../../RpcError.js"
+import * as Proto from "./proto.js"
+import { decodeInParts, giveWay } from "./schemaParts.js"
 
 /** A schema of a call, whatever it is for. @internal */
 export type Any = Schema.Schema<unknown, unknown, unknown>
@@ -49,16 +52,43 @@ export const guarded = <A, E, R>(
       )
   })
 
+const whole = <A, I, R, E>(
+  schema: Schema.Schema<A, I, R>,
+  answer: unknown,
+  decode: (answer: unknown) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E | string, R> => Proto.isLost(schema.ast, answer) ? Effect.fail(Proto.problem) : decode(answer)
+
+/** What a schema makes of arguments. @internal */
+export const encode = <A, I, R>(
+  schema: Schema.Schema<A, I, R>,
+  args: unknown
+): Effect.Effect<I, ParseResult.ParseError | string, R> =>
+  Proto.isLost(schema.ast, args) ? Effect.fail(Proto.problem) : Schema.encodeUnknown(schema)(args)
+
 /** @internal */
 export const encoded = <R>(
   args: unknown,
   schema: Schema.Schema<unknown, unknown, R> | undefined
 ): Effect.Effect<unknown, Fatal, R> =>
-  schema === undefined ? Effect.succeed(args) : guarded(() => Schema.encodeUnknown(schema)(args), badArguments)
+  schema === undefined ? Effect.succeed(args) : guarded(() => encode(schema, args), badArguments)
 
 /** @internal */
 export const decoded = <R>(
   answer: unknown,
   schema: Schema.Schema<unknown, unknown, R> | undefined
 ): Effect.Effect<unknown, Fatal, R> =>
-  schema === undefined ? Effect.succeed(answer) : guarded(() => Schema.decodeUnknown(schema)(answer), badReply)
+  schema === undefined
+    ? Effect.succeed(answer)
+    : guarded(() => whole(schema, answer, Schema.decodeUnknown(schema)), badReply)
+
+/** An answer of more bytes than this gives way to others while it is decoded. @internal */
+export const long = 16_384
+
+/** The same as `decoded`, for a long answer. @internal */
+export const decodedLong = <R>(
+  answer: unknown,
+  schema: Schema.Schema<unknown, unknown, R> | undefined
+): Effect.Effect<unknown, Fatal, R> =>
+  schema === undefined
+    ? Effect.succeed(answer)
+    : Effect.zipRight(giveWay, guarded(() => whole(schema, answer, decodeInParts(schema)), badReply))

@@ -197,6 +197,22 @@ export class Reader {
     return n
   }
 
+  /** Passes over a number. */
+  passUint(): void {
+    const width = widthOf(this.byte())
+    if (width > this.left + 1) {
+      fail("ends in the middle of a value")
+    }
+    this.at += width - 1
+  }
+
+  /** Passes over a block; returns its length. */
+  passBlock(): number {
+    const size = this.count()
+    this.at += size
+    return size
+  }
+
   bigUint(): bigint {
     return this.wide()
   }

@@ -5,7 +5,8 @@
  */
 import * as Either from "effect/Either"
 import { fail, Writer } from "./bytes.js"
-import type { Field, GobType } from "./type.js"
+import { definitionOf } from "./definition.js"
+import { type Field, type GobType, maxTypes, pointed } from "./type.js"
 import * as Wire from "./wire.js"
 
 /** As deep as values may be nested, when written and when read. @internal */
@@ -29,7 +30,8 @@ export interface Complex {
  * @internal
  */
 export class Encoder {
-  private readonly ids = new Map<GobType, number>()
+  /** By definition: types of the same one are the same, whatever schema they are of. */
+  private readonly ids = new Map<string, number>()
   private nextId = Wire.firstId
   private definitions: Array<Uint8Array> = []
   private readonly spare: Array<Writer> = []
@@ -60,11 +62,14 @@ export class Encoder {
   }
 
   private forget(firstId: number): void {
-    this.ids.forEach((id, type) => {
-      if (id >= firstId) {
-        this.ids.delete(type)
-      }
-    })
+    if (this.nextId > firstId) {
+      this.ids.forEach((id, definition) => {
+        if (id >= firstId) {
+          this.ids.delete(definition)
+        }
+      })
+      this.nextId = firstId
+    }
   }
 
   /** A value with nothing around it. */
@@ -78,18 +83,24 @@ export class Encoder {
 
   private idOf(type: GobType): number {
     const bare = pointed(type)
-    const known = this.ids.get(bare)
-    if (known !== undefined) {
-      return known
-    }
     if (bare.kind === "interface") {
       return Wire.interfaceId
     }
     if (bare.kind in Wire.basicIds) {
       return Wire.basicIds[bare.kind as keyof typeof Wire.basicIds]
     }
+    const definition = definitionOf(bare)
+    const known = this.ids.get(definition)
+    if (known !== undefined) {
+      return known
+    }
+    if (this.ids.size >= maxTypes) {
+      fail(
+        `would define more than ${maxTypes} types in one stream, which keeps them: make schemas once, and with the same names`
+      )
+    }
     const id = this.nextId++
-    this.ids.set(bare, id)
+    this.ids.set(definition, id)
     // its place is before the definitions of what it is made of
     const place = this.definitions.push(new Uint8Array()) - 1
     this.definitions[place] = Wire.definition(id, this.wireOf(bare))
@@ -210,12 +221,9 @@ export class Encoder {
   }
 }
 
-/** What a pointer points at: gob does not send pointers. @internal */
-export const pointed = (type: GobType): GobType => type.kind === "optional" ? pointed(type.of()) : type
-
 /**
  * What Go leaves out of a struct. It makes the zero value of its own accord, but for a map, which would be nil then, and
- * cannot be written to.
+ * cannot be written to. A type that writes itself has written its zero as nothing, and may not be able to read that.
  */
 const isLeftOut = (type: GobType, value: unknown): boolean => {
   switch (type.kind) {
@@ -230,6 +238,7 @@ const isLeftOut = (type: GobType, value: unknown): boolean => {
     case "string":
       return value === ""
     case "bytes":
+    case "external":
     case "slice":
       return (value as ReadonlyArray<unknown>).length === 0
     case "optional":

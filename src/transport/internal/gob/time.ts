@@ -9,27 +9,51 @@ import * as Option from "effect/Option"
 /** From the first of January of the year 1 to that of 1970, in seconds. */
 const unixEpoch = 62_135_596_800n
 
+/**
+ * Seconds since 1970, and nanoseconds from 0 to 999,999,999 on top of them.
+ *
+ * @internal
+ */
+export interface Instant {
+  readonly seconds: bigint
+  readonly nanos: number
+}
+
 /** @internal */
-export const decode = (bytes: Uint8Array): Option.Option<DateTime.Utc> => {
+export const decode = (bytes: Uint8Array): Option.Option<Instant> => {
   if (bytes.length === 0) {
-    return DateTime.make(Number(-unixEpoch) * 1000)
+    return Option.some({ seconds: -unixEpoch, nanos: 0 })
   }
   if ((bytes[0] !== 1 || bytes.length !== 15) && (bytes[0] !== 2 || bytes.length !== 16)) {
     return Option.none()
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-  return DateTime.make(Number(view.getBigInt64(1) - unixEpoch) * 1000 + Math.floor(view.getInt32(9) / 1_000_000))
+  return Option.some({ seconds: view.getBigInt64(1) - unixEpoch, nanos: view.getInt32(9) })
 }
 
 /** In UTC. @internal */
-export const encode = ({ epochMillis }: DateTime.Utc): Uint8Array => {
+export const encode = ({ nanos, seconds }: Instant): Uint8Array => {
   const bytes = new Uint8Array(15)
   const view = new DataView(bytes.buffer)
-  const seconds = Math.floor(epochMillis / 1000)
   view.setUint8(0, 1)
-  view.setBigInt64(1, BigInt(seconds) + unixEpoch)
-  view.setInt32(9, (epochMillis - seconds * 1000) * 1_000_000)
+  view.setBigInt64(1, seconds + unixEpoch)
+  view.setInt32(9, nanos)
   // UTC
   view.setInt16(13, -1)
   return bytes
+}
+
+/** The most milliseconds that a date of JavaScript has, before and after 1970. */
+const maxMillis = 8.64e15
+
+/** What is beyond the range of JavaScript is its end. @internal */
+export const toUtc = ({ nanos, seconds }: Instant): DateTime.Utc => {
+  const millis = Number(seconds) * 1000 + Math.floor(nanos / 1_000_000)
+  return DateTime.unsafeMake(Math.min(maxMillis, Math.max(-maxMillis, millis)))
+}
+
+/** @internal */
+export const ofUtc = ({ epochMillis }: DateTime.Utc): Instant => {
+  const seconds = Math.floor(epochMillis / 1000)
+  return { seconds: BigInt(seconds), nanos: (epochMillis - seconds * 1000) * 1_000_000 }
 }

@@ -56,6 +56,12 @@ export const of = (ast: AST.AST): GobType => {
   return type
 }
 
+/** A stream may define so many types: they are kept as long as the stream lasts. @internal */
+export const maxTypes = 10_000
+
+/** What a pointer points at: gob does not send pointers. @internal */
+export const pointed = (type: GobType): GobType => type.kind === "optional" ? pointed(type.of()) : type
+
 const checked = new WeakSet<GobType>()
 
 /**

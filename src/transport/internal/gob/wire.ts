@@ -62,6 +62,10 @@ export const describe = (type: WireType): string => {
   return `${type.kind}${length}${type.name === "" ? "" : ` ${type.name}`}`
 }
 
+/** A field of a struct by its place. @internal */
+export const fieldOf = (type: WireType & { readonly kind: "struct" }, i: number): WireField =>
+  type.fields[i] ?? fail(`has a field ${i} of ${describe(type)}, which has ${type.fields.length}`)
+
 const externals = ["gob", "binary", "text"] as const
 
 /** A struct as gob writes one: each field that is not zero after the distance from the one before, and a 0 at the end. */

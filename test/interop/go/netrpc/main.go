@@ -115,7 +115,7 @@ func main() {
 
 	calls := new(atomic.Int64)
 	server := rpc.NewServer()
-	for _, service := range []any{&Arith{calls}, &Probe{calls}} {
+	for _, service := range []any{&Arith{calls}, &Probe{calls}, Shop{}} {
 		if err := server.Register(service); err != nil {
 			log.Fatal(err)
 		}

@@ -1,0 +1,55 @@
+/**
+ * When two types are the same for a stream: when it says the same of them.
+ *
+ * @internal
+ */
+import { type GobType, pointed } from "./type.js"
+import * as Wire from "./wire.js"
+
+const definitions = new WeakMap<GobType, string>()
+
+/**
+ * All that a stream says of a type, as text: equal for types that are defined alike.
+ *
+ * @internal
+ */
+export const definitionOf = (type: GobType): string => {
+  const known = definitions.get(type)
+  if (known !== undefined) {
+    return known
+  }
+  const definition = JSON.stringify(defined(type, new Map()))
+  definitions.set(type, definition)
+  return definition
+}
+
+/** A type within another that was there before stands for itself by its number, so that one that holds itself ends. */
+const defined = (whole: GobType, seen: Map<GobType, number>): unknown => {
+  const type = pointed(whole)
+  const number = seen.get(type)
+  if (number !== undefined) {
+    return `#${number}`
+  }
+  switch (type.kind) {
+    case "slice":
+      seen.set(type, seen.size)
+      return [type.kind, defined(type.item(), seen)]
+    case "array":
+      seen.set(type, seen.size)
+      return [type.kind, type.length, defined(type.item(), seen)]
+    case "map":
+      seen.set(type, seen.size)
+      return [type.kind, defined(type.key(), seen), defined(type.value(), seen)]
+    case "struct":
+      seen.set(type, seen.size)
+      return [type.kind, type.name, ...type.fields().map((field) => [field.name, defined(field.type, seen)])]
+    case "external":
+      return [type.kind, type.by, type.name]
+    case "interface":
+      return type.kind
+    case "optional":
+      return defined(type, seen)
+    default:
+      return Wire.basicIds[type.kind]
+  }
+}
