@@ -7,6 +7,7 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import { CurrentDeadline } from "../Deadline.js"
 import type * as RetryPolicy from "../RetryPolicy.js"
@@ -220,3 +221,16 @@ export const isOver = (call: Call): boolean => Monotonic.now(call.clock) >= call
  */
 export const schedule = (call: Call): RetrySchedule.Run<Retryable, never> =>
   call.schedule ??= RetrySchedule.start(call.policy.schedule, (error) => error.reason)
+
+/**
+ * Pays back a retry that was paid for and not made. Asked again it does nothing.
+ *
+ * @internal
+ */
+export const refund = (call: Call): Effect.Effect<void> =>
+  Effect.sync(() => {
+    if (call.owed) {
+      call.owed = false
+      call.budget?.refund(Monotonic.now(call.clock), call.paid)
+    }
+  })

@@ -78,7 +78,7 @@ const attempts = <A, E, R>(
       (delay) => Effect.zipRight(delay > 0 ? Effect.sleep(delay) : Effect.void, again(self, call, error))
     )
     // once is enough: all later attempts run inside
-    return attempt.number === 1 && call.budget !== undefined ? Effect.onInterrupt(next, () => refund(call)) : next
+    return attempt.number === 1 && call.budget !== undefined ? Effect.onInterrupt(next, () => Call.refund(call)) : next
   })
 
 /** The next attempt, unless the deadline passed in the delay: it can take longer than asked for. */
@@ -89,7 +89,7 @@ const again = <A, E, R>(
 ): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> =>
   Effect.suspend(() =>
     Call.isOver(call)
-      ? Effect.zipRight(refund(call), giveUp(call, error, "DeadlineExceeded"))
+      ? Effect.zipRight(Call.refund(call), giveUp(call, error, "DeadlineExceeded"))
       : attempts(self, call)
   )
 
@@ -160,15 +160,6 @@ const pay = (call: Call.Call, attempt: Attempt, error: Retryable): boolean => {
   return true
 }
 
-/** Pays back a retry that was paid for and not made. */
-const refund = (call: Call.Call): Effect.Effect<void> =>
-  Effect.sync(() => {
-    if (call.owed) {
-      call.owed = false
-      call.budget?.refund(Monotonic.now(call.clock), call.paid)
-    }
-  })
-
 /**
  * An answer feeds the budget, and a domain error is one. None of our own errors is: not `Fatal`, and not what a call inside
  * this one gave up with.
@@ -207,7 +198,7 @@ const turnAway = (call: Call.Call, { reason, retryIn }: Gate.Rejection): Effect.
   const last = call.attempt?.error
   return last === undefined
     ? reject(call, reason, retryIn)
-    : Effect.zipRight(refund(call), giveUp(call, last, reason))
+    : Effect.zipRight(Call.refund(call), giveUp(call, last, reason))
 }
 
 /** Ends a call before its first attempt. */

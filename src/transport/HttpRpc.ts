@@ -25,6 +25,7 @@
  * | the peer speaks no TLS, or not ours                   | `Retryable Unavailable`, not sent                  |
  * | the connection breaks in the middle of the answer     | `Retryable ConnectionLost`, may have run           |
  * | the URL, a header or the body cannot be written       | `Fatal InvalidArgument`, nothing sent              |
+ * | the attempt fails, and its body can be read only once | `Fatal InvalidArgument`, with the failure as cause |
  * | 429                                                   | `Retryable Throttled`, not sent                    |
  * | 408, 502, 503, 504                                    | `Retryable Unavailable`, may have run              |
  * | a status that `retryOn` names                         | `Retryable Custom`, may have run                   |
@@ -44,17 +45,22 @@
  * `x-retry-attempt` on a retry, 1 for the first, as `go-grpc-middleware` counts; and the milliseconds that remain until the
  * deadline as `x-envoy-expected-rq-timeout-ms`, as Envoy tells the servers behind it. See `headers`.
  *
+ * A body that can be read only once, such as a stream, is never sent a second time: the attempt that has begun to read it ends its
+ * call when it fails, also with what would be retried otherwise. See `repeatableBody`.
+ *
  * A call that is interrupted aborts its request.
  *
  * @since 0.1.0
  */
+import type * as HttpBody from "@effect/platform/HttpBody"
 import type * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
-import { dual } from "effect/Function"
+import { dual, type LazyArg } from "effect/Function"
 import * as Predicate from "effect/Predicate"
+import type * as Stream from "effect/Stream"
 import type * as Classify from "../Classify.js"
 import type * as Deadline from "../Deadline.js"
 import * as Wiring from "../internal/wiring.js"
@@ -63,6 +69,7 @@ import type * as RpcCall from "../RpcCall.js"
 import type { CallRejected, Fatal, Retryable, RetryExhausted } from "../RpcError.js"
 import type { ServerHint } from "../ServerHint.js"
 import { httpHeadersOf } from "./internal/facts.js"
+import { repeatable } from "./internal/httpBody.js"
 import * as HttpFailure from "./internal/httpFailure.js"
 import * as internal from "./internal/httpRpc.js"
 
@@ -221,6 +228,59 @@ export function call<E, R>(
 ) {
   return internal.calling(client, orThrow(internal.check("HttpRpc.call", options)), read)(request)
 }
+
+/**
+ * What is known of a body before it is made.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface BodyOptions {
+  /**
+   * What the header `content-type` says, unless the request has one. Default `application/octet-stream`.
+   */
+  readonly contentType?: string
+  /**
+   * Its length in bytes, for the header `content-length`. Default not known: it is sent in chunks.
+   */
+  readonly contentLength?: number
+}
+
+/**
+ * A body that can be sent again, as each attempt makes it anew.
+ *
+ * Without it a stream is taken for one that can be read only once, as nobody can tell of a stream: a second run of an async
+ * generator or of an open file is empty, and would be sent as an empty body. An attempt that fails when it has begun to read one
+ * ends its call, as the table above says. Text, bytes, forms and blobs can always be sent again.
+ *
+ * - `make`: makes the stream, once for each attempt.
+ *
+ * @example
+ * ```ts
+ * import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+ * import * as HttpRpc from "effect-rpc-retry/HttpRpc"
+ * import * as Stream from "effect/Stream"
+ *
+ * declare const lines: () => AsyncGenerator<string>
+ *
+ * // a new generator for each attempt
+ * const upload = HttpClientRequest.put("https://files.example.org/report.csv").pipe(
+ *   HttpClientRequest.setBody(
+ *     HttpRpc.repeatableBody(
+ *       () => Stream.fromAsyncIterable(lines(), (error) => error).pipe(Stream.encodeText),
+ *       { contentType: "text/csv" }
+ *     )
+ *   )
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category bodies
+ */
+export const repeatableBody = (
+  make: LazyArg<Stream.Stream<Uint8Array, unknown>>,
+  options: BodyOptions = {}
+): HttpBody.Stream => repeatable(make, options)
 
 /**
  * What is sent of an attempt, unless `Options.headers` says otherwise.

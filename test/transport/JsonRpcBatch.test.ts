@@ -114,12 +114,49 @@ describe("JsonRpc in batches", () => {
       const [first, second, third] = yield* all([multiply(1), Effect.flip(multiply(2).pipe(withRpcRetry)), multiply(3)])
       assert.deepStrictEqual([first, third], [10, 30])
       assert.instanceOf(second, Fatal)
-      assert.deepStrictEqual(summary(second), [
+      assert.deepStrictEqual(summary(second), ["InvalidArgument", "invalid request", "Arith.Multiply"])
+      assert.deepStrictEqual([second.code, second.cause], [-32600, stray.error])
+      server.script(answers((requests) => [right(requests[0]!), right(requests[2]!)]))
+      const [, left] = yield* all([multiply(1), Effect.flip(multiply(2).pipe(withRpcRetry)), multiply(3)])
+      assert.deepStrictEqual(summary(left), [
         "Protocol",
         "no answer to this call in that to its batch",
         "Arith.Multiply"
       ])
-      assert.deepStrictEqual(second.cause, [stray])
+    }).pipe(pooled))
+
+  it.scopedLive("a batch that is refused by one error in an array is refused to each call, by its code", () =>
+    Effect.gen(function*() {
+      const { multiply, server } = yield* setup({ maxCalls: 3, window: "1 hour" })
+      const error = { code: -32600, message: "batch too large", data: { limit: 2 } }
+      for (const status of [200, 400]) {
+        server.script(HttpServer.json([{ jsonrpc: "2.0", id: null, error }], status))
+        for (const failure of yield* all(range(3).map((i) => Effect.flip(multiply(i))))) {
+          assert.deepStrictEqual(summary(failure), ["InvalidArgument", "batch too large", "Arith.Multiply"])
+          assert.deepStrictEqual(failure._tag === "Fatal" && [failure.code, failure.cause], [-32600, error])
+        }
+      }
+    }).pipe(pooled))
+
+  it.scopedLive("a batch that is refused for now is retried where retryOn says so", () =>
+    Effect.gen(function*() {
+      const { multiply, server } = yield* setup({ maxCalls: 3, window: "1 hour" }, { retryOn: [-32005] })
+      server.script(HttpServer.json([{ jsonrpc: "2.0", id: null, error: { code: -32005, message: "limit exceeded" } }]))
+      const calls = range(3).map((i) => multiply(i).pipe(withRpcRetry({ schedule: Schedule.recurs(1) })))
+      assert.deepStrictEqual(yield* all(calls), [0, 10, 20])
+      assert.deepStrictEqual(sizes(server), [3, 3])
+    }).pipe(pooled))
+
+  it.scopedLive("errors without an id are those of the calls without an answer, in their order", () =>
+    Effect.gen(function*() {
+      const { multiply, server } = yield* setup({ maxCalls: 4, window: "1 hour" })
+      const error = (code: number) => ({ id: null, error: { code, message: String(code) } })
+      server.script(answers((requests) => [error(-32600), right(requests[1]!), error(-32601)]))
+      const exits = yield* all(range(4).map((i) => Effect.either(multiply(i))))
+      assert.deepStrictEqual(
+        exits.map((exit) => exit._tag === "Right" ? exit.right : exit.left._tag === "Fatal" && exit.left.code),
+        [-32600, 10, -32601, -32601]
+      )
     }).pipe(pooled))
 
   it.scopedLive("what is no batch of answers is the error of every call, and nothing hangs", () =>

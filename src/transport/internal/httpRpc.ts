@@ -20,6 +20,7 @@ import { type Fatal, isFatal, isRetryable, Retryable, withDelivery, withMethod }
 import type { Options } from "../HttpRpc.js"
 import { statusError } from "./exchange.js"
 import { httpHeadersOf } from "./facts.js"
+import * as HttpBody from "./httpBody.js"
 import * as HttpFailure from "./httpFailure.js"
 import { writable } from "./httpHeaders.js"
 import * as Json from "./json.js"
@@ -135,33 +136,40 @@ export const calling = <E, R, A, E2, R2>(
 ) =>
 (request: Request) => {
   const name = method(request)
-  const send = Effect.flatMap(
-    Effect.flatMap(Deadline.facts, (facts) => withHeaders(request, headers(facts))),
-    (request) => client.execute(request)
-  )
-  const answered = send.pipe(
-    Effect.tapError((error) => {
-      const response = refusedOf(error)
-      return response === undefined ? Effect.void : accepted(response, retryOn)
-    }),
-    Effect.flatMap((response) => accepted(response, retryOn)),
-    Effect.catchAll((error) =>
-      Effect.flatMap(Effect.serviceOption(FetchHttpClient.RequestInit), (init) => {
-        const failure = typed(error, name)
-        const isUncertain = isOther(isRetryable(error) ? error.cause : error, request, init)
-        return Effect.fail(isUncertain && isRetryable(failure) ? withDelivery(failure, "Unknown") : failure)
-      })
+  const send = (request: Request) =>
+    Effect.flatMap(
+      Effect.flatMap(Deadline.facts, (facts) => withHeaders(request, headers(facts))),
+      (request) => client.execute(request)
     )
-  )
+  const answered = (attempt: HttpBody.Attempt) =>
+    send(attempt.request).pipe(
+      Effect.tapError((error) => {
+        const response = refusedOf(error)
+        return response === undefined ? Effect.void : accepted(response, retryOn)
+      }),
+      Effect.flatMap((response) => accepted(response, retryOn)),
+      Effect.catchAll((error) =>
+        Effect.flatMap(Effect.serviceOption(FetchHttpClient.RequestInit), (init) => {
+          const failure = typed(error, name)
+          const isUncertain = isOther(isRetryable(error) ? error.cause : error, request, init)
+          return Effect.fail(isUncertain && isRetryable(failure) ? withDelivery(failure, "Unknown") : failure)
+        })
+      )
+    )
   // what fails in `read` fails after the request was answered
-  const done = Effect.flatMap(answered, (response) =>
-    Effect.mapError(read(response), (error) => {
-      const failure = typed(error, name)
-      return HttpClientError.isHttpClientError(error) && isRetryable(failure)
-        ? withDelivery(failure, "Unknown")
-        : failure
-    }))
-  return RpcCall.make(done, { method: name, idempotent: idempotent(request) })
+  const done = (attempt: HttpBody.Attempt) =>
+    Effect.flatMap(answered(attempt), (response) =>
+      Effect.mapError(read(response), (error) => {
+        const failure = typed(error, name)
+        return HttpClientError.isHttpClientError(error) && isRetryable(failure)
+          ? withDelivery(failure, "Unknown")
+          : failure
+      }))
+  const attempted = Effect.flatMap(
+    Effect.suspend(() => HttpBody.attempt(request)),
+    (attempt) => Effect.mapError(done(attempt), (error) => isRetryable(error) ? attempt.failed(error) : error)
+  )
+  return RpcCall.make(attempted, { method: name, idempotent: idempotent(request) })
 }
 
 /** Errors that are not of HTTP pass as they are. */

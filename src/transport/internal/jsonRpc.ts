@@ -171,6 +171,10 @@ const outcomeOf = ({ result }: Message, reply: Reply, retryOn: RetryOn): Outcome
 const strange = (problem: string, reply: Reply, cause: unknown): Retryable | Fatal =>
   HttpFailure.isOk(reply.status) ? protocol(problem, cause) : byStatus(reply, cause)
 
+/** An error for a request whose id the server could not read, or did not give back. */
+const isNobodys = (message: Message): message is Message & { readonly result: Either.Left<unknown, unknown> } =>
+  Either.isLeft(message.result) && (message.id === null || message.id === undefined)
+
 /**
  * The answer to one request. A server that could not read the id of a request gives `null` for it, with an error.
  *
@@ -181,14 +185,15 @@ export const answer = (reply: Reply, id: number, retryOn: RetryOn): Outcome =>
     Either.match(messageOf(value), {
       onLeft: (problem) => Either.left(strange(problem, reply, value)),
       onRight: (message) =>
-        message.id === id || (Either.isLeft(message.result) && (message.id === null || message.id === undefined))
+        message.id === id || isNobodys(message)
           ? outcomeOf(message, reply, retryOn)
           : Either.left(strange(`an answer to another request, ${Json.describe(message.id)}`, reply, value))
     }))
 
 /**
  * The answers to a batch, in whatever order they come: one for each of `ids`. Of several to the same call the first counts,
- * and those to none of these calls are passed over. An error in place of the batch is the error of every call.
+ * and those to none of these calls are passed over. An error in place of the batch is the error of every call. Errors without an
+ * id are those of the calls that have no answer: in their order, and the last one of all that are left.
  *
  * @internal
  */
@@ -207,29 +212,37 @@ export const answers = (
       )
     }
     const wanted = new Set<unknown>(ids)
-    const found = new Map<unknown, Outcome>()
+    const found = new Map<number, Outcome>()
     const unclaimed: Array<unknown> = []
     for (const element of value) {
       const message = messageOf(element)
       const id = Predicate.isRecord(element) ? element["id"] : undefined
       if (wanted.delete(id)) {
         found.set(
-          id,
+          id as number,
           Either.match(message, {
             onLeft: (problem) => Either.left(strange(problem, reply, element)),
             onRight: (message) => outcomeOf(message, reply, retryOn)
           })
         )
-      } else if (unclaimed.length < maxUnclaimed && (id === null || id === undefined)) {
-        unclaimed.push(element)
+      } else if (Either.isRight(message) && isNobodys(message.right)) {
+        unclaimed.push(message.right.result.left)
       }
     }
-    const missing = () => strange("no answer to this call in that to its batch", reply, unclaimed)
-    return Either.right(new Map(ids.map((id) => [id, found.get(id) ?? Either.left(missing())])))
+    const missing = ids.filter((id) => !found.has(id))
+    missing.forEach((id, i) => {
+      const error = unclaimed[Math.min(i, unclaimed.length - 1)]
+      found.set(
+        id,
+        Either.left(
+          error === undefined
+            ? strange("no answer to this call in that to its batch", reply, value)
+            : failureOf(error, retryOn, reply.retryAfter)
+        )
+      )
+    })
+    return Either.right(found)
   })
-
-/** Errors that name no call may be the reason why one has no answer; a few of them show it. */
-const maxUnclaimed = 4
 
 /**
  * What came back for a notification: an error that the server gave all the same, or nothing of interest.
