@@ -1,5 +1,6 @@
 /**
- * The ambient facts of a call: its deadline, the number of the current attempt, its idempotency key.
+ * The ambient facts of a call: its deadline, the number of the current attempt, its idempotency key; and what an attempt says of
+ * itself to who may cut it.
  *
  * They are `Context.Reference`s: reading one needs nothing in `R`, and what an effect forks inherits them. Transports
  * read them and send them where their protocol has a place for them; an attempt of your own can do the same.
@@ -13,6 +14,7 @@ import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Option from "effect/Option"
 import * as monotonic from "./internal/monotonic.js"
+import * as progress from "./internal/progress.js"
 import { checkDuration, orThrow } from "./InvalidOption.js"
 
 /**
@@ -168,6 +170,60 @@ export const facts: Effect.Effect<Facts> = Effect.zipWith(
     )
   })
 )
+
+/**
+ * What a transport says of one request while nothing of it is written.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Progress {
+  /**
+   * Remembers why the request could not be sent so far: a dial that failed, no free connection. If the attempt is cut before
+   * the request is written, the last one is the `cause` of its `AttemptTimeout`.
+   */
+  readonly failed: (error: unknown) => void
+  /**
+   * To be called right before the first byte of the request is written. `true`: write it. `false`: the attempt was cut in the
+   * meantime, and reported as not sent, so it must not be written: fail, or wait to be interrupted.
+   */
+  readonly sending: () => boolean
+}
+
+/**
+ * Runs one request of a transport, and lets `withRpcRetry` know that nothing of it is written: from the start of the effect
+ * until {@link Progress.sending} is called or the effect ends. An attempt that its timeout or the deadline cuts in that time
+ * fails with the delivery `NotSent`, so that it is retried also when it must not run twice.
+ *
+ * A transport that says nothing is taken to have sent the request: its attempts are cut with the delivery `Unknown`. So it is
+ * with an attempt that has sent another request before, or beside this one.
+ *
+ * - `f`: makes the request. It calls `sending` before it writes.
+ *
+ * @example
+ * ```ts
+ * import { Deadline, type Fatal, Retryable, RpcCall } from "effect-rpc-retry"
+ * import * as Effect from "effect/Effect"
+ *
+ * declare const connect: Effect.Effect<{ send(body: string): Effect.Effect<string, Retryable | Fatal> }, Retryable>
+ *
+ * const cut = new Retryable({ reason: "AttemptTimeout", delivery: "NotSent" })
+ *
+ * const call = (body: string) =>
+ *   Deadline.whileUnsent((progress) =>
+ *     connect.pipe(
+ *       Effect.tapError((error) => Effect.sync(() => progress.failed(error))),
+ *       Effect.retry({ times: 2 }),
+ *       Effect.flatMap((connection) => progress.sending() ? connection.send(body) : Effect.fail(cut))
+ *     )
+ *   ).pipe(RpcCall.make({ method: "Orders.Place", idempotent: false }))
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const whileUnsent: <A, E, R>(f: (progress: Progress) => Effect.Effect<A, E, R>) => Effect.Effect<A, E, R> =
+  progress.whileUnsent
 
 /**
  * Gives every call inside the effect a common deadline, counted from when the effect starts. A call that would outlast it

@@ -10,7 +10,7 @@ import type { LazyArg } from "effect/Function"
 
 /**
  * Runs `self` for at most `millis`, then fails with `onTimeout` at once, leaving `self` to be interrupted in the
- * background: it may not want to be, and its finalizers may be slow.
+ * background: it may not want to be, and its finalizers may be slow. `onTimeout` is asked before `self` hears of it.
  *
  * When the caller is interrupted the finalizers of `self` have run before the interruption is done, as everywhere in
  * Effect. That is why this is not `Effect.timeoutFail` over `Effect.disconnect`.
@@ -31,7 +31,8 @@ export const attemptTimeout = <A, E, R, E2>(
             Effect.onInterrupt(() => Fiber.interruptAll([attempt, timer])),
             Effect.flatMap((exit): Effect.Effect<A, E | E2> => {
               if (exit === undefined) {
-                return Effect.zipRight(Fiber.interruptFork(attempt), Effect.failSync(onTimeout))
+                const error = onTimeout()
+                return Effect.zipRight(Fiber.interruptFork(attempt), Effect.fail(error))
               }
               const answer = Exit.isSuccess(exit) ? Effect.zipRight(Fiber.inheritAll(attempt), exit) : exit
               return Effect.zipRight(Fiber.interrupt(timer), answer)

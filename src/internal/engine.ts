@@ -22,6 +22,7 @@ import { decide } from "./decision.js"
 import * as Facts from "./facts.js"
 import * as Logs from "./logs.js"
 import * as Observe from "./observe.js"
+import { Cell } from "./progress.js"
 
 /** The errors that a call ends with in place of `Retryable`. */
 type Ended = RetryExhausted | CallRejected
@@ -76,14 +77,15 @@ const attempts = <A, E, R>(
 const attempt = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effect.Effect<A, E | Retryable, R> => {
   Call.nextAttempt(call)
   Observe.attemptStarted(call)
-  const informed = Facts.provide(call.annotateLogs ? Logs.ofAttempt(call, self) : self, call.facts, call.attempts)
   const timeout = call.policy.attemptTimeout === undefined ? Infinity : Duration.toMillis(call.policy.attemptTimeout)
   const remaining = call.deadline - call.attemptStartedAt
-  const bounded = timeout === Infinity && remaining === Infinity
+  const cell = timeout === Infinity && remaining === Infinity ? undefined : new Cell(call.facts.ambientCell)
+  const informed = Facts.provide(call.annotateLogs ? Logs.ofAttempt(call, self) : self, call.facts, call.attempts, cell)
+  const bounded = cell === undefined
     ? informed
     : attemptTimeout(informed, Math.min(timeout, remaining), () => {
       call.deadlineExceeded = remaining <= timeout
-      return new Retryable({ reason: "AttemptTimeout", delivery: "Unknown", method: call.method })
+      return new Retryable({ reason: "AttemptTimeout", method: call.method, ...cell.cut() })
     })
   return Observe.attempt(call, Call.counted(bounded, call))
 }

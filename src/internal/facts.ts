@@ -8,12 +8,15 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { CurrentAttempt, CurrentDeadline, IdempotencyKey } from "../Deadline.js"
 import { read } from "./ambient.js"
+import * as Progress from "./progress.js"
 
 /** @internal */
 export interface Facts {
   /** What differs from the ambient context for every attempt, `undefined` when nothing does. */
   readonly common: Context.Context<never> | undefined
   readonly ambientAttempt: number
+  /** Of the attempt that this call is part of. */
+  readonly ambientCell: Progress.Cell | undefined
 }
 
 /**
@@ -50,7 +53,11 @@ export const make = (
   if (idempotencyKey !== false || read(ambient, IdempotencyKey, none)._tag === "Some") {
     common = Context.add(common ?? Context.empty(), IdempotencyKey, keyOf(idempotencyKey))
   }
-  return { common, ambientAttempt: read(ambient, CurrentAttempt, 1) }
+  return {
+    common,
+    ambientAttempt: read(ambient, CurrentAttempt, 1),
+    ambientCell: read(ambient, Progress.CurrentCell, undefined)
+  }
 }
 
 /**
@@ -66,15 +73,22 @@ export const withDeadline = (facts: Facts, deadline: number | undefined): Facts 
 /**
  * Provides only what differs: providing a context costs more than all the rest of a call that succeeds at once.
  *
+ * - `cell`: of an attempt that may be cut.
+ *
  * @internal
  */
 export const provide = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   facts: Facts,
-  attempt: number
+  attempt: number,
+  cell: Progress.Cell | undefined
 ): Effect.Effect<A, E, R> => {
+  let differs = facts.common
   if (attempt !== facts.ambientAttempt) {
-    return Effect.provide(self, Context.add(facts.common ?? Context.empty(), CurrentAttempt, attempt))
+    differs = Context.add(differs ?? Context.empty(), CurrentAttempt, attempt)
   }
-  return facts.common === undefined ? self : Effect.provide(self, facts.common)
+  if (cell !== undefined) {
+    differs = Context.add(differs ?? Context.empty(), Progress.CurrentCell, cell)
+  }
+  return differs === undefined ? self : Effect.provide(self, differs)
 }
