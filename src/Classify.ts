@@ -28,6 +28,7 @@
  * | `EHOSTUNREACH` `ENETUNREACH`, later                                  | `Unavailable`                    | `Unknown` |
  * | `ECONNRESET` `ECONNABORTED` `EPIPE` `ETIMEDOUT`, end of stream       | `ConnectionLost`                 | `Unknown` |
  * | `ECONNRESET` `ECONNABORTED`, while connecting                        | `ConnectionLost`                 | `NotSent` |
+ * | `ECONNRESET` of a connection that ended before its TLS handshake did | `ConnectionLost`                 | `NotSent` |
  * | `fetch` of Node: `UND_ERR_SOCKET`                                    | `ConnectionLost`                 | `Unknown` |
  * | `fetch` of Node: `UND_ERR_CONNECT_TIMEOUT`                           | `Unavailable`                    | `NotSent` |
  * | `fetch` of Node: `UND_ERR_HEADERS_TIMEOUT` `UND_ERR_BODY_TIMEOUT`    | `AttemptTimeout`                 | `Unknown` |
@@ -155,12 +156,23 @@ const connecting = new Map<string, Known>([
   ["ECONNABORTED", { reason: "ConnectionLost", delivery: "NotSent" }]
 ])
 
+/**
+ * Of the system call that connects, or of a TLS handshake that the peer ended: `node:tls` puts the target of the connection on
+ * that error, and only there without a system call.
+ */
+const isConnecting = (link: unknown): boolean => {
+  const syscall = stringOf(link, "syscall")
+  return syscall === undefined
+    ? ["host", "port", "localAddress"].every((key) => Predicate.hasProperty(link, key))
+    : syscall === "connect"
+}
+
 const knownOf = (link: unknown): (Known & { readonly code: string }) | undefined => {
   const code = stringOf(link, "code")
   if (code === undefined) {
     return undefined
   }
-  const known = (stringOf(link, "syscall") === "connect" ? connecting.get(code) : undefined) ?? codes.get(code)
+  const known = (isConnecting(link) ? connecting.get(code) : undefined) ?? codes.get(code)
   return known === undefined ? undefined : { ...known, code }
 }
 

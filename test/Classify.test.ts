@@ -54,6 +54,21 @@ describe("Classify", () => {
     assert.deepStrictEqual(classify(wrapped), ["ConnectionRefused", "NotSent", "ECONNREFUSED"])
   })
 
+  it("a TLS handshake that the peer ended was not sent; a socket that hung up may have", () => {
+    const target = { host: "127.0.0.1", port: 443, localAddress: undefined }
+    assert.deepStrictEqual(classify(Object.assign(system("ECONNRESET"), target)), [
+      "ConnectionLost",
+      "NotSent",
+      "ECONNRESET"
+    ])
+    assert.deepStrictEqual(classify(system("ECONNRESET")), ["ConnectionLost", "Unknown", "ECONNRESET"])
+    assert.deepStrictEqual(classify(Object.assign(system("ECONNRESET", "read"), target)), [
+      "ConnectionLost",
+      "Unknown",
+      "ECONNRESET"
+    ])
+  })
+
   it("ends on causes that go in a circle", () => {
     const a = new Error("a")
     const b = new Error("b", { cause: a })

@@ -21,6 +21,8 @@
  * | what happens                                          | becomes                                            |
  * | ----------------------------------------------------- | -------------------------------------------------- |
  * | the connection is refused, reset, closed, ...         | as `Classify.classify` says of the cause           |
+ * | the TLS handshake is cut or reset                     | `Retryable ConnectionLost`, not sent               |
+ * | the peer speaks no TLS, or not ours                   | `Retryable Unavailable`, not sent                  |
  * | the connection breaks in the middle of the answer     | `Retryable ConnectionLost`, may have run           |
  * | the URL, a header or the body cannot be written       | `Fatal InvalidArgument`, nothing sent              |
  * | 429                                                   | `Retryable Throttled`, not sent                    |

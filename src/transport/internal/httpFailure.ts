@@ -5,11 +5,13 @@
  */
 import * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Classify from "../../Classify.js"
-import { Fatal, type FatalReason, Retryable, type RetryableReason } from "../../RpcError.js"
+import { Fatal, type FatalReason, isRetryable, Retryable, type RetryableReason, withDelivery } from "../../RpcError.js"
 import * as ServerHint from "../../ServerHint.js"
+import { isDialError } from "./dial.js"
 
 interface Waiting {
   readonly reason: RetryableReason
@@ -98,14 +100,39 @@ const chain = (failure: unknown): ReadonlyArray<object> => {
   const links: Array<object> = []
   for (let link = failure; Predicate.isObject(link) && links.length < maxCauses;) {
     links.push(link)
-    link = Predicate.hasProperty(link, "cause") ? link.cause : undefined
+    link = at(link, "cause")
   }
   return links
 }
 
+/** A property of something from elsewhere, where reading it may throw. */
+const at = (u: object, key: string): unknown =>
+  Either.getOrUndefined(Either.try(() => Predicate.hasProperty(u, key) ? u[key] : undefined))
+
 const stringOf = (link: object, key: "code" | "name"): string | undefined => {
-  const value = Predicate.hasProperty(link, key) ? link[key] : undefined
+  const value = at(link, key)
   return typeof value === "string" ? value : undefined
+}
+
+/** OpenSSL has codes of its own for what a peer says that does not speak TLS; `node:http` calls all of them `EPROTO`. */
+const isOfTls = (code: string | undefined): boolean => code === "EPROTO" || code?.startsWith("ERR_SSL_") === true
+
+/** While the connection was made nothing was sent, whatever the same failure means later. */
+const dialled: Classify.Rule = (failure) => {
+  const found = chain(failure).filter(isDialError)
+  if (found.length === 0) {
+    return Option.none()
+  }
+  const code = found.map((link) => stringOf(link, "code")).find(isOfTls)
+  return Classify.systemError(failure).pipe(
+    Option.filter(isRetryable),
+    Option.map((known) => withDelivery(known, "NotSent")),
+    Option.orElse(() =>
+      code === undefined
+        ? Option.none()
+        : Option.some(new Retryable({ reason: "Unavailable", delivery: "NotSent", code, cause: failure }))
+    )
+  )
 }
 
 /** A client that is closed fails what it is given, and what it was doing. */
@@ -155,7 +182,7 @@ const library = (isInBody: boolean): Classify.Rule => (failure) => {
   return Option.none()
 }
 
-const ofHead = Classify.firstOf(library(false), ...Classify.rules)
+const ofHead = Classify.firstOf(dialled, library(false), ...Classify.rules)
 
 const ofBody = Classify.firstOf(library(true), ...Classify.rules)
 
