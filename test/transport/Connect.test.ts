@@ -598,14 +598,16 @@ describe("connections", () => {
     [13, "NGHTTP2_HTTP_1_1_REQUIRED", ["Fatal", "Protocol"]]
   ]
 
-  for (const kind of ["Connect over HTTP/2", "gRPC", "gRPC-web over HTTP/2"] as const) {
+  for (const kind of [...ConnectServer.http2Kinds, ...ConnectServer.libraryKinds]) {
     it.scopedLive(`${kind}: a stream that is reset is no answer of the method, whatever the code`, () =>
       Effect.gen(function*() {
-        let next = 0
-        const { port } = yield* ConnectRaw.http2((stream) => stream.close(resetCodes[next++]![0]))
+        let reset = 0
+        const { port } = yield* ConnectRaw.http2((stream) => stream.close(reset))
         const client = yield* clientOf(kind, port)
-        for (const [, code, expected] of resetCodes) {
-          assert.deepStrictEqual(told(yield* Effect.flip(client.echo(x))), [...expected, code])
+        for (const [number, code, expected] of resetCodes) {
+          reset = number
+          const known = number === 7 && ConnectServer.isOurs(kind) ? [...expected.slice(0, 2), "NotSent"] : expected
+          assert.deepStrictEqual(told(yield* Effect.flip(client.echo(x))), [...known, code])
         }
       }))
   }

@@ -432,30 +432,34 @@ describe("what is sent", () => {
       assert.strictEqual(seen.length, 1)
     }))
 
-  it.scopedLive("what else an interceptor throws is by what caused it, and may have run", () =>
-    Effect.gen(function*() {
-      const refused = Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED", syscall: "connect" })
-      const mayHaveRun = ["Retryable", "ConnectionRefused", "Unknown", "ECONNREFUSED"]
-      const throws: ReadonlyArray<readonly [() => Promise<never>, ReadonlyArray<unknown>]> = [
-        [() => Promise.reject(new Error("no token", { cause: refused })), mayHaveRun],
-        [() => Promise.reject(refused), mayHaveRun],
-        [() => {
-          throw refused
-        }, mayHaveRun],
-        [() => {
-          throw new Retryable({ reason: "Custom", delivery: "NotSent", code: "OURS" })
-        }, ["Retryable", "Custom", "NotSent", "OURS"]],
-        [() => Promise.reject(new Error("no token")), ["Fatal", "ServerError", "UNKNOWN"]],
-        [() => {
-          throw new Error("no token")
-        }, ["Fatal", "Custom", undefined]]
-      ]
-      for (const [refuse, expected] of throws) {
-        const { client, seen } = yield* make("gRPC", { interceptors: [() => () => refuse()] })
-        assert.deepStrictEqual(told(yield* Effect.flip(client.echo(x))), expected)
-        assert.strictEqual(seen.length, 0)
-      }
-    }))
+  for (const kind of ["gRPC", "connect-node: gRPC"] as const) {
+    const says = kind === "gRPC" ? "was not sent where the transport tells" : "may have run"
+    it.scopedLive(`${kind}: what else an interceptor throws is by what caused it, and ${says}`, () =>
+      Effect.gen(function*() {
+        const refused = Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED", syscall: "connect" })
+        const delivery = kind === "gRPC" ? "NotSent" : "Unknown"
+        const unreached = ["Retryable", "ConnectionRefused", delivery, "ECONNREFUSED"]
+        const throws: ReadonlyArray<readonly [() => Promise<never>, ReadonlyArray<unknown>]> = [
+          [() => Promise.reject(new Error("no token", { cause: refused })), unreached],
+          [() => Promise.reject(refused), unreached],
+          [() => {
+            throw refused
+          }, unreached],
+          [() => {
+            throw new Retryable({ reason: "Custom", delivery: "NotSent", code: "OURS" })
+          }, ["Retryable", "Custom", "NotSent", "OURS"]],
+          [() => Promise.reject(new Error("no token")), ["Fatal", "ServerError", "UNKNOWN"]],
+          [() => {
+            throw new Error("no token")
+          }, ["Fatal", "Custom", undefined]]
+        ]
+        for (const [refuse, expected] of throws) {
+          const { client, seen } = yield* make(kind, { interceptors: [() => () => refuse()] })
+          assert.deepStrictEqual(told(yield* Effect.flip(client.echo(x))), expected)
+          assert.strictEqual(seen.length, 0)
+        }
+      }))
+  }
 
   for (const kind of kinds) {
     it.scopedLive(`${kind}: what fails after the answer has run`, () =>

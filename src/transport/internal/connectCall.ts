@@ -13,17 +13,17 @@ import type {
 import type { ConnectError, Transport } from "@connectrpc/connect"
 import { createAsyncIterable } from "@connectrpc/connect/protocol"
 import * as Chunk from "effect/Chunk"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as Classify from "../../Classify.js"
-import { type Facts, facts } from "../../Deadline.js"
-import { Fatal, type Retryable, withMethod } from "../../RpcError.js"
+import * as Deadline from "../../Deadline.js"
+import { Fatal, type Retryable, withDelivery, withMethod } from "../../RpcError.js"
 import type { CallOptions } from "../Connect.js"
 import * as ConnectFailure from "./connectFailure.js"
+import * as ConnectWatch from "./connectWatch.js"
 import { headersOf } from "./facts.js"
 import { untilFirst } from "./untilFirst.js"
 
@@ -49,9 +49,14 @@ interface Attempt extends Settings {
   readonly headers: Headers
   /** `Infinity` is none, and `undefined` what the transport has. */
   readonly timeoutMs: number | undefined
+  /** On the scale of `Deadline.now`. */
   readonly startedAt: number
   /** Until the deadline of the call, where it was sent. */
   readonly remaining: number | undefined
+  /** Starts the request where the transport tells what it has written of it. */
+  readonly start: <A>(request: () => A) => A
+  /** Whether nothing of the request can have been written. `false` where the transport does not tell. */
+  readonly isUnsent: () => boolean
 }
 
 /** What gRPC can write, in eight digits: 27 hours. A timer of more than 24 days would end at once. */
@@ -72,13 +77,13 @@ const smaller = (own: number | undefined, remaining: number | undefined): number
 /** As the library takes it. */
 const timeoutOf = ({ timeoutMs }: Attempt): number | undefined => timeoutMs === Infinity ? 0 : timeoutMs
 
-const factsOf = (facts: Facts): Readonly<Record<string, string>> => ({
+const factsOf = (facts: Deadline.Facts): Readonly<Record<string, string>> => ({
   ...headersOf(facts),
   ...(facts.previousAttempts > 0 ? { "grpc-previous-rpc-attempts": String(facts.previousAttempts) } : {})
 })
 
 /** What the user set stays. */
-const headers = (options: CallOptions | undefined, facts: Facts): Effect.Effect<Headers, Fatal> =>
+const headers = (options: CallOptions | undefined, facts: Deadline.Facts): Effect.Effect<Headers, Fatal> =>
   Effect.try({
     try: () => {
       const headers = new Headers(options?.headers)
@@ -88,9 +93,32 @@ const headers = (options: CallOptions | undefined, facts: Facts): Effect.Effect<
     catch: (cause) => new Fatal({ reason: "InvalidArgument", message: "a header cannot be written as HTTP", cause })
   })
 
-const begin = (settings: Settings, options: CallOptions | undefined, isStream: boolean) =>
+/** What an attempt knows of its request while it is made. */
+const watch = (transport: Transport, progress: Deadline.Progress): Pick<Attempt, "start" | "isUnsent"> => {
+  const watch = ConnectWatch.of(transport)
+  if (watch === undefined) {
+    // it says nothing, so it may have written the request
+    progress.sending()
+    return { start: (request) => request(), isUnsent: () => false }
+  }
+  let isSent = false
+  const sending = () => {
+    const may = progress.sending()
+    isSent ||= may
+    return may
+  }
+  return { start: (request) => watch({ ...progress, sending }, request), isUnsent: () => !isSent }
+}
+
+const begin = (
+  transport: Transport,
+  progress: Deadline.Progress,
+  settings: Settings,
+  options: CallOptions | undefined,
+  isStream: boolean
+) =>
   Effect.gen(function*() {
-    const known = yield* facts
+    const known = yield* Deadline.facts
     const own = options?.timeoutMs === undefined ? undefined : yield* bound(options.timeoutMs)
     const written = yield* headers(options, known)
     const remaining = isStream || known.remaining === undefined || known.remaining > maxTimeout
@@ -101,7 +129,8 @@ const begin = (settings: Settings, options: CallOptions | undefined, isStream: b
       headers: written,
       remaining,
       timeoutMs: smaller(own, remaining),
-      startedAt: yield* Clock.currentTimeMillis
+      startedAt: yield* Deadline.now,
+      ...watch(transport, progress)
     }
     return attempt
   }).pipe(Effect.mapError((error) => withMethod(error, settings.method)))
@@ -117,6 +146,10 @@ const slackOf = (timeoutMs: number): number => Math.min(50, timeoutMs / 10)
  * deadline may be late by as much as the process was busy when it was set.
  */
 const grace = 100
+
+/** What fails before anything was written was not sent, whatever it is. */
+const unsent = ({ isUnsent }: Attempt, found: Retryable | Fatal): Retryable | Fatal =>
+  found._tag === "Retryable" && isUnsent() ? withDelivery(found, "NotSent") : found
 
 /**
  * An attempt that ended because its time had passed. Where that was the deadline of the call it waits for whoever set it, or two
@@ -135,7 +168,7 @@ const timedOut = (
   ) {
     return undefined
   }
-  const error = Effect.fail(withMethod(ConnectFailure.timedOut(cause), method))
+  const error = Effect.fail(withMethod(unsent(attempt, ConnectFailure.timedOut(cause)), method))
   return timeoutMs === remaining ? Effect.zipRight(Effect.sleep(Math.max(0, remaining - took) + grace), error) : error
 }
 
@@ -146,11 +179,20 @@ const run = <A>(
   start: (signal: AbortSignal) => PromiseLike<A>
 ): Effect.Effect<A, Retryable | Fatal> =>
   Effect.catchAll(
-    Effect.tryPromise({ try: start, catch: (failure) => ({ failure }) }),
+    Effect.tryPromise({ try: (signal) => attempt.start(() => start(signal)), catch: (failure) => ({ failure }) }),
     ({ failure }) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        timedOut(attempt, now, failure) ?? Effect.fail(
-          withMethod(ConnectFailure.classify({ now, retryOn: attempt.retryOn, answer })(failure), attempt.method)
+      Effect.flatMap(Effect.clock, (clock) =>
+        timedOut(attempt, Deadline.unsafeNow(clock), failure) ?? Effect.fail(
+          withMethod(
+            unsent(
+              attempt,
+              // a date of the server's is one of the wall
+              ConnectFailure.classify({ now: clock.unsafeCurrentTimeMillis(), retryOn: attempt.retryOn, answer })(
+                failure
+              )
+            ),
+            attempt.method
+          )
         ))
   )
 
@@ -166,16 +208,22 @@ export const unary = <I extends DescMessage, O extends DescMessage>(
   request: MessageInitShape<I>,
   options: CallOptions | undefined
 ): Effect.Effect<MessageShape<O>, Retryable | Fatal> =>
-  Effect.gen(function*() {
-    const attempt = yield* begin(settings, options, false)
-    const { header, message, trailer } = yield* run(attempt, "NotKnown", (signal) =>
-      transport.unary(method, signal, timeoutOf(attempt), attempt.headers, request, options?.contextValues))
-    yield* tell(attempt, () => {
-      options?.onHeader?.(header)
-      options?.onTrailer?.(trailer)
+  Deadline.whileUnsent((progress) =>
+    Effect.gen(function*() {
+      const attempt = yield* begin(transport, progress, settings, options, false)
+      const { header, message, trailer } = yield* run(
+        attempt,
+        "NotKnown",
+        (signal) =>
+          transport.unary(method, signal, timeoutOf(attempt), attempt.headers, request, options?.contextValues)
+      )
+      yield* tell(attempt, () => {
+        options?.onHeader?.(header)
+        options?.onTrailer?.(trailer)
+      })
+      return message
     })
-    return message
-  })
+  )
 
 /**
  * One request, and its answers as they come. Done with the first of them, or the end. A request that fails before that is over;
@@ -192,28 +240,30 @@ export const serverStream = <I extends DescMessage, O extends DescMessage>(
 ): Effect.Effect<Stream.Stream<MessageShape<O>, Retryable | Fatal>, Retryable | Fatal, Scope.Scope> =>
   untilFirst(
     settings.method,
-    Effect.gen(function*() {
-      const attempt = yield* begin(settings, options, true)
-      const controller = yield* Effect.acquireRelease(
-        Effect.sync(() => new AbortController()),
-        (controller) => Effect.sync(() => controller.abort())
-      )
-      const response = yield* run(attempt, "Nothing", () =>
-        transport.stream(
-          method,
-          controller.signal,
-          timeoutOf(attempt),
-          attempt.headers,
-          createAsyncIterable([request]),
-          options?.contextValues
-        ))
-      yield* tell(attempt, () => options?.onHeader?.(response.header))
-      const messages = response.message[Symbol.asyncIterator]()
-      const ended = Effect.zipRight(tell(attempt, () => options?.onTrailer?.(response.trailer)), Effect.succeedNone)
-      return run(attempt, "Begun", () => messages.next()).pipe(
-        Effect.flatMap((result) => result.done === true ? ended : Effect.succeedSome(Chunk.of(result.value))),
-        Effect.mapError(Option.some),
-        Effect.flatMap(Option.match({ onNone: () => Effect.fail(Option.none()), onSome: Effect.succeed }))
-      )
-    })
+    Deadline.whileUnsent((progress) =>
+      Effect.gen(function*() {
+        const attempt = yield* begin(transport, progress, settings, options, true)
+        const controller = yield* Effect.acquireRelease(
+          Effect.sync(() => new AbortController()),
+          (controller) => Effect.sync(() => controller.abort())
+        )
+        const response = yield* run(attempt, "Nothing", () =>
+          transport.stream(
+            method,
+            controller.signal,
+            timeoutOf(attempt),
+            attempt.headers,
+            createAsyncIterable([request]),
+            options?.contextValues
+          ))
+        yield* tell(attempt, () => options?.onHeader?.(response.header))
+        const messages = response.message[Symbol.asyncIterator]()
+        const ended = Effect.zipRight(tell(attempt, () => options?.onTrailer?.(response.trailer)), Effect.succeedNone)
+        return run(attempt, "Begun", () => messages.next()).pipe(
+          Effect.flatMap((result) => result.done === true ? ended : Effect.succeedSome(Chunk.of(result.value))),
+          Effect.mapError(Option.some),
+          Effect.flatMap(Option.match({ onNone: () => Effect.fail(Option.none()), onSome: Effect.succeed }))
+        )
+      })
+    )
   )

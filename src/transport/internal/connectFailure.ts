@@ -8,8 +8,9 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Classify from "../../Classify.js"
 import { names } from "../../internal/grpcCodes.js"
-import { Fatal, type FatalReason, Retryable } from "../../RpcError.js"
+import { Fatal, type FatalReason, Retryable, withDelivery } from "../../RpcError.js"
 import * as ServerHint from "../../ServerHint.js"
+import { isDialError } from "./dial.js"
 import * as GrpcStatus from "./grpcStatus.js"
 import { disagreement, http2Codes } from "./http2Codes.js"
 import * as RetryInfo from "./retryInfo.js"
@@ -54,6 +55,23 @@ const nodeCodes: ReadonlyMap<string, Pick<Retryable, "reason" | "delivery">> = n
   ["ERR_HTTP2_INVALID_SESSION", { reason: "ConnectionLost", delivery: "NotSent" }],
   ["ERR_HTTP2_INVALID_STREAM", { reason: "ConnectionLost", delivery: "Unknown" }]
 ])
+
+/** What OpenSSL says only of handshakes: that of a peer that speaks no TLS, or not ours. */
+const isOfHandshake = (error: object): boolean =>
+  error instanceof Error &&
+  /wrong version number|unknown protocol|unsupported protocol|protocol version|handshake failure/.test(error.message) &&
+  Predicate.hasProperty(error, "code") && error.code === "EPROTO"
+
+/** A TLS handshake that failed, over HTTP/1.1. Over HTTP/2 transports of ours know when they have written nothing. */
+const ofHandshake: Classify.Rule = (error) => {
+  const cause = Predicate.hasProperty(error, "cause") ? error.cause : undefined
+  if (!Predicate.isObject(cause) || !(isDialError(cause) || isOfHandshake(cause))) {
+    return Option.none()
+  }
+  const code = Predicate.hasProperty(cause, "code") && typeof cause.code === "string" ? cause.code : undefined
+  const reason = code === "ECONNRESET" ? "ConnectionLost" : "Unavailable"
+  return Option.some(new Retryable({ reason, delivery: "NotSent", code, cause: error }))
+}
 
 const ofNode: Classify.Rule = (error) => {
   const code = Predicate.hasProperty(error, "cause") && Predicate.hasProperty(error.cause, "code")
@@ -126,21 +144,13 @@ const isUnsent = (failure: unknown, found: Retryable, answer: Answer): boolean =
   )
 
 const certain = (failure: unknown, found: Retryable | Fatal, answer: Answer): Retryable | Fatal =>
-  found._tag === "Fatal" || found.delivery === "Unknown" || isUnsent(failure, found, answer)
-    ? found
-    : new Retryable({
-      reason: found.reason,
-      delivery: "Unknown",
-      method: found.method,
-      code: found.code,
-      retryAfter: found.retryAfter,
-      cause: found.cause
-    })
+  found._tag === "Fatal" || isUnsent(failure, found, answer) ? found : withDelivery(found, "Unknown")
 
 /** What is no answer of the server, by what happened to the connection. */
 const rules: ReadonlyArray<Classify.Rule> = [
   Classify.classified,
   Classify.certificate,
+  ofHandshake,
   Classify.systemError,
   ofReset,
   ofNode,
