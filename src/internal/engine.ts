@@ -85,7 +85,8 @@ const attempt = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effect
     ? informed
     : attemptTimeout(informed, Math.min(timeout, remaining), () => {
       call.deadlineExceeded = remaining <= timeout
-      return new Retryable({ reason: "AttemptTimeout", method: call.method, ...cell.cut() })
+      const { method, ...cut } = cell.cut()
+      return new Retryable({ reason: "AttemptTimeout", method: call.method ?? method, ...cut })
     })
   return Observe.attempt(call, Call.counted(bounded, call))
 }
