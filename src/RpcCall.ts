@@ -17,6 +17,7 @@ import { dual } from "effect/Function"
 import * as Predicate from "effect/Predicate"
 import * as Classify from "./Classify.js"
 import * as cause from "./internal/cause.js"
+import * as progress from "./internal/progress.js"
 import { Fatal, isFatal, isRetryable, type Retryable, stamped, withMethod } from "./RpcError.js"
 
 /**
@@ -74,10 +75,11 @@ class RpcCallImpl<A, E, R> extends Effectable.Class<A, E, R> implements RpcCall<
     super()
     this.method = options.method
     this.idempotent = options.idempotent
-    this.effect = cause.mapFailures(
+    const named = cause.mapFailures(
       self,
       (error) => isRetryable(error) || isFatal(error) ? stamped(error, this) as E : error
     )
+    this.effect = progress.starting(named, this)
   }
   override commit(): Effect.Effect<A, E, R> {
     return this.effect

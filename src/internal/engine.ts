@@ -106,7 +106,8 @@ const runAttempt = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Eff
     ? informed
     : attemptTimeout(informed, Math.min(timeout, remaining), () => {
       attempt.isCutByDeadline = remaining <= timeout
-      return new Retryable({ reason: "AttemptTimeout", method: call.method, ...cell.cut() })
+      const { method, ...cut } = cell.cut()
+      return new Retryable({ reason: "AttemptTimeout", method: call.method ?? method, ...cut })
     })
   return Observe.attempt(call, attempt, credited(bounded, call))
 }

@@ -6,6 +6,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { Delivery } from "../RpcError.js"
+import { read } from "./ambient.js"
 
 /**
  * What a transport says of one request. `Deadline.Progress` has the documentation of its members.
@@ -15,6 +16,16 @@ import type { Delivery } from "../RpcError.js"
 export interface Progress {
   readonly failed: (error: unknown) => void
   readonly sending: () => boolean
+}
+
+/**
+ * What a call knows of itself.
+ *
+ * @internal
+ */
+export interface Named {
+  readonly method: string
+  readonly idempotent: boolean | undefined
 }
 
 /**
@@ -28,8 +39,23 @@ export class Cell {
   /** How many requests are under way of which nothing is written yet. */
   private unsent = 0
   private failure: unknown
+  private method: string | undefined
+  /** `false` when one of its calls must not run twice; `true` when all may. */
+  private idempotent: boolean | undefined
 
   constructor(private readonly outer: Cell | undefined) {}
+
+  /** A call of the attempt starts. */
+  starts({ idempotent, method }: Named): void {
+    const isFirst = this.method === undefined
+    this.idempotent = isFirst || this.idempotent === idempotent
+      ? idempotent
+      : this.idempotent === false || idempotent === false
+      ? false
+      : undefined
+    this.method = method
+    this.outer?.starts({ idempotent, method })
+  }
 
   begin(): void {
     this.unsent++
@@ -56,13 +82,14 @@ export class Cell {
   }
 
   /**
-   * From now on nothing is sent. What is said of nobody is `Unknown`: a transport that says nothing may have sent it.
+   * From now on nothing is sent. What is said of nobody is `Unknown`: a transport that says nothing may have sent it. Of the
+   * call that was started last the timeout has the name, as its failure would have.
    */
-  cut(): { readonly delivery: Delivery; readonly cause: unknown } {
+  cut() {
     this.isCut = true
-    return !this.isSent && this.unsent > 0
-      ? { delivery: "NotSent", cause: this.failure }
-      : { delivery: "Unknown", cause: undefined }
+    const isUnsent = !this.isSent && this.unsent > 0
+    const delivery: Delivery = isUnsent ? "NotSent" : "Unknown"
+    return { delivery, cause: isUnsent ? this.failure : undefined, idempotent: this.idempotent, method: this.method }
   }
 }
 
@@ -87,3 +114,14 @@ export const whileUnsent = <A, E, R>(f: (progress: Progress) => Effect.Effect<A,
         () => f({ failed: (error) => cell.failed(error), sending: () => cell.sending() }),
         () => Effect.sync(() => cell.end())
       ))
+
+/**
+ * Says who runs, so that what cuts it knows too.
+ *
+ * @internal
+ */
+export const starting = <A, E, R>(self: Effect.Effect<A, E, R>, call: Named): Effect.Effect<A, E, R> =>
+  Effect.withFiberRuntime((fiber) => {
+    read(fiber.currentContext, CurrentCell, undefined)?.starts(call)
+    return self
+  })
