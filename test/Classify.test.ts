@@ -1,5 +1,4 @@
 import * as Socket from "@effect/platform/Socket"
-import { assert, describe, it } from "@effect/vitest"
 import { Classify, Fatal, Retryable, type RpcError } from "effect-rpc-retry"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
@@ -7,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Net from "node:net"
 import { runInNewContext } from "node:vm"
+import { assert, describe, it } from "./support/vitest.js"
 
 const system = (code: string, syscall?: string) =>
   Object.assign(new Error("some text that nobody reads"), syscall === undefined ? { code } : { code, syscall })

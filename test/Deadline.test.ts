@@ -1,7 +1,6 @@
 /**
  * Rules 8 to 11: deadlines, attempt timeouts, the delays that servers ask for.
  */
-import { assert, describe, it } from "@effect/vitest"
 import { CallRejected, Deadline, Fatal, Retryable, RetryBudget, RetryPolicy, withRpcRetry } from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as Cause from "effect/Cause"
@@ -15,6 +14,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
 import { exhaustedOf, failureOf, play } from "./support/play.js"
+import { assert, describe, it } from "./support/vitest.js"
 
 const fatal = new Fatal({ reason: "ServerError", message: "no" })
 

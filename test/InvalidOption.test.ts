@@ -1,7 +1,6 @@
 /**
  * Options that do not exist.
  */
-import { assert, describe, it } from "@effect/vitest"
 import {
   InvalidOption,
   RetryBudget,
@@ -15,6 +14,7 @@ import * as Invalid from "effect-rpc-retry/InvalidOption"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
+import { assert, describe, it } from "./support/vitest.js"
 
 /** What plain JavaScript, or a cast, lets through. */
 const any = (value: unknown) => value as never

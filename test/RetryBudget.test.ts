@@ -1,4 +1,3 @@
-import { assert, describe, it } from "@effect/vitest"
 import { Fatal, InvalidOption, Retryable, RetryBudget, type RpcError, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as Cause from "effect/Cause"
@@ -15,6 +14,7 @@ import * as TestClock from "effect/TestClock"
 import * as TestContext from "effect/TestContext"
 import * as Call from "../src/internal/call.js"
 import { exhaustedOf, play } from "./support/play.js"
+import { assert, describe, it } from "./support/vitest.js"
 
 class UserNotFound extends Data.TaggedError("UserNotFound")<{}> {}
 

@@ -1,4 +1,3 @@
-import { assert, describe, it } from "@effect/vitest"
 import { Fatal, Retryable, RetryBudget, RetryEvent, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as Cause from "effect/Cause"
@@ -16,6 +15,7 @@ import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as Lab from "./support/lab.js"
 import { play } from "./support/play.js"
+import { assert, describe, it } from "./support/vitest.js"
 
 const tags = (events: Iterable<RetryEvent.RetryEvent>) => Array.from(events, ({ _tag }) => _tag)
 

@@ -1,4 +1,3 @@
-import { assert, describe, it } from "@effect/vitest"
 import {
   Deadline,
   Fatal,
@@ -19,6 +18,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
 import { exhaustedOf, play } from "./support/play.js"
+import { assert, describe, it } from "./support/vitest.js"
 
 const fast = RetryPolicy.make({ schedule: Schedule.recurs(3) })
 

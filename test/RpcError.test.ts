@@ -1,4 +1,3 @@
-import { assert, describe, it } from "@effect/vitest"
 import { CallRejected, Fatal, Retryable, RetryExhausted, RpcError } from "effect-rpc-retry"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
@@ -7,6 +6,7 @@ import * as Exit from "effect/Exit"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { inspect } from "node:util"
+import { assert, describe, it } from "./support/vitest.js"
 
 const refused = new Retryable({ reason: "ConnectionRefused", delivery: "NotSent", code: "ECONNREFUSED" })
 

@@ -1,7 +1,6 @@
 /**
  * What servers say, and what comes of it in a call. Case numbers are those of research/grpc.md.
  */
-import { assert, describe, it } from "@effect/vitest"
 import { Retryable, RetrySchedule, ServerHint, withRpcRetry } from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as Clock from "effect/Clock"
@@ -11,6 +10,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
 import { exhaustedOf, play } from "./support/play.js"
+import { assert, describe, it } from "./support/vitest.js"
 
 const read = Option.match({
   onNone: () => "nothing",

@@ -1,12 +1,12 @@
 /**
  * What budgets come to for fleets of clients: the numbers that the default was chosen by, which the guide shows.
  */
-import { assert, describe, it } from "@effect/vitest"
 import { RetryBudget } from "effect-rpc-retry"
 import * as Effect from "effect/Effect"
 import { readFileSync } from "node:fs"
 import * as Path from "node:path"
 import * as Fleet from "./support/fleet.js"
+import { assert, describe, it } from "./support/vitest.js"
 
 const of = (options?: RetryBudget.Options): Fleet.Make => () => Effect.runSync(RetryBudget.make(options)).account
 

@@ -1,7 +1,6 @@
 /**
  * Policies from documents, from the environment, and from a stream of documents.
  */
-import { assert, describe, it } from "@effect/vitest"
 import { RetryBudget, RetryPolicy, RetrySchedule, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as ConfigProvider from "effect/ConfigProvider"
@@ -17,6 +16,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import { exhaustedOf, play } from "./support/play.js"
+import { assert, describe, it } from "./support/vitest.js"
 
 /** How many attempts a call of a method makes under a layer when all of them fail. */
 const attemptsOf = (method: string | undefined, options?: RpcRetry.Options) =>

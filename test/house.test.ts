@@ -1,10 +1,10 @@
 /**
  * Who may import whom in `src`. The rules are those of the design; each is shown to catch what it forbids.
  */
-import { assert, describe, it } from "@effect/vitest"
 import { readdirSync, readFileSync } from "node:fs"
 import * as Path from "node:path"
 import ts from "typescript"
+import { assert, describe, it } from "./support/vitest.js"
 
 interface File {
   /** Relative to `src`, without its ending: `internal/engine`. */

@@ -1,4 +1,3 @@
-import { assert, describe, it } from "@effect/vitest"
 import { Connections, RetryBudget, RetrySchedule, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
 import * as Faults from "effect-rpc-retry/testing/Faults"
@@ -7,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
+import { assert, describe, it } from "./support/vitest.js"
 
 describe("inspect", () => {
   it.effect("shows what is in force, as JSON has it", () =>

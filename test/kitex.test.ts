@@ -1,7 +1,6 @@
 /**
  * Kitex's failure policies. Case numbers are those of research/kitex.md, section 2; where the meaning here differs it says so.
  */
-import { assert, describe, it } from "@effect/vitest"
 import {
   InvalidOption,
   Retryable,
@@ -17,6 +16,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Random from "effect/Random"
 import { exhaustedOf, play } from "./support/play.js"
+import { assert, describe, it } from "./support/vitest.js"
 
 const stopPolicy = { max_retry_times: 2, max_duration_ms: 0, disable_chain_stop: false, cb_policy: { error_rate: 0.1 } }
 

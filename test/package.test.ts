@@ -1,10 +1,10 @@
 /**
  * What the package holds.
  */
-import { assert, describe, it } from "@effect/vitest"
 import { execFileSync } from "node:child_process"
 import { readFileSync } from "node:fs"
 import * as Path from "node:path"
+import { assert, describe, it } from "./support/vitest.js"
 
 const root = Path.join(import.meta.dirname, "..")
 

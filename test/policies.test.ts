@@ -1,7 +1,6 @@
 /**
  * Policies per method, the budgets of a layer, and changes while the program runs.
  */
-import { assert, describe, it } from "@effect/vitest"
 import { Deadline, InvalidOption, Retryable, RetryBudget, RpcCall, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as Duration from "effect/Duration"
@@ -10,6 +9,7 @@ import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
 import { exhaustedOf, play } from "./support/play.js"
+import { assert, describe, it } from "./support/vitest.js"
 
 const retries = (n: number) => ({ schedule: Schedule.recurs(n) })
 

@@ -1,7 +1,6 @@
 /**
  * What an attempt says of itself before it is cut: a request that was never written was not sent.
  */
-import { assert, describe, it } from "@effect/vitest"
 import { Deadline, Retryable, RpcCall, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -9,6 +8,7 @@ import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
 import { exhaustedOf, play } from "./support/play.js"
+import { assert, describe, it } from "./support/vitest.js"
 
 const refused = new Retryable({ reason: "ConnectionRefused", delivery: "NotSent", code: "ECONNREFUSED" })
 

@@ -1,7 +1,6 @@
 /**
  * The clock of the wall is set while calls run: deadlines, delays and budgets do not follow it.
  */
-import { assert, describe, it } from "@effect/vitest"
 import { Deadline, Retryable, RetryBudget, type RetryEvent, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -10,6 +9,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as TestClock from "effect/TestClock"
 import { exhaustedOf, play } from "./support/play.js"
+import { assert, describe, it } from "./support/vitest.js"
 
 const hour = 3_600_000
 

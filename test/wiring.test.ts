@@ -3,7 +3,6 @@
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"
-import { assert, describe, it } from "@effect/vitest"
 import { Retryable, type RetryExhausted, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as HttpRpc from "effect-rpc-retry/HttpRpc"
 import * as Context from "effect/Context"
@@ -14,6 +13,7 @@ import * as Logger from "effect/Logger"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
+import { assert, describe, it } from "./support/vitest.js"
 
 const failing = Effect.fail(new Retryable({ reason: "Unavailable", delivery: "NotSent" }))
 

@@ -107,7 +107,7 @@ describe("a gate", () => {
   it.effect("between two attempts it ends the call with the last error, and what was paid comes back", () =>
     Effect.gen(function*() {
       const { gate } = testGate((n) => n < 3)
-      const budget = yield* RetryBudget.make({ regainEvery: "1000 days" })
+      const budget = yield* RetryBudget.make({ capacity: 10, regainEvery: "1000 days" })
       const { exit, took } = yield* play(run(Effect.fail(unavailable), gate, { budget }))
       const error = exhaustedOf(exit)
       assert.deepStrictEqual([error.reason, error.attempts, error.last, took], ["CircuitOpen", 2, unavailable, 250])

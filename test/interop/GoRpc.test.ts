@@ -1,7 +1,6 @@
 /**
  * `GoRpc` against a real Go server: `net/rpc` with gob and with `net/rpc/jsonrpc`, in `go/netrpc`.
  */
-import { assert, describe, it } from "@effect/vitest"
 import { Fatal, RetryExhausted, RetrySchedule, withRpcRetry } from "effect-rpc-retry"
 import * as Gob from "effect-rpc-retry/Gob"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
@@ -12,6 +11,7 @@ import * as Schema from "effect/Schema"
 import * as GoProgram from "../support/goProgram.js"
 import * as GoServer from "../support/goServer.js"
 import { type Anything, services } from "../support/netrpc.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const range = (length: number) => Array.from({ length }, (_, i) => i)
 

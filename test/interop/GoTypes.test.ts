@@ -1,7 +1,6 @@
 /**
  * Types as Go programs declare them, against a real server (`go/netrpc/shop.go`): those that the documentation shows how to write.
  */
-import { assert, describe, it } from "@effect/vitest"
 import { Fatal, withRpcRetry } from "effect-rpc-retry"
 import * as Gob from "effect-rpc-retry/Gob"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
@@ -11,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as GoProgram from "../support/goProgram.js"
 import * as GoServer from "../support/goServer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const { serve } = GoProgram.make("netrpc")
 

@@ -2,7 +2,6 @@
  * `Grpc` against real servers in Go: `google.golang.org/grpc`, in `go/grpcserver`, and Kitex with Protobuf over gRPC, in
  * `go/kitexgrpc`.
  */
-import { assert, describe, it } from "@effect/vitest"
 import { RetryPolicy, withRpcRetry } from "effect-rpc-retry"
 import * as Grpc from "effect-rpc-retry/Grpc"
 import * as Effect from "effect/Effect"
@@ -13,6 +12,7 @@ import * as GoServer from "../support/goServer.js"
 import { client, textOf } from "../support/grpcClient.js"
 import * as GrpcGo from "../support/grpcGo.js"
 import * as Peer from "../support/peer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const servers = [["grpc-go", "grpcserver"], ["Kitex", "kitexgrpc"]] as const
 

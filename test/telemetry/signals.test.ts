@@ -1,7 +1,6 @@
 /**
  * What can be said of metrics, spans and logs, and where their limits are.
  */
-import { assert, describe, it } from "@effect/vitest"
 import { Fatal, type Retryable, RetryBudget, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as Effect from "effect/Effect"
@@ -16,6 +15,7 @@ import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import * as Lab from "../support/lab.js"
 import { play } from "../support/play.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const ok: Effect.Effect<number, Retryable | Fatal> = Effect.succeed(1)
 

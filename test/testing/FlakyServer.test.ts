@@ -1,10 +1,10 @@
-import { assert, describe, it } from "@effect/vitest"
 import * as FlakyServer from "effect-rpc-retry/testing/FlakyServer"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Net from "node:net"
+import { assert, describe, it } from "../support/vitest.js"
 
 /** What a plain socket sees until it is enough, by default a line, or until the peer ends, or there is an error. */
 const talk = (port: number, text: string, isEnough = (received: string) => received.endsWith("\n")) =>

@@ -1,7 +1,6 @@
 import { create } from "@bufbuild/protobuf"
 import { DurationSchema } from "@bufbuild/protobuf/wkt"
 import { Code, ConnectError, createRouterTransport } from "@connectrpc/connect"
-import { assert, describe, it } from "@effect/vitest"
 import {
   Classify,
   Fatal,
@@ -28,6 +27,7 @@ import type * as Http2 from "node:http2"
 import * as ConnectRaw from "../support/connectRaw.js"
 import * as ConnectServer from "../support/connectServer.js"
 import { refusedPort } from "../support/httpServer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const { EchoService, closes, detail, fails, kinds, make, resets, retryInfo } = ConnectServer
 

@@ -9,7 +9,6 @@ import {
   type Interceptor,
   type Transport
 } from "@connectrpc/connect"
-import { assert, describe, it } from "@effect/vitest"
 import { Deadline, Fatal, Retryable, RetryExhausted, RetryPolicy, RetrySchedule, withRpcRetry } from "effect-rpc-retry"
 import * as Connect from "effect-rpc-retry/Connect"
 import * as Cause from "effect/Cause"
@@ -24,6 +23,7 @@ import * as TestServices from "effect/TestServices"
 import * as Http from "node:http"
 import * as ConnectServer from "../support/connectServer.js"
 import { refusedPort } from "../support/httpServer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const { EchoService, fails, kinds, make, stall } = ConnectServer
 

@@ -3,7 +3,6 @@
  */
 import { createClient } from "@connectrpc/connect"
 import { Http2SessionManager } from "@connectrpc/connect-node"
-import { assert, describe, it } from "@effect/vitest"
 import { type Fatal, InvalidOption, type Retryable, RetryExhausted, withRpcRetry } from "effect-rpc-retry"
 import * as Connect from "effect-rpc-retry/Connect"
 import * as ConnectNode from "effect-rpc-retry/ConnectNode"
@@ -16,6 +15,7 @@ import type * as Net from "node:net"
 import * as ConnectCut from "../support/connectCut.js"
 import * as ConnectRaw from "../support/connectRaw.js"
 import * as ConnectServer from "../support/connectServer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const { EchoService, http2Kinds, kinds, make, stall } = ConnectServer
 

@@ -1,4 +1,3 @@
-import { assert, describe, it } from "@effect/vitest"
 import { Connections, InvalidOption } from "effect-rpc-retry"
 import * as Connection from "effect-rpc-retry/Connection"
 import * as Chunk from "effect/Chunk"
@@ -12,6 +11,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as JumpingClock from "../support/jumpingClock.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 /** A dial that takes 10 ms, with everything that happens counted. */
 const dialler = (outcomes: ReadonlyArray<"ok" | "refused" | "crash"> = []) => {

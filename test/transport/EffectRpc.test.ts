@@ -10,7 +10,6 @@ import * as RpcClient from "@effect/rpc/RpcClient"
 import { RpcClientError } from "@effect/rpc/RpcClientError"
 import * as RpcGroup from "@effect/rpc/RpcGroup"
 import * as RpcTest from "@effect/rpc/RpcTest"
-import { assert, describe, it } from "@effect/vitest"
 import { InvalidOption, Retryable, type RpcCall, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as EffectRpc from "effect-rpc-retry/EffectRpc"
 import * as Cause from "effect/Cause"
@@ -24,6 +23,7 @@ import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import { all, each, failure, https, quick, says } from "../support/effectRpcCases.js"
 import * as Server from "../support/effectRpcServer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 describe("EffectRpc: what the handler says", () => {
   each(all, "its defect stays a defect", ({ rpc, server }) =>

@@ -5,7 +5,6 @@ import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import * as Socket from "@effect/platform/Socket"
 import * as RpcClient from "@effect/rpc/RpcClient"
 import * as RpcSerialization from "@effect/rpc/RpcSerialization"
-import { assert, describe, it } from "@effect/vitest"
 import { type Fatal, Retryable, withRpcRetry } from "effect-rpc-retry"
 import * as EffectRpc from "effect-rpc-retry/EffectRpc"
 import * as Cause from "effect/Cause"
@@ -23,6 +22,7 @@ import { all, each, eventually, type Failed, failure, quick, says, socket, socke
 import * as Server from "../support/effectRpcServer.js"
 import * as HttpServer from "../support/httpServer.js"
 import * as Peer from "../support/peer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 describe("EffectRpc: connections", () => {
   each(all, "a connection that breaks under a call may have run it", ({ rpc, server }) =>

@@ -6,7 +6,6 @@ import * as Rpc from "@effect/rpc/Rpc"
 import * as RpcGroup from "@effect/rpc/RpcGroup"
 import type * as RpcMessage from "@effect/rpc/RpcMessage"
 import * as RpcSerialization from "@effect/rpc/RpcSerialization"
-import { assert, describe, it } from "@effect/vitest"
 import type { Fatal } from "effect-rpc-retry"
 import * as EffectRpc from "effect-rpc-retry/EffectRpc"
 import * as Cause from "effect/Cause"
@@ -21,6 +20,7 @@ import * as Cases from "../support/effectRpcCases.js"
 import * as Server from "../support/effectRpcServer.js"
 import * as HttpServer from "../support/httpServer.js"
 import * as Peer from "../support/peer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const { eventually, exit, failure, line, overHttp, overTcp, says, success } = Cases
 

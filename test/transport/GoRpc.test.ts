@@ -1,5 +1,4 @@
 import * as Socket from "@effect/platform/Socket"
-import { assert, describe, it } from "@effect/vitest"
 import { Deadline, Fatal, InvalidOption, type Retryable, RpcCall, type RpcError, withRpcRetry } from "effect-rpc-retry"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
 import * as FlakyServer from "effect-rpc-retry/testing/FlakyServer"
@@ -17,6 +16,7 @@ import * as Session from "../../src/transport/internal/session.js"
 import * as JumpingClock from "../support/jumpingClock.js"
 import * as MemoryPeer from "../support/memoryPeer.js"
 import * as Peer from "../support/peer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const multiply = { A: 6, B: 7 }
 

@@ -3,7 +3,6 @@
  * virtual time, the sockets are not.
  */
 import * as Socket from "@effect/platform/Socket"
-import { assert, describe, it } from "@effect/vitest"
 import { Connections, Retryable, RpcError, type RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import type * as Connection from "effect-rpc-retry/Connection"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
@@ -16,6 +15,7 @@ import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
 import type * as Net from "node:net"
 import * as Peer from "../support/peer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const multiply = { A: 6, B: 7 }
 

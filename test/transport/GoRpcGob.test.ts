@@ -1,4 +1,3 @@
-import { assert, describe, it } from "@effect/vitest"
 import { Fatal, type Retryable, withRpcRetry } from "effect-rpc-retry"
 import * as Gob from "effect-rpc-retry/Gob"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
@@ -10,6 +9,7 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Net from "node:net"
 import * as Peer from "../support/peer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const Args = Schema.Struct({ A: Gob.Int, B: Gob.Int })
 

@@ -1,7 +1,6 @@
 /**
  * What a peer can make the client hold and do with one answer, and whom one bad answer in JSON touches.
  */
-import { assert, describe, it } from "@effect/vitest"
 import { Fatal, withRpcRetry } from "effect-rpc-retry"
 import * as Gob from "effect-rpc-retry/Gob"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
@@ -16,6 +15,7 @@ import * as Json from "../../src/transport/internal/json.js"
 import * as Limit from "../../src/transport/internal/limit.js"
 import { decodeInParts, perPart } from "../../src/transport/internal/schemaParts.js"
 import * as Peer from "../support/peer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const limit: Limit.Limit = { bytes: Limit.defaultBytes, option: "maxFrameBytes" }
 const tooMuch = "too large for memory, of which it would take more than 16777216 bytes: see maxFrameBytes"

@@ -1,7 +1,6 @@
 /**
  * `Grpc` and requests that no server has processed: refused by one that is about to end, or never written.
  */
-import { assert, describe, it } from "@effect/vitest"
 import * as grpc from "@grpc/grpc-js"
 import { Deadline, Retryable, RetryExhausted, RetryPolicy, RetrySchedule, withRpcRetry } from "effect-rpc-retry"
 import * as Grpc from "effect-rpc-retry/Grpc"
@@ -13,6 +12,7 @@ import * as Raw from "../support/grpcRaw.js"
 import * as GrpcServer from "../support/grpcServer.js"
 import * as JumpingClock from "../support/jumpingClock.js"
 import * as Peer from "../support/peer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const hi = { value: "hi" }
 

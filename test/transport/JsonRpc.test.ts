@@ -6,7 +6,6 @@ import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
-import { assert, describe, it } from "@effect/vitest"
 import {
   Classify,
   Fatal,
@@ -29,6 +28,7 @@ import * as Schema from "effect/Schema"
 import { contract } from "../support/contract.js"
 import * as EchoServer from "../support/echoServer.js"
 import * as HttpServer from "../support/httpServer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const multiply = { A: 6, B: 7 }
 

@@ -2,7 +2,6 @@
  * The dials of `Thrift` over real sockets: when they are made, and what the calls that wait for them are told. The delays are on
  * virtual time, the sockets are not.
  */
-import { assert, describe, it } from "@effect/vitest"
 import { Connections, Retryable, RetryExhausted, RetrySchedule, RpcError, withRpcRetry } from "effect-rpc-retry"
 import type * as Connection from "effect-rpc-retry/Connection"
 import * as Thrift from "effect-rpc-retry/Thrift"
@@ -15,6 +14,7 @@ import type { ConnectionOptions } from "node:tls"
 import * as JumpingClock from "../support/jumpingClock.js"
 import * as Peer from "../support/peer.js"
 import * as Server from "../support/thriftServer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const { es5 } = Server.generated
 

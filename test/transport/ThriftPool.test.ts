@@ -2,7 +2,6 @@
  * The connections of `Thrift`: how many there are, which one a call gets, and when they are closed.
  */
 import * as Socket from "@effect/platform/Socket"
-import { assert, describe, it } from "@effect/vitest"
 import { Connections, Fatal, Retryable, withRpcRetry } from "effect-rpc-retry"
 import type * as Connection from "effect-rpc-retry/Connection"
 import * as Thrift from "effect-rpc-retry/Thrift"
@@ -20,6 +19,7 @@ import * as Line from "../../src/transport/internal/thriftLine.js"
 import * as Peer from "../support/peer.js"
 import * as Wire from "../support/thriftPeer.js"
 import * as Server from "../support/thriftServer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const { es5 } = Server.generated
 

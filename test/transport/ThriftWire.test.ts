@@ -1,7 +1,6 @@
 /**
  * `Thrift` and peers that answer with anything: each call has a typed error, and nothing hangs or crashes.
  */
-import { assert, describe, it } from "@effect/vitest"
 import { Fatal, Retryable, RpcError } from "effect-rpc-retry"
 import * as Thrift from "effect-rpc-retry/Thrift"
 import * as Effect from "effect/Effect"
@@ -12,6 +11,7 @@ import * as Peer from "../support/peer.js"
 import * as Random from "../support/random.js"
 import * as Wire from "../support/thriftPeer.js"
 import { generated } from "../support/thriftServer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const { es5, types } = generated
 

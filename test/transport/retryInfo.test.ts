@@ -1,7 +1,6 @@
 /**
  * `google.rpc.RetryInfo` read out of bytes: real ones, malformed ones, any.
  */
-import { assert, describe, it } from "@effect/vitest"
 import * as Arbitrary from "effect/Arbitrary"
 import * as Duration from "effect/Duration"
 import * as FastCheck from "effect/FastCheck"
@@ -9,6 +8,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { ServerHint } from "../../src/ServerHint.js"
 import { fromMessage, fromStatusDetails } from "../../src/transport/internal/retryInfo.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const bytes = (hex: string) => Uint8Array.from(Buffer.from(hex.replaceAll(" ", ""), "hex"))
 
