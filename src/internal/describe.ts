@@ -6,9 +6,9 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
-import type { Description, RetryPolicy } from "../RetryPolicy.js"
 import * as RetrySchedule from "../RetrySchedule.js"
 import { Retryable, RetryableReason } from "../RpcError.js"
+import type { Description, RetryPolicy } from "./policy.js"
 import { showDuration } from "./report.js"
 
 /** A schedule that goes on after so many retries is taken to go on for ever. */

@@ -9,12 +9,12 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { checkNumber, InvalidOption } from "../InvalidOption.js"
 import * as RetryBudget from "../RetryBudget.js"
-import * as RetryPolicy from "../RetryPolicy.js"
 import * as RetrySchedule from "../RetrySchedule.js"
 import type { Retryable, RetryableReason } from "../RpcError.js"
 import * as documents from "./documents.js"
 import { names } from "./grpcCodes.js"
 import { isName } from "./policies.js"
+import * as RetryPolicy from "./policy.js"
 
 const nameOf = (code: string | number): string | undefined =>
   typeof code === "number" ? names[code] : names.find((name) => name === code.toUpperCase())

@@ -7,8 +7,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { Connections } from "../Connections.js"
 import type * as RetryBudget from "../RetryBudget.js"
-import * as RetryPolicy from "../RetryPolicy.js"
-import type { InForce, Inspection } from "../RpcRetry.js"
+import { describe as describePolicy } from "./describe.js"
+import type { InForce, Inspection } from "./model.js"
+import type * as RetryPolicy from "./policy.js"
 import { showDuration } from "./report.js"
 
 const inspectBudget = ({ capacity, level }: RetryBudget.RetryBudget) =>
@@ -18,7 +19,7 @@ const inspectBudget = ({ capacity, level }: RetryBudget.RetryBudget) =>
 
 /** What a policy's own functions do to a dry run is not known: they may read a cause that is not there. */
 const describe = (policy: RetryPolicy.Complete) =>
-  Effect.map(RetryPolicy.describe(policy), ({ attempts, delays, retried, totalWait }) => ({
+  Effect.map(describePolicy(policy), ({ attempts, delays, retried, totalWait }) => ({
     attempts: attempts === Infinity ? "unlimited" as const : attempts,
     delays: delays.slice(0, shown).map(({ longest, shortest }) =>
       Duration.equals(shortest, longest)

@@ -4,7 +4,6 @@
  *
  * @internal
  */
-import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
@@ -17,15 +16,6 @@ import type { Retryable, RetryExhausted, RpcError } from "../RpcError.js"
 import type { Attempt } from "./attempt.js"
 import type { Call } from "./call.js"
 import { oneLine, outcome, showDuration } from "./report.js"
-
-/**
- * Whether the lines written inside an attempt are annotated with it.
- *
- * @internal
- */
-export class AnnotateLogs extends Context.Reference<AnnotateLogs>()("effect-rpc-retry/RpcRetry/AnnotateLogs", {
-  defaultValue: () => false
-}) {}
 
 /** @internal */
 export const ofAttempt = <A, E, R>(

@@ -16,9 +16,9 @@ import * as Attempt from "./attempt.js"
 import * as Call from "./call.js"
 import * as Logs from "./logs.js"
 import * as Monotonic from "./monotonic.js"
+import { both } from "./observer.js"
 import { endOf, rpcErrorOf } from "./outcome.js"
 import * as Spans from "./spans.js"
-import { both } from "./telemetry.js"
 
 /**
  * Tells how the call ends. One that nobody watches is passed through; one that is starts when it is watched already, or an

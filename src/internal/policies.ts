@@ -7,8 +7,8 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { InvalidOption } from "../InvalidOption.js"
 import type { RetryBudget } from "../RetryBudget.js"
-import * as RetryPolicy from "../RetryPolicy.js"
 import { destinationOf } from "./destination.js"
+import * as RetryPolicy from "./policy.js"
 
 /** @internal */
 export interface Table {
@@ -56,7 +56,7 @@ const layersOf = (table: Table, method: string | undefined): ReadonlyArray<Layer
     return policy === undefined ? [] : [{ from: name, policy }]
   })
   return [
-    { from: "library", policy: RetryPolicy.default },
+    { from: "library", policy: RetryPolicy.default_ },
     { from: "default", policy: table.base },
     ...(table.exclusive ? said.slice(-1) : said)
   ]
@@ -65,7 +65,7 @@ const layersOf = (table: Table, method: string | undefined): ReadonlyArray<Layer
 const resolve = (table: Table, method: string | undefined): RetryPolicy.Complete =>
   layersOf(table, method).reduce<RetryPolicy.Complete>(
     (policy, layer) => RetryPolicy.merge(policy, layer.policy),
-    RetryPolicy.default
+    RetryPolicy.default_
   )
 
 /** Where each field of a method's policy was said. */

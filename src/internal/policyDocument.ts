@@ -10,10 +10,10 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { InvalidOption } from "../InvalidOption.js"
-import type * as RetryPolicy from "../RetryPolicy.js"
 import * as RetrySchedule from "../RetrySchedule.js"
 import { type Retryable, RetryableReason } from "../RpcError.js"
 import * as documents from "./documents.js"
+import type * as RetryPolicy from "./policy.js"
 
 const Jitter = Schema.Union(
   Schema.Literal("none", "full", "equal"),

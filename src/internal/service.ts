@@ -9,11 +9,11 @@ import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import { checkKnown, checkNumber, InvalidOption } from "../InvalidOption.js"
 import * as RetryBudget from "../RetryBudget.js"
-import * as RetryPolicy from "../RetryPolicy.js"
-import type { InForce, LayerOptions, Service } from "../RpcRetry.js"
 import type { PolicyUpdated } from "./event.js"
 import { inspect } from "./inspect.js"
+import type { InForce, LayerOptions, Service } from "./model.js"
 import * as internal from "./policies.js"
+import * as RetryPolicy from "./policy.js"
 import * as Telemetry from "./telemetry.js"
 
 /**

@@ -14,8 +14,8 @@ import type * as Tracer from "effect/Tracer"
 import type { Attempt } from "./attempt.js"
 import type { Call } from "./call.js"
 import type { RetryEvent } from "./event.js"
+import type { Observer } from "./observer.js"
 import { type End, endOf } from "./outcome.js"
-import type { Observer } from "./telemetry.js"
 
 const named = (call: Call): Record<string, unknown> => ({
   ...(call.method === undefined ? {} : { "rpc.method": call.method }),

@@ -8,51 +8,14 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
-import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { RetryBudget } from "../RetryBudget.js"
-import type * as RetryPolicy from "../RetryPolicy.js"
 import { read } from "./ambient.js"
 import * as Beside from "./beside.js"
 import type { RetryEvent } from "./event.js"
 import * as EventBuffer from "./eventBuffer.js"
 import * as Metrics from "./metrics.js"
-
-/**
- * Takes an event at once: it neither waits nor fails.
- *
- * @internal
- */
-export type Observer = (event: RetryEvent) => void
-
-/**
- * Whether a fiber is a handler of events. Nobody is told of the calls that one makes, or each would be an event that makes
- * another.
- *
- * @internal
- */
-export class Handling extends Context.Reference<Handling>()("effect-rpc-retry/RetryEvent/Handling", {
-  defaultValue: () => false
-}) {}
-
-/**
- * The telemetry of one service.
- *
- * @internal
- */
-export interface Telemetry {
-  /** Who is told of a call, `undefined` when nobody is. */
-  readonly observer: (
-    method: string | undefined,
-    policy: RetryPolicy.Complete,
-    fiber: Fiber.RuntimeFiber<unknown, unknown>
-  ) => Observer | undefined
-  /** A number that no other call of this service has. */
-  readonly nextCall: () => number
-  /** Tells the readers of the stream. */
-  readonly publish: Observer
-  readonly subscribe: (capacity: number) => Effect.Effect<Stream.Stream<RetryEvent>, never, Scope.Scope>
-}
+import { both, Handling, type Observer, type Telemetry } from "./observer.js"
 
 /** @internal */
 export const make = (options: {
@@ -112,13 +75,6 @@ export const make = (options: {
       )
   }
 }
-
-/** @internal */
-export const both = (first: Observer | undefined, second: Observer): Observer =>
-  first === undefined ? second : (event) => {
-    first(event)
-    second(event)
-  }
 
 /**
  * Gives events to the user's effect one after the other, in a fiber of its own that the call does not wait for. It sees the
