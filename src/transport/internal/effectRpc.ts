@@ -9,6 +9,7 @@ import * as RpcClient from "@effect/rpc/RpcClient"
 import * as RpcSchema from "@effect/rpc/RpcSchema"
 import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import * as Mailbox from "effect/Mailbox"
@@ -76,7 +77,8 @@ const effect = (send: Method, named: Named, known: Known) => (payload: unknown, 
       return withFacts(options).pipe(
         Effect.flatMap((options) => send(payload, options) as Effect.Effect<unknown, unknown, unknown>),
         Effect.provideService(Attempt.CurrentAttempt, attempt),
-        Effect.catchAllCause(recover(attempt, named, known))
+        Effect.catchAllCause(recover(attempt, named, known)),
+        Effect.raceFirst(Effect.catchAllCause(Deferred.await(attempt.spoiled), recover(attempt, named, known)))
       )
     }),
     named
@@ -90,6 +92,7 @@ const stream = (send: Method, named: Named, known: Known) => (payload: unknown, 
       Effect.map(withFacts(others), (options) => send(payload, options) as Stream.Stream<unknown, unknown, unknown>)
     ).pipe(
       Stream.provideService(Attempt.CurrentAttempt, attempt),
+      Stream.interruptWhenDeferred(attempt.spoiled),
       Stream.catchAllCause((cause) => Stream.fromEffect(recover(attempt, named, known)(cause)))
     )
   })

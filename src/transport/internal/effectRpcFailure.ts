@@ -43,13 +43,7 @@ const silent: Classify.Rule = (failure) =>
 /** A message that could not be decoded comes as a `Cause`. */
 const unreadable: Classify.Rule = (failure) =>
   Cause.isCause(failure)
-    ? Option.some(
-      new Fatal({
-        reason: "Protocol",
-        message: "the peer sent what is not a message of RPC",
-        cause: Cause.squash(failure)
-      })
-    )
+    ? Option.some(malformed(Cause.squash(failure)))
     : Option.none()
 
 /** A worker that died, or cannot be started: another one is. */
@@ -78,6 +72,9 @@ const ofClientError = (now: number | undefined) =>
 const isAnswer = ({ actual }: ParseResult.ParseIssue): boolean =>
   Array.isArray(actual) || Predicate.isTagged(actual, "Success") || Predicate.isTagged(actual, "Failure")
 
+const malformed = (cause: unknown): Fatal =>
+  new Fatal({ reason: "Protocol", message: "the peer sent what is not a message of RPC", cause })
+
 const unfit = (cause: unknown): Fatal =>
   new Fatal({ reason: "Protocol", message: "the answer does not fit the schema of the rpc", cause })
 
@@ -98,22 +95,24 @@ interface Circumstances {
   readonly isGuarded: boolean
 }
 
-/** Of calls in flight on one connection one is meant; of the others the answers are lost. */
+/** Where the client was not made here, of all its calls that were ended one is meant; of the others the answers are lost. */
 const ofEnded = ({ message, why }: Ended, { id, tag }: Attempt): Retryable | Fatal => {
   if ("unknownTag" in why) {
     return why.unknownTag === tag
       ? new Fatal({ reason: "Unimplemented", message: "the server has no such rpc", cause: message })
       : new Retryable({ reason: "Unavailable", delivery: "Unknown", cause: message })
   }
-  return why.requestId === id
-    ? unfit(why.cause)
-    : new Retryable({ reason: "Unavailable", delivery: "Unknown", cause: why.cause })
+  if (why.requestId !== id) {
+    return new Retryable({ reason: "Unavailable", delivery: "Unknown", cause: why.cause })
+  }
+  return why.isMessage ? unfit(why.cause) : malformed(why.cause)
 }
 
 /** Defects that the library makes of failures. Others are the handler's. */
 const ofDefect = (defect: unknown, circumstances: Circumstances): Option.Option<Retryable | Fatal> => {
-  if (defect instanceof Error && defect.cause instanceof Ended) {
-    return Option.some(ofEnded(defect.cause, circumstances.attempt))
+  const ended = defect instanceof Error ? defect.cause : defect
+  if (ended instanceof Ended) {
+    return Option.some(ofEnded(ended, circumstances.attempt))
   }
   return ParseResult.isParseError(defect)
     ? Option.some(ofParseError(defect, circumstances))

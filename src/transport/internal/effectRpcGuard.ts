@@ -8,13 +8,16 @@ import { RpcClientError } from "@effect/rpc/RpcClientError"
 import type * as RpcMessage from "@effect/rpc/RpcMessage"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Function from "effect/Function"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
+import * as Deadline from "../../Deadline.js"
 import { Fatal, Retryable } from "../../RpcError.js"
-import { type Attempt, CurrentAttempt, Ended, unsent } from "./effectRpcAttempt.js"
+import { type Attempt, CurrentAttempt, CurrentProgress, Ended, unsent } from "./effectRpcAttempt.js"
 import * as Message from "./effectRpcMessage.js"
 
 type Protocol = RpcClient.Protocol["Type"]
@@ -30,11 +33,22 @@ const TypeId = "~effect-rpc-retry/EffectRpc/Guarded"
  *
  * - `Http`: a send is done when the whole response was read, and responses of errors were sorted out.
  * - `Socket`: a send is done when it is written, and fails with a typed error only before that; a defect of the handler of
- *   messages closes the connection. `opened` waits for the connection while it is being opened.
+ *   messages closes the connection. `opened` waits for the connection while it is being opened. `served` is told that an
+ *   answer has come. Who writes asks `CurrentProgress` before.
  *
  * @internal
  */
-export type Kind = { readonly _tag: "Http" } | { readonly _tag: "Socket"; readonly opened: Effect.Effect<void> }
+export type Kind = { readonly _tag: "Http" } | {
+  readonly _tag: "Socket"
+  readonly opened: Effect.Effect<void>
+  readonly served: Effect.Effect<void>
+}
+
+/** A request that waits for its answer. */
+interface Pending {
+  readonly tag: string
+  readonly attempt: Attempt | undefined
+}
 
 /** A request whose response carries its answer and no other's. */
 interface Exchange {
@@ -68,7 +82,9 @@ const goodbye = "1 second"
  * - An interrupt is sent behind the caller's back: while there is no connection the library waits for one.
  * - While the connection is dialled again a request waits for that: the library fails it with how the last one ended.
  * - A request that there is no connection for is known not to be sent.
- * - What is not a message ends the calls in flight: the library passes it over, or never handles another one.
+ * - What is wrong with one answer ends its call and no other: the library ends all of them.
+ * - What is not a message, and nobody's answer, ends the calls in flight: the library passes it over, or never handles another
+ *   one.
  * - Over HTTP a response that ends ends its call, and a defect in it is that call's: the library takes it for all calls.
  * - When it is closed it ends the calls in flight.
  *
@@ -78,23 +94,31 @@ export const make = (protocol: Protocol, kind?: Kind): Effect.Effect<Protocol, n
   Predicate.hasProperty(protocol, TypeId) ? Effect.succeed(protocol) : Effect.gen(function*() {
     const scope = yield* Effect.scope
     const clients = new Set<Client>()
+    const pending = new Map<string, Pending>()
     let isClosed = false
 
     const interrupt = (interrupt: RpcMessage.InterruptEncoded) =>
       Effect.asVoid(Effect.forkIn(Effect.timeoutOption(Effect.exit(protocol.send(interrupt)), goodbye), scope))
 
     const deliver = (message: FromServer) =>
-      Effect.forEach(
-        clients,
-        (client) =>
-          Effect.suspend(() => client(message)).pipe(
-            Effect.catchAllDefect((defect) => spoiled(client, message, defect, interrupt))
-          ),
-        { discard: true }
-      )
+      Effect.suspend(() => {
+        const attempt = message._tag === "Exit" ? pending.get(String(message.requestId))?.attempt : undefined
+        settle(pending, message)
+        return Effect.forEach(
+          clients,
+          (client) =>
+            Effect.suspend(() => client(message)).pipe(
+              Effect.catchAllDefect((defect) => spoiled(client, message, defect, attempt, interrupt))
+            ),
+          { discard: true }
+        )
+      })
 
     yield* protocol.run((message) =>
-      Effect.flatMap(received(message, kind), (message) => message === undefined ? Effect.void : deliver(message))
+      Effect.flatMap(
+        received(message, kind, pending),
+        (messages) => Effect.forEach(messages, deliver, { discard: true })
+      )
     ).pipe(
       Effect.interruptible,
       Effect.forkScoped
@@ -122,10 +146,13 @@ export const make = (protocol: Protocol, kind?: Kind): Effect.Effect<Protocol, n
       Effect.flatMap(CurrentAttempt, (current) => {
         // a middleware's own calls come before, and their refusal is not this one's
         const attempt = current?.tag === request.tag ? Object.assign(current, unsent) : undefined
+        pending.set(request.id, { tag: request.tag, attempt })
         const send = encode(() => protocol.send(request, transferables), attempt, request)
         return sending(send, kind, attempt, request).pipe(
           Effect.provideService(CurrentAttempt, undefined),
-          Effect.tapError(() => forget(request))
+          Effect.tapError(() => forget(request)),
+          // a response of HTTP is all that there is
+          kind?._tag === "Http" ? Effect.ensuring(Effect.sync(() => pending.delete(request.id))) : Function.identity
         )
       })
 
@@ -145,6 +172,7 @@ export const make = (protocol: Protocol, kind?: Kind): Effect.Effect<Protocol, n
           case "Request":
             return request(message, transferables)
           case "Interrupt":
+            pending.delete(message.requestId)
             return interrupt(message)
           default:
             return protocol.send(message)
@@ -179,7 +207,13 @@ const sending = (
     case "Http":
       return onHttp(send, request)
     case "Socket":
-      return onSocket(Effect.catchTag(send, "RpcClientError", () => Effect.zipRight(kind.opened, send)), attempt)
+      return Deadline.whileUnsent((progress) =>
+        Effect.tapErrorTag(send, "RpcClientError", (error) => Effect.sync(() => progress.failed(error.cause))).pipe(
+          Effect.catchTag("RpcClientError", () => Effect.zipRight(kind.opened, send)),
+          Effect.provideService(CurrentProgress, progress),
+          (sent) => onSocket(sent, attempt)
+        )
+      )
     default:
       return Effect.catchAllDefect(send, (defect) => Effect.fail(ofSend(defect)))
   }
@@ -223,63 +257,110 @@ const ofSend = (defect: unknown): RpcClientError =>
     ? unavailable("the response is not an answer of RPC", defect)
     : failed("the request cannot be sent", defect)
 
-const received = (message: FromServer, kind: Kind | undefined): Effect.Effect<FromServer | undefined> =>
+/** No answer comes any more to what a message ends. */
+const settle = (pending: Map<string, Pending>, message: FromServer): void => {
+  if (message._tag === "Exit") {
+    pending.delete(String(message.requestId))
+  } else if (message._tag === "Defect" || message._tag === "ClientProtocolError") {
+    pending.clear()
+  }
+}
+
+/** What the clients are told in place of a message. */
+const received = (
+  message: FromServer,
+  kind: Kind | undefined,
+  pending: ReadonlyMap<string, Pending>
+): Effect.Effect<ReadonlyArray<FromServer>> =>
   Effect.flatMap(CurrentExchange, (exchange) =>
     Option.match(Message.fault(message), {
-      onNone: () => Effect.sync(() => exchange === undefined ? ofAll(message) : ofExchange(message, exchange)),
+      onNone: () =>
+        exchange !== undefined
+          ? Effect.sync(() => ofExchange(message, exchange))
+          : kind?._tag === "Socket" && isAnswer(message, pending)
+          ? Effect.as(kind.served, ofAll(message, pending))
+          : Effect.sync(() => ofAll(message, pending)),
       onSome: (fault) => {
         if (exchange !== undefined) {
           exchange.failure = notAMessage(fault)
-          return Effect.succeed(undefined)
+          return Effect.succeed([])
+        }
+        const requestId = Message.requestIdOf(message)
+        if (requestId !== undefined && pending.has(requestId)) {
+          return Effect.succeed([died(requestId, unreadable(requestId, fault, false))])
         }
         return kind?._tag === "Socket"
           ? Effect.die(fault)
-          : Effect.succeed<FromServer>({ _tag: "ClientProtocolError", error: notAMessage(fault) })
+          : Effect.succeed<ReadonlyArray<FromServer>>([{ _tag: "ClientProtocolError", error: notAMessage(fault) }])
       }
     }))
+
+/** To a request that waits for one. */
+const isAnswer = (message: FromServer, pending: ReadonlyMap<string, Pending>): boolean =>
+  message._tag === "Exit" || message._tag === "Chunk"
+    ? pending.has(String(message.requestId))
+    : message._tag === "Defect" && pending.size > 0
 
 const defectOf = (message: RpcMessage.ResponseDefectEncoded): unknown => {
   const unknownTag = Message.unknownTag(message)
   return unknownTag === undefined ? message.defect : new Ended(String(message.defect), { unknownTag })
 }
 
-/** Of a server that has no such rpc all calls hear that share a connection. */
-const ofAll = (message: FromServer): FromServer =>
-  message._tag === "Defect" ? { _tag: "Defect", defect: defectOf(message) } : message
+const died = (requestId: string, defect: unknown): FromServer => ({
+  _tag: "Exit",
+  requestId,
+  exit: { _tag: "Failure", cause: { _tag: "Die", defect } }
+})
 
-const ofExchange = (message: FromServer, exchange: Exchange): FromServer | undefined => {
+const unreadable = (requestId: string, cause: unknown, isMessage: boolean): Ended =>
+  new Ended("the answer cannot be decoded", { requestId, cause, isMessage })
+
+/** That a server has no such rpc is for the calls of that rpc. Whose another defect is a message does not say. */
+const ofAll = (message: FromServer, pending: ReadonlyMap<string, Pending>): ReadonlyArray<FromServer> => {
+  if (message._tag !== "Defect") {
+    return [message]
+  }
+  const defect = defectOf(message)
+  const unknownTag = Message.unknownTag(message)
+  const meant = Array.from(pending).filter(([, { tag }]) => tag === unknownTag)
+  return meant.length === 0 ? [{ _tag: "Defect", defect }] : meant.map(([id]) => died(id, defect))
+}
+
+const ofExchange = (message: FromServer, exchange: Exchange): ReadonlyArray<FromServer> => {
   const { id } = exchange.request
   if (message._tag === "Exit" && String(message.requestId) === id) {
     exchange.answered = true
   }
   if (message._tag !== "Defect") {
-    return message
+    return [message]
   }
   exchange.answered = true
-  return { _tag: "Exit", requestId: id, exit: { _tag: "Failure", cause: { _tag: "Die", defect: defectOf(message) } } }
+  return [died(id, defectOf(message))]
 }
 
 /**
  * An answer that its client cannot take in, as a schema throws. A part of a stream: the call is ended, here and at the server.
- * An exit: the library has forgotten half of the request by then, and only a defect of all calls ends it.
+ * An exit: the library has forgotten half of the request by then, so its call is ended from outside. Of one that was not made
+ * through a client of ours nobody knows how: a defect ends all calls of its client.
  */
 const spoiled = (
   client: Client,
   message: FromServer,
   defect: unknown,
+  attempt: Attempt | undefined,
   interrupt: (interrupt: RpcMessage.InterruptEncoded) => Effect.Effect<void>
 ): Effect.Effect<void> => {
   if (message._tag !== "Chunk" && message._tag !== "Exit") {
     return Effect.die(defect)
   }
   const { requestId } = message
-  const ended = new Ended("the answer cannot be decoded", { requestId, cause: defect })
-  return message._tag === "Exit"
+  const ended = unreadable(requestId, defect, true)
+  if (message._tag === "Chunk") {
+    return Effect.zipRight(client(died(requestId, ended)), interrupt({ _tag: "Interrupt", requestId }))
+  }
+  return attempt === undefined
     ? client({ _tag: "Defect", defect: ended })
-    : Effect.zipRight(
-      client({ _tag: "Exit", requestId, exit: { _tag: "Failure", cause: { _tag: "Die", defect: ended } } }),
-      interrupt({ _tag: "Interrupt", requestId })
-    )
+    : Effect.asVoid(Deferred.die(attempt.spoiled, ended))
 }
 
 const interrupted = (requestId: string): FromServer => ({

@@ -49,6 +49,14 @@ export const fault = (message: RpcMessage.FromServerEncoded): Option.Option<unkn
     : Option.none()
 }
 
+/**
+ * The request whose answer a message is meant to be, though nobody can read the rest of it.
+ *
+ * @internal
+ */
+export const requestIdOf = (message: unknown): string | undefined =>
+  Predicate.isRecord(message) && hasRequestId(message) ? String(message["requestId"]) : undefined
+
 const prefix = "Unknown request tag: "
 
 /**

@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import { Fatal } from "../../RpcError.js"
+import { CurrentProgress } from "./effectRpcAttempt.js"
 import * as Guard from "./effectRpcGuard.js"
 
 interface Options {
@@ -18,7 +19,7 @@ interface Options {
 
 /**
  * - `opened`: waits for the end of a dial that is under way, however it ends.
- * - `served`: whether a connection has brought a message since it was last set back.
+ * - `served`: whether a connection has brought an answer since it was last set back.
  */
 interface Observed {
   readonly socket: Socket.Socket
@@ -33,27 +34,40 @@ const malformed = (cause: unknown) =>
     cause: new Fatal({ reason: "Protocol", message: "the peer sent what is not a message of RPC", cause })
   })
 
+type Write = Effect.Effect.Success<Socket.Socket["writer"]>
+
+/** The socket itself waits for a connection after it was told to write: that is no time to ask whether the call still stands. */
+const announcing = (write: Write, connected: Effect.Latch): Write => (chunk) =>
+  Effect.flatMap(CurrentProgress, (progress) =>
+    progress === undefined
+      ? write(chunk)
+      // one that was cut is about to be interrupted
+      : connected.whenOpen(Effect.suspend(() => progress.sending() ? write(chunk) : Effect.never)))
+
 const observe = (socket: Socket.Socket): Effect.Effect<Observed> =>
-  Effect.zipWith(Effect.makeLatch(true), Ref.make(false), (idle, served) => ({
-    opened: idle.await,
-    served,
-    socket: {
-      ...socket,
-      runRaw: (handler, options) =>
-        idle.close.pipe(
-          Effect.zipRight(
-            socket.runRaw((data) => {
-              const handled = handler(data)
-              return handled && handled.pipe(
-                Effect.zipRight(Ref.set(served, true)),
-                Effect.catchAllDefect((defect) => Effect.fail(malformed(defect)))
-              )
-            }, { onOpen: Effect.zipRight(options?.onOpen ?? Effect.void, idle.open) })
-          ),
-          Effect.ensuring(idle.open)
-        )
+  Effect.gen(function*() {
+    const idle = yield* Effect.makeLatch(true)
+    const connected = yield* Effect.makeLatch(false)
+    const opened = Effect.zipRight(connected.open, idle.open)
+    return {
+      opened: idle.await,
+      served: yield* Ref.make(false),
+      socket: {
+        ...socket,
+        writer: Effect.map(socket.writer, (write) => announcing(write, connected)),
+        runRaw: (handler, options) =>
+          idle.close.pipe(
+            Effect.zipRight(
+              socket.runRaw((data) => {
+                const handled = handler(data)
+                return handled && Effect.catchAllDefect(handled, (defect) => Effect.fail(malformed(defect)))
+              }, { onOpen: Effect.zipRight(options?.onOpen ?? Effect.void, opened) })
+            ),
+            Effect.ensuring(Effect.zipRight(connected.close, idle.open))
+          )
+      }
     }
-  }))
+  })
 
 /** A peer that serves well is dialled at once, however often its connections end. */
 const startingOver = <Out, In, R>(
@@ -75,5 +89,5 @@ export const makeProtocol = (options: Options) =>
       Socket.Socket,
       socket
     )
-    return yield* Guard.make(protocol, { _tag: "Socket", opened })
+    return yield* Guard.make(protocol, { _tag: "Socket", opened, served: Ref.set(served, true) })
   })
