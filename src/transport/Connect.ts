@@ -4,20 +4,25 @@
  * ```ts
  * import type { GenService } from "@bufbuild/protobuf/codegenv2"
  * import type { StringValueSchema } from "@bufbuild/protobuf/wkt"
- * import { createConnectTransport } from "@connectrpc/connect-node"
  * import { withRpcRetry } from "effect-rpc-retry"
  * import * as Connect from "effect-rpc-retry/Connect"
+ * import * as ConnectNode from "effect-rpc-retry/ConnectNode"
  *
  * type Text = typeof StringValueSchema
  * // what protoc-gen-es writes for your service
  * declare const UserService: GenService<{ getUser: { methodKind: "unary"; input: Text; output: Text } }>
  *
- * const users = Connect.client(UserService, createConnectTransport({ baseUrl: "http://127.0.0.1:8080", httpVersion: "2" }))
+ * const transport = ConnectNode.createConnectTransport({ baseUrl: "http://127.0.0.1:8080", httpVersion: "2" })
+ *
+ * const users = Connect.client(UserService, transport)
  *
  * const program = users.getUser({ value: "u1" }).pipe(withRpcRetry)
  * ```
  *
- * An attempt is exactly one RPC, and runs the interceptors of the transport once.
+ * Over HTTP/2 make the transport with `effect-rpc-retry/ConnectNode`: over those of `@connectrpc/connect-node` 2.2 a call that is
+ * given up may reach its handler as an empty message, and a call whose connection has gone may wait for ever.
+ *
+ * An attempt is one RPC, and runs the interceptors of the transport once.
  *
  * | what happens                                                   | error of the call                                     |
  * | -------------------------------------------------------------- | ----------------------------------------------------- |
@@ -25,6 +30,9 @@
  * | HTTP/2: the connection closes, or the stream is reset          | `Retryable ConnectionLost`, may have run              |
  * | ... with `REFUSED_STREAM` / `ENHANCE_YOUR_CALM`                | `Retryable Unavailable` / `Throttled`, may have run   |
  * | `REFUSED_STREAM` before anything of a server stream has come   | `Retryable Unavailable`, not sent                     |
+ * | over a `ConnectNode` transport: before anything of any answer  | that, once it has been refused a second time          |
+ * | HTTP/1.1: a TLS handshake that fails, but for the certificate  | `Retryable`, not sent                                 |
+ * | over a `ConnectNode` transport: before anything was written    | that failure, not sent                                |
  * | ... with `PROTOCOL_ERROR` and others about the protocol        | `Fatal Protocol`                                      |
  * | `unavailable`, which a bare 429, 502, 503 or 504 is too        | `Retryable Unavailable`, may have run                 |
  * | `resource_exhausted` with a delay from the server              | `Retryable Throttled`, may have run                   |

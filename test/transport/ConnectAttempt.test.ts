@@ -12,6 +12,7 @@ import {
 import { Deadline, Fatal, Retryable, RetryExhausted, RetryPolicy, RetrySchedule, withRpcRetry } from "effect-rpc-retry"
 import * as Connect from "effect-rpc-retry/Connect"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -186,6 +187,19 @@ describe("time", () => {
       assert.instanceOf(error, Fatal)
       assert.strictEqual(error.code, "DEADLINE_EXCEEDED")
       assert.strictEqual(seen.length, 1)
+    }))
+
+  it.scopedLive("a clock of the wall that is set forward makes no timeout of what the server says", () =>
+    Effect.gen(function*() {
+      const { client, script } = yield* make("gRPC")
+      let hours = 0
+      const set: Clock.Clock = Object.assign(Object.create(Clock.make()), {
+        unsafeCurrentTimeMillis: () => Date.now() + 3_600_000 * hours++,
+        currentTimeMillis: Effect.sync(() => Date.now() + 3_600_000 * hours++)
+      })
+      script(fails(Code.DeadlineExceeded))
+      const error = yield* Effect.flip(client.echo(x, { timeoutMs: 20_000 }).pipe(Effect.withClock(set)))
+      assert.deepStrictEqual(told(error), ["Fatal", "ServerError", "DEADLINE_EXCEEDED"])
     }))
 
   it.scopedLive("a deadline that nobody enforces ends the attempt all the same", () =>

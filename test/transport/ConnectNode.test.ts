@@ -453,6 +453,20 @@ describe("a connection that is not made", () => {
   }
 })
 
+describe("a peer that does not speak HTTP/2", () => {
+  for (const kind of http2Kinds) {
+    it.scopedLive(`${kind}: fails the calls that come while its connection fails, and not the process`, () =>
+      Effect.gen(function*() {
+        const port = yield* ConnectRaw.says("SSH-2.0-OpenSSH_9.6\r\n")
+        const change = yield* changeOver(kind, port)
+        for (let i = 0; i < 30; i++) {
+          const error = yield* Effect.flip(change(x))
+          assert.isTrue(error.code === "ERR_HTTP2_ERROR" || error._tag === "Retryable", String(error))
+        }
+      }))
+  }
+})
+
 describe("a quiet connection", () => {
   for (const kind of http2Kinds) {
     it.scopedLive(`${kind}: whose peer answers no PING ends, with the calls on it`, () =>
