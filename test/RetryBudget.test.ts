@@ -88,6 +88,10 @@ describe("RetryBudget.make", () => {
       assert.strictEqual(yield* calls(budget)(call), "ok")
       yield* TestClock.adjust("1 hour")
       assert.strictEqual(yield* budget.level, 10)
+      // and no more than that
+      yield* TestClock.adjust("1 hour")
+      yield* Effect.ignore(calls(budget)(Faults.refused))
+      assert.strictEqual(yield* budget.level, 0)
     }))
 
   it.effect("Fatal neither costs nor earns; a domain error earns, for it is an answer", () =>
@@ -644,6 +648,16 @@ describe("RetryBudget.grpc (cases 42 to 44, 101 and T1 to T9 of research/grpc.md
       const no = new Retryable({ reason: "Unavailable", delivery: "NotSent", retryAfter: "Never" })
       yield* Effect.ignore(unwanted(Effect.fail(no)))
       assert.strictEqual(yield* budget.level, 9)
+    }))
+
+  it.effect("half is not more than half, whatever the additions of a ratio leave in the last digits", () =>
+    Effect.gen(function*() {
+      const budget = yield* RetryBudget.grpc({ maxTokens: 10, tokenRatio: 0.2 })
+      yield* Effect.replicateEffect(Effect.ignore(withRpcRetry(Faults.refused, { schedule: Schedule.stop, budget })), 8)
+      yield* Effect.replicateEffect(calls(budget)(Effect.void), 20)
+      assert.strictEqual(yield* budget.level, 6)
+      const { exit } = yield* play(calls(budget)(Faults.refused))
+      assert.deepStrictEqual([exhaustedOf(exit).reason, exhaustedOf(exit).attempts], ["BudgetExhausted", 1])
     }))
 
   it.effect("T9: decimals of the ratio beyond the third are dropped", () =>
