@@ -291,6 +291,31 @@ describe("RetryBudget.make with a capacity that follows the traffic, the default
       assert.deepStrictEqual(yield* shown(budget), [1, 1])
     }))
 
+  it("property: its retries are bounded by its greatest capacity, what answers earn, and the time", () => {
+    const step = FastCheck.record({
+      after: FastCheck.constantFrom(0, 1, 50, 1_000, 20_000, 600_000),
+      answers: FastCheck.integer({ min: 0, max: 40 }),
+      failures: FastCheck.integer({ min: 0, max: 40 })
+    })
+    FastCheck.assert(FastCheck.property(FastCheck.array(step, { maxLength: 40 }), (steps) => {
+      const { account } = Effect.runSync(RetryBudget.make())
+      let [now, answers, retries, greatest] = [0, 0, 0, account.capacity]
+      for (const step of steps) {
+        now += step.after
+        for (let i = 0; i < step.answers; i++) {
+          account.succeeded(now, 0)
+          greatest = Math.max(greatest, account.capacity)
+        }
+        for (let i = 0; i < step.failures; i++) {
+          retries += account.withdraw(now, unavailable) ?? 0
+        }
+        answers += step.answers
+        assert.isTrue(account.level(now) >= 0 && account.level(now) <= account.capacity)
+        assert.isAtMost(retries, greatest + 0.1 * answers + now / 120_000 + 1e-6)
+      }
+    }))
+  })
+
   it.effect("holds 10,000 at most", () =>
     Effect.gen(function*() {
       const { account } = yield* RetryBudget.make()
