@@ -88,6 +88,10 @@ describe("RetryBudget.make", () => {
       assert.strictEqual(yield* calls(budget)(call), "ok")
       yield* TestClock.adjust("1 hour")
       assert.strictEqual(yield* budget.level, 10)
+      // and no more than that
+      yield* TestClock.adjust("1 hour")
+      yield* Effect.ignore(calls(budget)(Faults.refused))
+      assert.strictEqual(yield* budget.level, 0)
     }))
 
   it.effect("Fatal neither costs nor earns; a domain error earns, for it is an answer", () =>
@@ -286,6 +290,31 @@ describe("RetryBudget.make with a capacity that follows the traffic, the default
       yield* TestClock.adjust("10 minutes")
       assert.deepStrictEqual(yield* shown(budget), [1, 1])
     }))
+
+  it("property: its retries are bounded by its greatest capacity, what answers earn, and the time", () => {
+    const step = FastCheck.record({
+      after: FastCheck.constantFrom(0, 1, 50, 1_000, 20_000, 600_000),
+      answers: FastCheck.integer({ min: 0, max: 40 }),
+      failures: FastCheck.integer({ min: 0, max: 40 })
+    })
+    FastCheck.assert(FastCheck.property(FastCheck.array(step, { maxLength: 40 }), (steps) => {
+      const { account } = Effect.runSync(RetryBudget.make())
+      let [now, answers, retries, greatest] = [0, 0, 0, account.capacity]
+      for (const step of steps) {
+        now += step.after
+        for (let i = 0; i < step.answers; i++) {
+          account.succeeded(now, 0)
+          greatest = Math.max(greatest, account.capacity)
+        }
+        for (let i = 0; i < step.failures; i++) {
+          retries += account.withdraw(now, unavailable) ?? 0
+        }
+        answers += step.answers
+        assert.isTrue(account.level(now) >= 0 && account.level(now) <= account.capacity)
+        assert.isAtMost(retries, greatest + 0.1 * answers + now / 120_000 + 1e-6)
+      }
+    }))
+  })
 
   it.effect("holds 10,000 at most", () =>
     Effect.gen(function*() {
@@ -644,6 +673,16 @@ describe("RetryBudget.grpc (cases 42 to 44, 101 and T1 to T9 of research/grpc.md
       const no = new Retryable({ reason: "Unavailable", delivery: "NotSent", retryAfter: "Never" })
       yield* Effect.ignore(unwanted(Effect.fail(no)))
       assert.strictEqual(yield* budget.level, 9)
+    }))
+
+  it.effect("half is not more than half, whatever the additions of a ratio leave in the last digits", () =>
+    Effect.gen(function*() {
+      const budget = yield* RetryBudget.grpc({ maxTokens: 10, tokenRatio: 0.2 })
+      yield* Effect.replicateEffect(Effect.ignore(withRpcRetry(Faults.refused, { schedule: Schedule.stop, budget })), 8)
+      yield* Effect.replicateEffect(calls(budget)(Effect.void), 20)
+      assert.strictEqual(yield* budget.level, 6)
+      const { exit } = yield* play(calls(budget)(Faults.refused))
+      assert.deepStrictEqual([exhaustedOf(exit).reason, exhaustedOf(exit).attempts], ["BudgetExhausted", 1])
     }))
 
   it.effect("T9: decimals of the ratio beyond the third are dropped", () =>

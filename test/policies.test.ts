@@ -168,6 +168,7 @@ describe("budgets of a layer", () => {
       yield* Effect.forEach(Array.from({ length: 1000 }, (_, i) => i), (i) =>
         Effect.zipRight(withRpcRetry(Effect.void, { method: `S${i}.M` }), Effect.void), { discard: true })
       assert.strictEqual(yield* attemptsOf("S5.M"), 11)
+      assert.strictEqual(yield* attemptsOf("S5.N"), 1)
       assert.strictEqual(yield* attemptsOf("S6.M"), 11)
       assert.strictEqual(yield* attemptsOf("S2000.M"), 11)
       assert.strictEqual(yield* attemptsOf("S3000.M"), 1)

@@ -130,7 +130,7 @@ export const makeFed = (options: {
     },
     left: (now) => {
       settle(now)
-      return get() / capacity
+      return level / capacity
     },
     succeeded: (now, spent) => {
       settle(now)

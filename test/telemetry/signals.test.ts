@@ -34,6 +34,10 @@ describe("metrics", () => {
         "rpc.client.call.duration",
         "rpc.client.retry.budget"
       ])
+      yield* ok.pipe(
+        withRpcRetry({ method: "MetricsOff.Get" }),
+        Effect.provide(RpcRetry.layerConfig({ metrics: "off" }))
+      )
       assert.deepStrictEqual(yield* Lab.metrics("MetricsOff"), [])
       assert.deepStrictEqual(yield* Lab.metrics("MetricsBare"), [])
     }))
