@@ -132,13 +132,4 @@ describe.skipIf(GoServer.skipped !== undefined)(`types of Go programs ${GoServer
       assert.deepStrictEqual([failed.reason, failed.message], ["ServerError", "bad\ufffd\ufffd!"])
       assert.strictEqual(slept, 50)
     }))
-
-  it.scopedLive("a schema made for each call is defined once for the server", () =>
-    Effect.gen(function*() {
-      const { rpc } = yield* connect
-      for (let i = 0; i < 10_100; i++) {
-        const args = Schema.Struct({ A: Gob.Int, B: Gob.Int })
-        assert.strictEqual(yield* rpc.call("Arith.Multiply", { A: i, B: 2 }, { args, reply: Gob.Int }), 2 * i)
-      }
-    }), 60_000)
 })

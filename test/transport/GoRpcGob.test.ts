@@ -104,6 +104,24 @@ describe("GoRpc with gob", () => {
       }
     }))
 
+  it.scopedLive("a schema made inside the function that calls is told to the server once, and not with each call", () =>
+    Effect.gen(function*() {
+      const sizes: Array<number> = []
+      const { rpc } = yield* setup((socket) => {
+        socket.on("data", (chunk) => sizes.push(chunk.length))
+        Peer.gob(answer)(socket)
+      })
+      const call = Effect.suspend(() =>
+        rpc.call("Arith.Multiply", { A: 6, B: 7 }, { args: Schema.Struct({ A: Gob.Int, B: Gob.Int }), reply: Gob.Int })
+      )
+      for (let i = 0; i < 4; i++) {
+        assert.strictEqual(yield* call, 42)
+      }
+      const [first, second, ...others] = sizes
+      assert.isAbove(first!, 2 * second!)
+      assert.isTrue(others.every((size) => size <= second! + 2))
+    }))
+
   it.scopedLive("a late answer, or a second one, reaches nobody", () =>
     Effect.gen(function*() {
       const late: Array<() => void> = []

@@ -11,10 +11,14 @@ import * as Wire from "./wire.js"
 /** One that is deeper than `maxDepth` is passed over all the same, if it is not deeper than this. */
 const deepest = 100_000
 
-/** A list, or a map as the list of its keys and values; or a struct. */
-type Open =
-  | { left: number; readonly first: number; readonly second: number }
-  | { field: number; readonly type: Wire.WireType & { readonly kind: "struct" } }
+/** A list, or a map as the list of its keys and values; or a struct, with its `type`. All of one shape, as there are many. */
+interface Open {
+  left: number
+  readonly first: number
+  readonly second: number
+  field: number
+  readonly type: (Wire.WireType & { readonly kind: "struct" }) | undefined
+}
 
 /**
  * Passes over one value. A definition that only the value of an interface needs ends the message, and the value goes on in the
@@ -60,7 +64,7 @@ export class Walker {
   }
 
   private next(open: Open, reader: Reader): number | undefined {
-    if ("left" in open) {
+    if (open.type === undefined) {
       return open.left === 0 ? undefined : open.left-- % 2 === 0 ? open.first : open.second
     }
     const delta = reader.uint()
@@ -69,32 +73,33 @@ export class Walker {
   }
 
   private pass(reader: Reader, id: number): void {
+    if (id > 0 && id < Wire.interfaceId) {
+      return passBasic(reader, id)
+    }
+    if (id === Wire.interfaceId) {
+      this.isNamed = reader.passBlock() > 0
+      return
+    }
     const type = this.types.of(id)
     switch (type?.kind) {
-      case undefined:
-        if (id === Wire.interfaceId) {
-          this.isNamed = reader.passBlock() > 0
-          return
-        }
-        return passBasic(reader, id)
       case "slice":
       case "array":
-        return this.push({ left: reader.count(), first: type.item, second: type.item })
+        return this.push(reader.count(), type.item, type.item, undefined)
       case "map":
-        return this.push({ left: 2 * reader.count(), first: type.key, second: type.value })
+        return this.push(2 * reader.count(), type.key, type.value, undefined)
       case "external":
         reader.passBlock()
         return
       case "struct":
-        return this.push({ field: -1, type })
+        return this.push(0, 0, 0, type)
     }
   }
 
-  private push(open: Open): void {
-    if ("left" in open && open.left === 0) {
+  private push(left: number, first: number, second: number, type: Open["type"]): void {
+    if (left === 0 && type === undefined) {
       return
     }
-    this.open.push(open)
+    this.open.push({ left, first, second, field: -1, type })
     if (this.depth + this.open.length > maxDepth + 1) {
       this.problem ??= `is nested deeper than ${maxDepth} levels`
       if (this.open.length > deepest) {
