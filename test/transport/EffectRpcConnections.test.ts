@@ -27,7 +27,6 @@ import * as Server from "../support/effectRpcServer.js"
 import * as HttpServer from "../support/httpServer.js"
 import * as Peer from "../support/peer.js"
 import { assert, describe, it } from "../support/vitest.js"
-import { assert, describe, it } from "../support/vitest.js"
 
 const turns = (count: number) => Effect.repeatN(Effect.yieldNow(), count)
 
