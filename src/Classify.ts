@@ -396,8 +396,8 @@ export const unknown: Classifier = (failure) =>
   new Fatal({ reason: "Custom", message: messageOf(failure) ?? "an unknown failure", cause: failure })
 
 /**
- * Tries each rule in order; what none of them knows is `unknown`. A rule that throws counts as one that does not know: a
- * classifier never throws.
+ * Tries each rule in order; what none of them knows is `unknown`. The rules of this
+ * module throw for no failure; what a rule of yours throws is thrown.
  *
  * @example
  * ```ts
@@ -419,8 +419,8 @@ export const unknown: Classifier = (failure) =>
  */
 export const firstOf = (...rules: ReadonlyArray<Rule>): Classifier => (failure) => {
   for (const rule of rules) {
-    const result = Read.attempt(() => rule(failure))
-    if (result !== undefined && Option.isSome(result)) {
+    const result = rule(failure)
+    if (Option.isSome(result)) {
       return result.value
     }
   }

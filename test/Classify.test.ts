@@ -247,17 +247,6 @@ describe("Classify never throws", () => {
       }
     })
   }
-
-  it("when a rule throws: the next one is asked", () => {
-    const broken: Classify.Rule = () => {
-      throw new Error("a mistake in the rule")
-    }
-    assert.deepStrictEqual(summary(Classify.firstOf(broken, Classify.systemError)(system("ECONNREFUSED"))), [
-      "ConnectionRefused",
-      "NotSent",
-      "ECONNREFUSED"
-    ])
-  })
 })
 
 describe("what a failure says is kept", () => {

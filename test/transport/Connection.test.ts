@@ -248,7 +248,7 @@ describe("Connection: the dial backoff", () => {
       const fiber = yield* Effect.fork(stubborn(connection))
       yield* TestClock.adjust("1 hour")
       assert.strictEqual(yield* Fiber.join(fiber), 5)
-      assert.deepStrictEqual(log.at.map((at, i) => at - 10 * i), [0, 60_000, 120_000, 180_000, 240_000])
+      assert.deepStrictEqual(log.at.map((at, i) => at - log.at[0]! - 10 * i), [0, 60_000, 120_000, 180_000, 240_000])
     }))
 })
 
@@ -590,7 +590,7 @@ describe("Connection: a wall clock that is set", () => {
         const jumpAnHour = jump(hours * 3_600_000)
         yield* Effect.gen(function*() {
           const start = yield* Clock.currentTimeNanos
-          const millis = Effect.map(Clock.currentTimeNanos, (now) => Number(now - start) / 1e6)
+          const millis = Effect.map(Clock.currentTimeNanos, (now) => Math.round(Number(now - start) / 1e3) / 1e3)
           const ok = dialler(["refused", "refused", "ok", "ok"])
           const at: Array<number> = []
           const connection = yield* Connection.make({
