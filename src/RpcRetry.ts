@@ -532,10 +532,29 @@ export interface Options extends RetryPolicy.Options {
  * @category models
  */
 export type Retried<T> = T extends Effect.Effect<infer A, infer E, infer R>
-  ? Effect.Effect<A, Exclude<E, Retryable> | RetryExhausted | CallRejected, R>
+  ? Effect.Effect<A, Exclude<E, Retryable> | RetryExhausted | CallRejected, R> & Hint<E>
   : <A, E, R>(
     self: Effect.Effect<A, E, R>
-  ) => Effect.Effect<A, Exclude<E, Retryable> | RetryExhausted | CallRejected, R>
+  ) => Effect.Effect<A, Exclude<E, Retryable> | RetryExhausted | CallRejected, R> & Hint<E>
+
+/**
+ * Marks the type of a call none of whose errors can be a `Retryable`, so that an editor shows it where the call is retried: it
+ * never will be. Its errors are still to be classified: `Effect.mapError(Classify.classify)` before `withRpcRetry`.
+ *
+ * The mark is on the type alone, and asks for nothing.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface NothingIsRetried {
+  readonly "none of the errors of this call is Retryable: classify them before withRpcRetry"?: never
+}
+
+/** Nothing for a call that can fail with a `Retryable`, or not at all. */
+type Hint<E> = [E] extends [never] ? unknown
+  : [Retryable] extends [E] ? unknown
+  : [Extract<E, Retryable>] extends [never] ? NothingIsRetried
+  : unknown
 
 /**
  * What makes an option that does not exist an error, and gives the functions among the options the types of their
