@@ -6,8 +6,8 @@
 import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
-import * as duration from "./internal/duration.js"
-import { suggestion } from "./internal/suggest.js"
+import * as duration from "./internal/options/duration.js"
+import { suggestion } from "./internal/options/suggest.js"
 
 /**
  * Thrown by the constructors of this package (`RetryPolicy.make`, `RetrySchedule.exponential`, `withRpcRetry`, ...) when

@@ -28,8 +28,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import type { RetryEvent } from "./internal/event.js"
-import * as buffer from "./internal/eventBuffer.js"
+import * as buffer from "./internal/event/buffer.js"
+import type { RetryEvent } from "./internal/event/event.js"
 import { checkKnown, checkNumber, orThrow } from "./InvalidOption.js"
 import { RpcRetry } from "./RpcRetry.js"
 
@@ -50,7 +50,7 @@ export type {
   RetryEvent,
   RetryRefused,
   RetryScheduled
-} from "./internal/event.js"
+} from "./internal/event/event.js"
 
 /**
  * The events of the service from now on: all of its calls that start after the stream does, and its updates. It never ends by

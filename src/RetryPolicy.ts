@@ -26,11 +26,11 @@ import * as Config from "effect/Config"
 import type * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schedule from "effect/Schedule"
-import * as description from "./internal/describe.js"
-import * as documents from "./internal/documents.js"
-import * as kitex from "./internal/kitex.js"
-import { default_, type Description, make, type RetryPolicy, validate } from "./internal/policy.js"
-import * as policyDocument from "./internal/policyDocument.js"
+import * as documents from "./internal/config/decode.js"
+import * as kitex from "./internal/config/kitex.js"
+import * as policyDocument from "./internal/config/policyDocument.js"
+import * as description from "./internal/policy/describe.js"
+import { default_, type Description, make, type RetryPolicy, validate } from "./internal/policy/policy.js"
 import type { InvalidOption } from "./InvalidOption.js"
 import * as RetrySchedule from "./RetrySchedule.js"
 
@@ -47,7 +47,7 @@ export {
   type RetryPolicy,
   TypeId,
   validate
-} from "./internal/policy.js"
+} from "./internal/policy/policy.js"
 
 export {
   /**

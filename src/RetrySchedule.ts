@@ -41,7 +41,7 @@ import * as Either from "effect/Either"
 import { dual } from "effect/Function"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
-import * as internal from "./internal/schedule.js"
+import * as internal from "./internal/policy/schedule.js"
 import { checkDuration, checkKnown, checkNumber, InvalidOption, orThrow } from "./InvalidOption.js"
 import { Retryable, RetryableReason } from "./RpcError.js"
 

@@ -16,8 +16,8 @@ import * as Effectable from "effect/Effectable"
 import { dual } from "effect/Function"
 import * as Predicate from "effect/Predicate"
 import * as Classify from "./Classify.js"
-import * as cause from "./internal/cause.js"
-import * as progress from "./internal/progress.js"
+import * as progress from "./internal/ambient/progress.js"
+import * as cause from "./internal/errors/cause.js"
 import { Fatal, isFatal, isRetryable, type Retryable, stamped, withMethod } from "./RpcError.js"
 
 /**

@@ -22,9 +22,16 @@ import { NodeInspectSymbol } from "effect/Inspectable"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import * as codec from "./internal/codec.js"
-import { Code, Delivery, ExhaustedReason, FatalReason, RejectedReason, RetryableReason } from "./internal/reasons.js"
-import * as internal from "./internal/report.js"
+import * as codec from "./internal/errors/codec.js"
+import * as internal from "./internal/errors/message.js"
+import {
+  Code,
+  Delivery,
+  ExhaustedReason,
+  FatalReason,
+  RejectedReason,
+  RetryableReason
+} from "./internal/errors/reasons.js"
 
 /**
  * @since 0.1.0
@@ -38,7 +45,14 @@ export const TypeId = "~effect-rpc-retry/RpcError"
  */
 export type TypeId = typeof TypeId
 
-export { Code, Delivery, ExhaustedReason, FatalReason, RejectedReason, RetryableReason } from "./internal/reasons.js"
+export {
+  Code,
+  Delivery,
+  ExhaustedReason,
+  FatalReason,
+  RejectedReason,
+  RetryableReason
+} from "./internal/errors/reasons.js"
 
 /**
  * Errors are values here: made for one attempt, often dropped by the next. So, unlike other `Schema.TaggedError`s, they

@@ -12,7 +12,7 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
 import * as TestContext from "effect/TestContext"
-import * as Call from "../src/internal/call.js"
+import * as Call from "../src/internal/call/call.js"
 import { exhaustedOf, play } from "./support/play.js"
 import { assert, describe, it } from "./support/vitest.js"
 

@@ -77,9 +77,9 @@ import type * as Classify from "../Classify.js"
 import { orThrow } from "../InvalidOption.js"
 import * as RpcCall from "../RpcCall.js"
 import type { Fatal, Retryable } from "../RpcError.js"
-import * as ConnectCall from "./internal/connectCall.js"
-import * as ConnectFailure from "./internal/connectFailure.js"
-import * as ConnectOptions from "./internal/connectOptions.js"
+import * as ConnectCall from "./connect/call.js"
+import * as ConnectFailure from "./connect/failure.js"
+import * as ConnectOptions from "./connect/options.js"
 
 /**
  * What else the server may say that is worth another attempt: codes, or a predicate. It becomes `Retryable Custom`, delivery

@@ -47,9 +47,9 @@ import type * as Http from "node:http"
 import type * as Http2 from "node:http2"
 import type * as Https from "node:https"
 import { InvalidOption, orThrow } from "../InvalidOption.js"
-import * as ConnectHttp2 from "./internal/connectHttp2.js"
-import * as ConnectSessions from "./internal/connectSessions.js"
-import * as ConnectWatch from "./internal/connectWatch.js"
+import * as ConnectHttp2 from "./connect/http2.js"
+import * as ConnectSessions from "./connect/sessions.js"
+import * as ConnectWatch from "./connect/watch.js"
 
 /**
  * How HTTP/2 connections are made, kept alive and given up. All times are in milliseconds, and `Infinity` is never.

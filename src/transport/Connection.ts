@@ -30,7 +30,7 @@ import type * as Stream from "effect/Stream"
 import type { State } from "../Connections.js"
 import type { Progress } from "../Deadline.js"
 import { checkDuration, InvalidOption, orThrow } from "../InvalidOption.js"
-import * as internal from "./internal/connection.js"
+import * as internal from "./connection/connection.js"
 
 /**
  * @since 0.1.0

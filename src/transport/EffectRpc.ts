@@ -88,12 +88,12 @@ import type * as Classify from "../Classify.js"
 import { InvalidOption } from "../InvalidOption.js"
 import * as RpcCall from "../RpcCall.js"
 import type { CallRejected, Fatal, Retryable, RetryExhausted } from "../RpcError.js"
-import * as internal from "./internal/effectRpc.js"
-import * as Failure from "./internal/effectRpcFailure.js"
-import * as Guard from "./internal/effectRpcGuard.js"
-import * as Http from "./internal/effectRpcHttp.js"
-import * as Observed from "./internal/effectRpcSocket.js"
-import * as UntilFirst from "./internal/untilFirst.js"
+import * as internal from "./effectRpc/client.js"
+import * as Failure from "./effectRpc/failure.js"
+import * as Guard from "./effectRpc/guard.js"
+import * as Http from "./effectRpc/http.js"
+import * as Observed from "./effectRpc/socket.js"
+import * as UntilFirst from "./shared/untilFirst.js"
 
 /**
  * An annotation of an rpc, or of a whole group: whether it may run twice. See `RpcCall`.

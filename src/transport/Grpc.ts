@@ -72,10 +72,10 @@ import type * as Stream from "effect/Stream"
 import { orThrow } from "../InvalidOption.js"
 import * as RpcCall from "../RpcCall.js"
 import type { Fatal, Retryable } from "../RpcError.js"
-import * as Call from "./internal/grpcCall.js"
-import * as Method from "./internal/grpcMethod.js"
-import * as GrpcOptions from "./internal/grpcOptions.js"
-import * as GrpcStream from "./internal/grpcStream.js"
+import * as Call from "./grpc/call.js"
+import * as Method from "./grpc/method.js"
+import * as GrpcOptions from "./grpc/options.js"
+import * as GrpcStream from "./grpc/stream.js"
 
 /** The parameters of a method; of one with overloads those of the last, which has the request first and the callback last. */
 type ParametersOf<F> = F extends (...args: infer P) => unknown ? P : never

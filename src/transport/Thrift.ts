@@ -71,12 +71,12 @@ import { orThrow } from "../InvalidOption.js"
 import * as RpcCall from "../RpcCall.js"
 import type { Fatal, Retryable } from "../RpcError.js"
 import type * as Connection from "./Connection.js"
-import * as NodeSocket from "./internal/socket.js"
-import * as internal from "./internal/thrift.js"
-import * as Frames from "./internal/thriftFrames.js"
-import * as Message from "./internal/thriftMessage.js"
-import * as ThriftOptions from "./internal/thriftOptions.js"
-import * as Pool from "./internal/thriftPool.js"
+import * as NodeSocket from "./connection/socket.js"
+import * as internal from "./thrift/call.js"
+import * as Frames from "./thrift/frames.js"
+import * as Message from "./thrift/message.js"
+import * as ThriftOptions from "./thrift/options.js"
+import * as Pool from "./thrift/pool.js"
 
 /**
  * Where the server is: `host` and `port`, or the `path` of a Unix socket. `tls` takes Node's options; an empty object trusts

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Random from "effect/Random"
 import { isFatal, isRetryable } from "../../src/RpcError.js"
-import * as JsonRpc from "../../src/transport/internal/jsonRpc.js"
+import * as JsonRpc from "../../src/transport/jsonRpc/message.js"
 import { assert, describe, it } from "../support/vitest.js"
 
 const rounds = 30_000
