@@ -75,7 +75,10 @@ import type { Fatal, Retryable } from "../RpcError.js"
 import * as Call from "./grpc/call.js"
 import * as Method from "./grpc/method.js"
 import * as GrpcOptions from "./grpc/options.js"
+import type { ClientOptions, Options } from "./grpc/options.js"
 import * as GrpcStream from "./grpc/stream.js"
+
+export type { ClientOptions, Options, StatusCode } from "./grpc/options.js"
 
 /** The parameters of a method; of one with overloads those of the last, which has the request first and the callback last. */
 type ParametersOf<F> = F extends (...args: infer P) => unknown ? P : never
@@ -166,49 +169,6 @@ export type MethodCall<F> = Function extends F
  */
 export type Calls<C extends grpc.Client> = {
   readonly [K in UnaryNames<C> | ServerStreamNames<C>]: MethodCall<C[K]>
-}
-
-/**
- * A status code of gRPC by its name, or by its number.
- *
- * @since 0.1.0
- * @category models
- */
-export type StatusCode = keyof typeof grpc.status | number
-
-/**
- * - `metadata`: sent with each attempt. It is copied, never changed; a function is asked for each attempt. Metadata made with
- *   `{ waitForReady: true }` waits for a connection where others fail. What takes time, such as a token that is fetched, is the
- *   work of call credentials, in `callOptions`: `grpc.credentials.createFromMetadataGenerator`.
- * - `callOptions`: passed on as they are; a function is asked for each attempt. Of their `deadline` and the ambient one the earlier
- *   holds. What passes theirs is `Fatal`, as in gRPC: a bound on one attempt is the `attemptTimeout` of a policy.
- * - `retryOn`: statuses that are worth another attempt beside those of the table, by their codes or by a predicate. The
- *   `retryIf` of a policy is how to retry less. Default none.
- * - `idempotent`: whether the method may run twice; see `RpcCall`. Default: what the `idempotency_level` in the `.proto` says,
- *   where the client was loaded by `@grpc/proto-loader`.
- *
- * A function for `metadata` or `callOptions` that throws ends its call, as an interceptor does that throws: `Fatal Custom`, with what it
- * threw; one that returns what cannot be used, `Fatal InvalidArgument`. A predicate that throws is a defect.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Options {
-  readonly metadata?: grpc.Metadata | (() => grpc.Metadata) | undefined
-  readonly callOptions?: grpc.CallOptions | (() => grpc.CallOptions) | undefined
-  readonly retryOn?: ReadonlyArray<StatusCode> | ((error: grpc.ServiceError) => boolean) | undefined
-  readonly idempotent?: boolean | undefined
-}
-
-/**
- * - `methods`: what is said of one method takes the place of what is said of all, field by field. A method of two names, such as
- *   `GetUser` and `getUser`, has what is said of either.
- *
- * @since 0.1.0
- * @category models
- */
-export interface ClientOptions<Name extends PropertyKey = string> extends Omit<Options, "idempotent"> {
-  readonly methods?: { readonly [K in Name]?: Options | undefined } | undefined
 }
 
 /**

@@ -70,34 +70,11 @@ import type { CallRejected, Fatal, Retryable, RetryExhausted } from "../RpcError
 import type { ServerHint } from "../ServerHint.js"
 import { repeatable } from "./http/body.js"
 import * as internal from "./http/call.js"
+import type { Options } from "./http/call.js"
 import * as HttpFailure from "./http/failure.js"
 import { httpHeadersOf } from "./shared/callHeaders.js"
 
-/**
- * - `method`: the name of the call, `"Service.Method"`; made of the request where it is a function. Default: the host and the
- *   method of the request, as in `"127.0.0.1:8080.GET"`, so that each host is a destination; `"http.GET"` where a client puts
- *   the host before the URL later.
- * - `idempotent`: whether the request may run twice; made of the request where it is a function. Default, also where that gives
- *   `undefined`: by its method, see above.
- * - `retryOn`: statuses that are worth another attempt besides those of the table, or a predicate of the responses that says
- *   which. Default none.
- * - `headers`: what is sent of an attempt. Default `headers`. For another origin that does not allow them a browser refuses
- *   the request: say `() => ({})` there.
- *
- * Functions among them must not throw: that would be a defect.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Options {
-  readonly method?: string | ((request: HttpClientRequest.HttpClientRequest) => string) | undefined
-  readonly idempotent?: boolean | ((request: HttpClientRequest.HttpClientRequest) => boolean | undefined) | undefined
-  readonly retryOn?:
-    | ReadonlyArray<number>
-    | ((response: HttpClientResponse.HttpClientResponse) => boolean)
-    | undefined
-  readonly headers?: ((facts: Deadline.Facts) => Readonly<Record<string, string>>) | undefined
-}
+export type { Options } from "./http/call.js"
 
 /**
  * What `withRpcRetry` is, with options or without.

@@ -21,10 +21,10 @@ import type * as Stream from "effect/Stream"
 import * as Classify from "../../Classify.js"
 import * as Deadline from "../../Deadline.js"
 import { Fatal, type Retryable, withDelivery, withMethod } from "../../RpcError.js"
-import type { CallOptions } from "../Connect.js"
 import { headersOf } from "../shared/callHeaders.js"
 import { untilFirst } from "../shared/untilFirst.js"
 import * as ConnectFailure from "./failure.js"
+import type { CallOptions } from "./options.js"
 import * as ConnectWatch from "./watch.js"
 
 /** @internal */

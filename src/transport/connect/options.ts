@@ -3,13 +3,114 @@
  *
  * @internal
  */
+import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf"
 import type { DescMethod, DescMethodServerStreaming, DescMethodUnary, DescService } from "@bufbuild/protobuf"
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt"
+import type { ContextValues } from "@connectrpc/connect"
 import { Code, type ConnectError } from "@connectrpc/connect"
 import * as Either from "effect/Either"
 import type * as Predicate from "effect/Predicate"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import { InvalidOption } from "../../InvalidOption.js"
-import type { MethodOptions, Options, RetryOn } from "../Connect.js"
+import type * as RpcCall from "../../RpcCall.js"
+import type { Fatal, Retryable } from "../../RpcError.js"
+
+/**
+ * One request, one answer.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Unary<I extends DescMessage, O extends DescMessage> {
+  (request: MessageInitShape<I>, options?: CallOptions): RpcCall.RpcCall<MessageShape<O>, Retryable | Fatal>
+}
+
+/**
+ * One request, many answers. The call is done when the first answer has come, or the end: until then it can be retried, and
+ * never after. What fails later fails the stream.
+ *
+ * The request ends with the scope, or with the stream if that is earlier. The stream asks for a message when it is wanted. It can
+ * be run once: after that it fails with `Fatal Custom`. The deadline bounds the call and not the stream, so it is not sent.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ServerStream<I extends DescMessage, O extends DescMessage> {
+  (request: MessageInitShape<I>, options?: CallOptions): RpcCall.RpcCall<
+    Stream.Stream<MessageShape<O>, Retryable | Fatal>,
+    Retryable | Fatal,
+    Scope.Scope
+  >
+}
+
+/**
+ * The unary and the server-streaming methods of a service. The others take a stream of requests, which cannot be sent again.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Client<S extends DescService> = {
+  readonly [
+    K in keyof S["method"] as S["method"][K] extends { methodKind: "unary" | "server_streaming" } ? K : never
+  ]: S["method"][K] extends DescMethodUnary<infer I, infer O> ? Unary<I, O>
+    : S["method"][K] extends DescMethodServerStreaming<infer I, infer O> ? ServerStream<I, O>
+    : never
+}
+
+/**
+ * What else the server may say that is worth another attempt: codes, or a predicate. It becomes `Retryable Custom`, delivery
+ * `Unknown`; `resource_exhausted` becomes `Throttled`. A predicate must not throw: what it throws is a defect of the call.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type RetryOn = ReadonlyArray<Code> | ((error: ConnectError) => boolean)
+
+/**
+ * - `idempotent`: whether the method may run twice. Without it the descriptor is asked: `true` for `IDEMPOTENT` and
+ *   `NO_SIDE_EFFECTS`, nothing for a method without the option `idempotency_level`.
+ * - `retryOn`: see `RetryOn`. Default none.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface MethodOptions {
+  readonly idempotent?: boolean | undefined
+  readonly retryOn?: RetryOn | undefined
+}
+
+/**
+ * - `retryOn`: see `RetryOn`. For methods that say nothing else.
+ * - `methods`: what is otherwise for single methods, by the names of the client.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options<S extends DescService = DescService> {
+  readonly retryOn?: RetryOn | undefined
+  readonly methods?: { readonly [K in keyof Client<S>]?: MethodOptions | undefined } | undefined
+}
+
+/**
+ * The options of the library, without `signal`: interrupt the fiber, or give the signal to `Effect.runPromise`.
+ *
+ * - `timeoutMs`: bounds one attempt; of a stream its whole life. Of it and the time that remains the smaller one is sent. The
+ *   `defaultTimeoutMs` of a transport holds only for attempts without either. Whole milliseconds, at least 1; 0, `Infinity` and
+ *   more than 99999999 are no bound. The call fails with `Fatal InvalidArgument` for what is no number, or negative.
+ * - `headers`, `contextValues`: go with each attempt.
+ * - `onHeader`, `onTrailer`: called by the attempt that is answered.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CallOptions {
+  readonly timeoutMs?: number | undefined
+  readonly headers?: HeadersInit | undefined
+  readonly contextValues?: ContextValues | undefined
+  readonly onHeader?: ((headers: Headers) => void) | undefined
+  readonly onTrailer?: ((trailers: Headers) => void) | undefined
+}
 
 /** @internal */
 export interface Checked {

@@ -12,7 +12,7 @@ import * as Either from "effect/Either"
 import type * as Scope from "effect/Scope"
 import * as Deadline from "../../Deadline.js"
 import { Fatal, Retryable } from "../../RpcError.js"
-import type { Dialled } from "../Connection.js"
+import type { Dialled } from "../connection/connection.js"
 import { closed, lossOf, unsent } from "../connection/loss.js"
 
 /**

@@ -17,13 +17,38 @@ import * as Deadline from "../../Deadline.js"
 import { InvalidOption } from "../../InvalidOption.js"
 import * as RpcCall from "../../RpcCall.js"
 import { type Fatal, isFatal, isRetryable, Retryable, withDelivery, withMethod } from "../../RpcError.js"
-import type { Options } from "../HttpRpc.js"
 import { httpHeadersOf } from "../shared/callHeaders.js"
 import * as Json from "../shared/json.js"
 import * as HttpBody from "./body.js"
 import { statusError } from "./exchange.js"
 import * as HttpFailure from "./failure.js"
 import { writable } from "./headers.js"
+
+/**
+ * - `method`: the name of the call, `"Service.Method"`; made of the request where it is a function. Default: the host and the
+ *   method of the request, as in `"127.0.0.1:8080.GET"`, so that each host is a destination; `"http.GET"` where a client puts
+ *   the host before the URL later.
+ * - `idempotent`: whether the request may run twice; made of the request where it is a function. Default, also where that gives
+ *   `undefined`: by its method, see above.
+ * - `retryOn`: statuses that are worth another attempt besides those of the table, or a predicate of the responses that says
+ *   which. Default none.
+ * - `headers`: what is sent of an attempt. Default `headers`. For another origin that does not allow them a browser refuses
+ *   the request: say `() => ({})` there.
+ *
+ * Functions among them must not throw: that would be a defect.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  readonly method?: string | ((request: HttpClientRequest.HttpClientRequest) => string) | undefined
+  readonly idempotent?: boolean | ((request: HttpClientRequest.HttpClientRequest) => boolean | undefined) | undefined
+  readonly retryOn?:
+    | ReadonlyArray<number>
+    | ((response: HttpClientResponse.HttpClientResponse) => boolean)
+    | undefined
+  readonly headers?: ((facts: Deadline.Facts) => Readonly<Record<string, string>>) | undefined
+}
 
 type Request = HttpClientRequest.HttpClientRequest
 

@@ -7,11 +7,63 @@ import type * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import { checkDuration, checkNumber, InvalidOption } from "../../InvalidOption.js"
+import type { Code } from "../../RpcError.js"
 import { problemOf } from "../http/headers.js"
-import type { Options } from "../JsonRpc.js"
 import * as Json from "../shared/json.js"
 import { checkUrl } from "../shared/url.js"
 import type { Dialect, RetryOn } from "./message.js"
+
+/**
+ * The error of an answer. `code` is a number in JSON-RPC 2.0; a server of the older version may give none.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ErrorObject {
+  readonly code: Code | undefined
+  readonly message: string
+  readonly data: unknown
+}
+
+/**
+ * Calls made within `window` of the first one go out as one request, at most `maxCalls` of them.
+ *
+ * Each stays a call of its own: with its own answer, whatever the order; retried alone, in whatever batch is open then;
+ * interrupted alone. Of a batch that all have left the request is aborted. An attempt that is cut in the window was not sent.
+ *
+ * What belongs to one call cannot be a header of many: `x-retry-attempt` and the time that remains are not sent, and a call
+ * with an idempotency key goes out alone. Nor is a batch in the span of one of its calls, or bound by its deadline. `maxResponseBytes` and the bound on
+ * depth hold for the whole of its answer.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Batch {
+  readonly maxCalls: number
+  readonly window: Duration.DurationInput
+}
+
+/**
+ * - `url`: where calls are posted to. One without a host needs an `HttpClient` that adds it, or a browser.
+ * - `dialect`: `"1.0"` for `gorilla/rpc`'s `json` codec and other servers of the older version; its `json2` is `"2.0"`, the
+ *   default.
+ * - `headers`: sent with every request. `content-type` is `application/json` unless it is among them.
+ * - `maxResponseBytes`: the largest answer that is read. Default 64 MiB.
+ * - `retryOn`: errors of the server that are worth another attempt, by their codes or by a predicate: Ethereum nodes say
+ *   -32005 for "limit exceeded". They become `Retryable Custom`, delivery `Unknown`. Default none.
+ * - `batch`: see `Batch`. JSON-RPC 2.0 only. Default off.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  readonly url: string
+  readonly dialect?: "2.0" | "1.0" | undefined
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  readonly maxResponseBytes?: number | undefined
+  readonly retryOn?: ReadonlyArray<Code> | ((error: ErrorObject) => boolean) | undefined
+  readonly batch?: Batch | undefined
+}
 
 /** @internal */
 export interface Checked {
