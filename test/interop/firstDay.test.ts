@@ -93,7 +93,6 @@ const restart = (codec: "gob" | "json", withLayer: boolean) =>
     yield* server.kill
     yield* again
     const away = performance.now() - killedAt
-
     back = true
     return yield* Fiber.join(Fiber.all(fibers)).pipe(
       Effect.as({ away, error: undefined }),
@@ -131,7 +130,7 @@ describe.skipIf(GoServer.skipped !== undefined)(`the first example of the README
       const fibers = yield* inFlight(rpc, calls)
       yield* server.kill
       const errors = yield* failures(fibers)
-      assert.deepStrictEqual(told(errors).sort(), ["BudgetExhausted after 1", "BudgetExhausted after 2"])
+      assert.deepStrictEqual(told(errors).toSorted(), ["BudgetExhausted after 1", "BudgetExhausted after 2"])
       assert.strictEqual(errors.filter(({ attempts }) => attempts === 2).length, 10)
       yield* again
       // the next dial may have to wait
