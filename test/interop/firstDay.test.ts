@@ -8,10 +8,23 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
+import { execFile } from "node:child_process"
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import * as Path from "node:path"
+import { promisify } from "node:util"
 import * as GoProgram from "../support/goProgram.js"
 import * as GoServer from "../support/goServer.js"
 import { services } from "../support/netrpc.js"
 import { assert, describe, it } from "../support/vitest.js"
+
+const root = Path.join(import.meta.dirname, "..", "..")
+
+/** The first example in TypeScript of the README, as a reader copies it, for a server at this port. */
+const firstExample = (port: number): string =>
+  (/```ts\n([\s\S]*?)```/.exec(readFileSync(Path.join(root, "README.md"), "utf8"))?.[1] ?? "").replace(
+    "1234",
+    String(port)
+  )
 
 const callers = Array.from({ length: 200 }, (_, i) => i)
 
@@ -108,6 +121,26 @@ const comesThrough = (round: Effect.Effect<{ readonly away: number; readonly err
   })
 
 describe.skipIf(GoServer.skipped !== undefined)(`the first example of the README ${GoServer.skipped ?? ""}`, () => {
+  it.scopedLive("prints the answer of the server when it is copied and run", () =>
+    Effect.gen(function*() {
+      const { port } = yield* serve("-codec", "json")
+      // where the package is found by its name
+      const directory = yield* Effect.acquireRelease(
+        Effect.sync(() => mkdtempSync(Path.join(root, "test", "docs-"))),
+        (directory) => Effect.sync(() => rmSync(directory, { recursive: true }))
+      )
+      const main = Path.join(directory, "main.ts")
+      writeFileSync(main, firstExample(port))
+      const { stdout } = yield* Effect.promise(() =>
+        promisify(execFile)(
+          process.execPath,
+          ["--import", "tsx", "--conditions=@effect-rpc-retry/source", main],
+          { cwd: root }
+        )
+      )
+      assert.strictEqual(stdout, "42\n")
+    }), 60_000)
+
   for (const codec of ["json", "gob"] as const) {
     it.scopedLive(
       `${codec}: 200 callers do not notice that the server is killed, and is back in time`,
