@@ -283,7 +283,12 @@ export const merge: {
     logs: that.logs ?? self.logs
   }))
 
-/** @internal */
+/**
+ * The library default: 4 attempts at most, delays of 100, 150 and 225 milliseconds, no timeouts.
+ *
+ * @since 0.1.0
+ * @category policies
+ */
 export const default_: Complete = fromFields({
   schedule: RetrySchedule.standard,
   attemptTimeout: undefined,
