@@ -110,7 +110,8 @@ export interface Batch {
  * - `dialect`: `"1.0"` for `gorilla/rpc`'s `json` codec and other servers of the older version; its `json2` is `"2.0"`, the
  *   default.
  * - `headers`: sent with every request. `content-type` is `application/json` unless it is among them.
- * - `maxResponseBytes`: the largest answer that is read. Default 64 MiB.
+ * - `maxResponseBytes`: the largest answer that is read, in bytes. Default 4 MiB, as gRPC has it. An answer that would be made
+ *   into more than 4 times as much memory is refused too: 4 MB of `[]` are a million arrays.
  * - `retryOn`: errors of the server that are worth another attempt, by their codes or by a predicate: Ethereum nodes say
  *   -32005 for "limit exceeded". They become `Retryable Custom`, delivery `Unknown`. Default none.
  * - `batch`: see `Batch`. JSON-RPC 2.0 only. Default off.
@@ -236,7 +237,11 @@ export const make = (options: Options): Effect.Effect<Client, never, HttpClient.
       const answer = attempt(method, params, options, () => ++ids, (text, id) => send(id!, text))
       const reply = Effect.flatMap(
         answer,
-        (answer) => Effect.mapError(Schemas.decoded(answer, options?.reply), (error) => withMethod(error, method))
+        ({ length, value }) =>
+          Effect.mapError(
+            length > Schemas.long ? Schemas.decodedLong(value, options?.reply) : Schemas.decoded(value, options?.reply),
+            (error) => withMethod(error, method)
+          )
       )
       return RpcCall.make(reply, { method, idempotent: options?.idempotent })
     }
@@ -299,7 +304,7 @@ const nobodys = (runtime: Runtime.Runtime<never>): Runtime.Runtime<never> =>
     )
   })
 
-type Send = (id: number, text: string) => Effect.Effect<unknown, Retryable | Fatal>
+type Send = (id: number, text: string) => Effect.Effect<Messages.Result, Retryable | Fatal>
 
 const oneByOne = (exchange: Exchange.Exchange, retryOn: Messages.RetryOn): Send => (id, text) =>
   Effect.flatMap(

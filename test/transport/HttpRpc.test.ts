@@ -12,6 +12,7 @@ import {
   type Retryable,
   RetryExhausted,
   RetrySchedule,
+  RpcError,
   RpcRetry,
   withRpcRetry
 } from "effect-rpc-retry"
@@ -141,17 +142,22 @@ describe("HttpRpc.retrying", () => {
       assert.deepStrictEqual([error._tag, error.reason, error.method], ["Fatal", "Protocol", "Users.Get"])
     }).pipe(pooled))
 
-  it.scopedLive("the error has the response, and the beginning of what it said", () =>
+  it.scopedLive("the cause has the response, and the beginning of what it said; the message has not", () =>
     Effect.gen(function*() {
       const { plain, server } = yield* made()
       server.script(respond(503, "the database is gone", { "x-node": "7" }))
       const once = HttpRpc.retrying(plain, withRpcRetry({ schedule: Schedule.stop }))
-      const error = yield* Effect.flip(once.get(server.url))
+      const secret = server.url.replace("http://", "http://user:password@")
+      const error = yield* Effect.flip(once.get(`${secret}?token=secret#part`))
       assert.instanceOf(error, RetryExhausted)
       const cause = error.last.cause
       assert.instanceOf(cause, HttpClientError.ResponseError)
       assert.deepStrictEqual([cause.response.status, cause.response.headers["x-node"]], [503, "7"])
-      assert.include(error.message, "the database is gone")
+      assert.strictEqual(cause.description, "the database is gone")
+      assert.include(error.message, `unavailable (503 from GET ${server.url}), may have run`)
+      for (const text of ["the database is gone", "user", "password", "token", "secret", "part"]) {
+        assert.notInclude(RpcError.report(error), text)
+      }
       assert.strictEqual(error.last.code, 503)
     }).pipe(pooled))
 

@@ -6,7 +6,7 @@
 import type * as Headers from "@effect/platform/Headers"
 import * as HttpBody from "@effect/platform/HttpBody"
 import type * as HttpClient from "@effect/platform/HttpClient"
-import * as HttpClientError from "@effect/platform/HttpClientError"
+import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Clock from "effect/Clock"
@@ -17,6 +17,7 @@ import type { Fatal, Retryable } from "../../RpcError.js"
 import * as HttpFailure from "./httpFailure.js"
 import * as Json from "./json.js"
 import type { Reply } from "./jsonRpc.js"
+import * as Limit from "./limit.js"
 
 interface Options {
   readonly url: string
@@ -64,7 +65,8 @@ const replyOf = (
     status: response.status,
     retryAfter: HttpFailure.retryAfterOf(response, now),
     encoding: headerOf(response.headers, "content-encoding"),
-    body
+    body,
+    limit: maxResponseBytes
   }))
 }
 
@@ -107,7 +109,7 @@ const excerptOf = (response: HttpClientResponse.HttpClientResponse): Effect.Effe
 
 /**
  * A response that is turned away by its status: its body is read, so that the connection can be used again, and its beginning
- * told.
+ * kept as the `description`.
  *
  * @internal
  */
@@ -115,7 +117,7 @@ export const statusError = (
   response: HttpClientResponse.HttpClientResponse
 ): Effect.Effect<HttpClientError.ResponseError> =>
   Effect.map(excerptOf(response), (body) =>
-    new HttpClientError.ResponseError({
+    new HttpFailure.StatusError({
       request: response.request,
       response,
       reason: "StatusCode",
@@ -129,7 +131,7 @@ const bodyOf = (
 ): Effect.Effect<Reply["body"], HttpClientError.HttpClientError> =>
   Effect.suspend(() => {
     const chunks: Array<Uint8Array> = []
-    const tooLarge = Either.left(`a body of more than ${maxResponseBytes} bytes`)
+    const tooLarge = Either.left(Limit.tooLong("a body", { bytes: maxResponseBytes, option: "maxResponseBytes" }))
     return Number(headerOf(response.headers, "content-length") ?? 0) > maxResponseBytes
       // begun and given up, so that the connection it was to come on is closed
       ? Effect.as(Effect.ignore(Effect.timeoutOption(take(response, chunks, 0), 0)), tooLarge)

@@ -12,6 +12,7 @@ import * as Classify from "../../Classify.js"
 import { Fatal, type FatalReason, isRetryable, Retryable, type RetryableReason, withDelivery } from "../../RpcError.js"
 import * as ServerHint from "../../ServerHint.js"
 import { isDialError } from "./dial.js"
+import * as Url from "./url.js"
 
 interface Waiting {
   readonly reason: RetryableReason
@@ -90,6 +91,19 @@ export const fromStatus = (status: number, { cause, message, retryAfter }: Detai
       message: message === undefined ? `HTTP ${status}` : `HTTP ${status}: ${message}`,
       cause
     })
+}
+
+/**
+ * A response that is turned away. Its `description` may be the beginning of the body, its request has the whole URL; the
+ * message, which others repeat, has neither.
+ *
+ * @internal
+ */
+export class StatusError extends HttpClientError.ResponseError {
+  override get message(): string {
+    const { request: { method, url }, response: { status } } = this
+    return `${status} from ${method} ${Url.shown(url)}`
+  }
 }
 
 /** No real chain of causes is longer; a cyclic one ends here. */
@@ -176,7 +190,13 @@ const library = (isInBody: boolean): Classify.Rule => (failure) => {
   return Option.none()
 }
 
-const ofHead = Classify.firstOf(dialled, library(false), ...Classify.rules)
+/** What nobody knows is told in the words of the HTTP library, which likes to quote the URL. */
+const unknown: Classify.Rule = (failure) => {
+  const { cause, message } = Classify.unknown(failure) as Fatal
+  return Option.some(new Fatal({ reason: "Custom", message: Url.withShown(message), cause }))
+}
+
+const ofHead = Classify.firstOf(dialled, library(false), ...Classify.rules, unknown)
 
 const ofBody = Classify.firstOf(library(true), ...Classify.rules)
 
@@ -191,7 +211,15 @@ const ofRequest = (error: HttpClientError.RequestError): Retryable | Fatal =>
 
 const ofResponse = (error: HttpClientError.ResponseError): Retryable | Fatal => {
   if (error.reason === "StatusCode") {
-    return fromStatus(error.response.status, { cause: error })
+    const { description, request, response } = error
+    return fromStatus(response.status, {
+      cause: new StatusError({
+        request,
+        response,
+        reason: "StatusCode",
+        ...(description === undefined ? {} : { description })
+      })
+    })
   }
   const failure = ofBody(error.cause ?? error)
   // `Custom` is what no rule knows
@@ -207,4 +235,4 @@ export const rule: Classify.Rule = (failure) =>
     : Option.none()
 
 /** @internal */
-export const classify: Classify.Classifier = Classify.firstOf(rule, ...Classify.rules)
+export const classify: Classify.Classifier = Classify.firstOf(rule, ...Classify.rules, unknown)

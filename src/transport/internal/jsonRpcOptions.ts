@@ -11,6 +11,7 @@ import type { Options } from "../JsonRpc.js"
 import { problemOf } from "./httpHeaders.js"
 import * as Json from "./json.js"
 import type { Dialect, RetryOn } from "./jsonRpc.js"
+import * as Limit from "./limit.js"
 import { checkUrl } from "./url.js"
 
 /** @internal */
@@ -94,7 +95,7 @@ export const check = (options: Options): Either.Either<Checked, InvalidOption> =
       url: yield* checkUrl(where, options.url),
       dialect,
       headers: yield* checkHeaders(options.headers ?? {}),
-      maxResponseBytes: yield* checkNumber(where, "maxResponseBytes", options.maxResponseBytes ?? 64 * 1024 * 1024, {
+      maxResponseBytes: yield* checkNumber(where, "maxResponseBytes", options.maxResponseBytes ?? Limit.defaultBytes, {
         min: 1,
         max: Number.MAX_SAFE_INTEGER,
         integer: true
