@@ -2,6 +2,7 @@
  * `HttpPool` against real servers, behind a proxy whose connections can all turn out to be dead.
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import undici from "@effect/platform-node/Undici"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import { assert, describe, it } from "@effect/vitest"
@@ -564,6 +565,18 @@ describe("HttpPool", () => {
       assert.deepStrictEqual(answers, range(20).map((i) => i * 2))
       assert.deepStrictEqual([server.accepted(), server.seen.length], [20, 20])
     }).pipe(Effect.provide(HttpPool.layer({ connections: 1 }))))
+
+  it("says on Bun that it cannot be used there, and what can", () => {
+    // what `undici` of Bun 1.4.5 is: the classes are there, and this is not
+    const { request } = undici.Dispatcher.prototype
+    Object.assign(undici.Dispatcher.prototype, { request: undefined })
+    try {
+      assert.throws(() => HttpPool.layer(), InvalidOption, /HttpPool.make: runtime .* Bun, .* FetchHttpClient.layer/)
+    } finally {
+      Object.assign(undici.Dispatcher.prototype, { request })
+    }
+    assert.doesNotThrow(() => HttpPool.layer())
+  })
 
   it("refuses options that cannot be used", () => {
     const bad: ReadonlyArray<[options: unknown, field: string]> = [

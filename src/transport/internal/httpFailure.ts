@@ -11,6 +11,7 @@ import * as Predicate from "effect/Predicate"
 import * as Classify from "../../Classify.js"
 import { Fatal, type FatalReason, isRetryable, Retryable, type RetryableReason, withDelivery } from "../../RpcError.js"
 import * as ServerHint from "../../ServerHint.js"
+import * as Deno from "./denoFailure.js"
 import { isDialError } from "./dial.js"
 import * as Url from "./url.js"
 
@@ -123,7 +124,7 @@ const chain = (failure: unknown): ReadonlyArray<object> => {
 const at = (u: object, key: string): unknown =>
   Either.getOrUndefined(Either.try(() => Predicate.hasProperty(u, key) ? u[key] : undefined))
 
-const stringOf = (link: object, key: "code" | "name"): string | undefined => {
+const stringOf = (link: object, key: "code" | "message" | "name" | "syscall"): string | undefined => {
   const value = at(link, key)
   return typeof value === "string" ? value : undefined
 }
@@ -167,7 +168,23 @@ const isCut = (link: object): boolean =>
 const isNotHttp = (link: object): boolean => {
   const code = stringOf(link, "code") ?? ""
   return stringOf(link, "name") === "HTTPParserError" || code.startsWith("HPE_") || code.startsWith("UND_ERR_RES_") ||
-    code === "UND_ERR_HEADERS_OVERFLOW"
+    code === "UND_ERR_HEADERS_OVERFLOW" || code === "Malformed_HTTP_Response"
+}
+
+/** Other runtimes than Node. Bun has codes, and only of a handshake that failed this one without a system call. */
+const runtimes: Classify.Rule = (failure) => {
+  for (const link of chain(failure)) {
+    const code = stringOf(link, "code")
+    if (code === "EPROTO" && stringOf(link, "syscall") === undefined) {
+      return Option.some(new Retryable({ reason: "Unavailable", delivery: "NotSent", code, cause: failure }))
+    }
+    const message = code === undefined ? stringOf(link, "message") : undefined
+    const found = message === undefined ? Option.none() : Deno.fromMessage(message, failure)
+    if (Option.isSome(found)) {
+      return found
+    }
+  }
+  return Option.none()
 }
 
 /** What HTTP libraries say of their own, where `Classify` knows sockets. */
@@ -196,9 +213,9 @@ const unknown: Classify.Rule = (failure) => {
   return Option.some(new Fatal({ reason: "Custom", message: Url.withShown(message), cause }))
 }
 
-const ofHead = Classify.firstOf(dialled, library(false), ...Classify.rules, unknown)
+const ofHead = Classify.firstOf(dialled, library(false), ...Classify.rules, runtimes, unknown)
 
-const ofBody = Classify.firstOf(library(true), ...Classify.rules)
+const ofBody = Classify.firstOf(library(true), ...Classify.rules, runtimes)
 
 const ofRequest = (error: HttpClientError.RequestError): Retryable | Fatal =>
   error.reason === "Transport"
