@@ -66,7 +66,7 @@ describe.skipIf(GoServer.skipped !== undefined)(`JsonRpc and Go's gorilla/rpc ${
           const value = { Float: 1e21, Bytes: new Uint8Array([0, 1, 255]), Nothing: null }
           assert.deepStrictEqual(yield* rpc.call("Probe.Echo", value, { params: Value, reply: Value }), value)
           const Text = Schema.Struct({ Text: Schema.String })
-          const long = "x".repeat(5_000_000)
+          const long = "x".repeat(4_000_000)
           assert.strictEqual((yield* rpc.call("Probe.Echo", { Text: long }, { reply: Text })).Text, long)
         }).pipe(pooled))
 
@@ -129,7 +129,8 @@ describe.skipIf(GoServer.skipped !== undefined)(`JsonRpc and Go's gorilla/rpc ${
           )
           assert.deepStrictEqual(products, range(2_000).map((i) => i * (i + 1)))
           assert.strictEqual(yield* calls, 2_000)
-        }).pipe(Effect.provide(HttpPool.layer({ connections: 32 }))))
+          // as long as a busy machine takes: nothing in it waits for a time
+        }).pipe(Effect.provide(HttpPool.layer({ connections: 32 }))), 120_000)
 
       it.scopedLive("killed and restarted with 16 idle connections, the server costs no call more than one attempt", () =>
         Effect.gen(function*() {

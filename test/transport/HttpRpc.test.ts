@@ -440,6 +440,31 @@ describe("HttpRpc.retrying", () => {
   }
 })
 
+describe("HttpRpc.fromStatus", () => {
+  const table: ReadonlyArray<[statuses: ReadonlyArray<number>, reason: string, delivery?: string]> = [
+    [[429], "Throttled", "NotSent"],
+    [[408, 502, 503, 504], "Unavailable", "Unknown"],
+    [[400, 413, 414, 422, 431], "InvalidArgument"],
+    [[401, 407], "Unauthenticated"],
+    [[403], "PermissionDenied"],
+    [[404, 410], "NotFound"],
+    [[405, 501], "Unimplemented"],
+    [[300, 301, 302, 303, 304, 307, 308, 399, 406, 415], "Protocol"],
+    [[402, 409, 418, 499, 500, 505, 599], "ServerError"]
+  ]
+  for (const [statuses, reason, delivery] of table) {
+    it(`${statuses.join(", ")}: ${reason}`, () => {
+      for (const status of statuses) {
+        const error = HttpRpc.fromStatus(status)
+        assert.deepStrictEqual(
+          [error.reason, error._tag === "Retryable" ? error.delivery : undefined, error.code],
+          [reason, delivery, status]
+        )
+      }
+    })
+  }
+})
+
 describe("HttpRpc.call", () => {
   const User = Schema.Struct({ name: Schema.String })
 

@@ -231,6 +231,11 @@ describe("HTTP statuses", () => {
       "HTTP 301: an empty body",
       301
     ]],
+    ["300 with an error object", withError(300, -32601), ["Protocol", undefined, 300]],
+    ["302 with an error object", withError(302, -32601), ["Protocol", undefined, 302]],
+    ["399 with an error object", withError(399, -32601), ["Protocol", undefined, 399]],
+    ["300 with a result", HttpServer.json({ jsonrpc: "2.0", id: 1, result: 1 }, 300), ["Protocol", undefined, 300]],
+    ["299 with an error object", withError(299, -32601), ["Unimplemented", "no", -32601]],
     ["400 in plain text", HttpServer.respond(400, "no\n such  thing"), [
       "InvalidArgument",
       "HTTP 400",
@@ -637,6 +642,8 @@ describe("requests", () => {
       assert.deepStrictEqual(summary(yield* Effect.flip(notify)), ["Unimplemented", "no such method", -32601])
       server.script(HttpServer.respond(404))
       assert.deepStrictEqual(summary(yield* Effect.flip(notify)), ["NotFound", "HTTP 404: an empty body", 404])
+      server.script(HttpServer.respond(300))
+      assert.deepStrictEqual(summary(yield* Effect.flip(notify)), ["Protocol", "HTTP 300: an empty body", 300])
     }).pipe(pooled))
 
   it.scopedLive("a key that is no header is refused, not sent", () =>
