@@ -45,7 +45,10 @@ import * as Cause from "effect/Cause"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Runtime from "effect/Runtime"
+import * as HttpStatus from "./internal/errors/httpStatus.js"
+import * as Read from "./internal/errors/read.js"
 import { Fatal, isFatal, isRetryable, Retryable } from "./RpcError.js"
+import * as ServerHint from "./ServerHint.js"
 
 /**
  * @since 0.1.0
@@ -65,41 +68,49 @@ export interface Rule {
   (failure: unknown): Option.Option<Retryable | Fatal>
 }
 
-/** No real chain of causes is longer; a cyclic one ends here. */
-const maxDepth = 16
+/** No real chain of causes is longer. */
+const maxLinks = 16
+
+/** So many objects are looked at to find them: a failure may lead back to itself, or hold thousands of others. */
+const maxVisited = 64
+
+/** The members of an aggregate that can be looked at. */
+const membersOf = (link: object): ReadonlyArray<object> => {
+  const errors = Read.property(link, "errors")
+  return Read.attempt(() => Array.isArray(errors) ? errors.slice(0, maxVisited).filter(Predicate.isObject) : []) ?? []
+}
+
+/** What an effect failed with, of a rejection of `Effect.runPromise`. */
+const squashed = (link: object): unknown =>
+  Read.attempt(() => Runtime.isFiberFailure(link) ? Cause.squash(link[Runtime.FiberFailureCauseId]) : undefined)
 
 /**
  * The failure itself, then what it was caused by, outermost first. Of an aggregate its members count, not itself: Node
  * gives the whole the code of one of them, without the system call. A rejection of `Effect.runPromise` is what the effect
- * failed with.
+ * failed with. Ends for every failure, and never throws.
  */
-const chain = (failure: unknown): ReadonlyArray<unknown> => {
-  const links: Array<unknown> = []
-  const visit = (link: unknown): void => {
-    if (links.length < maxDepth && Predicate.isObject(link)) {
-      const members = Predicate.hasProperty(link, "errors") && Array.isArray(link.errors)
-        ? link.errors.filter(Predicate.isObject)
-        : []
+const chain = (failure: unknown): ReadonlyArray<object> => {
+  const links: Array<object> = []
+  const seen = new Set<unknown>()
+  const next: Array<unknown> = [failure]
+  while (next.length > 0 && links.length < maxLinks && seen.size < maxVisited) {
+    const link = next.pop()
+    if (Predicate.isObject(link) && !seen.has(link)) {
+      seen.add(link)
+      const members = membersOf(link)
       if (members.length === 0) {
         links.push(link)
       }
-      members.forEach(visit)
-      if (Runtime.isFiberFailure(link)) {
-        visit(Cause.squash(link[Runtime.FiberFailureCauseId]))
-      }
-      if (Predicate.hasProperty(link, "cause")) {
-        visit(link.cause)
-      }
+      // the last is looked at first
+      next.push(Read.property(link, "cause"), squashed(link), ...members.toReversed())
     }
   }
-  visit(failure)
   return links
 }
 
-const stringOf = (u: unknown, key: string): string | undefined =>
-  Predicate.hasProperty(u, key) && typeof u[key] === "string" ? u[key] : undefined
+const stringOf = Read.text
 
-const firstSome = <A>(links: ReadonlyArray<unknown>, f: (link: unknown) => A | undefined): Option.Option<A> => {
+const firstSome = <A>(links: ReadonlyArray<object>, f: (link: object) => A | undefined): Option.Option<A> => {
   for (const link of links) {
     const found = f(link)
     if (found !== undefined) {
@@ -116,7 +127,10 @@ const firstSome = <A>(links: ReadonlyArray<unknown>, f: (link: unknown) => A | u
  * @category rules
  */
 export const classified: Rule = (failure) =>
-  firstSome(chain(failure), (link) => isRetryable(link) || isFatal(link) ? link : undefined)
+  firstSome(
+    chain(failure),
+    (link) => Read.attempt(() => isRetryable(link) || isFatal(link)) === true ? link as Retryable | Fatal : undefined
+  )
 
 type Known = Pick<Retryable, "reason" | "delivery">
 
@@ -165,7 +179,7 @@ const connecting = new Map<string, Known>([
 const isConnecting = (link: unknown): boolean => {
   const syscall = stringOf(link, "syscall")
   return syscall === undefined
-    ? ["host", "port", "localAddress"].every((key) => Predicate.hasProperty(link, key))
+    ? ["host", "port", "localAddress"].every((key) => Read.attempt(() => Predicate.hasProperty(link, key)) === true)
     : syscall === "connect"
 }
 
@@ -282,26 +296,108 @@ export const timeout: Rule = (failure) =>
  * @category rules
  */
 export const aborted: Rule = (failure) =>
-  firstSome(chain(failure), (link) =>
-    stringOf(link, "name") === "AbortError"
-      ? new Fatal({ reason: "Cancelled", message: "the request was aborted", cause: failure })
-      : undefined)
+  firstSome(
+    chain(failure),
+    (link) =>
+      stringOf(link, "name") === "AbortError" || stringOf(link, "code") === "ERR_CANCELED"
+        ? new Fatal({ reason: "Cancelled", message: "the request was aborted", cause: failure })
+        : undefined
+  )
+
+const statusOf = (link: object): number | undefined =>
+  [
+    Read.property(Read.property(link, "response"), "status"),
+    Read.property(Read.property(link, "response"), "statusCode"),
+    Read.property(link, "status"),
+    Read.property(link, "statusCode"),
+    Read.property(Read.property(link, "$metadata"), "httpStatusCode")
+  ].find((status): status is number => Number.isInteger(status) && Number(status) >= 400 && Number(status) <= 599)
+
+/** A header of the response that a failure carries, from a `Headers` or from an object of texts. */
+const headerOf = (link: object, name: string): string | undefined => {
+  for (const holder of [Read.property(link, "response"), Read.property(link, "$response"), link]) {
+    const headers = Read.property(holder, "headers")
+    const get = Read.property(headers, "get")
+    const value = Predicate.isFunction(get)
+      ? Read.attempt(() => get.call(headers, name) as unknown)
+      : Read.property(headers, name) ?? Read.property(headers, name === "date" ? "Date" : "Retry-After")
+    if (typeof value === "string") {
+      return value
+    }
+  }
+  return undefined
+}
+
+/** A date is counted from the `Date` of the same response: the clocks of two machines differ. */
+const retryAfterOf = (link: object): ServerHint.ServerHint | undefined => {
+  const date = Option.getOrElse(ServerHint.dateMillis(headerOf(link, "date") ?? ""), () => Infinity)
+  const hint = ServerHint.fromRetryAfter(headerOf(link, "retry-after"), date)
+  return Option.getOrUndefined(hint)
+}
 
 /**
- * What remains: `Fatal`, with the original as `cause`.
+ * Failures that carry the status of an HTTP response, as promise clients throw them: `response.status` (axios, got, ky),
+ * `status` (Octokit, superagent, SDKs of web services), `statusCode`, and `$metadata.httpStatusCode` of the AWS SDK, whose
+ * `$retryable` says by itself that an error is worth another attempt.
+ *
+ * 429 is `Throttled` and `NotSent`; 408, 502, 503 and 504 are `Unavailable` and `Unknown`; all others of 400 and above are
+ * `Fatal`. A `Retry-After` among the headers of the response is read, seconds or a date.
+ *
+ * It is not among {@link rules}, as many errors that never saw HTTP have a `status`. {@link promise} has it.
+ *
+ * @example
+ * ```ts
+ * import { Classify } from "effect-rpc-retry"
+ *
+ * Classify.promise({ response: { status: 503 } }) // Retryable Unavailable
+ * Classify.promise({ statusCode: 404 }) // Fatal NotFound
+ * ```
+ *
+ * @since 0.1.0
+ * @category rules
+ */
+export const status: Rule = (failure) =>
+  firstSome(chain(failure), (link) => {
+    const status = statusOf(link)
+    const retryable = Read.property(link, "$retryable")
+    const known = status === undefined
+      ? undefined
+      : HttpStatus.fromStatus(status, { retryAfter: retryAfterOf(link), message: wordsOf(link), cause: failure })
+    return Predicate.isObject(retryable) && (known === undefined || known._tag === "Fatal")
+      ? new Retryable({
+        reason: Read.property(retryable, "throttling") === true ? "Throttled" : "Unavailable",
+        delivery: Read.property(retryable, "throttling") === true ? "NotSent" : "Unknown",
+        code: status ?? stringOf(link, "name"),
+        cause: failure
+      })
+      : known
+  })
+
+/** What a failure says of itself. */
+const wordsOf = (link: unknown): string | undefined => {
+  const words = typeof link === "string" ? link : Read.text(link, "message")
+  return words?.trim() === "" ? undefined : words
+}
+
+/** What a failure says and, where that is only that something failed (`fetch failed`), what its cause says. */
+const messageOf = (failure: unknown): string | undefined => {
+  const words = [failure, ...chain(failure)].flatMap((link) => wordsOf(link) ?? [])
+  return words[0] === "fetch failed" ? [...new Set(words)].slice(0, 2).join(": ") : words[0]
+}
+
+/**
+ * Returns `Fatal` with the reason `Custom` and the original as `cause`: what remains when no rule knows a failure. The message
+ * is the failure's own: a string, or the `message` of any object.
  *
  * @since 0.1.0
  * @category classifiers
  */
 export const unknown: Classifier = (failure) =>
-  new Fatal({
-    reason: "Custom",
-    message: failure instanceof Error && failure.message !== "" ? failure.message : "an unknown failure",
-    cause: failure
-  })
+  new Fatal({ reason: "Custom", message: messageOf(failure) ?? "an unknown failure", cause: failure })
 
 /**
- * Tries each rule in order; what none of them knows is `unknown`.
+ * Tries each rule in order; what none of them knows is `unknown`. The rules of this
+ * module throw for no failure; what a rule of yours throws is thrown.
  *
  * @example
  * ```ts
@@ -346,3 +442,12 @@ export const rules: ReadonlyArray<Rule> = [classified, certificate, socketError,
  * @category classifiers
  */
 export const classify: Classifier = firstOf(...rules)
+
+/**
+ * The classifier for clients that return promises: {@link rules} and, before the codes of sockets, {@link status}. It is the
+ * default of `RpcCall.fromPromise`.
+ *
+ * @since 0.1.0
+ * @category classifiers
+ */
+export const promise: Classifier = firstOf(classified, certificate, status, socketError, systemError, timeout, aborted)

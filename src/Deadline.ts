@@ -13,8 +13,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Option from "effect/Option"
-import * as monotonic from "./internal/monotonic.js"
-import * as progress from "./internal/progress.js"
+import * as monotonic from "./internal/ambient/monotonic.js"
+import * as progress from "./internal/ambient/progress.js"
 import { checkDuration, orThrow } from "./InvalidOption.js"
 
 /**

@@ -6,7 +6,8 @@
 import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
-import * as duration from "./internal/duration.js"
+import * as duration from "./internal/options/duration.js"
+import { suggestion } from "./internal/options/suggest.js"
 
 /**
  * Thrown by the constructors of this package (`RetryPolicy.make`, `RetrySchedule.exponential`, `withRpcRetry`, ...) when
@@ -78,6 +79,45 @@ export const checkNumber = (
     : `must be ${kind} from ${range.min} to ${range.max}, got ${input}`
   return Either.left(new InvalidOption({ where, field, problem }))
 }
+
+/**
+ * Checks that options are an object with no other keys than those that are known, and names the one that was meant where a key is
+ * not. A key whose value is `undefined` counts too.
+ *
+ * - `path`: what to put before the key in the error, as in `"metrics."`. Default: nothing.
+ *
+ * @example
+ * ```ts
+ * import * as InvalidOption from "effect-rpc-retry/InvalidOption"
+ *
+ * // Left(InvalidOption: Users.make: timeuot is not an option, did you mean timeout?)
+ * const checked = InvalidOption.checkKnown("Users.make", { timeuot: 5 }, ["timeout", "retries"])
+ * ```
+ *
+ * @since 0.1.0
+ * @category validation
+ */
+export const checkKnown = (
+  where: string,
+  options: unknown,
+  known: ReadonlyArray<string>,
+  path = ""
+): Either.Either<void, InvalidOption> => {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    const field = path === "" ? "options" : path.replace(/\.$/, "")
+    return Either.left(new InvalidOption({ where, field, problem: `must be an object, got ${shown(options)}` }))
+  }
+  const unknown = Object.keys(options).find((key) => !known.includes(key))
+  return unknown === undefined
+    ? Either.void
+    : Either.left(
+      new InvalidOption({ where, field: `${path}${unknown}`, problem: `is not an option${suggestion(unknown, known)}` })
+    )
+}
+
+/** What is no object: text in quotes, so that `"5"` is seen not to be 5. */
+const shown = (input: unknown): string =>
+  typeof input === "string" ? JSON.stringify(input) : Array.isArray(input) ? "an array" : String(input)
 
 /**
  * The value, or the error thrown: how a constructor ends.

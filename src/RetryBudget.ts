@@ -17,10 +17,19 @@
  * - It regains a little by time as well, one retry in two minutes, so that a client that calls rarely gets its retries back.
  * - It never blocks, and it never refuses a first attempt.
  *
+ * **How much.** What it starts with multiplies the load of an outage once for each client: 10 retries are nothing to a client with
+ * a hundred calls a second, and to a thousand clients with one call in ten seconds they are 2.6 times the load of the first minute.
+ * And when a server restarts, every call in flight needs a retry at once, be it one call or a thousand. So the default capacity
+ * follows the traffic: it is 1, and the answers of about five seconds (half of those of the last ten, older ones fading away), at
+ * most 10,000. A client that was never answered yet holds 3, which is what one call takes with the default schedule. It starts full,
+ * and whenever its capacity is greater than ever before it is as much fuller. The price: a client that calls rarely has one retry at
+ * a time, and rides out steady failures a little worse. `capacity: 10` is a fixed one. The numbers are in the guide.
+ *
  * **Where.** `RpcRetry.layer` makes one for each destination, unless told otherwise. A bare `withRpcRetry` has none.
  *
  * **Bounds.** Over any time all calls of a budget of `make` with a cost of 1 together make at most
- * `calls + capacity + ratio x answers + time / regainEvery` attempts; with another cost, `calls` and the rest divided by it. (A `withRpcRetry` inside another makes two calls of
+ * `calls + capacity + ratio x answers + time / regainEvery` attempts, where a capacity that follows the traffic counts with the most
+ * it ever was; with another cost, `calls` and the rest divided by it. (A `withRpcRetry` inside another makes two calls of
  * one, and an answer to both.)
  *
  * @since 0.1.0
@@ -29,9 +38,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
-import * as internal from "./internal/budget.js"
-import * as monotonic from "./internal/monotonic.js"
-import { checkDuration, checkNumber, orThrow } from "./InvalidOption.js"
+import * as monotonic from "./internal/ambient/monotonic.js"
+import * as internal from "./internal/budget/account.js"
+import { checkDuration, checkKnown, checkNumber, InvalidOption, orThrow } from "./InvalidOption.js"
 import type { Retryable } from "./RpcError.js"
 
 /**
@@ -47,7 +56,7 @@ export const TypeId = "~effect-rpc-retry/RetryBudget"
 export type TypeId = typeof TypeId
 
 /**
- * - `capacity`: the most it can hold; it starts with so much.
+ * - `capacity`: the most it can hold, as it was when the budget was last used or asked for its level.
  * - `level`: what it holds now.
  * - `sustained`: how many retries per call it allows lastingly, in addition to the first attempt.
  *
@@ -65,7 +74,9 @@ export interface RetryBudget {
 
 const fromAccount = (account: internal.Account, sustained: number): RetryBudget => ({
   [TypeId]: TypeId,
-  capacity: account.capacity,
+  get capacity() {
+    return account.capacity
+  },
   sustained,
   level: Effect.map(Effect.clock, (clock) => account.level(monotonic.now(clock))),
   account
@@ -78,19 +89,26 @@ const fromAccount = (account: internal.Account, sustained: number): RetryBudget 
 export const isRetryBudget = (u: unknown): u is RetryBudget => Predicate.hasProperty(u, TypeId)
 
 /**
- * - `ratio`: what an answer earns, from 0 to 1. Default 0.1: one retry for ten answers.
- * - `capacity`: the most it holds, from 1 to a thousand million. Default 10.
- * - `cost`: what a retry costs, greater than 0 and at most `capacity`; or a function of the error it follows, which may give
- *   0. A call for which the function gives less than 0, or no number, dies with `InvalidOption`. Default 1.
- * - `regainEvery`: the time in which it regains 1 by itself, finite and greater than zero. Default 2 minutes.
+ * What `make` takes.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
+  /** What an answer earns, from 0 to 1. Default 0.1: one retry for ten answers. */
   readonly ratio?: number | undefined
-  readonly capacity?: number | undefined
+  /**
+   * The most it holds: a number from 1 to a thousand million, with which it starts; or `"traffic"`, which follows the client's own
+   * traffic, see above. Default `"traffic"`.
+   */
+  readonly capacity?: number | "traffic" | undefined
+  /**
+   * What a retry costs, greater than 0 and at most `capacity`; or a function of the error it follows, which may give 0. A call for
+   * which the function gives less than 0, or no number, dies with `InvalidOption`. With `"traffic"` a cost that is a number above 1
+   * makes the capacity as many times greater. Default 1.
+   */
   readonly cost?: number | ((error: Retryable) => number) | undefined
+  /** The time in which it regains 1 by itself, finite and greater than zero. Default 2 minutes. */
   readonly regainEvery?: Duration.DurationInput | undefined
 }
 
@@ -113,20 +131,24 @@ export interface Options {
 export const make = (options?: Options): Effect.Effect<RetryBudget> => {
   const valid = orThrow(Either.gen(function*() {
     const where = "RetryBudget.make"
+    yield* checkKnown(where, options ?? {}, ["ratio", "capacity", "cost", "regainEvery"])
     const ratio = yield* checkNumber(where, "ratio", options?.ratio ?? 0.1, { min: 0, max: 1 })
-    const capacity = yield* checkNumber(where, "capacity", options?.capacity ?? 10, { min: 1, max: 1e9 })
+    const said = options?.capacity ?? "traffic"
+    const capacity = said === "traffic" ? said : yield* checkCapacity(where, said)
     const regainEvery = yield* checkDuration(where, "regainEvery", options?.regainEvery ?? "2 minutes")
     const cost = options?.cost ?? 1
     if (typeof cost === "number") {
-      yield* checkNumber(where, "cost", cost, { min: Number.MIN_VALUE, max: capacity })
+      const max = capacity === "traffic" ? maxCapacity : capacity
+      yield* checkNumber(where, "cost", cost, { min: Number.MIN_VALUE, max })
     }
     return { ratio, capacity, cost, regainEvery: Duration.toMillis(regainEvery) }
   }))
   const { capacity, cost, ratio, regainEvery } = valid
+  const unit = typeof cost === "number" ? Math.max(1, cost) : 1
   return Effect.sync(() =>
     fromAccount(
       internal.makeFed({
-        capacity,
+        capacity: capacity === "traffic" ? internal.following(unit) : internal.fixed(capacity),
         credit: () => ratio,
         cost: typeof cost === "number" ? () => cost : checked(cost),
         regainEvery
@@ -135,6 +157,15 @@ export const make = (options?: Options): Effect.Effect<RetryBudget> => {
     )
   )
 }
+
+const maxCapacity = 1e9
+
+const checkCapacity = (where: string, capacity: unknown): Either.Either<number, InvalidOption> =>
+  Predicate.isNumber(capacity)
+    ? checkNumber(where, "capacity", capacity, { min: 1, max: maxCapacity })
+    : Either.left(
+      new InvalidOption({ where, field: "capacity", problem: `must be a number or "traffic", got ${String(capacity)}` })
+    )
 
 /** A cost that is no number would empty the budget for good: what the user's function gives is checked each time. */
 const checked = (cost: (error: Retryable) => number) => (error: Retryable): number =>
@@ -171,6 +202,7 @@ export const grpc = (options: {
 export const validateGrpc = (options: { readonly maxTokens: number; readonly tokenRatio: number }) =>
   Either.gen(function*() {
     const where = "RetryBudget.grpc"
+    yield* checkKnown(where, options, ["maxTokens", "tokenRatio"])
     const maxTokens = yield* checkNumber(where, "maxTokens", options.maxTokens, { min: Number.MIN_VALUE, max: 1000 })
     const range = { min: 0.001, max: Number.MAX_VALUE }
     const tokenRatio = yield* checkNumber(where, "tokenRatio", options.tokenRatio, range)
@@ -190,7 +222,7 @@ export const aws2026 = (): Effect.Effect<RetryBudget> =>
   Effect.sync(() =>
     fromAccount(
       internal.makeFed({
-        capacity: 500,
+        capacity: internal.fixed(500),
         credit: (spent) => spent === 0 ? 1 : spent,
         cost: (error) => error.reason === "Throttled" ? 5 : 14,
         regainEvery: Infinity

@@ -8,6 +8,7 @@
  * | `deadline`       | bound on the whole call: all attempts and delays                     | none                     |
  * | `idempotent`     | `false`: retry only what was not sent. See below                     | not said                 |
  * | `retryIf`        | a `Retryable` for which this is `false` is not retried               | all are                  |
+ * | `minServerDelay` | the shortest delay after a server hint; a shorter one is lengthened  | the schedule's first one |
  * | `maxServerDelay` | the longest delay a server may ask for; above it the call ends       | 30 seconds               |
  * | `budget`         | the shared allowance that retries are paid from                      | the layer's, if any      |
  * | `onEvent`        | told of what happens to the call                                     | none                     |
@@ -22,256 +23,31 @@
  * @since 0.1.0
  */
 import * as Config from "effect/Config"
-import * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import { dual } from "effect/Function"
-import { type Pipeable, pipeArguments } from "effect/Pipeable"
-import * as Predicate from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
-import * as description from "./internal/describe.js"
-import * as documents from "./internal/documents.js"
-import * as kitex from "./internal/kitex.js"
-import * as policyDocument from "./internal/policyDocument.js"
-import { checkDuration, InvalidOption, orThrow } from "./InvalidOption.js"
-import * as RetryBudget from "./RetryBudget.js"
-import type { RetryEvent } from "./RetryEvent.js"
+import * as documents from "./internal/config/decode.js"
+import * as kitex from "./internal/config/kitex.js"
+import * as policyDocument from "./internal/config/policyDocument.js"
+import * as description from "./internal/policy/describe.js"
+import { default_, type Description, make, type RetryPolicy, validate } from "./internal/policy/policy.js"
+import type { InvalidOption } from "./InvalidOption.js"
 import * as RetrySchedule from "./RetrySchedule.js"
-import type { Retryable, RetryableReason } from "./RpcError.js"
 
-/**
- * @since 0.1.0
- * @category type ids
- */
-export const TypeId = "~effect-rpc-retry/RetryPolicy"
-
-/**
- * @since 0.1.0
- * @category type ids
- */
-export type TypeId = typeof TypeId
-
-/**
- * A policy: made with `make`, merged with `merge`. Every field may be absent, which means: not said here.
- *
- * @since 0.1.0
- * @category models
- */
-export interface RetryPolicy extends Pipeable {
-  readonly [TypeId]: TypeId
-  readonly schedule: Schedule.Schedule<unknown, Retryable> | undefined
-  readonly attemptTimeout: Duration.Duration | undefined
-  readonly deadline: Duration.Duration | undefined
-  readonly idempotent: boolean | undefined
-  readonly retryIf: Predicate.Predicate<Retryable> | undefined
-  readonly maxServerDelay: Duration.Duration | undefined
-  readonly budget: RetryBudget.RetryBudget | undefined
-  readonly onEvent: ((event: RetryEvent) => Effect.Effect<void>) | undefined
-  readonly spans: boolean | undefined
-  readonly logs: boolean | undefined
-}
-
-/**
- * A policy with a value in every field that must have one. `default` is complete, and so is what is merged onto it.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Complete extends RetryPolicy {
-  readonly schedule: Schedule.Schedule<unknown, Retryable>
-  readonly maxServerDelay: Duration.Duration
-}
-
-/**
- * What `make` takes. A `RetryPolicy` is one too.
- *
- * - `schedule`: any `Schedule` that takes a `Retryable` and needs nothing (provide what it needs first). Its state is
- *   per call, and effects inside it run once per decision.
- * - `attemptTimeout`: finite, greater than zero, not longer than `deadline`. An attempt that reaches it fails with
- *   `Retryable AttemptTimeout`; the call goes on at once, even when the attempt is slow to let go.
- * - `deadline`: finite, greater than zero. A delay that would pass it is not slept: the call ends at once.
- * - `maxServerDelay`: finite, zero or more.
- * - `budget`: one that is shared with other calls; `RetryBudget.unlimited` to be free of the layer's.
- * - `onEvent`: run for each event of a call, one after the other, in a fiber beside the call. The call does not wait for it,
- *   and goes on when it dies, which is logged as a warning. See `RetryEvent`.
- * - `spans`: a span for the call, a child of it for each attempt.
- * - `logs`: a retry is logged at DEBUG, giving up once at WARN.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Options {
-  readonly schedule?: Schedule.Schedule<unknown, Retryable> | undefined
-  readonly attemptTimeout?: Duration.DurationInput | undefined
-  readonly deadline?: Duration.DurationInput | undefined
-  readonly idempotent?: boolean | undefined
-  readonly retryIf?: Predicate.Predicate<Retryable> | undefined
-  readonly maxServerDelay?: Duration.DurationInput | undefined
-  readonly budget?: RetryBudget.RetryBudget | undefined
-  readonly onEvent?: ((event: RetryEvent) => Effect.Effect<void>) | undefined
-  readonly spans?: boolean | undefined
-  readonly logs?: boolean | undefined
-}
-
-/**
- * The name of a field of a policy.
- *
- * @since 0.1.0
- * @category models
- */
-export type Field = Exclude<keyof RetryPolicy, TypeId | keyof Pipeable>
-
-/**
- * The names of all fields.
- *
- * @since 0.1.0
- * @category models
- */
-export const fields: ReadonlyArray<Field> = [
-  "schedule",
-  "attemptTimeout",
-  "deadline",
-  "idempotent",
-  "retryIf",
-  "maxServerDelay",
-  "budget",
-  "onEvent",
-  "spans",
-  "logs"
-]
-
-/**
- * @since 0.1.0
- * @category guards
- */
-export const isRetryPolicy = (u: unknown): u is RetryPolicy => Predicate.hasProperty(u, TypeId)
-
-const Proto = {
-  [TypeId]: TypeId,
-  pipe() {
-    return pipeArguments(this, arguments)
-  }
-}
-
-type Fields = Pick<RetryPolicy, Field>
-
-const fromFields = <P extends RetryPolicy = RetryPolicy>(fields: Fields): P =>
-  Object.assign(Object.create(Proto), fields)
-
-const where = "RetryPolicy.make"
-
-const optionalDuration = (
-  field: string,
-  input: Duration.DurationInput | undefined,
-  options?: { readonly zero: boolean }
-): Either.Either<Duration.Duration | undefined, InvalidOption> =>
-  input === undefined ? Either.right(undefined) : checkDuration(where, field, input, options)
-
-const optionalOf = <A>(
-  field: string,
-  input: A | undefined,
-  is: Predicate.Predicate<A>,
-  kind: string
-): Either.Either<A | undefined, InvalidOption> =>
-  input === undefined || is(input)
-    ? Either.right(input)
-    : Either.left(new InvalidOption({ where, field, problem: `must be ${kind}, got ${String(input)}` }))
-
-/**
- * The policy, or what is wrong with the first bad field.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const validate = (options: Options): Either.Either<RetryPolicy, InvalidOption> =>
-  Either.gen(function*() {
-    const schedule = yield* optionalOf("schedule", options.schedule, Schedule.isSchedule, "a Schedule")
-    const attemptTimeout = yield* optionalDuration("attemptTimeout", options.attemptTimeout)
-    const deadline = yield* optionalDuration("deadline", options.deadline)
-    if (attemptTimeout !== undefined && deadline !== undefined && Duration.greaterThan(attemptTimeout, deadline)) {
-      const problem = `must not exceed the deadline of ${Duration.format(deadline)}, got ${
-        Duration.format(attemptTimeout)
-      }`
-      return yield* Either.left(new InvalidOption({ where, field: "attemptTimeout", problem }))
-    }
-    const idempotent = yield* optionalOf("idempotent", options.idempotent, Predicate.isBoolean, "a boolean")
-    const retryIf = yield* optionalOf("retryIf", options.retryIf, Predicate.isFunction, "a function")
-    const maxServerDelay = yield* optionalDuration("maxServerDelay", options.maxServerDelay, { zero: true })
-    const budget = yield* optionalOf("budget", options.budget, RetryBudget.isRetryBudget, "a RetryBudget")
-    const onEvent = yield* optionalOf("onEvent", options.onEvent, Predicate.isFunction, "a function")
-    const spans = yield* optionalOf("spans", options.spans, Predicate.isBoolean, "a boolean")
-    const logs = yield* optionalOf("logs", options.logs, Predicate.isBoolean, "a boolean")
-    return fromFields({
-      schedule,
-      attemptTimeout,
-      deadline,
-      idempotent,
-      retryIf,
-      maxServerDelay,
-      budget,
-      onEvent,
-      spans,
-      logs
-    })
-  })
-
-/**
- * Makes a policy. Throws `InvalidOption`, which names the field and the value, for one that is out of range.
- *
- * @example
- * ```ts
- * import { RetryPolicy, RetrySchedule } from "effect-rpc-retry"
- *
- * const policy = RetryPolicy.make({
- *   schedule: RetrySchedule.exponential({ base: "50 millis" }).pipe(
- *     RetrySchedule.fullJitter,
- *     RetrySchedule.retries(5)
- *   ),
- *   attemptTimeout: "500 millis",
- *   deadline: "3 seconds"
- * })
- * ```
- *
- * @since 0.1.0
- * @category constructors
- */
-export const make = (options: Options): RetryPolicy => isRetryPolicy(options) ? options : orThrow(validate(options))
-
-/**
- * The second policy's fields, and the first one's where the second says nothing.
- *
- * @since 0.1.0
- * @category combinators
- */
-export const merge: {
-  (that: RetryPolicy): <P extends RetryPolicy>(self: P) => P
-  <P extends RetryPolicy>(self: P, that: RetryPolicy): P
-} = dual(2, <P extends RetryPolicy>(self: P, that: RetryPolicy): P =>
-  fromFields<P>({
-    schedule: that.schedule ?? self.schedule,
-    attemptTimeout: that.attemptTimeout ?? self.attemptTimeout,
-    deadline: that.deadline ?? self.deadline,
-    idempotent: that.idempotent ?? self.idempotent,
-    retryIf: that.retryIf ?? self.retryIf,
-    maxServerDelay: that.maxServerDelay ?? self.maxServerDelay,
-    budget: that.budget ?? self.budget,
-    onEvent: that.onEvent ?? self.onEvent,
-    spans: that.spans ?? self.spans,
-    logs: that.logs ?? self.logs
-  }))
-
-const default_: Complete = fromFields({
-  schedule: RetrySchedule.standard,
-  attemptTimeout: undefined,
-  deadline: undefined,
-  idempotent: undefined,
-  retryIf: undefined,
-  maxServerDelay: Duration.seconds(30),
-  budget: undefined,
-  onEvent: undefined,
-  spans: undefined,
-  logs: undefined
-})
+export {
+  type Complete,
+  type Description,
+  type Field,
+  fields,
+  isRetryPolicy,
+  make,
+  merge,
+  none,
+  type Options,
+  type RetryPolicy,
+  TypeId,
+  validate
+} from "./internal/policy/policy.js"
 
 export {
   /**
@@ -281,35 +57,6 @@ export {
    * @category policies
    */
   default_ as default
-}
-
-/**
- * A policy in numbers.
- *
- * - `delays`: the delay before each retry, as a range where there is jitter; up to 1000 of them. Where the schedule chooses
- *   by the failure, those for the reason with the most retries. A deadline ends them.
- * - `totalWait`: all delays together.
- * - `longestCall`: attempts and delays at their longest, as far as timeout and deadline bound them. Delays that a server asks
- *   for are not counted.
- * - `amplification`: attempts per call when every attempt fails, without a budget; and what the budget allows lastingly.
- * - `retried`, `notRetried`: the reasons that `retryIf` and the schedule let through, and the others.
- * - `onlyNotSent`: whether only what was not sent is retried.
- *
- * @since 0.1.0
- * @category inspection
- */
-export interface Description {
-  readonly attempts: number
-  readonly retries: number
-  readonly delays: ReadonlyArray<{ readonly shortest: Duration.Duration; readonly longest: Duration.Duration }>
-  readonly totalWait: { readonly shortest: Duration.Duration; readonly longest: Duration.Duration }
-  readonly attemptTimeout: Duration.Duration | undefined
-  readonly deadline: Duration.Duration | undefined
-  readonly longestCall: Duration.Duration
-  readonly amplification: { readonly withoutBudget: number; readonly withBudget: number | undefined }
-  readonly retried: ReadonlyArray<RetryableReason>
-  readonly notRetried: ReadonlyArray<RetryableReason>
-  readonly onlyNotSent: boolean
 }
 
 /**
@@ -346,6 +93,7 @@ export const show: (description: Description) => string = description.show
  *   "attemptTimeout": "1s",
  *   "deadline": "5 seconds",
  *   "idempotent": true,
+ *   "minServerDelay": "100ms",
  *   "maxServerDelay": "30s",
  *   "retryOn": ["ConnectionRefused", "ConnectionLost", "Unavailable"],
  *   "spans": true,
@@ -387,7 +135,7 @@ export const decode = (document: unknown): Either.Either<RetryPolicy, InvalidOpt
 
 /**
  * A policy from the keys `BASE`, `FACTOR`, `CAP`, `RETRIES`, `JITTER`, `ATTEMPT_TIMEOUT`, `DEADLINE`, `IDEMPOTENT`,
- * `MAX_SERVER_DELAY`, `RETRY_ON` (reasons, with commas between them), `SPANS` and `LOGS`. Durations are text with a unit, as in
+ * `MIN_SERVER_DELAY`, `MAX_SERVER_DELAY`, `RETRY_ON` (reasons, with commas between them), `SPANS` and `LOGS`. Durations are text with a unit, as in
  * a `Document`; `JITTER` is `none`, `full`, `equal`, or a number for a proportional one; `IDEMPOTENT`, `SPANS` and `LOGS` are
  * `true` or `false`. All of them are
  * optional, with the defaults of a `Document`, and an empty one counts as absent. Put them under a name of yours with `Config.nested`.
@@ -424,7 +172,7 @@ export const fromKitex = (
 
 /**
  * The example of gRPC's proposal A6: 4 attempts, 0.1 s times 2 up to 1 s, `UNAVAILABLE` only. Here: refused and lost
- * connections, and `Unavailable`.
+ * connections, and `Unavailable`. Pushback is waited exactly.
  *
  * @since 0.1.0
  * @category policies
@@ -436,6 +184,7 @@ export const grpcA6: RetryPolicy = make({
     maxBackoff: "1 second",
     backoffMultiplier: 2
   }),
+  minServerDelay: 0,
   retryIf: (error) =>
     error.reason === "Unavailable" || error.reason === "ConnectionRefused" || error.reason === "ConnectionLost"
 })
@@ -470,11 +219,3 @@ export const kitexFailure: RetryPolicy = make({
 export const sreTenPercent: RetryPolicy = make({
   schedule: RetrySchedule.exponential({ factor: 2 }).pipe(RetrySchedule.fullJitter, RetrySchedule.retries(2))
 })
-
-/**
- * One attempt, no retries. Use it to switch retries off for a call, a method or a layer.
- *
- * @since 0.1.0
- * @category policies
- */
-export const none: RetryPolicy = make({ schedule: Schedule.stop })

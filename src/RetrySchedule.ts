@@ -41,8 +41,8 @@ import * as Either from "effect/Either"
 import { dual } from "effect/Function"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
-import * as internal from "./internal/schedule.js"
-import { checkDuration, checkNumber, InvalidOption, orThrow } from "./InvalidOption.js"
+import * as internal from "./internal/policy/schedule.js"
+import { checkDuration, checkKnown, checkNumber, InvalidOption, orThrow } from "./InvalidOption.js"
 import { Retryable, RetryableReason } from "./RpcError.js"
 
 const baseAndCap = (where: string, options: {
@@ -86,6 +86,7 @@ export const exponential = (options?: {
   readonly cap?: Duration.DurationInput | undefined
 }): Schedule.Schedule<Duration.Duration> => {
   const where = "RetrySchedule.exponential"
+  orThrow(checkKnown(where, options ?? {}, ["base", "factor", "cap"]))
   const { base, cap } = orThrow(baseAndCap(where, { base: options?.base ?? 100, cap: options?.cap ?? 1000 }))
   const factor = orThrow(checkNumber(where, "factor", options?.factor ?? 1.5, { min: 1, max: Number.MAX_VALUE }))
   return internal.unfoldDelays(
@@ -110,9 +111,9 @@ export const decorrelated = (options?: {
   readonly base?: Duration.DurationInput | undefined
   readonly cap?: Duration.DurationInput | undefined
 }): Schedule.Schedule<Duration.Duration> => {
-  const { base, cap } = orThrow(
-    baseAndCap("RetrySchedule.decorrelated", { base: options?.base ?? 100, cap: options?.cap ?? 1000 })
-  )
+  const where = "RetrySchedule.decorrelated"
+  orThrow(checkKnown(where, options ?? {}, ["base", "cap"]))
+  const { base, cap } = orThrow(baseAndCap(where, { base: options?.base ?? 100, cap: options?.cap ?? 1000 }))
   return internal.unfoldDelays(base, (previous) =>
     Effect.map(
       Random.nextRange(base, Math.min(cap, previous * 3)),
@@ -191,7 +192,8 @@ export const retries: {
  * Chooses by the reason of the failure: each reason has a schedule with a state of its own. `otherwise` is for the reasons
  * that are not named; left out, those are not retried.
  *
- * Each schedule counts its own retries. To bound them together, put `retries` around the whole.
+ * Each schedule counts its own retries. To bound them together, put `retries` around the whole. Throws `InvalidOption` for a
+ * reason that does not exist.
  *
  * @example
  * ```ts
@@ -211,6 +213,7 @@ export const byReason = <R = never>(
   schedules: { readonly [K in RetryableReason]?: Schedule.Schedule<unknown, Retryable, R> | undefined },
   otherwise?: Schedule.Schedule<unknown, Retryable, R>
 ): Schedule.Schedule<Duration.Duration, Retryable, R> => {
+  orThrow(checkKnown("RetrySchedule.byReason", schedules, RetryableReason.literals))
   const byKey = new Map<string, Schedule.Schedule<unknown, Retryable, R>>()
   for (const reason of RetryableReason.literals) {
     const schedule = schedules[reason] ?? otherwise
@@ -242,6 +245,7 @@ export const grpcA6 = (options: {
 }): Schedule.Schedule<Duration.Duration> => {
   const where = "RetrySchedule.grpcA6"
   const { initial, max, maxAttempts, multiplier } = orThrow(Either.gen(function*() {
+    yield* checkKnown(where, options, ["maxAttempts", "initialBackoff", "maxBackoff", "backoffMultiplier"])
     return {
       maxAttempts: yield* checkNumber(where, "maxAttempts", options.maxAttempts, {
         min: 2,

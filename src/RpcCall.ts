@@ -16,8 +16,9 @@ import * as Effectable from "effect/Effectable"
 import { dual } from "effect/Function"
 import * as Predicate from "effect/Predicate"
 import * as Classify from "./Classify.js"
-import * as cause from "./internal/cause.js"
-import { type Fatal, isFatal, isRetryable, type Retryable, stamped, withMethod } from "./RpcError.js"
+import * as progress from "./internal/ambient/progress.js"
+import * as cause from "./internal/errors/cause.js"
+import { Fatal, isFatal, isRetryable, type Retryable, stamped, withMethod } from "./RpcError.js"
 
 /**
  * @since 0.1.0
@@ -74,10 +75,11 @@ class RpcCallImpl<A, E, R> extends Effectable.Class<A, E, R> implements RpcCall<
     super()
     this.method = options.method
     this.idempotent = options.idempotent
-    this.effect = cause.mapFailures(
+    const named = cause.mapFailures(
       self,
       (error) => isRetryable(error) || isFatal(error) ? stamped(error, this) as E : error
     )
+    this.effect = progress.starting(named, this)
   }
   override commit(): Effect.Effect<A, E, R> {
     return this.effect
@@ -122,8 +124,11 @@ export const make: {
  * - `try`: starts one attempt. The signal aborts when the attempt times out or the caller is interrupted: pass it on, or
  *   the request goes on behind the caller's back.
  * - `method`: `"Service.Method"`.
- * - `classify`: makes `Retryable | Fatal` of what the promise rejects with. Default `Classify.classify`.
+ * - `classify`: makes `Retryable | Fatal` of what the promise rejects with. Default `Classify.promise`.
  * - `idempotent`: see `RpcCall`.
+ * - `signal`: a signal of the caller's own that spans the whole call, as `AbortSignal.timeout(5_000)` made once for it. When it
+ *   fires the attempt ends and no other is made: `Fatal`, reason `Cancelled`. Default: none. (A signal that was mixed in by
+ *   hand is noticed by its second rejection with the same error.)
  *
  * @example
  * ```ts
@@ -148,13 +153,28 @@ export const fromPromise = <A>(options: {
   readonly method: string
   readonly classify?: Classify.Classifier | undefined
   readonly idempotent?: boolean | undefined
+  readonly signal?: AbortSignal | undefined
 }): RpcCall<A, Retryable | Fatal> => {
-  const classify = options.classify ?? Classify.classify
+  const { classify = Classify.promise, method, signal: own } = options
+  // an attempt makes its own error; only a signal that has fired before gives the same one again
+  const seen = new WeakSet<object>()
+  const cancelled = (cause: unknown) =>
+    new Fatal({ reason: "Cancelled", method, message: "the signal of the caller has fired", cause })
+  const attempt = Effect.tryPromise({
+    try: (signal) => options.try(own === undefined ? signal : AbortSignal.any([signal, own])),
+    catch: (failure) => {
+      const error = withMethod(classify(failure), method)
+      const isAgain = Predicate.isObject(failure) && seen.has(failure)
+      if (Predicate.isObject(failure)) {
+        seen.add(failure)
+      }
+      return own?.aborted === true || (isAgain && error.reason === "AttemptTimeout") ? cancelled(failure) : error
+    }
+  })
   return make(
-    Effect.tryPromise({
-      try: (signal) => options.try(signal),
-      catch: (failure) => withMethod(classify(failure), options.method)
-    }),
+    own === undefined
+      ? attempt
+      : Effect.suspend(() => own.aborted ? Effect.fail(cancelled(own.reason)) : attempt),
     options
   )
 }

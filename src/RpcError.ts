@@ -17,12 +17,21 @@
  *
  * @since 0.1.0
  */
+import type * as Duration from "effect/Duration"
 import { NodeInspectSymbol } from "effect/Inspectable"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import * as codec from "./internal/codec.js"
-import * as internal from "./internal/report.js"
+import * as codec from "./internal/errors/codec.js"
+import * as internal from "./internal/errors/message.js"
+import {
+  Code,
+  Delivery,
+  ExhaustedReason,
+  FatalReason,
+  RejectedReason,
+  RetryableReason
+} from "./internal/errors/reasons.js"
 
 /**
  * @since 0.1.0
@@ -36,168 +45,42 @@ export const TypeId = "~effect-rpc-retry/RpcError"
  */
 export type TypeId = typeof TypeId
 
-/**
- * Why an attempt failed in a way that is worth another one.
- *
- * | reason              | means                                                                     |
- * | ------------------- | ------------------------------------------------------------------------- |
- * | `ConnectionRefused` | nobody listens at that address                                            |
- * | `ConnectionLost`    | the connection broke: reset, closed, end of stream                        |
- * | `AttemptTimeout`    | no answer within the attempt timeout, or before the deadline              |
- * | `Unavailable`       | the peer, or the way to it, is not available now                          |
- * | `Throttled`         | the peer asks for less load                                               |
- * | `Custom`            | the application's own; say more in `code` and `cause`                     |
- *
- * @since 0.1.0
- * @category models
- */
-export const RetryableReason = Schema.Literal(
-  "ConnectionRefused",
-  "ConnectionLost",
-  "AttemptTimeout",
-  "Unavailable",
-  "Throttled",
-  "Custom"
-)
-
-/**
- * @since 0.1.0
- * @category models
- */
-export type RetryableReason = typeof RetryableReason.Type
-
-/**
- * Whether the server can have seen the request: `NotSent` says it cannot, `Unknown` that it may have run. A call
- * marked `idempotent: false` is retried only after `NotSent`.
- *
- * @since 0.1.0
- * @category models
- */
-export const Delivery = Schema.Literal("NotSent", "Unknown")
-
-/**
- * @since 0.1.0
- * @category models
- */
-export type Delivery = typeof Delivery.Type
-
-/**
- * Why an attempt failed in a way that another one would repeat.
- *
- * | reason             | means                                                                     |
- * | ------------------ | ------------------------------------------------------------------------- |
- * | `ServerError`      | the server answered with an error                                         |
- * | `InvalidArgument`  | the arguments cannot be sent, or the server does not take them            |
- * | `NotFound`         | there is no such thing                                                    |
- * | `PermissionDenied` | the caller may not                                                        |
- * | `Unauthenticated`  | the server does not know who the caller is                                |
- * | `Unimplemented`    | the server has no such method                                             |
- * | `Protocol`         | the peer does not speak the protocol, or not as agreed                    |
- * | `Cancelled`        | the work was given up: an aborted request, a closed client                |
- * | `Custom`           | the application's own, or a failure that no classifier knows              |
- *
- * @since 0.1.0
- * @category models
- */
-export const FatalReason = Schema.Literal(
-  "ServerError",
-  "InvalidArgument",
-  "NotFound",
-  "PermissionDenied",
-  "Unauthenticated",
-  "Unimplemented",
-  "Protocol",
-  "Cancelled",
-  "Custom"
-)
-
-/**
- * @since 0.1.0
- * @category models
- */
-export type FatalReason = typeof FatalReason.Type
-
-/**
- * Why a call stopped retrying.
- *
- * | reason              | means                                                                       |
- * | ------------------- | --------------------------------------------------------------------------- |
- * | `AttemptsExhausted` | the schedule is done                                                        |
- * | `BudgetExhausted`   | the shared budget of retries is spent                                       |
- * | `DeadlineExceeded`  | the deadline passed during an attempt, which was cut, or in a late delay    |
- * | `DeadlineTooClose`  | the next delay would have passed the deadline, so it was not slept          |
- * | `ServerSaidNo`      | the server said "do not retry", or asked for more than `maxServerDelay`     |
- * | `NotIdempotent`     | the call is marked `idempotent: false` and may have run                     |
- * | `CircuitOpen`       | reserved for a circuit breaker that opens between two attempts              |
- * | `NotRetried`        | the policy's `retryIf` said no, or the caller's own call is a retry         |
- *
- * @since 0.1.0
- * @category models
- */
-export const ExhaustedReason = Schema.Literal(
-  "AttemptsExhausted",
-  "BudgetExhausted",
-  "DeadlineExceeded",
-  "DeadlineTooClose",
-  "ServerSaidNo",
-  "NotIdempotent",
-  "CircuitOpen",
-  "NotRetried"
-)
-
-/**
- * @since 0.1.0
- * @category models
- */
-export type ExhaustedReason = typeof ExhaustedReason.Type
-
-/**
- * Why a call was turned away before anything was sent.
- *
- * | reason             | means                                                                     |
- * | ------------------ | ------------------------------------------------------------------------- |
- * | `DeadlineExceeded` | the deadline had passed                                                   |
- * | `CircuitOpen`      | reserved for a circuit breaker that is open                               |
- * | `Throttled`        | reserved for a limit of the client's own                                  |
- * | `BulkheadFull`     | reserved for a limit of calls at once                                     |
- *
- * @since 0.1.0
- * @category models
- */
-export const RejectedReason = Schema.Literal("CircuitOpen", "DeadlineExceeded", "Throttled", "BulkheadFull")
-
-/**
- * @since 0.1.0
- * @category models
- */
-export type RejectedReason = typeof RejectedReason.Type
-
-/**
- * The protocol's own code of a failure: `"ECONNREFUSED"`, `503`, `"UNAVAILABLE"`, `-32603`.
- *
- * @since 0.1.0
- * @category models
- */
-export const Code = Schema.Union(Schema.String, Schema.Number)
-
-/**
- * @since 0.1.0
- * @category models
- */
-export type Code = typeof Code.Type
+export {
+  Code,
+  Delivery,
+  ExhaustedReason,
+  FatalReason,
+  RejectedReason,
+  RetryableReason
+} from "./internal/errors/reasons.js"
 
 /**
  * Errors are values here: made for one attempt, often dropped by the next. So, unlike other `Schema.TaggedError`s, they
  * are not validated when made in typed code (decoding validates), and do not pay for a stack trace, which would only
  * show the inside of this library.
+ *
+ * - `messageOf`: the message of an error that has no field for it.
  */
-const lean = <A extends new(props: never, options?: Schema.MakeOptions) => unknown>(Base: A): A => {
+const lean = <A extends new(props: never, options?: Schema.MakeOptions) => unknown, Self>(
+  Base: A,
+  messageOf?: (self: Self) => string
+): A => {
   const Lean = class extends (Base as unknown as new(props: unknown, options: Schema.MakeOptions) => object) {
     constructor(props: unknown) {
       const limit = Error.stackTraceLimit
-      Error.stackTraceLimit = 0
+      // not an assignment: that throws where the intrinsics are frozen
+      Reflect.set(Error, "stackTraceLimit", 0)
       super(props, true)
-      Error.stackTraceLimit = limit
+      Reflect.set(Error, "stackTraceLimit", limit)
+      if (messageOf !== undefined) {
+        // its own and plain, as `structuredClone` takes no other, and as quiet as that of other errors
+        Object.defineProperty(this, "message", {
+          value: messageOf(this as unknown as Self),
+          enumerable: false,
+          configurable: true,
+          writable: true
+        })
+      }
     }
     get [TypeId](): TypeId {
       return TypeId
@@ -224,6 +107,44 @@ const lean = <A extends new(props: never, options?: Schema.MakeOptions) => unkno
   return Lean as unknown as A
 }
 
+/** What was given: a field that is there and `undefined` would be encoded as such. */
+const given = <A extends { [field: string]: unknown }>(props: A): A => {
+  for (const field in props) {
+    if (props[field] === undefined) {
+      delete props[field]
+    }
+  }
+  return props
+}
+
+/**
+ * What a {@link Retryable} is made of: its fields, but `retryAfter` may be any duration.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RetryableProps {
+  /** Why the attempt failed. */
+  readonly reason: RetryableReason
+  /** Whether the server can have seen the request. */
+  readonly delivery: Delivery
+  /** `"Service.Method"`. `RpcCall.make` fills it in. */
+  readonly method?: string | undefined
+  /** The protocol's own code. */
+  readonly code?: Code | undefined
+  /** Whether the call may run twice, where the call said so. `RpcCall.make` fills it in. */
+  readonly idempotent?: boolean | undefined
+  /**
+   * What the server asked for: wait so long, or `"Never"`. A number is milliseconds. One that is negative or no duration
+   * counts as `"Never"`: who asks for a delay that nobody understands is not to be asked again at once.
+   */
+  readonly retryAfter?: Duration.DurationInput | "Never" | undefined
+  /** How long the attempt waited before its dial, because dials before it had failed; absent when it did not wait. */
+  readonly waited?: Duration.Duration | undefined
+  /** The failure as it arrived. Printed and encoded without the credentials in it. */
+  readonly cause?: unknown
+}
+
 /**
  * A failed attempt that is worth another one.
  *
@@ -231,6 +152,7 @@ const lean = <A extends new(props: never, options?: Schema.MakeOptions) => unkno
  * - `idempotent`: whether the call may run twice, where the call said so. It is set by `RpcCall.make`, and read by
  *   `withRpcRetry` wherever the error has passed through on its way.
  * - `code`: the protocol's own code.
+ * - `waited`: how long the attempt waited before its dial was made, as dials before it had failed; absent when it did not.
  * - `cause`: the failure as it arrived.
  *
  * @example
@@ -252,12 +174,36 @@ export class Retryable extends lean(
     code: Schema.optional(Code),
     idempotent: Schema.optional(Schema.Boolean),
     retryAfter: Schema.optional(codec.Hint),
+    waited: Schema.optional(Schema.DurationFromMillis),
     cause: Schema.optional(codec.Cause)
-  })
+  }),
+  internal.retryableMessage
 ) {
-  override get message(): string {
-    return internal.retryableMessage(this)
+  constructor(props: RetryableProps) {
+    super(given({ ...props, retryAfter: codec.hintOf(props.retryAfter), cause: props.cause }))
   }
+}
+
+/**
+ * What a {@link Fatal} is made of: its fields.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface FatalProps {
+  /** Why the attempt failed. */
+  readonly reason: FatalReason
+  /** `"Service.Method"`. `RpcCall.make` fills it in. */
+  readonly method?: string | undefined
+  /** The protocol's own code. */
+  readonly code?: Code | undefined
+  /**
+   * What happened, for a person to read. Of a text beyond 4000 characters the rest is dropped; user info and query values of
+   * URLs in it, and bearer tokens, are replaced by `<redacted>`.
+   */
+  readonly message: string
+  /** The failure as it arrived. Printed and encoded without the credentials in it. */
+  readonly cause?: unknown
 }
 
 /**
@@ -281,7 +227,11 @@ export class Fatal extends lean(
     message: Schema.String,
     cause: Schema.optional(codec.Cause)
   })
-) {}
+) {
+  constructor(props: FatalProps) {
+    super(given({ ...props, message: internal.bounded(props.message), cause: props.cause }))
+  }
+}
 
 /**
  * One failed attempt, as `RetryExhausted` remembers it.
@@ -330,12 +280,9 @@ export class RetryExhausted extends lean(
     elapsed: Schema.DurationFromMillis,
     last: Retryable,
     history: Schema.Array(Attempt).pipe(Schema.maxItems(100))
-  })
-) {
-  override get message(): string {
-    return internal.exhaustedMessage(this)
-  }
-}
+  }),
+  internal.exhaustedMessage
+) {}
 
 /**
  * A call that was turned away before anything was sent. `retryIn`, where it is known, says when it may be worth another try.
@@ -348,12 +295,9 @@ export class CallRejected extends lean(
     method: Schema.optional(Schema.String),
     reason: RejectedReason,
     retryIn: Schema.optional(Schema.DurationFromMillis)
-  })
-) {
-  override get message(): string {
-    return internal.rejectedMessage(this)
-  }
-}
+  }),
+  internal.rejectedMessage
+) {}
 
 /**
  * Any of the four, as a `Schema`: to declare as the error of a procedure, to store, to log.
@@ -427,14 +371,15 @@ export const withMethod = (error: Retryable | Fatal, method: string): Retryable 
 }
 
 /** One by one: `cause` is not enumerable. */
-const fieldsOf = ({ cause, code, delivery, idempotent, method, reason, retryAfter }: Retryable) => ({
+const fieldsOf = ({ cause, code, delivery, idempotent, method, reason, retryAfter, waited }: Retryable) => ({
   cause,
   code,
   delivery,
   idempotent,
   method,
   reason,
-  retryAfter
+  retryAfter,
+  waited
 })
 
 /**
@@ -459,6 +404,17 @@ export const stamped = (
  */
 export const withDelivery = (error: Retryable, delivery: Delivery): Retryable =>
   error.delivery === delivery ? error : new Retryable({ ...fieldsOf(error), delivery })
+
+/**
+ * The error of an attempt whose dial was held back, since dials before it had failed.
+ *
+ * - `waited`: how long.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const withWait = (error: Retryable, waited: Duration.Duration): Retryable =>
+  new Retryable({ ...fieldsOf(error), waited })
 
 /**
  * The whole story of a failed call, to be read in a terminal: one line that says why it stopped and, for a call that

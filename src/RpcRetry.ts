@@ -17,6 +17,39 @@
  * Without a `Layer` a call uses `RetryPolicy.default`. With one it uses the policy of the layer. The options of the call
  * itself come before both. Providing a layer never changes a type, as `RpcRetry` is a `Context.Reference`.
  *
+ * A service of yours takes {@link bind}, so that the layer it is given is that of its calls:
+ *
+ * ```ts
+ * import { type Fatal, type Retryable, RpcRetry } from "effect-rpc-retry"
+ * import * as Context from "effect/Context"
+ * import * as Effect from "effect/Effect"
+ * import * as Layer from "effect/Layer"
+ *
+ * declare const getUser: (id: number) => Effect.Effect<string, Retryable | Fatal>
+ *
+ * const make = Effect.gen(function*() {
+ *   const retry = yield* RpcRetry.bind
+ *   return { get: (id: number) => getUser(id).pipe(retry({ method: "Users.Get" })) }
+ * })
+ *
+ * class Users extends Context.Tag("Users")<Users, Effect.Effect.Success<typeof make>>() {
+ *   static readonly Live = Layer.effect(Users, make).pipe(
+ *     Layer.provide(RpcRetry.layer({ default: { deadline: "5 seconds" } }))
+ *   )
+ * }
+ * ```
+ *
+ * Which service a call has:
+ *
+ * | the call is made with                     | it has the layer that                                                        |
+ * | ----------------------------------------- | ---------------------------------------------------------------------------- |
+ * | what `bind` gave                          | was in force where `bind` ran; if there was none, is in force where it runs   |
+ * | `client`, `HttpRpc.retrying`              | was in force in the fiber that made them; if there was none, as above         |
+ * | `withRpcRetry`                            | is in force where it runs                                                    |
+ *
+ * Calls of the last kind that run without a layer, though the process has built one, are warned of in the log, once, unless
+ * `NODE_ENV` is `production`.
+ *
  * What each part does to the type of a call:
  *
  * | before                                   | after `withRpcRetry`                                          |
@@ -36,58 +69,24 @@ import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import type * as Pipeable from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type * as Connections from "./Connections.js"
 import { InheritedAttempt } from "./Deadline.js"
-import { changedClient } from "./internal/clientMembers.js"
-import * as engine from "./internal/engine.js"
-import * as grpc from "./internal/grpc.js"
-import * as layerDocument from "./internal/layerDocument.js"
-import { AnnotateLogs } from "./internal/logs.js"
-import { configError } from "./internal/policyDocument.js"
-import * as internal from "./internal/service.js"
-import type { Telemetry } from "./internal/telemetry.js"
-import { InvalidOption, orThrow } from "./InvalidOption.js"
-import type * as RetryBudget from "./RetryBudget.js"
+import { AnnotateLogs } from "./internal/call/observer.js"
+import * as layerDocument from "./internal/config/layerDocument.js"
+import { configError } from "./internal/config/policyDocument.js"
+import * as grpc from "./internal/config/serviceConfig.js"
+import * as engine from "./internal/engine/engine.js"
+import { changedClient } from "./internal/service/clientProxy.js"
+import type { InForce, Inspection, LayerOptions, Service, UpdateOptions } from "./internal/service/model.js"
+import * as Wiring from "./internal/service/reference.js"
+import * as internal from "./internal/service/service.js"
+import { checkKnown, InvalidOption, orThrow } from "./InvalidOption.js"
 import * as RetryPolicy from "./RetryPolicy.js"
 import * as RpcCall from "./RpcCall.js"
-import type { CallRejected, Retryable, RetryableReason, RetryExhausted } from "./RpcError.js"
+import type { CallRejected, Retryable, RetryExhausted } from "./RpcError.js"
 
-/**
- * The policies in force.
- *
- * - `policy`: the complete policy of a method, its budget included.
- * - `policies`: what was said by name, and what comes of it.
- * - `update`, `remove`, `inspect`: see the functions of the same names.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Service {
-  readonly policy: (method: string | undefined) => RetryPolicy.Complete
-  readonly policies: Effect.Effect<ReadonlyArray<InForce>>
-  readonly update: (name: string, policy: RetryPolicy.Options | "off") => Effect.Effect<void, InvalidOption>
-  readonly remove: (name: string) => Effect.Effect<void, InvalidOption>
-  readonly inspect: Effect.Effect<Inspection>
-  /** @internal */
-  readonly telemetry: Telemetry
-}
-
-/**
- * A policy in force.
- *
- * - `name`: a method, a pattern, or `default`.
- * - `policy`: the complete policy of a method of that name.
- * - `from`: where each of its fields was said: `library`, `default`, or a name; `layer` for a budget that the layer made.
- *
- * @since 0.1.0
- * @category models
- */
-export interface InForce {
-  readonly name: string
-  readonly policy: RetryPolicy.Complete
-  readonly from: Readonly<Partial<Record<RetryPolicy.Field, string>>>
-}
+export type { InForce, Inspection, LayerOptions, Service, UpdateOptions } from "./internal/service/model.js"
 
 /**
  * The service that `withRpcRetry` asks for the policy of a call. It needs no layer: by default every call has
@@ -96,29 +95,9 @@ export interface InForce {
  * @since 0.1.0
  * @category references
  */
-export class RpcRetry extends Context.Reference<RpcRetry>()("effect-rpc-retry/RpcRetry", {
+export class RpcRetry extends Context.Reference<RpcRetry>()(Wiring.key, {
   defaultValue: (): Service => internal.withoutLayer()
 }) {}
-
-/**
- * - `default`: what holds for every method; the rest comes from `RetryPolicy.default`.
- * - `methods`: policies, or some of their fields, by name: a method (`"Users.Get"`), a pattern (`"Users.*"`) or `"*"`. Of
- *   the patterns that fit a method the longest holds. `"off"` is one attempt.
- * - `budget`: the effect that makes the budget of a destination (the service part of a method), run when the destination is
- *   first called, and once before to see that it works. Default `RetryBudget.make()`; `"off"` for none. Beyond a thousand
- *   destinations the others share one.
- * - `metrics`: `"off"` for none. `maxMethods`: how many methods have metrics of their own, from 1 to 100 000, default 1000;
- *   those beyond count as one, with the name `other`.
- *
- * @since 0.1.0
- * @category models
- */
-export interface LayerOptions {
-  readonly default?: RetryPolicy.Options | undefined
-  readonly methods?: Readonly<Record<string, RetryPolicy.Options | "off">> | undefined
-  readonly budget?: Effect.Effect<RetryBudget.RetryBudget> | "off" | undefined
-  readonly metrics?: "off" | { readonly maxMethods?: number | undefined } | undefined
-}
 
 /**
  * A service. Throws `InvalidOption` for a bad option.
@@ -134,7 +113,8 @@ export const make = (options: LayerOptions = {}): Service => orThrow(internal.ma
  * What is said of a call comes, field by field, from: the options of the call, the exact method, the longest pattern, `"*"`,
  * `default`, the library.
  *
- * Make it once and keep it: the budgets are in it, and two layers are two sets of budgets.
+ * Make it once and keep it: the budgets are in it, and each time it is built (each `Effect.provide` outside of another layer) it
+ * has a new set of them, so provided for each request they limit nothing. See `docs/per-request.md`.
  *
  * @example
  * ```ts
@@ -161,12 +141,16 @@ export const make = (options: LayerOptions = {}): Service => orThrow(internal.ma
 export const layer = (options?: LayerOptions): Layer.Layer<never> => {
   // the options are checked here, and each build of the layer has budgets of its own
   make(options)
-  return Layer.sync(RpcRetry, () => make(options))
+  return built(Effect.sync(() => make(options)))
 }
+
+/** The layer of a service. */
+const built = <E, R>(service: Effect.Effect<Service, E, R>): Layer.Layer<never, E, Exclude<R, Scope.Scope>> =>
+  Layer.scoped(RpcRetry, Effect.zipLeft(service, Wiring.layerBuilt))
 
 /**
  * The options of a layer from a document, as JSON text or parsed: `default` and `methods` hold policies as
- * `RetryPolicy.decode` takes them (a method may be `"off"`), `budget` is `"off"` or `{ ratio, capacity }`. The error names the
+ * `RetryPolicy.decode` takes them (a method may be `"off"`), `budget` is `"off"` or `{ ratio, capacity }`, the capacity a number or `"traffic"`. The error names the
  * path to what is wrong.
  *
  * @example
@@ -188,9 +172,12 @@ export const decode: (document: unknown) => Either.Either<LayerOptions, InvalidO
 /**
  * A layer from configuration: environment variables, or any `ConfigProvider`. Keys, all optional, below `RPC_RETRY`: those of
  * `RetryPolicy.config` for all methods (`RPC_RETRY_DEADLINE="5 seconds"`); `METHODS`, the `methods` of a document as JSON; and
- * `BUDGET`, whose only value is `off`. A key that is empty counts as absent. To say more of budgets, read a document with
- * `decode`.
+ * `BUDGET`, which is `off` or the capacity of each budget, `traffic` or a number. Blanks and line ends around a value do not count, and a key
+ * that is empty counts as absent. A key below `RPC_RETRY` that is none of these is logged as a warning. To say more of budgets,
+ * read a document with `decode`.
  *
+ * - `inCode`: options that the configuration is merged onto: `default` and each of `methods` field by field, the configuration
+ *   first. So a method that is `idempotent: false` in code stays that, whatever is configured of its delays. Default none.
  * - `config`: where else to read the options from.
  *
  * @example
@@ -201,10 +188,10 @@ export const decode: (document: unknown) => Either.Either<LayerOptions, InvalidO
  *
  * const env = new Map([
  *   ["RPC_RETRY.RETRIES", "5"],
- *   ["RPC_RETRY.METHODS", `{ "Users.Create": { "idempotent": false } }`]
+ *   ["RPC_RETRY.METHODS", `{ "Users.*": { "deadline": "2s" } }`]
  * ])
  *
- * const RetryLive = RpcRetry.layerConfig().pipe(
+ * const RetryLive = RpcRetry.layerConfig({ methods: { "Users.Create": { idempotent: false } } }).pipe(
  *   Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(env)))
  * )
  * ```
@@ -213,12 +200,17 @@ export const decode: (document: unknown) => Either.Either<LayerOptions, InvalidO
  * @category layers
  */
 export const layerConfig = (
-  config: Config.Config<LayerOptions> = layerDocument.config
-): Layer.Layer<never, ConfigError.ConfigError> =>
-  Layer.effect(
-    RpcRetry,
-    Effect.flatMap(config, (options) => Effect.mapError(internal.make(options), configError))
-  )
+  inCode: LayerOptions = {},
+  config?: Config.Config<LayerOptions>
+): Layer.Layer<never, ConfigError.ConfigError> => {
+  make(inCode)
+  const options = config ?? Effect.zipRight(layerDocument.warnOfUnknownKeys, layerDocument.config)
+  return built(Effect.flatMap(options, (options) =>
+    Effect.mapError(
+      Either.flatMap(internal.mergedOptions(inCode, options), (merged) => internal.make(merged)),
+      configError
+    )))
+}
 
 /**
  * A layer from a gRPC service config, as JSON text or parsed: the `retryPolicy` and `timeout` of each `methodConfig`, and
@@ -240,9 +232,9 @@ export const layerServiceConfig = (
   json: unknown,
   options?: { readonly maxAttempts?: number | undefined }
 ): Layer.Layer<never, InvalidOption> =>
-  Layer.effect(
-    RpcRetry,
+  built(
     Effect.gen(function*() {
+      yield* checkKnown("RpcRetry.layerServiceConfig", options ?? {}, ["maxAttempts"])
       const { budget, ...policies } = yield* grpc.fromServiceConfig(json, options?.maxAttempts)
       // one throttle for all methods
       const shared = budget === "off" ? "off" : Effect.succeed(yield* budget)
@@ -256,17 +248,25 @@ export const layerServiceConfig = (
  * keep their level, unless the document says another `budget` than the one before. A bad document is logged as a warning and
  * changes nothing. When the stream fails that is logged as a warning too, and when it ends or fails what was said last stays.
  *
+ * - `inCode`: options that each document is merged onto, as those of {@link layerConfig} are; they hold before the first
+ *   document too. Default none.
+ *
  * @since 0.1.0
  * @category layers
  */
-export const layerReloadable = <E, R>(documents: Stream.Stream<unknown, E, R>): Layer.Layer<never, never, R> =>
-  Layer.scoped(
-    RpcRetry,
+export const layerReloadable = <E, R>(
+  documents: Stream.Stream<unknown, E, R>,
+  inCode: LayerOptions = {}
+): Layer.Layer<never, never, R> => {
+  make(inCode)
+  return built(
     Effect.gen(function*() {
-      const service = internal.replaceable()
+      const service = orThrow(internal.make(inCode))
       const follow = (document: unknown) =>
         Effect.suspend(() => layerDocument.decodeKeyed(document)).pipe(
-          Effect.flatMap(({ budgetKey, options }) => service.replace(options, budgetKey)),
+          Effect.flatMap(({ budgetKey, options }) =>
+            Effect.flatMap(internal.mergedOptions(inCode, options), (options) => service.replace(options, budgetKey))
+          ),
           Effect.catchAll((error) =>
             Effect.logWarning(`RpcRetry: the new configuration is not used: ${error.message}`)
           ),
@@ -281,6 +281,7 @@ export const layerReloadable = <E, R>(documents: Stream.Stream<unknown, E, R>): 
       return service
     })
   )
+}
 
 /**
  * What is in force: `default`, then each name that something was said of, with where each field comes from.
@@ -289,38 +290,6 @@ export const layerReloadable = <E, R>(documents: Stream.Stream<unknown, E, R>): 
  * @category inspection
  */
 export const policies: Effect.Effect<ReadonlyArray<InForce>> = Effect.flatMap(RpcRetry, (service) => service.policies)
-
-/**
- * What is in force now, as values that `JSON.stringify` writes whole: for an endpoint to look at.
- *
- * - `policies`: what the policy of each name comes to, as `RetryPolicy.describe` has it, and where each field was said.
- *   At most 20 delays are shown. Where a function of the policy fails in the dry run, what needs it is `unknown`.
- * - `budgets`: those with a limit that the layer made, one for each destination that was called or that a policy names: what it holds, and can
- *   hold.
- * - `connections`: those of this process. See `Connections`.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Inspection {
-  readonly policies: ReadonlyArray<{
-    readonly name: string
-    readonly from: InForce["from"]
-    readonly attempts: number | "unlimited" | "unknown"
-    readonly delays: ReadonlyArray<string>
-    readonly totalWait: string
-    readonly attemptTimeout: string | null
-    readonly deadline: string | null
-    readonly idempotent: boolean | null
-    readonly maxServerDelay: string
-    readonly retried: ReadonlyArray<RetryableReason>
-    readonly budget: { readonly level: number; readonly capacity: number } | "unlimited" | null
-    readonly spans: boolean
-    readonly logs: boolean
-  }>
-  readonly budgets: ReadonlyArray<{ readonly destination: string; readonly level: number; readonly capacity: number }>
-  readonly connections: ReadonlyArray<Connections.Status>
-}
 
 /**
  * What is in force now: policies, budgets, connections. The schedules of all policies are run dry for it.
@@ -341,7 +310,10 @@ export interface Inspection {
 export const inspect: Effect.Effect<Inspection> = Effect.flatMap(RpcRetry, (service) => service.inspect)
 
 /**
- * Says something else of a method or a pattern while the program runs: all that was said of that name before is replaced.
+ * Says more of a method or a pattern while the program runs: the fields of the policy come before those that the layer and
+ * earlier updates have said of that name, and the others stay. `"off"` is the field `schedule` alone, so what must not run
+ * twice is still that when retries are switched on again. {@link remove} takes all updates of a name back.
+ *
  * Calls in flight keep the policy they started with; budgets keep their level. The `default` of a layer cannot be changed so;
  * say it of `"*"`.
  *
@@ -359,12 +331,19 @@ export const inspect: Effect.Effect<Inspection> = Effect.flatMap(RpcRetry, (serv
  * @since 0.1.0
  * @category updates
  */
-export const update = (name: string, policy: RetryPolicy.Options | "off"): Effect.Effect<void, InvalidOption> =>
-  Effect.flatMap(RpcRetry, (service) => service.update(name, policy))
+export const update = (
+  name: string,
+  policy: RetryPolicy.Options | "off",
+  options?: UpdateOptions
+): Effect.Effect<void, InvalidOption> =>
+  Effect.zipRight(
+    checkKnown("RpcRetry.update", options ?? {}, ["replace"]),
+    Effect.flatMap(RpcRetry, (service) => service.update(name, policy, options))
+  )
 
 /**
- * Takes back what was said of a method or a pattern; of one that nothing was said of it changes nothing. Fails with
- * `InvalidOption` where no layer provides `RpcRetry`.
+ * Takes back all updates of a method or a pattern: what the layer says of it holds again. Without an update it changes
+ * nothing. Fails with `InvalidOption` where no layer provides `RpcRetry`.
  *
  * @since 0.1.0
  * @category updates
@@ -425,6 +404,7 @@ type Member<M> = M extends (...args: infer Args) => infer Result
  * members is retried. What is no effect, a `Stream` among it, is as it was. The client itself is not changed.
  *
  * What is said around a call of it comes too late, but for a deadline: its policy, its name and its key are those said here.
+ * Where a layer is in force where the client is made (in the fiber that runs this line), it is that of all calls of the client.
  *
  * A method with overloads keeps the last one in its type, one with type parameters loses them: wrap those by hand.
  *
@@ -449,7 +429,9 @@ type Member<M> = M extends (...args: infer Args) => infer Result
  * @since 0.1.0
  * @category combinators
  */
-export const client = <C extends object>(self: C, { service, ...options }: ClientOptions = {}): Client<C> => {
+export const client = <C extends object>(self: C, given: ClientOptions = {}): Client<C> => {
+  orThrow(checkKnown("RpcRetry.client", given, [...RetryPolicy.fields, "service", "idempotencyKey"]))
+  const { service, ...options } = given
   if (!Predicate.isObject(self)) {
     throw new InvalidOption({
       where: "RpcRetry.client",
@@ -461,9 +443,12 @@ export const client = <C extends object>(self: C, { service, ...options }: Clien
     const problem = `must be a text that is not empty, got ${String(service)}`
     throw new InvalidOption({ where: "RpcRetry.client", field: "service", problem })
   }
-  const named = retrying(options)
+  const builtWith = Wiring.builtWith(RpcRetry)
+  const named = retrying(options, builtWith)
   return changedClient(self, (path) => {
-    const unnamed = service === undefined ? named : retrying({ ...options, method: [service, ...path].join(".") })
+    const unnamed = service === undefined
+      ? named
+      : retrying({ ...options, method: [service, ...path].join(".") }, builtWith)
     return (call) => RpcCall.isRpcCall(call) ? named(call) : unnamed(call)
   }) as Client<C>
 }
@@ -547,10 +532,29 @@ export interface Options extends RetryPolicy.Options {
  * @category models
  */
 export type Retried<T> = T extends Effect.Effect<infer A, infer E, infer R>
-  ? Effect.Effect<A, Exclude<E, Retryable> | RetryExhausted | CallRejected, R>
+  ? Effect.Effect<A, Exclude<E, Retryable> | RetryExhausted | CallRejected, R> & Hint<E>
   : <A, E, R>(
     self: Effect.Effect<A, E, R>
-  ) => Effect.Effect<A, Exclude<E, Retryable> | RetryExhausted | CallRejected, R>
+  ) => Effect.Effect<A, Exclude<E, Retryable> | RetryExhausted | CallRejected, R> & Hint<E>
+
+/**
+ * Marks the type of a call none of whose errors can be a `Retryable`, so that an editor shows it where the call is retried: it
+ * never will be. Its errors are still to be classified: `Effect.mapError(Classify.classify)` before `withRpcRetry`.
+ *
+ * The mark is on the type alone, and asks for nothing.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface NothingIsRetried {
+  readonly "none of the errors of this call is Retryable: classify them before withRpcRetry"?: never
+}
+
+/** Nothing for a call that can fail with a `Retryable`, or not at all. */
+type Hint<E> = [E] extends [never] ? unknown
+  : [Retryable] extends [E] ? unknown
+  : [Extract<E, Retryable>] extends [never] ? NothingIsRetried
+  : unknown
 
 /**
  * What makes an option that does not exist an error, and gives the functions among the options the types of their
@@ -561,9 +565,10 @@ type NoExcess<T> = T extends AnyCall ? unknown
 
 type AnyCall = Effect.Effect<unknown, unknown, unknown>
 
-const validateCall = ({ idempotencyKey, method }: Options): Either.Either<void, InvalidOption> => {
-  const invalid = (field: string, problem: string) =>
-    Either.left(new InvalidOption({ where: "withRpcRetry", field, problem }))
+const validateCall = (options: Options): Either.Either<void, InvalidOption> => {
+  const where = "withRpcRetry"
+  const { idempotencyKey, method } = options
+  const invalid = (field: string, problem: string) => Either.left(new InvalidOption({ where, field, problem }))
   return method !== undefined && !Predicate.isString(method)
     ? invalid("method", `must be text, got ${String(method)}`)
     : idempotencyKey !== undefined && !Predicate.isBoolean(idempotencyKey) &&
@@ -572,23 +577,35 @@ const validateCall = ({ idempotencyKey, method }: Options): Either.Either<void, 
       "idempotencyKey",
       `must be true, false or a text that is not empty, got ${JSON.stringify(idempotencyKey)}`
     )
-    : Either.void
+    : checkKnown(where, options, [...RetryPolicy.fields, "method", "idempotencyKey"])
 }
 
-/** What the options of a call come to, checked once, when `withRpcRetry` is given them. */
-const retrying = (options: Options): (self: AnyCall) => AnyCall => {
-  const own = RetryPolicy.make(options)
+/** The service of a call that runs with this context, and was built with none. */
+const inForce = (ambient: Context.Context<never>): Service => {
+  const service = Wiring.given(ambient, RpcRetry)
+  if (service === undefined) {
+    Wiring.withoutLayer()
+  }
+  return service ?? Context.get(ambient, RpcRetry)
+}
+
+/**
+ * What the options of a call come to, checked once, when `withRpcRetry` is given them. `builtWith` is the service of the call
+ * wherever it runs.
+ */
+const retrying = (options: Options, builtWith?: Service): (self: AnyCall) => AnyCall => {
   orThrow(validateCall(options))
+  const { idempotencyKey = false, method: said, ...policy } = options
+  const own = RetryPolicy.make(policy)
   const ownOver = mergedOver(own)
-  const idempotencyKey = options.idempotencyKey ?? false
   return (self) => {
     const named = RpcCall.isRpcCall(self) ? self : undefined
-    const method = options.method ?? named?.method
+    const method = said ?? named?.method
     const over = named?.idempotent === undefined
       ? ownOver
       : mergedOver(RetryPolicy.merge(RetryPolicy.make({ idempotent: named.idempotent }), own))
     return engine.run(self, (ambient) => {
-      const service = Context.get(ambient, RpcRetry)
+      const service = builtWith ?? inForce(ambient)
       return {
         telemetry: service.telemetry,
         method,
@@ -613,8 +630,28 @@ const mergedOver = (own: RetryPolicy.RetryPolicy): (base: RetryPolicy.Complete) 
   }
 }
 
-/** `withRpcRetry` without options, which is made only once. */
-const plain = retrying({})
+/** The function `withRpcRetry` whose calls have the service that it was built with, or that in force where they run. */
+const combinator = (builtWith?: Service): WithRpcRetry => {
+  // made only once
+  const plain = retrying({}, builtWith)
+  const retry = (x?: AnyCall | Options, options?: Options) =>
+    Effect.isEffect(x)
+      ? (options === undefined ? plain : retrying(options, builtWith))(x)
+      : x === undefined
+      ? plain
+      : retrying(x, builtWith)
+  return retry as WithRpcRetry
+}
+
+/**
+ * The type of {@link withRpcRetry}.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface WithRpcRetry {
+  <T extends AnyCall | Options = {}>(x?: T & NoExcess<T>, options?: Options): Retried<T>
+}
 
 /**
  * Retries a call.
@@ -669,12 +706,36 @@ const plain = retrying({})
  * @since 0.1.0
  * @category combinators
  */
-export const withRpcRetry = <T extends AnyCall | Options = {}>(
-  x?: T & NoExcess<T>,
-  options?: Options
-): Retried<T> =>
-  (Effect.isEffect(x)
-    ? (options === undefined ? plain : retrying(options))(x as AnyCall)
-    : x === undefined
-    ? plain
-    : retrying(x as Options)) as Retried<T>
+export const withRpcRetry: WithRpcRetry = combinator()
+
+/**
+ * A {@link withRpcRetry} whose calls have the policies and budgets that are in force where this effect runs, wherever they run
+ * themselves. Take it where a service is built, so that a layer given to the service is that of its calls:
+ *
+ * ```ts
+ * import { type Fatal, type Retryable, RpcRetry } from "effect-rpc-retry"
+ * import * as Effect from "effect/Effect"
+ *
+ * declare const post: (order: string) => Effect.Effect<void, Retryable | Fatal>
+ *
+ * class Orders extends Effect.Service<Orders>()("Orders", {
+ *   effect: Effect.gen(function*() {
+ *     const retry = yield* RpcRetry.bind
+ *     return { place: (order: string) => post(order).pipe(retry({ method: "Orders.Place" })) }
+ *   }),
+ *   dependencies: [RpcRetry.layer({ methods: { "Orders.Place": { idempotent: false } } })]
+ * }) {}
+ * ```
+ *
+ * Where no layer is in force it is `withRpcRetry` itself.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const bind: Effect.Effect<WithRpcRetry> = Effect.map(
+  Effect.context<never>(),
+  (context) => {
+    const service = Wiring.given(context, RpcRetry)
+    return service === undefined ? withRpcRetry : combinator(service)
+  }
+)

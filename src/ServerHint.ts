@@ -2,7 +2,7 @@
  * What servers say about retrying, in the words of their protocols, read into the `retryAfter` of a `Retryable`.
  *
  * Each reader gives `None` when the server said nothing, a `Duration` when it named one, and `"Never"` when it said not to
- * retry or something that cannot be read: who asks for a delay that nobody understands is not to be asked again at once.
+ * retry or something that nobody can read: who asks for a delay that nobody understands is not to be asked again at once.
  *
  * A hint is waited exactly, without jitter; after it the delays of the schedule start over. It never makes a `Fatal`
  * retryable, and never adds attempts.
@@ -22,40 +22,70 @@ export type ServerHint = Duration.Duration | "Never"
 
 const never: Option.Option<ServerHint> = Option.some("Never")
 
-const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+const months = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 
-const time = "(?<hours>[01]\\d|2[0-3]):(?<minutes>[0-5]\\d):(?<seconds>[0-5]\\d|60)"
+const time = "(?<hours>\\d{1,2}):(?<minutes>\\d{2}):(?<seconds>\\d{2})(?:\\.\\d+)?"
 
-/** The three forms of an HTTP date, all in GMT: IMF-fixdate, RFC 850, asctime. */
-const httpDates = [
-  `^[A-Z][a-z]{2}, (?<day>[0-2]\\d|3[01]) (?<month>[A-Z][a-z]{2}) (?<year>\\d{4}) ${time} GMT$`,
-  `^[A-Z][a-z]+, (?<day>[0-2]\\d|3[01])-(?<month>[A-Z][a-z]{2})-(?<year>\\d{2}) ${time} GMT$`,
-  `^[A-Z][a-z]{2} (?<month>[A-Z][a-z]{2}) (?<day>[ 0-2]\\d|3[01]) ${time} (?<year>\\d{4})$`
-].map((source) => new RegExp(source))
+/** Both orders in which day and month are written, with any of the separators in use. What is left is `asctime`. */
+const dates = [
+  `(?<day>\\d{1,2})[ -](?<month>[A-Za-z]{3,9})[ -](?<year>\\d{4}|\\d{2}),?[ T]+${time}`,
+  `(?<month>[A-Za-z]{3,9}) +(?<day>\\d{1,2}),? ${time}(?<zoneFirst> +[A-Za-z]{1,5}| +[+-]\\d{2}:?\\d{2})? (?<year>\\d{4})`,
+  `(?<year>\\d{4})-(?<monthNumber>\\d{2})-(?<day>\\d{2})[T ]${time}`
+].map((source) =>
+  new RegExp(`^(?:[A-Za-z]{3,9},? +)?${source} *(?<zone>Z|UTC|UT|GMT|[A-Z]{3,4}|(?:UTC|GMT)?[+-]\\d{2}:?\\d{2})?$`, "i")
+)
 
-const dateOf = (text: string): Option.Option<DateTime.Utc> => {
-  const parts = httpDates.map((form) => form.exec(text)).find((match) => match !== null)?.groups
-  const month = months.indexOf(parts?.["month"] ?? "") + 1
-  if (parts === undefined || month === 0) {
+/** Of the zones that have names RFC 822 fixes these. The hours that each is behind Greenwich. */
+const zones = new Map([["EST", 5], ["EDT", 4], ["CST", 6], ["CDT", 5], ["MST", 7], ["MDT", 6], ["PST", 8], ["PDT", 7]])
+
+/** What to add to the time that is written to have that of Greenwich, in minutes; `undefined` for a zone that nobody knows. */
+const zoneMinutes = (zone: string): number | undefined => {
+  const name = zone.trim().toUpperCase()
+  const offset = /([+-])(\d{2}):?(\d{2})$/.exec(name)
+  return offset !== null
+    ? (offset[1] === "-" ? 1 : -1) * (Number(offset[2]) * 60 + Number(offset[3]))
+    : ["", "Z", "UT", "UTC", "GMT"].includes(name)
+    ? 0
+    : Option.getOrUndefined(Option.map(Option.fromNullable(zones.get(name)), (hours) => hours * 60))
+}
+
+/** Of a year in two digits RFC 850 leaves open which century; none of these dates is from before 1970. */
+const fullYear = (year: number): number => year < 70 ? 2000 + year : year < 100 ? 1900 + year : year
+
+/**
+ * A date as servers write it in HTTP headers, in milliseconds since 1970: the three forms of the standard, and what else is
+ * in use, such as a day in one digit, `UTC` or a numeric zone for `GMT`, a fraction of a second, ISO 8601. `None` for what
+ * cannot be read.
+ *
+ * @since 0.1.0
+ * @category readers
+ */
+export const dateMillis = (text: string): Option.Option<number> => {
+  const parts = dates.map((form) => form.exec(text.trim())).find((match) => match !== null)?.groups
+  if (parts === undefined) {
     return Option.none()
   }
   const number = (part: string) => Number(parts[part])
-  // of a year in two digits RFC 850 leaves open which century; none of these dates is from before 1970
-  const year = number("year") < 70
-    ? 2000 + number("year")
-    : number("year") < 100
-    ? 1900 + number("year")
-    : number("year")
-  const [hours, minutes, seconds] = [number("hours"), number("minutes"), number("seconds")]
-  return Option.filter(
-    DateTime.make({ year, month, day: number("day"), hours, minutes, seconds }),
-    // there is no 31st of February
-    (date) => seconds === 60 || DateTime.toPartsUtc(date).day === number("day")
+  const month = parts["monthNumber"] === undefined
+    ? months.indexOf((parts["month"] ?? "").slice(0, 3).toLowerCase()) + 1
+    : number("monthNumber")
+  const zone = zoneMinutes(parts["zone"] ?? parts["zoneFirst"] ?? "")
+  const [year, day, hours] = [fullYear(number("year")), number("day"), number("hours")]
+  const [minutes, seconds] = [number("minutes"), number("seconds")]
+  const isTime = hours < 24 && minutes < 60 && seconds <= 60
+  return zone === undefined || month < 1 || month > 12 || !isTime ? Option.none() : Option.map(
+    Option.filter(
+      DateTime.make({ year, month, day, hours, minutes, seconds: Math.min(seconds, 59) }),
+      // there is no 31st of February
+      (date) => DateTime.toPartsUtc(date).day === day
+    ),
+    (date) => DateTime.toEpochMillis(date) + (seconds === 60 ? 1_000 : 0) + zone * 60_000
   )
 }
 
 /**
- * HTTP's `Retry-After`: seconds, or a date. A date that has passed is no delay.
+ * HTTP's `Retry-After`: seconds, also with decimals, or a date as {@link dateMillis} reads it. A date that has passed is no
+ * delay.
  *
  * - `header`: the value of the header, `undefined` when there is none.
  * - `now`: the time in milliseconds, as the `Clock` gives it.
@@ -77,12 +107,12 @@ export const fromRetryAfter = (header: string | undefined, now: number): Option.
     return Option.none()
   }
   const text = header.trim()
-  if (/^\d{1,9}$/.test(text)) {
-    return Option.some(Duration.seconds(Number(text)))
+  if (/^\+?\d{1,9}(\.\d{0,9})?s?$/.test(text)) {
+    return Option.some(Duration.seconds(Number.parseFloat(text)))
   }
-  return Option.match(dateOf(text), {
+  return Option.match(dateMillis(text), {
     onNone: () => never,
-    onSome: (at) => Option.some(Duration.millis(Math.max(0, DateTime.toEpochMillis(at) - now)))
+    onSome: (at) => Option.some(Duration.millis(Math.max(0, at - now)))
   })
 }
 

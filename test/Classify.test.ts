@@ -1,10 +1,12 @@
 import * as Socket from "@effect/platform/Socket"
-import { assert, describe, it } from "@effect/vitest"
 import { Classify, Fatal, Retryable, type RpcError } from "effect-rpc-retry"
 import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Net from "node:net"
+import { runInNewContext } from "node:vm"
+import { assert, describe, it } from "./support/vitest.js"
 
 const system = (code: string, syscall?: string) =>
   Object.assign(new Error("some text that nobody reads"), syscall === undefined ? { code } : { code, syscall })
@@ -199,5 +201,125 @@ describe("Classify", () => {
       ["ConnectionLost", "Unknown", "EPIPE"]
     )
     assert.deepStrictEqual(summary(Classify.firstOf()("?")), ["Fatal", "Custom", undefined])
+  })
+})
+
+describe("Classify never throws", () => {
+  const throwing = new Proxy({}, {
+    get() {
+      throw new Error("no")
+    },
+    has() {
+      throw new Error("no")
+    }
+  })
+  const { proxy: revoked, revoke } = Proxy.revocable({}, {})
+  revoke()
+
+  const itself = new AggregateError([], "all failed")
+  itself.errors.push(itself, system("ECONNREFUSED", "connect"))
+
+  const nested = (depth: number, wrap: (inner: unknown) => unknown) => {
+    let failure: unknown = new Error("innermost")
+    for (let i = 0; i < depth; i++) {
+      failure = wrap(failure)
+    }
+    return failure
+  }
+
+  for (
+    const [name, failure, expected] of [
+      ["an aggregate that contains itself", itself, ["ConnectionRefused", "NotSent", "ECONNREFUSED"]],
+      ["50,000 nested aggregates", nested(50_000, (inner) => new AggregateError([inner])), undefined],
+      ["50,000 nested causes", nested(50_000, (cause) => new Error("outer", { cause })), undefined],
+      ["an aggregate of 50,000", new AggregateError(Array.from({ length: 50_000 }, () => new Error("no"))), undefined],
+      ["a getter that throws", throwing, undefined],
+      ["a revoked proxy", revoked, undefined],
+      ["a cause that is a revoked proxy", new Error("no", { cause: revoked }), undefined],
+      ["an aggregate whose list cannot be read", { errors: revoked }, undefined],
+      ["a symbol", Symbol("x"), undefined],
+      ["an object without a prototype", Object.create(null), undefined]
+    ] as const
+  ) {
+    it(`on ${name}`, () => {
+      for (const  of of[Classify.classify, Classify.promise]) {
+        assert.deepStrictEqual(summary(of(failure)), [...(expected ?? ["Fatal", "Custom", undefined])])
+      }
+    })
+  }
+})
+
+describe("what a failure says is kept", () => {
+  const message = (failure: unknown) => Classify.classify(failure).message
+
+  it("of a string, of any object with a message, of an Error of another realm", () => {
+    assert.strictEqual(message("replica lag"), "replica lag")
+    assert.strictEqual(message({ message: "replica lag" }), "replica lag")
+    assert.strictEqual(message(runInNewContext("new Error('from elsewhere')")), "from elsewhere")
+    assert.strictEqual(message(" "), "an unknown failure")
+    assert.strictEqual(message(7), "an unknown failure")
+  })
+
+  it("of fetch, which only says that it failed: with what its cause says", () => {
+    assert.strictEqual(
+      message(new TypeError("fetch failed", { cause: new Error("unknown scheme") })),
+      "fetch failed: unknown scheme"
+    )
+    assert.strictEqual(message(new TypeError("fetch failed")), "fetch failed")
+  })
+})
+
+describe("Classify.promise: failures that carry a status", () => {
+  const response = (status: number, headers: Record<string, string> = {}) => ({ response: { status, headers } })
+
+  for (
+    const [name, failure, expected] of [
+      ["axios 503", Object.assign(new Error("Request failed with status code 503"), response(503)), [
+        "Unavailable",
+        "Unknown",
+        503
+      ]],
+      ["a status of its own", { status: 429 }, ["Throttled", "NotSent", 429]],
+      ["a statusCode", { statusCode: 502 }, ["Unavailable", "Unknown", 502]],
+      ["404", { statusCode: 404 }, ["Fatal", "NotFound", 404]],
+      ["500", response(500), ["Fatal", "ServerError", 500]],
+      ["a cause with a status", new Error("outer", { cause: response(504) }), ["Unavailable", "Unknown", 504]],
+      ["AWS, throttled with a 400", {
+        name: "ThrottlingException",
+        $retryable: { throttling: true },
+        $metadata: { httpStatusCode: 400 }
+      }, ["Throttled", "NotSent", 400]],
+      ["AWS, retryable", { name: "InternalError", $retryable: {} }, ["Unavailable", "Unknown", "InternalError"]],
+      ["AWS, 503", { $metadata: { httpStatusCode: 503 } }, ["Unavailable", "Unknown", 503]],
+      ["a status that is none", { status: 200 }, ["Fatal", "Custom", undefined]],
+      ["a status that is text", { status: "rejected" }, ["Fatal", "Custom", undefined]],
+      ["axios, refused", Object.assign(system("ECONNREFUSED", "connect"), { response: undefined }), [
+        "ConnectionRefused",
+        "NotSent",
+        "ECONNREFUSED"
+      ]],
+      ["axios, cancelled", { name: "CanceledError", code: "ERR_CANCELED" }, ["Fatal", "Cancelled", undefined]]
+    ] as const
+  ) {
+    it(`${name}`, () => assert.deepStrictEqual(summary(Classify.promise(failure)), [...expected]))
+  }
+
+  it("reads the Retry-After of the response, a date by the Date beside it", () => {
+    const after = (failure: unknown) => {
+      const error = Classify.promise(failure)
+      return error._tag === "Retryable" && Duration.isDuration(error.retryAfter)
+        ? Duration.toMillis(error.retryAfter)
+        : error._tag === "Retryable"
+        ? error.retryAfter
+        : error
+    }
+    const date = { date: "Mon, 23 Nov 2026 12:00:00 GMT" }
+    const later = "Mon, 23 Nov 2026 12:00:07 GMT"
+    assert.strictEqual(after(response(503, { "retry-after": "2" })), 2000)
+    assert.strictEqual(after(response(503, { "Retry-After": "2" })), 2000)
+    assert.strictEqual(after({ status: 429, headers: new Headers({ "retry-after": "3" }) }), 3000)
+    assert.strictEqual(after(response(503, { ...date, "retry-after": later })), 7000)
+    assert.strictEqual(after(response(503, { "retry-after": "soon" })), "Never")
+    assert.strictEqual(after(response(503)), undefined)
   })
 })

@@ -1,8 +1,7 @@
 /**
  * Rules 8 to 11: deadlines, attempt timeouts, the delays that servers ask for.
  */
-import { assert, describe, it } from "@effect/vitest"
-import { CallRejected, Deadline, Fatal, Retryable, RetryBudget, withRpcRetry } from "effect-rpc-retry"
+import { CallRejected, Deadline, Fatal, Retryable, RetryBudget, RetryPolicy, withRpcRetry } from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
@@ -15,6 +14,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
 import { exhaustedOf, failureOf, play } from "./support/play.js"
+import { assert, describe, it } from "./support/vitest.js"
 
 const fatal = new Fatal({ reason: "ServerError", message: "no" })
 
@@ -65,7 +65,7 @@ describe("rule 8: the deadline", () => {
   it.effect("no attempt is sent after it, when a delay took longer than asked for", () =>
     Effect.gen(function*() {
       const call = yield* Faults.script([Faults.refused])
-      const budget = yield* RetryBudget.make({ regainEvery: "10000 days" })
+      const budget = yield* RetryBudget.make({ capacity: 10, regainEvery: "10000 days" })
       // a clock whose sleeps overrun, as those of a machine that was suspended
       const clock = yield* Effect.clock
       const late: Clock.Clock = Object.assign(Object.create(clock) as Clock.Clock, {
@@ -214,8 +214,21 @@ describe("rule 11: what the server says", () => {
 
   it.effect("a hint adds no attempts", () =>
     Effect.gen(function*() {
-      const { exit, took } = yield* play(withRpcRetry(Effect.fail(hinted(Duration.millis(10)))))
-      assert.deepStrictEqual([exhaustedOf(exit).attempts, took], [4, 30])
+      const { exit, took } = yield* play(withRpcRetry(Effect.fail(hinted(Duration.millis(200)))))
+      assert.deepStrictEqual([exhaustedOf(exit).attempts, took], [4, 600])
+    }))
+
+  it.effect("Retry-After: 0 makes no four attempts at once: the first delay of the schedule is waited", () =>
+    Effect.gen(function*() {
+      const run = (options: RetryPolicy.Options, hint: Duration.DurationInput = 0) =>
+        Effect.map(play(withRpcRetry(Effect.fail(hinted(Duration.decode(hint))), options)), ({ took }) => took)
+      assert.strictEqual(yield* run({}), 300)
+      assert.strictEqual(yield* run({}, 99), 300)
+      assert.strictEqual(yield* run({}, 101), 303)
+      assert.strictEqual(yield* run({ minServerDelay: "20 millis" }), 60)
+      assert.strictEqual(yield* run({ minServerDelay: 0 }), 0)
+      assert.strictEqual(yield* run({ minServerDelay: 0 }, 7), 21)
+      assert.strictEqual(yield* run({ minServerDelay: RetryPolicy.grpcA6.minServerDelay }, 7), 21)
     }))
 
   it.effect("\"do not retry\", and more than maxServerDelay, end the call", () =>

@@ -1,10 +1,10 @@
-import { assert, describe, it } from "@effect/vitest"
 import { Fatal, InvalidOption, Retryable, RetryBudget, type RpcError, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as FastCheck from "effect/FastCheck"
 import * as Fiber from "effect/Fiber"
@@ -12,7 +12,9 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
 import * as TestContext from "effect/TestContext"
+import * as Call from "../src/internal/call/call.js"
 import { exhaustedOf, play } from "./support/play.js"
+import { assert, describe, it } from "./support/vitest.js"
 
 class UserNotFound extends Data.TaggedError("UserNotFound")<{}> {}
 
@@ -27,7 +29,7 @@ const calls = (budget: RetryBudget.RetryBudget) => withRpcRetry({ schedule: alwa
 describe("RetryBudget.make", () => {
   it.effect("starts full; a retry costs 1, an answer earns 0.1", () =>
     Effect.gen(function*() {
-      const budget = yield* RetryBudget.make()
+      const budget = yield* RetryBudget.make({ capacity: 10 })
       assert.strictEqual(yield* budget.level, 10)
       const call = yield* Faults.script([Faults.reset, Faults.reset, Faults.reset, Effect.void])
       yield* calls(budget)(call)
@@ -63,7 +65,7 @@ describe("RetryBudget.make", () => {
 
   it.effect("a drained budget really recovers: ten answers, exactly, are a retry", () =>
     Effect.gen(function*() {
-      const budget = yield* RetryBudget.make()
+      const budget = yield* RetryBudget.make({ capacity: 10 })
       yield* Effect.ignore(calls(budget)(Faults.refused))
       assert.strictEqual(yield* budget.level, 0)
       const failOnce = Effect.map(Faults.script([Faults.reset, Effect.void]), calls(budget))
@@ -76,7 +78,7 @@ describe("RetryBudget.make", () => {
 
   it.effect("recovers by time for one client that calls rarely", () =>
     Effect.gen(function*() {
-      const budget = yield* RetryBudget.make()
+      const budget = yield* RetryBudget.make({ capacity: 10 })
       yield* Effect.ignore(calls(budget)(Faults.refused))
       yield* TestClock.adjust("1 minute")
       assert.strictEqual(yield* budget.level, 0.5)
@@ -86,6 +88,10 @@ describe("RetryBudget.make", () => {
       assert.strictEqual(yield* calls(budget)(call), "ok")
       yield* TestClock.adjust("1 hour")
       assert.strictEqual(yield* budget.level, 10)
+      // and no more than that
+      yield* TestClock.adjust("1 hour")
+      yield* Effect.ignore(calls(budget)(Faults.refused))
+      assert.strictEqual(yield* budget.level, 0)
     }))
 
   it.effect("Fatal neither costs nor earns; a domain error earns, for it is an answer", () =>
@@ -154,7 +160,7 @@ describe("RetryBudget.make", () => {
     Effect.gen(function*() {
       // attempts at 0, 110, 270, 505; delays in between
       for (const [at, level] of [[5, 10], [50, 10], [115, 9], [200, 9], [275, 8], [400, 8], [510, 7]] as const) {
-        const budget = yield* RetryBudget.make({ regainEvery: "10000 days" })
+        const budget = yield* RetryBudget.make({ capacity: 10, regainEvery: "10000 days" })
         const fiber = yield* Effect.fork(withRpcRetry(Effect.delay(Faults.refused, 10), { budget }))
         yield* TestClock.adjust(at)
         yield* Fiber.interrupt(fiber)
@@ -164,12 +170,12 @@ describe("RetryBudget.make", () => {
 
   it.effect("a retry that the deadline rules out is paid back", () =>
     Effect.gen(function*() {
-      const budget = yield* RetryBudget.make()
+      const budget = yield* RetryBudget.make({ capacity: 10 })
       const { exit } = yield* play(withRpcRetry(Faults.refused, { budget, deadline: "120 millis" }))
       assert.strictEqual(exhaustedOf(exit).reason, "DeadlineTooClose")
       // one retry was made; ten minutes have passed since
       assert.isAtLeast(yield* budget.level, 9)
-      const fresh = yield* RetryBudget.make()
+      const fresh = yield* RetryBudget.make({ capacity: 10 })
       yield* Effect.ignore(withRpcRetry(Faults.refused, { budget: fresh, deadline: "50 millis" }))
       assert.strictEqual(yield* fresh.level, 10)
     }))
@@ -177,7 +183,7 @@ describe("RetryBudget.make", () => {
   it.effect("costs may differ by error; throttling may cost less", () =>
     Effect.gen(function*() {
       const throttled = new Retryable({ reason: "Throttled", delivery: "NotSent" })
-      const budget = yield* RetryBudget.make({ cost: (error) => error.reason === "Throttled" ? 0.25 : 2 })
+      const budget = yield* RetryBudget.make({ capacity: 10, cost: (error) => error.reason === "Throttled" ? 0.25 : 2 })
       const call = yield* Faults.script([Effect.fail(throttled), Faults.refused, Effect.void])
       yield* calls(budget)(call)
       assert.strictEqual(yield* budget.level, 10 - 0.25 - 2 + 0.1)
@@ -185,13 +191,37 @@ describe("RetryBudget.make", () => {
 
   it.effect("a cost that is no number is said, and takes nothing", () =>
     Effect.gen(function*() {
-      const budget = yield* RetryBudget.make({ cost: () => NaN })
+      const budget = yield* RetryBudget.make({ capacity: 10, cost: () => NaN })
       const exit = yield* Effect.exit(calls(budget)(Faults.refused))
       assert.include(
         Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "",
         "RetryBudget.make: cost of ConnectionRefused must be a number of at least 0, got NaN"
       )
       assert.strictEqual(yield* budget.level, 10)
+    }))
+
+  it.effect("a retry that was paid for is paid back once, however often that is asked", () =>
+    Effect.gen(function*() {
+      const budget = yield* RetryBudget.make({ capacity: 10, ratio: 0 })
+      yield* Effect.exit(withRpcRetry(Faults.refused, { budget, schedule: Schedule.recurs(5) }))
+      assert.strictEqual(yield* budget.level, 5)
+      const clock = yield* Effect.clock
+      const refund = Call.refund({ owed: true, paid: 1, budget: budget.account, clock } as Call.Call)
+      yield* Effect.zipRight(refund, refund)
+      assert.strictEqual(yield* budget.level, 6)
+    }))
+
+  it.effect("says how many retries for each call it allows lastingly, as far as that is known", () =>
+    Effect.gen(function*() {
+      const budgets = yield* Effect.all([
+        RetryBudget.make(),
+        RetryBudget.make({ ratio: 0.2, cost: 2 }),
+        RetryBudget.make({ cost: () => 1 }),
+        RetryBudget.grpc({ maxTokens: 10, tokenRatio: 0.5 }),
+        RetryBudget.aws2026()
+      ])
+      assert.deepStrictEqual(budgets.map(({ sustained }) => sustained), [0.1, 0.1, Infinity, 0.5, Infinity])
+      assert.strictEqual(RetryBudget.unlimited.sustained, Infinity)
     }))
 
   it("refuses options that are none", () => {
@@ -202,7 +232,8 @@ describe("RetryBudget.make", () => {
     refuses({ capacity: 0 }, "capacity must be a number from 1 to 1000000000, got 0")
     refuses({ capacity: Infinity }, "capacity must be a number from 1 to 1000000000, got Infinity")
     refuses({ cost: 0 }, "cost must be")
-    refuses({ cost: 11 }, "cost must be")
+    refuses({ capacity: 10, cost: 11 }, "cost must be")
+    refuses({ capacity: "trafic" as "traffic" }, "capacity must be a number or \"traffic\", got trafic")
     refuses({ regainEvery: 0 }, "regainEvery must be greater than zero, got 0")
   })
 
@@ -213,10 +244,131 @@ describe("RetryBudget.make", () => {
         Effect.map(Effect.flip(self), (error) => "attempts" in error && error.attempts)
       const layer = RpcRetry.layer({ methods: { "*": { budget: RetryBudget.unlimited } } })
       assert.strictEqual(yield* attempts(call).pipe(Effect.provide(layer)), 1001)
-      assert.strictEqual(yield* attempts(call).pipe(Effect.provide(RpcRetry.layer())), 11)
+      assert.strictEqual(yield* attempts(call).pipe(Effect.provide(RpcRetry.layer())), 4)
       assert.strictEqual(yield* attempts(call).pipe(Effect.provide(RpcRetry.layer({ budget: "off" }))), 1001)
       assert.strictEqual(yield* attempts(call), 1001)
     }))
+})
+
+describe("RetryBudget.make with a capacity that follows the traffic, the default", () => {
+  const shown = (budget: RetryBudget.RetryBudget) =>
+    Effect.map(budget.level, (level) => [level, budget.capacity].map((n) => Math.round(n * 1000) / 1000))
+  const answers = (budget: RetryBudget.RetryBudget, n: number) => Effect.replicateEffect(calls(budget)(Effect.void), n)
+
+  it.effect("a client that was never answered has the retries of one call; the first answer shows how small it is", () =>
+    Effect.gen(function*() {
+      for (const budget of yield* Effect.all([RetryBudget.make(), RetryBudget.make({ capacity: "traffic" })])) {
+        assert.deepStrictEqual(yield* shown(budget), [3, 3])
+        yield* TestClock.adjust("1 hour")
+        assert.deepStrictEqual(yield* shown(budget), [3, 3])
+        yield* answers(budget, 1)
+        assert.deepStrictEqual(yield* shown(budget), [1.5, 1.5])
+        yield* TestClock.adjust("1 hour")
+        assert.deepStrictEqual(yield* shown(budget), [1, 1])
+      }
+    }))
+
+  it.effect("grows with the answers of ten seconds, as full as it is greater than ever before, and fades with them", () =>
+    Effect.gen(function*() {
+      const budget = yield* RetryBudget.make({ regainEvery: "10000 days" })
+      yield* answers(budget, 100)
+      assert.deepStrictEqual(yield* shown(budget), [51, 51])
+      yield* Effect.ignore(calls(budget)(Faults.refused))
+      assert.deepStrictEqual(yield* shown(budget), [0, 51])
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(yield* shown(budget), [0, 1 + Math.round(50_000 / Math.E) / 1000])
+      // back to what it was, it is not filled again: what is earned is a tenth
+      yield* answers(budget, 60)
+      assert.deepStrictEqual(yield* shown(budget), [6, Math.round((31 + 50 / Math.E) * 1000) / 1000])
+      // but what is beyond that is
+      yield* answers(budget, 100)
+      const capacity = 81 + 50 / Math.E
+      assert.deepStrictEqual(
+        yield* shown(budget),
+        [16 + capacity - 51, capacity].map((n) => Math.round(n * 1000) / 1000)
+      )
+      yield* TestClock.adjust("10 minutes")
+      assert.deepStrictEqual(yield* shown(budget), [1, 1])
+    }))
+
+  it("property: its retries are bounded by its greatest capacity, what answers earn, and the time", () => {
+    const step = FastCheck.record({
+      after: FastCheck.constantFrom(0, 1, 50, 1_000, 20_000, 600_000),
+      answers: FastCheck.integer({ min: 0, max: 40 }),
+      failures: FastCheck.integer({ min: 0, max: 40 })
+    })
+    FastCheck.assert(FastCheck.property(FastCheck.array(step, { maxLength: 40 }), (steps) => {
+      const { account } = Effect.runSync(RetryBudget.make())
+      let [now, answers, retries, greatest] = [0, 0, 0, account.capacity]
+      for (const step of steps) {
+        now += step.after
+        for (let i = 0; i < step.answers; i++) {
+          account.succeeded(now, 0)
+          greatest = Math.max(greatest, account.capacity)
+        }
+        for (let i = 0; i < step.failures; i++) {
+          retries += account.withdraw(now, unavailable) ?? 0
+        }
+        answers += step.answers
+        assert.isTrue(account.level(now) >= 0 && account.level(now) <= account.capacity)
+        assert.isAtMost(retries, greatest + 0.1 * answers + now / 120_000 + 1e-6)
+      }
+    }))
+  })
+
+  it.effect("holds 10,000 at most", () =>
+    Effect.gen(function*() {
+      const { account } = yield* RetryBudget.make()
+      for (let i = 0; i < 30_000; i++) {
+        account.succeeded(0, 0)
+      }
+      assert.deepStrictEqual([account.level(0), account.capacity], [10_000, 10_000])
+    }))
+
+  it.effect("a cost above 1 makes it greater, so that there is a retry at all; one below does not make it smaller", () =>
+    Effect.gen(function*() {
+      const dear = yield* RetryBudget.make({ cost: 5 })
+      assert.deepStrictEqual(yield* shown(dear), [15, 15])
+      yield* answers(dear, 2)
+      assert.deepStrictEqual(yield* shown(dear), [7.6, 10])
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual(yield* shown(dear), [5, 5])
+      for (const cost of [0.5, () => 5]) {
+        const other = yield* RetryBudget.make({ cost })
+        assert.deepStrictEqual(yield* shown(other), [3, 3])
+      }
+    }))
+
+  it.effect("a clock that is set back neither fades nor fills it", () =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("1 hour")
+      const budget = yield* RetryBudget.make()
+      yield* answers(budget, 20)
+      yield* TestClock.setTime(0)
+      assert.deepStrictEqual(yield* shown(budget), [11, 11])
+    }))
+
+  it.effect("200 callers come through a restart of the server under a layer", () =>
+    Effect.gen(function*() {
+      let down = false
+      const inFlight = Effect.unsafeMakeLatch(true)
+      const call = inFlight.await.pipe(
+        Effect.zipRight(Effect.suspend((): Effect.Effect<void, Retryable> => down ? Faults.reset : Effect.void)),
+        withRpcRetry({ method: "Users.Get" })
+      )
+      // a second of their traffic
+      yield* Effect.replicateEffect(call, 1000)
+      yield* inFlight.close
+      const callers = yield* Effect.forEach(Array.from({ length: 200 }), () => Effect.fork(Effect.either(call)))
+      yield* TestClock.adjust(0)
+      down = true
+      yield* inFlight.open
+      yield* TestClock.adjust(240)
+      down = false
+      yield* TestClock.adjust(1000)
+      const gaveUp = (yield* Fiber.join(Fiber.all(callers))).filter(Either.isLeft)
+      assert.strictEqual(gaveUp.length, 0)
+    }).pipe(Effect.provide(RpcRetry.layer({ metrics: "off" }))))
 })
 
 describe("RetryBudget.make: properties, over random faults, policies and interleavings", () => {
@@ -313,12 +465,12 @@ describe("RetryBudget.make: properties, over random faults, policies and interle
         FastCheck.integer({ min: 1, max: 99 }),
         (fatals, at) =>
           Effect.gen(function*() {
-            const budget = yield* RetryBudget.make({ regainEvery: "10000 days" })
+            const budget = yield* RetryBudget.make({ capacity: 10, regainEvery: "10000 days" })
             yield* Effect.ignore(calls(budget)(Effect.zipRight(Effect.void, Faults.reset)).pipe(Effect.timeout(1)))
             const before = yield* budget.level
             yield* Effect.replicateEffect(Effect.ignore(calls(budget)(Effect.fail(fatal))), fatals)
             assert.strictEqual(yield* budget.level, before)
-            const full = yield* RetryBudget.make({ regainEvery: "10000 days" })
+            const full = yield* RetryBudget.make({ capacity: 10, regainEvery: "10000 days" })
             const fiber = yield* Effect.fork(withRpcRetry(Faults.reset, { budget: full }))
             yield* TestClock.adjust(at)
             assert.strictEqual(yield* full.level, 9)
@@ -351,7 +503,7 @@ describe("RetryBudget in an outage", { timeout: 60_000 }, () => {
     Effect.gen(function*() {
       yield* Effect.forEach(Array.from({ length: 100 }), () =>
         Effect.gen(function*() {
-          const budget = yield* RetryBudget.make()
+          const budget = yield* RetryBudget.make({ capacity: 10 })
           const count = { calls: 0, attempts: 0 }
           let down = true
           let failures = 0
@@ -377,7 +529,7 @@ describe("RetryBudget in an outage", { timeout: 60_000 }, () => {
   it.effect("the same with time passing: 100 clients share the seconds", () =>
     Effect.gen(function*() {
       const clients = yield* Effect.forEach(Array.from({ length: 100 }), () =>
-        Effect.map(RetryBudget.make(), (budget) => ({ budget, count: { calls: 0, attempts: 0 } })))
+        Effect.map(RetryBudget.make({ capacity: 10 }), (budget) => ({ budget, count: { calls: 0, attempts: 0 } })))
       let down = true
       const second = Effect.zipRight(
         Effect.forEach(clients, ({ budget, count }) =>
@@ -431,7 +583,7 @@ describe("RetryBudget in an outage", { timeout: 60_000 }, () => {
 
   it.effect("one client with 1 call a minute still gets its retries after an outage of an hour", () =>
     Effect.gen(function*() {
-      const budget = yield* RetryBudget.make()
+      const budget = yield* RetryBudget.make({ capacity: 10 })
       const count = { calls: 0, attempts: 0 }
       let down = true
       let failures = 0
@@ -510,6 +662,27 @@ describe("RetryBudget.grpc (cases 42 to 44, 101 and T1 to T9 of research/grpc.md
       assert.strictEqual(yield* budget.level, 0)
       yield* Effect.replicateEffect(calls(budget)(Effect.void), 5)
       assert.strictEqual(yield* budget.level, 3)
+    }))
+
+  it.effect("T4: a do-not-retry hint counts also on an error that the policy does not want; without one it does not", () =>
+    Effect.gen(function*() {
+      const budget = yield* RetryBudget.grpc({ maxTokens: 10, tokenRatio: 1 })
+      const unwanted = withRpcRetry({ schedule: always, budget, retryIf: () => false })
+      yield* Effect.ignore(unwanted(Faults.refused))
+      assert.strictEqual(yield* budget.level, 10)
+      const no = new Retryable({ reason: "Unavailable", delivery: "NotSent", retryAfter: "Never" })
+      yield* Effect.ignore(unwanted(Effect.fail(no)))
+      assert.strictEqual(yield* budget.level, 9)
+    }))
+
+  it.effect("half is not more than half, whatever the additions of a ratio leave in the last digits", () =>
+    Effect.gen(function*() {
+      const budget = yield* RetryBudget.grpc({ maxTokens: 10, tokenRatio: 0.2 })
+      yield* Effect.replicateEffect(Effect.ignore(withRpcRetry(Faults.refused, { schedule: Schedule.stop, budget })), 8)
+      yield* Effect.replicateEffect(calls(budget)(Effect.void), 20)
+      assert.strictEqual(yield* budget.level, 6)
+      const { exit } = yield* play(calls(budget)(Faults.refused))
+      assert.deepStrictEqual([exhaustedOf(exit).reason, exhaustedOf(exit).attempts], ["BudgetExhausted", 1])
     }))
 
   it.effect("T9: decimals of the ratio beyond the third are dropped", () =>

@@ -1,4 +1,3 @@
-import { assert, describe, it } from "@effect/vitest"
 import { Fatal, Retryable, RetryBudget, RetryEvent, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as Cause from "effect/Cause"
@@ -16,6 +15,7 @@ import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as Lab from "./support/lab.js"
 import { play } from "./support/play.js"
+import { assert, describe, it } from "./support/vitest.js"
 
 const tags = (events: Iterable<RetryEvent.RetryEvent>) => Array.from(events, ({ _tag }) => _tag)
 
@@ -39,15 +39,16 @@ const all: Array<string> = [
 /** A layer with nothing but the stream. */
 const quiet = RpcRetry.layer({ metrics: "off", budget: "off" })
 
-describe("stream", () => {
-  const listen = (options?: { readonly capacity?: number }) =>
-    Effect.tap(
-      Effect.fork(
-        Stream.runCollect(Stream.takeUntil(RetryEvent.stream(options), ({ _tag }) => _tag === "PolicyUpdated"))
-      ),
-      () => TestClock.adjust(0)
-    )
+/** Reads until a policy is updated. */
+const listen = (options?: { readonly capacity?: number }) =>
+  Effect.tap(
+    Effect.fork(
+      Stream.runCollect(Stream.takeUntil(RetryEvent.stream(options), ({ _tag }) => _tag === "PolicyUpdated"))
+    ),
+    () => TestClock.adjust(0)
+  )
 
+describe("stream", () => {
   it.effect("gives every subscriber every event, in order", () =>
     Effect.gen(function*() {
       const first = yield* listen()
@@ -261,6 +262,32 @@ describe("onEvent", () => {
       assert.deepStrictEqual(seen, ["layer", "method", "call"].flatMap((name) => [name, name, name]))
     }))
 
+  it.effect("one that makes a call under the same layer is not told of that call, and neither is a reader", () =>
+    Effect.gen(function*() {
+      const seen: Array<string> = []
+      let reported = 0
+      const report = Effect.suspend(() => ++reported % 2 === 0 ? Effect.void : Faults.refused).pipe(
+        withRpcRetry({ method: "Audit.Report", schedule: Schedule.recurs(1) }),
+        Effect.ignore
+      )
+      const onEvent = ({ _tag }: RetryEvent.RetryEvent) =>
+        // where it is told of its own calls it never ends
+        Effect.zipRight(Effect.sync(() => seen.push(_tag)), seen.length > 100 ? Effect.void : report)
+      yield* Effect.gen(function*() {
+        const reader = yield* listen()
+        yield* play(flakyCall({}))
+        assert.deepStrictEqual(seen, all)
+        assert.strictEqual(reported, 2 * all.length)
+        yield* RpcRetry.update("Users.Get", "off")
+        assert.deepStrictEqual(tags(yield* Fiber.join(reader)), [...all, "PolicyUpdated"])
+        // they are measured like others
+        assert.include(
+          yield* Lab.metrics("Audit"),
+          `rpc.client.attempt.started {rpc.method=Audit.Report} ${2 * all.length}`
+        )
+      }).pipe(Effect.provide(RpcRetry.layer({ budget: "off", default: { onEvent } })))
+    }))
+
   it.effect("sees the context of the call", () =>
     Effect.gen(function*() {
       const lines: Array<unknown> = []
@@ -400,6 +427,12 @@ describe("what events say in rare cases", () => {
         default: { schedule: Schedule.recurs(1) }
       })
       assert.deepStrictEqual(low(grpc.events), ["0 BudgetLow Users.Get#2 level=6 capacity=10"])
+      // a fed one by retries that are paid for: 9 of 12 leave a quarter, which is not low
+      const alone = yield* Lab.watching(call, {
+        budget: RetryBudget.make({ capacity: 12, ratio: 0, regainEvery: "100000000 days" }),
+        default: { schedule: Schedule.recurs(100) }
+      })
+      assert.deepStrictEqual(low(alone.events), ["0 BudgetLow Users.Get#1 level=2 capacity=12"])
       // others spend while the schedule takes its time
       const slow = Schedule.recurs(1).pipe(Schedule.tapInput(() => Effect.sleep(5)))
       const fed = yield* Lab.watching(Effect.all([call, call, call, call], { concurrency: "unbounded" }), {

@@ -1,10 +1,10 @@
-import { assert, describe, it } from "@effect/vitest"
 import { InvalidOption, RetryPolicy, RetrySchedule, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as FastCheck from "effect/FastCheck"
 import { pipe } from "effect/Function"
+import { assert, describe, it } from "./support/vitest.js"
 
 describe("RetryPolicy", () => {
   const bad: ReadonlyArray<[RetryPolicy.Options, field: string, problem: string]> = [

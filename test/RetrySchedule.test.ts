@@ -1,4 +1,3 @@
-import { assert, describe, it } from "@effect/vitest"
 import { InvalidOption, Retryable, RetrySchedule, type RpcError, withRpcRetry } from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as Duration from "effect/Duration"
@@ -7,6 +6,7 @@ import * as FastCheck from "effect/FastCheck"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import { play } from "./support/play.js"
+import { assert, describe, it } from "./support/vitest.js"
 
 const millis = <Out>(schedule: Schedule.Schedule<Out, Retryable>, n: number, seed = "seed") =>
   Effect.runSync(RetrySchedule.delays(schedule, n).pipe(Effect.withRandom(Random.make(seed)))).map(Duration.toMillis)

@@ -1,11 +1,12 @@
-import { assert, describe, it } from "@effect/vitest"
 import { CallRejected, Fatal, Retryable, RetryExhausted, RpcError } from "effect-rpc-retry"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { inspect } from "node:util"
+import { assert, describe, it } from "./support/vitest.js"
 
 const refused = new Retryable({ reason: "ConnectionRefused", delivery: "NotSent", code: "ECONNREFUSED" })
 
@@ -327,5 +328,140 @@ describe("RpcError.withDelivery", () => {
       ["Throttled", "Unknown", "Users.Get", 429, "Never", cause]
     )
     assert.strictEqual(RpcError.withDelivery(error, "NotSent"), error)
+  })
+})
+
+describe("an error of ours", () => {
+  it("keeps its message through structuredClone, as a worker or a log shipper makes one", () => {
+    const fatal = new Fatal({ reason: "NotFound", message: "no such user" })
+    for (const error of [refused, exhausted, fatal, new CallRejected({ reason: "DeadlineExceeded" })]) {
+      assert.isNotEmpty(error.message)
+      assert.strictEqual(structuredClone(error).message, error.message)
+    }
+    assert.notInclude(Object.keys(refused), "message")
+  })
+
+  it("can be made where the intrinsics are frozen", () => {
+    const limit = Object.getOwnPropertyDescriptor(Error, "stackTraceLimit")!
+    Object.defineProperty(Error, "stackTraceLimit", { ...limit, writable: false })
+    try {
+      assert.strictEqual(new Retryable({ reason: "Custom", delivery: "Unknown" }).message, "failed, may have run")
+    } finally {
+      Object.defineProperty(Error, "stackTraceLimit", limit)
+    }
+  })
+
+  it("takes any duration as retryAfter, and what is none as a no", () => {
+    const hint = (retryAfter: Duration.DurationInput | "Never") => {
+      const error = new Retryable({ reason: "Throttled", delivery: "NotSent", retryAfter })
+      return Duration.isDuration(error.retryAfter) ? Duration.toMillis(error.retryAfter) : error.retryAfter
+    }
+    assert.strictEqual(hint("3 seconds"), 3000)
+    assert.strictEqual(hint(250), 250)
+    assert.strictEqual(hint(0), 0)
+    assert.strictEqual(hint(5_000_000n), 5)
+    assert.strictEqual(hint(Duration.seconds(1)), 1000)
+    assert.strictEqual(hint("Never"), "Never")
+    for (const bad of [-1, NaN, -5n, "-1 seconds", "soon" as "Never"] as const) {
+      assert.strictEqual(hint(bad), "Never", String(bad))
+    }
+  })
+
+  it("is not 30 MB long because its server was talkative", () => {
+    const fatal = new Fatal({ reason: "ServerError", message: "x".repeat(30_000_000) })
+    assert.strictEqual(fatal.message, `${"x".repeat(4000)}...`)
+  })
+
+  it("says nothing of a field that was given as undefined, when it is encoded", () => {
+    const error = new Retryable({ reason: "Custom", delivery: "Unknown", cause: undefined, method: undefined })
+    assert.deepStrictEqual(Schema.encodeSync(Retryable)(error), {
+      _tag: "Retryable",
+      reason: "Custom",
+      delivery: "Unknown"
+    })
+  })
+})
+
+describe("no secret is shown", () => {
+  const password = "hunter2-hunter2"
+  const causes: ReadonlyArray<readonly [string, unknown]> = [
+    ["a URL with user info", new Error(`GET https://bob:${password}@example.com/a failed`)],
+    ["a URL with a query", new Error(`request to https://example.com/a?x=1&token=${password} failed`)],
+    ["the query of a path", `POST /login?key=${password}: 401`],
+    ["a bearer token", `Authorization refused: Bearer ${password}`],
+    ["the headers of a request", { request: { headers: { authorization: password, host: "example.com" } } }],
+    ["cookies", { headers: new Map([["set-cookie", `sid=${password}`]]) }],
+    ["raw headers", { rawHeaders: ["X-Api-Key", password, "Host", "example.com"] }],
+    ["a key in a body", { body: JSON.stringify({ user: "bob", api_key: password }) }],
+    [
+      "an error with a config",
+      Object.assign(new Error("Request failed"), { config: { headers: { Cookie: [`a=${password}`] } } })
+    ],
+    ["an excerpt of an answer", Redacted.make(`{"balance": "${password}"}`)]
+  ]
+
+  for (const [name, cause] of causes) {
+    it(`of a cause with ${name}: not in the message, the report, a terminal, or what is encoded`, () => {
+      const retryable = new Retryable({ reason: "Unavailable", delivery: "Unknown", cause })
+      for (
+        const error of [
+          retryable,
+          new Fatal({ reason: "Custom", message: "no", cause }),
+          new RetryExhausted({ ...exhausted, last: retryable, history: [{ ...attempt(1), error: retryable }] })
+        ]
+      ) {
+        const shown = [
+          error.message,
+          RpcError.report(error),
+          inspect(error),
+          JSON.stringify(error),
+          JSON.stringify(Schema.encodeSync(RpcError.RpcError)(error)),
+          Cause.pretty(Cause.fail(error), { renderErrorCause: false })
+        ]
+        shown.forEach((text) => assert.notInclude(text, password))
+      }
+      assert.strictEqual(retryable.cause, cause)
+    })
+  }
+
+  it("but what is none stays: hosts, paths, names, and what a server says of a password", () => {
+    const message = (text: string) => new Fatal({ reason: "ServerError", message: text }).message
+    for (
+      const text of [
+        "connect ECONNREFUSED 10.0.0.7:80",
+        "password: must have 8 characters",
+        "GET https://example.com/users/7 failed",
+        "token expired",
+        "what? no"
+      ]
+    ) {
+      assert.strictEqual(message(text), text)
+    }
+    assert.strictEqual(
+      message("GET https://bob:pw@example.com/a?token=x&n=1 failed"),
+      "GET https://<redacted>@example.com/a?token=<redacted>&n=<redacted> failed"
+    )
+  })
+
+  it("is looked for in linear time", () => {
+    const hostile = ["?a=", "password", "authorization:[", "a://", "'", "Bearer ", " ", "cookie: \"\\"].map((part) =>
+      part.repeat(200_000)
+    )
+    for (const cause of hostile) {
+      assert.isAtMost(JSON.stringify(new Fatal({ reason: "Custom", message: cause, cause })).length, 20_000)
+    }
+  })
+})
+
+describe("RpcError.withWait", () => {
+  it("says how long the attempt waited to dial, in the message and when encoded, and keeps the rest", () => {
+    const waited = Duration.millis(225)
+    const refused = new Retryable({ reason: "ConnectionRefused", delivery: "NotSent", code: "ECONNREFUSED" })
+    const error = RpcError.withMethod(RpcError.withWait(refused, waited), "Users.Get") as Retryable
+    assert.strictEqual(error.message, "Users.Get: connection refused (ECONNREFUSED), not sent, waited 225ms to dial")
+    const encoded = Schema.encodeSync(Retryable)(error)
+    assert.strictEqual(encoded.waited, 225)
+    assert.deepStrictEqual(Schema.decodeSync(Retryable)(encoded).waited, waited)
+    assert.deepStrictEqual(RpcError.withDelivery(error, "Unknown").waited, waited)
   })
 })

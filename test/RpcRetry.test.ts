@@ -1,4 +1,3 @@
-import { assert, describe, it } from "@effect/vitest"
 import {
   type CallRejected,
   type Fatal,
@@ -19,6 +18,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import { exhaustedOf, play } from "./support/play.js"
+import { assert, describe, it } from "./support/vitest.js"
 
 const fast = RetryPolicy.make({ schedule: Schedule.recurs(3) })
 

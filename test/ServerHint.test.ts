@@ -1,7 +1,6 @@
 /**
  * What servers say, and what comes of it in a call. Case numbers are those of research/grpc.md.
  */
-import { assert, describe, it } from "@effect/vitest"
 import { Retryable, RetrySchedule, ServerHint, withRpcRetry } from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as Clock from "effect/Clock"
@@ -9,7 +8,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
+import * as TestClock from "effect/TestClock"
 import { exhaustedOf, play } from "./support/play.js"
+import { assert, describe, it } from "./support/vitest.js"
 
 const read = Option.match({
   onNone: () => "nothing",
@@ -33,7 +34,7 @@ const pushedBack = (values: ReadonlyArray<ReadonlyArray<string>>) => {
   return Faults.script([first!, ...rest, Effect.succeed("ok")])
 }
 
-const tenMillis = { schedule: Schedule.spaced("10 millis").pipe(RetrySchedule.retries(3)) }
+const tenMillis = { minServerDelay: 0, schedule: Schedule.spaced("10 millis").pipe(RetrySchedule.retries(3)) }
 
 describe("grpc-retry-pushback-ms", () => {
   it("is milliseconds, or stops", () => {
@@ -108,7 +109,7 @@ describe("grpc-retry-pushback-ms", () => {
       ) {
         const [first, ...rest] = steps
         const call = yield* Faults.script([first, ...rest, Effect.void])
-        assert.strictEqual((yield* play(call.pipe(withRpcRetry({ schedule })))).took, took)
+        assert.strictEqual((yield* play(call.pipe(withRpcRetry({ schedule, minServerDelay: 0 })))).took, took)
       }
     }))
 
@@ -136,15 +137,45 @@ describe("Retry-After", () => {
     assert.strictEqual(header("Mon, 23 Nov 2026 11:00:00 GMT"), 0)
   })
 
+  it("is read as servers write it: one digit, other zones, decimals, ISO 8601", () => {
+    for (
+      const [value, millis] of [
+        ["1.5", 1500],
+        ["0.25", 250],
+        ["2.", 2000],
+        ["120s", 120_000],
+        ["Thu, 3 Dec 2026 12:00:00 GMT", 10 * 86_400_000],
+        ["Mon, 23 Nov 2026 12:00:05 UTC", 5000],
+        ["Mon, 23 Nov 2026 12:00:05", 5000],
+        ["Mon, 23 Nov 2026 12:00:05 +0000", 5000],
+        ["Mon, 23 Nov 2026 14:00:05 +0200", 5000],
+        ["Mon, 23 Nov 2026 07:00:05 -05:00", 5000],
+        ["Mon, 23 Nov 2026 07:00:05 EST", 5000],
+        ["Mon, 23-Nov-2026 12:00:05 GMT", 5000],
+        ["23 Nov 2026 12:00:05 GMT", 5000],
+        ["mon, 23 nov 2026 12:00:05 gmt", 5000],
+        ["Mon, 23 November 2026 12:00:05.250 GMT", 5000],
+        ["Mon Nov 23 12:00:05 UTC 2026", 5000],
+        ["2026-11-23T12:00:05Z", 5000],
+        ["2026-11-23T13:00:05.123+01:00", 5000],
+        ["2026-11-23 12:00:05", 5000]
+      ] as const
+    ) {
+      assert.strictEqual(header(value), millis, value)
+    }
+  })
+
   it("stops where it cannot be read", () => {
     for (
       const value of [
         "",
         "-1",
-        "1.5",
         "soon",
-        "120s",
-        "2026-11-23T12:00:05Z",
+        "-1.5",
+        "1.2.3",
+        "Mon, 23 Nov 2026 25:00:05 GMT",
+        "Mon, 23 Nov 2026 12:00:05 XYZ",
+        "Mon, 23 Foo 2026 12:00:05 GMT",
         "Mon, 99 Nov 2026 12:00:05 GMT",
         "Sun, 31 Feb 2027 12:00:00 GMT",
         "Mon, 00 Nov 2026 12:00:00 GMT",
@@ -158,8 +189,9 @@ describe("Retry-After", () => {
 
   it.effect("goes with the Clock", () =>
     Effect.gen(function*() {
+      yield* TestClock.setTime(Date.UTC(2026, 10, 23, 12, 0, 0))
       const hint = yield* Effect.map(Clock.currentTimeMillis, (now) =>
-        ServerHint.fromRetryAfter("Thu, 01 Jan 1970 00:00:05 GMT", now))
+        ServerHint.fromRetryAfter("Mon, 23 Nov 2026 12:00:05 GMT", now))
       assert.strictEqual(read(hint), 5000)
     }))
 })

@@ -1,4 +1,3 @@
-import { assert, describe, it } from "@effect/vitest"
 import {
   Deadline,
   Fatal,
@@ -16,6 +15,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import { assert, describe, it } from "./support/vitest.js"
 
 const busy = new Retryable({ reason: "Unavailable", delivery: "Unknown" })
 

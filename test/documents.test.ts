@@ -1,8 +1,7 @@
 /**
  * Policies from documents, from the environment, and from a stream of documents.
  */
-import { assert, describe, it } from "@effect/vitest"
-import { RetryPolicy, RetrySchedule, RpcRetry, withRpcRetry } from "effect-rpc-retry"
+import { RetryBudget, RetryPolicy, RetrySchedule, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Duration from "effect/Duration"
@@ -17,6 +16,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import { exhaustedOf, play } from "./support/play.js"
+import { assert, describe, it } from "./support/vitest.js"
 
 /** How many attempts a call of a method makes under a layer when all of them fail. */
 const attemptsOf = (method: string | undefined, options?: RpcRetry.Options) =>
@@ -101,8 +101,8 @@ describe("documents", () => {
 
   const bad: ReadonlyArray<[document: unknown, field: string, problem: string]> = [
     ["{", "the document", "is not JSON"],
-    [[], "the document", "Expected"],
-    [{ deadine: "1s" }, "deadine", "is unexpected"],
+    [[], "the document", "must be an object, got []"],
+    [{ deadine: "1s" }, "deadine", "is not an option, did you mean deadline?"],
     [{ deadline: "soon" }, "deadline", "must be a duration, such as \"250 millis\", got soon"],
     [{ deadline: -1 }, "deadline", "must not be negative, got -1"],
     [{ deadline: "0s" }, "deadline", "must be greater than zero"],
@@ -115,11 +115,29 @@ describe("documents", () => {
     ],
     [{ deadline: "5constructor" }, "deadline", "must be a duration, such as \"250 millis\", got 5constructor"],
     [{ deadline: "1s", attemptTimeout: "2s" }, "attemptTimeout", "must not exceed the deadline of 1s, got 2s"],
-    [{ retryOn: ["Boredom"] }, "retryOn[0]", "Boredom"],
+    [
+      { retryOn: ["Boredom"] },
+      "retryOn[0]",
+      "must be \"ConnectionRefused\", \"ConnectionLost\", \"AttemptTimeout\", \"Unavailable\", \"Throttled\" or \"Custom\", got \"Boredom\""
+    ],
     [{ retryOn: [] }, "retryOn[0]", "is missing"],
-    [{ idempotent: "yes" }, "idempotent", "Expected boolean"],
-    [{ spans: 1 }, "spans", "Expected boolean"],
-    [{ logs: "no" }, "logs", "Expected boolean"]
+    [{ idempotent: "yes" }, "idempotent", "must be true or false, got \"yes\""],
+    [{ spans: 1 }, "spans", "must be true or false, got 1"],
+    [{ logs: "no" }, "logs", "must be true or false, got \"no\""],
+    [
+      { retries: 5 },
+      "retries",
+      "is not an option: there are schedule, attemptTimeout, deadline, idempotent, minServerDelay, maxServerDelay, retryOn"
+    ],
+    [{ schedule: { bse: 1 } }, "schedule.bse", "is not an option, did you mean base?"],
+    [{ schedule: "nune" }, "schedule", "must be \"none\" or an object, got \"nune\", did you mean none?"],
+    [{ retryOn: "Throttled" }, "retryOn", "must be a list, got \"Throttled\""],
+    [{ deadline: true }, "deadline", "must be text or a number, got true"],
+    [
+      { schedule: { jitter: "fulll" } },
+      "schedule.jitter",
+      "must be \"none\", \"full\", \"equal\" or an object, got \"fulll\", did you mean full?"
+    ]
   ]
   for (const [document, field, problem] of bad) {
     it(`refuses ${JSON.stringify(document)}`, () => {
@@ -194,6 +212,35 @@ describe("layerConfig", () => {
       assert.strictEqual(second!.name, "A.B")
     }))
 
+  it.effect("what code says of a method holds under a configuration that says something else of it", () =>
+    Effect.gen(function*() {
+      const layer = RpcRetry.layerConfig({
+        default: { deadline: 500, attemptTimeout: 100 },
+        budget: "off",
+        methods: { "Orders.Place": { idempotent: false }, "A.B": { deadline: 700 } }
+      }).pipe(Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(
+        new Map([
+          ["RPC_RETRY.DEADLINE", "1s"],
+          ["RPC_RETRY.METHODS", `{ "Orders.Place": { "deadline": "2s" }, "X.*": "off" }`]
+        ])
+      ))))
+      const inForce = yield* RpcRetry.policies.pipe(Effect.provide(layer))
+      const shown = inForce.map(({ name, policy: { attemptTimeout, budget, deadline, idempotent } }) => [
+        name,
+        Duration.toMillis(deadline!),
+        Duration.toMillis(attemptTimeout!),
+        idempotent,
+        budget
+      ])
+      assert.deepStrictEqual(shown, [
+        ["default", 1000, 100, undefined, undefined],
+        ["Orders.Place", 2000, 100, false, undefined],
+        ["A.B", 700, 100, undefined, undefined],
+        ["X.*", 1000, 100, undefined, undefined]
+      ])
+      assert.throws(() => RpcRetry.layerConfig({ default: { deadline: -1 } }), "deadline must not be negative")
+    }))
+
   it.effect("without any key it is the default, and an empty one counts as absent", () =>
     Effect.gen(function*() {
       const keys = ["RETRIES", "FACTOR", "BASE", "JITTER", "DEADLINE", "IDEMPOTENT", "RETRY_ON", "METHODS", "BUDGET"]
@@ -215,12 +262,120 @@ describe("layerConfig", () => {
       assert.deepStrictEqual([delays[0]!.shortest, delays[0]!.longest].map(Duration.toMillis), [50, 100])
     }))
 
+  it.effect("blanks and line ends around a value do not count, whichever key it is", () =>
+    Effect.gen(function*() {
+      const values = {
+        BASE: "10ms",
+        FACTOR: "3",
+        CAP: "50 millis",
+        RETRIES: "5",
+        JITTER: "full",
+        ATTEMPT_TIMEOUT: "1s",
+        DEADLINE: "5 seconds",
+        IDEMPOTENT: "false",
+        MAX_SERVER_DELAY: "2s",
+        RETRY_ON: "Throttled, Unavailable",
+        SPANS: "true",
+        LOGS: "false",
+        METHODS: `{ "A.B": "off" }`,
+        BUDGET: "off"
+      }
+      const inspected = (around: (value: string) => string) =>
+        RpcRetry.inspect.pipe(
+          Effect.map(({ policies }) => policies),
+          Effect.provide(withEnv(
+            Object.fromEntries(Object.entries(values).map(([key, value]) => [`RPC_RETRY_${key}`, around(value)]))
+          ))
+        )
+      const plain = yield* inspected((value) => value)
+      assert.deepStrictEqual([plain.length, plain[0]!.budget], [2, null])
+      for (const blank of [" ", "\n", "\r\n", "\t"]) {
+        assert.deepStrictEqual(yield* inspected((value) => `${blank}${value}${blank}`), plain)
+      }
+    }))
+
+  it.effect("a number is the capacity of the budgets", () =>
+    Effect.gen(function*() {
+      const [inForce] = yield* RpcRetry.policies.pipe(Effect.provide(withEnv({ RPC_RETRY_BUDGET: " 25\n" })))
+      assert.strictEqual(inForce!.policy.budget?.capacity, 25)
+      const fixed = RpcRetry.layerConfig({ budget: RetryBudget.make({ capacity: 7 }) }).pipe(
+        Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(new Map([["RPC_RETRY.BUDGET", "traffic"]]))))
+      )
+      const [following] = yield* RpcRetry.policies.pipe(Effect.provide(fixed))
+      assert.strictEqual(following!.policy.budget?.capacity, 3)
+    }))
+
+  /** What building the layer warns of. */
+  const warningsOf = (provider: ConfigProvider.ConfigProvider) =>
+    Effect.suspend(() => {
+      const warnings: Array<string> = []
+      const logger = Logger.make(({ logLevel, message }) => {
+        warnings.push(`${logLevel.label} ${String(message)}`)
+      })
+      return Layer.build(RpcRetry.layerConfig()).pipe(
+        Effect.scoped,
+        Effect.as(warnings),
+        Effect.withConfigProvider(provider),
+        Effect.provide(Logger.replace(Logger.defaultLogger, logger))
+      )
+    })
+
+  it.effect("a key that does not exist is a warning that names the one that was meant", () =>
+    Effect.gen(function*() {
+      const keys = ["DEADLNE", "ATTEMPT_TIMOUT", "MAX", "BUDGETS", "BASE", "RETRY_ON", "DEADLINE", "METHODS", "BUDGET"]
+      const values = ["1s", "1s", "1", "off", "1ms", "Throttled", "1s", "{}", "off"]
+      const env = keys.map((key, i) => [`RPC_RETRY_${key}`, values[i]!] as const)
+      const expected = [
+        "ATTEMPT_TIMOUT is not an option, did you mean ATTEMPT_TIMEOUT?",
+        "BUDGETS is not an option, did you mean BUDGET?",
+        "DEADLNE is not an option, did you mean DEADLINE?",
+        "MAX is not an option: there are BASE, FACTOR, CAP, RETRIES, JITTER, ATTEMPT_TIMEOUT, DEADLINE, IDEMPOTENT, "
+        + "MIN_SERVER_DELAY, MAX_SERVER_DELAY, RETRY_ON, SPANS, LOGS, METHODS, BUDGET"
+      ].map((line) => `WARN RpcRetry.layerConfig: RPC_RETRY_${line}`)
+      const others = [["RPC_RETRYING", "1"], ["HOME", "/"]] as const
+      const flat = new Map([...env, ...others])
+      const dotted = new Map(env.map(([key, value]) => [key.replace("RPC_RETRY_", "RPC_RETRY."), value] as const))
+      const providers = [
+        ConfigProvider.fromMap(flat, { pathDelim: "_" }),
+        ConfigProvider.fromMap(flat, { pathDelim: "_" }).pipe(ConfigProvider.constantCase),
+        ConfigProvider.fromMap(dotted)
+      ]
+      for (const provider of providers) {
+        const warnings = yield* warningsOf(provider)
+        assert.deepStrictEqual(warnings.toSorted(), expected)
+      }
+    }))
+
+  it.effect("no key that exists is warned of, nested or not, and a provider that cannot list its keys is none to warn of", () =>
+    Effect.gen(function*() {
+      const values = { DEADLINE: "1s", RETRY_ON: "Custom", ATTEMPT_TIMEOUT: "1s", MAX_SERVER_DELAY: "1s" }
+      const env = new Map(Object.entries(values).map(([key, value]) => [`APP_RPC_RETRY_${key}`, value]))
+      const nested = ConfigProvider.fromMap(env, { pathDelim: "_" }).pipe(ConfigProvider.nested("APP"))
+      assert.deepStrictEqual(yield* warningsOf(nested), [])
+      const empty = ConfigProvider.fromMap(new Map())
+      assert.deepStrictEqual(yield* warningsOf(empty), [])
+      const unlisted = ConfigProvider.fromFlat(ConfigProvider.makeFlat({
+        ...empty.flattened,
+        enumerateChildren: () => Effect.die("no list")
+      }))
+      assert.deepStrictEqual(yield* warningsOf(unlisted), [])
+    }))
+
   it.effect("a bad value is a ConfigError that names it", () =>
     Effect.gen(function*() {
       for (
         const [key, value, says] of [
           ["RPC_RETRY_DEADLINE", "-1s", "deadline must not be negative"],
           ["RPC_RETRY_RETRIES", "many", "RETRIES"],
+          [
+            "RPC_RETRY_JITTER",
+            "fulll",
+            `must be "none", "full", "equal" or an object, got "fulll", did you mean full?`
+          ],
+          ["RPC_RETRY_IDEMPOTENT", "maybe", "must be true or false, got maybe"],
+          ["RPC_RETRY_RETRY_ON", "Refused", `must be "ConnectionRefused", "ConnectionLost"`],
+          ["RPC_RETRY_BUDGET", "of", `must be "off", "traffic" or a number, got of`],
+          ["RPC_RETRY_BUDGET", "0", "capacity must be a number from 1 to"],
           ["RPC_RETRY_RETRIES", "-2", "must be an integer of at least 0, got -2"],
           ["RPC_RETRY_METHODS", "{", "is not JSON"],
           ["RPC_RETRY_METHODS", `{"*.x":{}}`, "is not a method"]
@@ -265,9 +420,37 @@ describe("layerReloadable", () => {
         yield* put({})
         assert.strictEqual(yield* settled, 4)
       }).pipe(
-        Effect.provide(RpcRetry.layerReloadable(Stream.fromQueue(documents))),
+        Effect.provide(RpcRetry.layerReloadable(Stream.fromQueue(documents), { budget: "off" })),
         Effect.provide(Logger.replace(Logger.defaultLogger, logger))
       )
+    }))
+
+  it.effect("what code says of a method holds before the first document, and under each", () =>
+    Effect.gen(function*() {
+      const documents = yield* Queue.unbounded<unknown>()
+      const put = (document: unknown) => Effect.zipRight(Queue.offer(documents, document), TestClock.adjust(0))
+      const inForce = Effect.map(RpcRetry.policies, (policies) =>
+        policies.map(({ name, policy: { deadline, idempotent } }) => [
+          name,
+          idempotent,
+          deadline && Duration.toMillis(deadline)
+        ]))
+      yield* Effect.gen(function*() {
+        assert.deepStrictEqual((yield* inForce)[1], ["A.B", false, undefined])
+        yield* put({ methods: { "A.B": { deadline: "1s" } } })
+        assert.deepStrictEqual((yield* inForce)[1], ["A.B", false, 1000])
+        yield* RpcRetry.update("A.B", { deadline: "3 seconds" })
+        yield* RpcRetry.remove("A.B")
+        assert.deepStrictEqual((yield* inForce)[1], ["A.B", false, 1000])
+        yield* put({})
+        assert.deepStrictEqual((yield* inForce)[1], ["A.B", false, undefined])
+      }).pipe(
+        Effect.provide(RpcRetry.layerReloadable(Stream.fromQueue(documents), {
+          methods: { "A.B": { idempotent: false } }
+        }))
+      )
+      assert.throws(() =>
+        RpcRetry.layerReloadable(Stream.empty, { default: { deadline: -1 } }), "deadline must not")
     }))
 
   it.effect("a stream that ends or fails leaves the last configuration in force", () =>

@@ -1,7 +1,6 @@
 /**
  * gRPC's retries, as configured by a service config. Case numbers are those of research/grpc.md.
  */
-import { assert, describe, it } from "@effect/vitest"
 import {
   Fatal,
   InvalidOption,
@@ -19,6 +18,7 @@ import * as FastCheck from "effect/FastCheck"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import { exhaustedOf, failureOf, play } from "./support/play.js"
+import { assert, describe, it } from "./support/vitest.js"
 
 const retryPolicy = {
   maxAttempts: 3,

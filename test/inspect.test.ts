@@ -1,4 +1,3 @@
-import { assert, describe, it } from "@effect/vitest"
 import { Connections, RetryBudget, RetrySchedule, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
 import * as Faults from "effect-rpc-retry/testing/Faults"
@@ -7,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
+import { assert, describe, it } from "./support/vitest.js"
 
 describe("inspect", () => {
   it.effect("shows what is in force, as JSON has it", () =>
@@ -41,12 +41,13 @@ describe("inspect", () => {
         attemptTimeout: "1s",
         deadline: "5s",
         idempotent: null,
+        minServerDelay: null,
         maxServerDelay: "30s",
         retried: ["ConnectionRefused", "ConnectionLost", "AttemptTimeout", "Unavailable", "Throttled", "Custom"],
         spans: false,
         logs: true
       }
-      const full = { level: 10, capacity: 10 }
+      const full = { level: 3, capacity: 3 }
       const said = { attemptTimeout: "default", deadline: "default", maxServerDelay: "library" }
       const ofUsers = {
         ...ofDefault,
@@ -86,7 +87,7 @@ describe("inspect", () => {
       )
       assert.deepStrictEqual(
         inspection.budgets.map(({ destination, level }) => [destination, Math.round(level)]),
-        [["Orders", 7], ["", 10], ["Users", 10], ["Reports", 10]]
+        [["Orders", 0], ["", 3], ["Users", 3], ["Reports", 3]]
       )
     }))
 

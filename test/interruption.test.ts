@@ -2,7 +2,6 @@
  * Rule 6: interrupting a call, at whatever moment, starts no further attempt and leaves nothing behind. Here at every
  * virtual millisecond of a run; with real sockets at the end.
  */
-import { assert, describe, it } from "@effect/vitest"
 import { Deadline, withRpcRetry } from "effect-rpc-retry"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
 import * as Faults from "effect-rpc-retry/testing/Faults"
@@ -13,6 +12,7 @@ import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/TestClock"
 import * as TestContext from "effect/TestContext"
 import * as MemoryPeer from "./support/memoryPeer.js"
+import { assert, describe, it } from "./support/vitest.js"
 import * as Watch from "./support/watch.js"
 
 const range = (length: number) => Array.from({ length }, (_, i) => i)

@@ -1,8 +1,7 @@
 /**
  * Policies per method, the budgets of a layer, and changes while the program runs.
  */
-import { assert, describe, it } from "@effect/vitest"
-import { Deadline, InvalidOption, RetryBudget, RpcCall, RpcRetry, withRpcRetry } from "effect-rpc-retry"
+import { Deadline, InvalidOption, Retryable, RetryBudget, RpcCall, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -10,6 +9,7 @@ import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
 import { exhaustedOf, play } from "./support/play.js"
+import { assert, describe, it } from "./support/vitest.js"
 
 const retries = (n: number) => ({ schedule: Schedule.recurs(n) })
 
@@ -46,6 +46,20 @@ describe("policies per method", () => {
       assert.strictEqual(yield* attemptsOf("Users.Get", retries(7)), 8)
       assert.strictEqual(yield* attemptsOf("users.get"), 3)
     }).pipe(Effect.provide(layer)))
+
+  it.effect("a method is no pattern: what is said of Users.Get is not said of Users.GetAll, nor of Users.Ge", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* attemptsOf("Users.GetAll"), 4)
+      assert.strictEqual(yield* attemptsOf("Users.Ge"), 4)
+    }).pipe(Effect.provide(layer)))
+
+  it("policies are kept for a thousand methods, and those of others are found anew", () => {
+    const service = RpcRetry.make({ ...off, default: retries(1) })
+    const policies = Array.from({ length: 1_001 }, (_, i) => service.policy(`Users.Get${i}`))
+    assert.strictEqual(service.policy("Users.Get0"), policies[0])
+    assert.strictEqual(service.policy("Users.Get999"), policies[999])
+    assert.notStrictEqual(service.policy("Users.Get1000"), policies[1_000])
+  })
 
   it.effect("off for one method shadows * and the patterns", () =>
     Effect.gen(function*() {
@@ -84,10 +98,22 @@ describe("policies per method", () => {
       assert.strictEqual(inForce[3]!.policy.budget?.capacity, 10)
     }).pipe(
       Effect.provide(RpcRetry.layer({
+        budget: RetryBudget.make({ capacity: 10 }),
         default: { attemptTimeout: 20 },
         methods: { "*": retries(2), "A.*": { deadline: 100 }, "A.B": { attemptTimeout: 5 } }
       }))
     ))
+
+  it.effect("policies says of the budget who has it: nobody where there is none, a name where a policy brings one", () =>
+    Effect.gen(function*() {
+      const from = (options: RpcRetry.LayerOptions) =>
+        Effect.map(RpcRetry.policies, (inForce) => inForce.map(({ from }) => from.budget)).pipe(
+          Effect.provide(RpcRetry.layer(options))
+        )
+      const methods = { "A.*": { budget: RetryBudget.unlimited }, "A.B": {}, "C.D": {} }
+      assert.deepStrictEqual(yield* from({ ...off, methods }), [undefined, "A.*", "A.*", undefined])
+      assert.deepStrictEqual(yield* from({ methods }), ["layer", "A.*", "A.*", "layer"])
+    }))
 
   it("refuses what is no policy and no name, and says where", () => {
     const refuses = (options: RpcRetry.LayerOptions, message: string) =>
@@ -109,7 +135,7 @@ describe("budgets of a layer", () => {
       assert.strictEqual(yield* attemptsOf("Users.List"), 1)
       assert.strictEqual(yield* attemptsOf("Orders.Get"), 11)
       assert.strictEqual(yield* attemptsOf(undefined), 11)
-    }).pipe(Effect.provide(RpcRetry.layer({ default: retries(100) }))))
+    }).pipe(Effect.provide(RpcRetry.layer({ default: retries(100), budget: RetryBudget.make({ capacity: 10 }) }))))
 
   it.effect("is made as the layer says; a policy may have another", () =>
     Effect.gen(function*() {
@@ -142,14 +168,15 @@ describe("budgets of a layer", () => {
       yield* Effect.forEach(Array.from({ length: 1000 }, (_, i) => i), (i) =>
         Effect.zipRight(withRpcRetry(Effect.void, { method: `S${i}.M` }), Effect.void), { discard: true })
       assert.strictEqual(yield* attemptsOf("S5.M"), 11)
+      assert.strictEqual(yield* attemptsOf("S5.N"), 1)
       assert.strictEqual(yield* attemptsOf("S6.M"), 11)
       assert.strictEqual(yield* attemptsOf("S2000.M"), 11)
       assert.strictEqual(yield* attemptsOf("S3000.M"), 1)
-    }).pipe(Effect.provide(RpcRetry.layer({ default: retries(100) }))))
+    }).pipe(Effect.provide(RpcRetry.layer({ default: retries(100), budget: RetryBudget.make({ capacity: 10 }) }))))
 
   it.effect("each build of a layer has budgets of its own", () =>
     Effect.gen(function*() {
-      const layer = RpcRetry.layer({ default: retries(100) })
+      const layer = RpcRetry.layer({ default: retries(100), budget: RetryBudget.make({ capacity: 10 }) })
       assert.strictEqual(yield* attemptsOf("A.B").pipe(Effect.provide(layer)), 11)
       assert.strictEqual(yield* attemptsOf("A.B").pipe(Effect.provide(layer)), 11)
     }))
@@ -169,6 +196,52 @@ describe("policies while the program runs", () => {
       yield* RpcRetry.remove("nothing")
       assert.strictEqual(yield* attemptsOf("A.B"), 4)
     }).pipe(Effect.provide(RpcRetry.layer({ ...off, default: retries(3) }))))
+
+  it.effect("what the layer marks as not to run twice is still that after update, off and remove", () =>
+    Effect.gen(function*() {
+      const place = Effect.fail(new Retryable({ reason: "ConnectionLost", delivery: "Unknown" })).pipe(
+        withRpcRetry({ method: "Orders.Place" }),
+        Effect.flip,
+        Effect.map((error) => [error._tag === "RetryExhausted" && error.attempts, error.reason])
+      )
+      assert.deepStrictEqual(yield* place, [1, "NotIdempotent"])
+      yield* RpcRetry.update("Orders.Place", "off")
+      assert.deepStrictEqual(yield* place, [1, "NotIdempotent"])
+      yield* RpcRetry.remove("Orders.Place")
+      assert.deepStrictEqual(yield* place, [1, "NotIdempotent"])
+      yield* RpcRetry.update("Orders.Place", retries(5))
+      assert.deepStrictEqual(yield* place, [1, "NotIdempotent"])
+      yield* RpcRetry.update("Orders.Place", retries(5), { replace: true })
+      assert.deepStrictEqual(yield* place, [6, "AttemptsExhausted"])
+      yield* RpcRetry.remove("Orders.Place")
+      assert.deepStrictEqual(yield* place, [1, "NotIdempotent"])
+    }).pipe(Effect.provide(RpcRetry.layer({ ...off, methods: { "Orders.Place": { idempotent: false } } }))))
+
+  it.effect("updates of a name add up, field by field; remove takes all of them back, and nothing of the layer", () =>
+    Effect.gen(function*() {
+      const said = Effect.map(
+        RpcRetry.policies,
+        (inForce) =>
+          inForce.map(({ name, policy: { attemptTimeout, deadline } }) => [
+            name,
+            ...[attemptTimeout, deadline].map((duration) => duration && Duration.toMillis(duration))
+          ])
+      )
+      const before = yield* said
+      yield* RpcRetry.update("A.B", { deadline: 200 })
+      yield* RpcRetry.update("A.B", { attemptTimeout: 20 })
+      yield* RpcRetry.update("C.D", { deadline: 300 })
+      assert.deepStrictEqual(yield* said, [
+        ["default", undefined, undefined],
+        ["A.B", 20, 200],
+        ["C.D", undefined, 300]
+      ])
+      yield* RpcRetry.remove("A.B")
+      yield* RpcRetry.remove("C.D")
+      yield* RpcRetry.remove("A.B")
+      assert.deepStrictEqual(yield* said, before)
+      assert.deepStrictEqual(before, [["default", undefined, undefined], ["A.B", 10, undefined]])
+    }).pipe(Effect.provide(RpcRetry.layer({ ...off, methods: { "A.B": { attemptTimeout: 10 } } }))))
 
   it.effect("one call value sees the update at its next run, not before", () =>
     Effect.gen(function*() {
@@ -201,7 +274,7 @@ describe("policies while the program runs", () => {
       yield* RpcRetry.update("A.B", retries(50))
       yield* RpcRetry.update("C.D", { deadline: 1000 })
       assert.strictEqual(yield* attemptsOf("A.B"), 1)
-    }).pipe(Effect.provide(RpcRetry.layer({ default: retries(100) }))))
+    }).pipe(Effect.provide(RpcRetry.layer({ default: retries(100), budget: RetryBudget.make({ capacity: 10 }) }))))
 
   it.effect("without a layer there is nothing to update", () =>
     Effect.gen(function*() {

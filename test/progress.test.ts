@@ -1,14 +1,14 @@
 /**
  * What an attempt says of itself before it is cut: a request that was never written was not sent.
  */
-import { assert, describe, it } from "@effect/vitest"
-import { Deadline, Retryable, RpcCall, type RpcRetry, withRpcRetry } from "effect-rpc-retry"
+import { Deadline, Retryable, RpcCall, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
 import { exhaustedOf, play } from "./support/play.js"
+import { assert, describe, it } from "./support/vitest.js"
 
 const refused = new Retryable({ reason: "ConnectionRefused", delivery: "NotSent", code: "ECONNREFUSED" })
 
@@ -107,6 +107,51 @@ describe("an attempt that is cut", () => {
       // that of a call inside is the same attempt
       assert.deepStrictEqual(yield* story(withRpcRetry(slow, { deadline: 1_000 })), notSent)
       assert.deepStrictEqual(written, [false, false, false, false])
+    }))
+})
+
+describe("an attempt that is cut behind an operator", () => {
+  const named = (idempotent: boolean | undefined, method = "Orders.Place") =>
+    RpcCall.make(silent(1_000), { method, idempotent })
+  const attempts = <E>(call: Effect.Effect<unknown, E | Retryable>, more: RpcRetry.Options = {}) =>
+    Effect.map(
+      play(withRpcRetry(call, { attemptTimeout: 100, schedule: Schedule.recurs(2), ...more })),
+      ({ exit }) => exhaustedOf(exit)
+    )
+
+  it.effect("is not made again when its call must not run twice", () =>
+    Effect.gen(function*() {
+      const piped = Effect.asVoid(named(false))
+      const error = yield* attempts(piped)
+      assert.deepStrictEqual([error.reason, error.attempts, error.method], ["NotIdempotent", 1, "Orders.Place"])
+      assert.strictEqual((yield* attempts(Effect.withSpan(piped, "order"))).attempts, 1)
+      assert.strictEqual((yield* attempts(piped, { idempotent: true })).attempts, 3)
+      assert.strictEqual((yield* attempts(withRpcRetry(piped, { deadline: 5_000 }))).attempts, 1)
+    }))
+
+  it.effect("is when it may, or when nobody said", () =>
+    Effect.gen(function*() {
+      const refuses = Effect.provide(RpcRetry.layer({ default: { idempotent: false } }))
+      assert.strictEqual((yield* attempts(Effect.asVoid(named(true))).pipe(refuses)).attempts, 3)
+      assert.strictEqual((yield* attempts(Effect.asVoid(named(undefined)))).attempts, 3)
+      assert.strictEqual((yield* attempts(Effect.asVoid(named(undefined))).pipe(refuses)).attempts, 1)
+    }))
+
+  it.effect("of several calls is as careful as the most careful of them", () =>
+    Effect.gen(function*() {
+      const attemptsOf = (...idempotent: ReadonlyArray<boolean | undefined>) =>
+        Effect.map(
+          attempts(Effect.all(idempotent.map((each, i) => named(each, `A.${i}`)), { concurrency: "unbounded" })).pipe(
+            Effect.provide(RpcRetry.layer({ default: { idempotent: false } }))
+          ),
+          ({ attempts }) => attempts
+        )
+      assert.strictEqual(yield* attemptsOf(true, true), 3)
+      assert.strictEqual(yield* attemptsOf(true, false), 1)
+      assert.strictEqual(yield* attemptsOf(false, true), 1)
+      assert.strictEqual(yield* attemptsOf(true, undefined), 1)
+      assert.strictEqual(yield* attemptsOf(undefined, true), 1)
+      assert.strictEqual(yield* attemptsOf(false, undefined, true), 1)
     }))
 })
 

@@ -65,9 +65,13 @@ const scenes = (server: FlakyServer.FlakyServer, call: Call) => {
       play: Effect.zipRight(down, show(call, { schedule }))
     },
     {
-      title: "The server is still down, and the caller gives up after 160 ms, in the middle of a delay",
+      title: "The server came back, is down again, and the caller gives up after 160 ms, in the middle of a delay",
       expected: "interrupted",
       play: Effect.gen(function*() {
+        // an answer in between: else the client would wait longer and longer before it dials
+        yield* server.start
+        yield* call
+        yield* down
         const caller = yield* Effect.fork(show(call, { schedule }))
         yield* Effect.sleep("160 millis")
         const exit = yield* Fiber.interrupt(caller)

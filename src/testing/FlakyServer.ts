@@ -29,7 +29,7 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
-import * as JsonFrames from "../transport/internal/jsonFrames.js"
+import * as JsonFrames from "../transport/goRpc/jsonFrames.js"
 
 /**
  * What the server does with one request in place of answering it.

@@ -4,20 +4,25 @@
  * ```ts
  * import type { GenService } from "@bufbuild/protobuf/codegenv2"
  * import type { StringValueSchema } from "@bufbuild/protobuf/wkt"
- * import { createConnectTransport } from "@connectrpc/connect-node"
  * import { withRpcRetry } from "effect-rpc-retry"
  * import * as Connect from "effect-rpc-retry/Connect"
+ * import * as ConnectNode from "effect-rpc-retry/ConnectNode"
  *
  * type Text = typeof StringValueSchema
  * // what protoc-gen-es writes for your service
  * declare const UserService: GenService<{ getUser: { methodKind: "unary"; input: Text; output: Text } }>
  *
- * const users = Connect.client(UserService, createConnectTransport({ baseUrl: "http://127.0.0.1:8080", httpVersion: "2" }))
+ * const transport = ConnectNode.createConnectTransport({ baseUrl: "http://127.0.0.1:8080", httpVersion: "2" })
+ *
+ * const users = Connect.client(UserService, transport)
  *
  * const program = users.getUser({ value: "u1" }).pipe(withRpcRetry)
  * ```
  *
- * An attempt is exactly one RPC, and runs the interceptors of the transport once.
+ * Over HTTP/2 make the transport with `effect-rpc-retry/ConnectNode`: over those of `@connectrpc/connect-node` 2.2 a call that is
+ * given up may reach its handler as an empty message, and a call whose connection has gone may wait for ever.
+ *
+ * An attempt is one RPC, and runs the interceptors of the transport once.
  *
  * | what happens                                                   | error of the call                                     |
  * | -------------------------------------------------------------- | ----------------------------------------------------- |
@@ -25,6 +30,9 @@
  * | HTTP/2: the connection closes, or the stream is reset          | `Retryable ConnectionLost`, may have run              |
  * | ... with `REFUSED_STREAM` / `ENHANCE_YOUR_CALM`                | `Retryable Unavailable` / `Throttled`, may have run   |
  * | `REFUSED_STREAM` before anything of a server stream has come   | `Retryable Unavailable`, not sent                     |
+ * | over a `ConnectNode` transport: before anything of any answer  | that, once it has been refused a second time          |
+ * | HTTP/1.1: a TLS handshake that fails, but for the certificate  | `Retryable`, not sent                                 |
+ * | over a `ConnectNode` transport: before anything was written    | that failure, not sent                                |
  * | ... with `PROTOCOL_ERROR` and others about the protocol        | `Fatal Protocol`                                      |
  * | `unavailable`, which a bare 429, 502, 503 or 504 is too        | `Retryable Unavailable`, may have run                 |
  * | `resource_exhausted` with a delay from the server              | `Retryable Throttled`, may have run                   |
@@ -58,116 +66,22 @@ import type {
   DescMethod,
   DescMethodServerStreaming,
   DescMethodUnary,
-  DescService,
-  MessageInitShape,
-  MessageShape
+  DescService
 } from "@bufbuild/protobuf"
-import type { Code, ConnectError, ContextValues, Transport } from "@connectrpc/connect"
-import type * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
+import type { Transport } from "@connectrpc/connect"
 import type * as Classify from "../Classify.js"
 import { orThrow } from "../InvalidOption.js"
 import * as RpcCall from "../RpcCall.js"
 import type { Fatal, Retryable } from "../RpcError.js"
-import * as ConnectCall from "./internal/connectCall.js"
-import * as ConnectFailure from "./internal/connectFailure.js"
-import * as ConnectOptions from "./internal/connectOptions.js"
+import * as ConnectCall from "./connect/call.js"
+import * as ConnectFailure from "./connect/failure.js"
+import * as ConnectOptions from "./connect/options.js"
+import type { CallOptions, MethodOptions, Options } from "./connect/options.js"
+import type { Client, ServerStream, Unary } from "./connect/options.js"
 
-/**
- * What else the server may say that is worth another attempt: codes, or a predicate. It becomes `Retryable Custom`, delivery
- * `Unknown`; `resource_exhausted` becomes `Throttled`. A predicate must not throw: what it throws is a defect of the call.
- *
- * @since 0.1.0
- * @category models
- */
-export type RetryOn = ReadonlyArray<Code> | ((error: ConnectError) => boolean)
+export type { Client, ServerStream, Unary } from "./connect/options.js"
 
-/**
- * - `idempotent`: whether the method may run twice. Without it the descriptor is asked: `true` for `IDEMPOTENT` and
- *   `NO_SIDE_EFFECTS`, nothing for a method without the option `idempotency_level`.
- * - `retryOn`: see `RetryOn`. Default none.
- *
- * @since 0.1.0
- * @category models
- */
-export interface MethodOptions {
-  readonly idempotent?: boolean | undefined
-  readonly retryOn?: RetryOn | undefined
-}
-
-/**
- * - `retryOn`: see `RetryOn`. For methods that say nothing else.
- * - `methods`: what is otherwise for single methods, by the names of the client.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Options<S extends DescService = DescService> {
-  readonly retryOn?: RetryOn | undefined
-  readonly methods?: { readonly [K in keyof Client<S>]?: MethodOptions | undefined } | undefined
-}
-
-/**
- * The options of the library, without `signal`: interrupt the fiber, or give the signal to `Effect.runPromise`.
- *
- * - `timeoutMs`: bounds one attempt; of a stream its whole life. Of it and the time that remains the smaller one is sent. The
- *   `defaultTimeoutMs` of a transport holds only for attempts without either. Whole milliseconds, at least 1; 0, `Infinity` and
- *   more than 99999999 are no bound. The call fails with `Fatal InvalidArgument` for what is no number, or negative.
- * - `headers`, `contextValues`: go with each attempt.
- * - `onHeader`, `onTrailer`: called by the attempt that is answered.
- *
- * @since 0.1.0
- * @category models
- */
-export interface CallOptions {
-  readonly timeoutMs?: number | undefined
-  readonly headers?: HeadersInit | undefined
-  readonly contextValues?: ContextValues | undefined
-  readonly onHeader?: ((headers: Headers) => void) | undefined
-  readonly onTrailer?: ((trailers: Headers) => void) | undefined
-}
-
-/**
- * One request, one answer.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Unary<I extends DescMessage, O extends DescMessage> {
-  (request: MessageInitShape<I>, options?: CallOptions): RpcCall.RpcCall<MessageShape<O>, Retryable | Fatal>
-}
-
-/**
- * One request, many answers. The call is done when the first answer has come, or the end: until then it can be retried, and
- * never after. What fails later fails the stream.
- *
- * The request ends with the scope, or with the stream if that is earlier. The stream asks for a message when it is wanted. It can
- * be run once: after that it fails with `Fatal Custom`. The deadline bounds the call and not the stream, so it is not sent.
- *
- * @since 0.1.0
- * @category models
- */
-export interface ServerStream<I extends DescMessage, O extends DescMessage> {
-  (request: MessageInitShape<I>, options?: CallOptions): RpcCall.RpcCall<
-    Stream.Stream<MessageShape<O>, Retryable | Fatal>,
-    Retryable | Fatal,
-    Scope.Scope
-  >
-}
-
-/**
- * The unary and the server-streaming methods of a service. The others take a stream of requests, which cannot be sent again.
- *
- * @since 0.1.0
- * @category models
- */
-export type Client<S extends DescService> = {
-  readonly [
-    K in keyof S["method"] as S["method"][K] extends { methodKind: "unary" | "server_streaming" } ? K : never
-  ]: S["method"][K] extends DescMethodUnary<infer I, infer O> ? Unary<I, O>
-    : S["method"][K] extends DescMethodServerStreaming<infer I, infer O> ? ServerStream<I, O>
-    : never
-}
+export type { CallOptions, MethodOptions, Options, RetryOn } from "./connect/options.js"
 
 /**
  * A client with the arguments of the library's `createClient`. Nothing is retried in it: pipe a call through `withRpcRetry`.

@@ -7,8 +7,8 @@
  * - A caller that is interrupted while it waits leaves at once. A dial that has begun goes on: it is the connection's, not
  *   the caller's.
  * - After a dial that failed, the next one waits for the `dialBackoff`, and so do those who ask in the meantime; one dial
- *   serves them all. A connection that broke before it was healthy counts as a dial that failed. After one that was healthy
- *   the next dial is made at once.
+ *   serves them all. Each dial that fails takes one step of the `dialBackoff`. A connection that broke before it was
+ *   healthy counts as a dial that failed. After one that was healthy the next dial is made at once.
  * - At its maximum age, or when it was not used for long, it takes no more calls, finishes those it has and is closed; who
  *   asks next dials anew.
  *
@@ -23,48 +23,20 @@
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import type { LazyArg } from "effect/Function"
+import { identity, type LazyArg } from "effect/Function"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
-import type { State } from "../Connections.js"
 import { checkDuration, InvalidOption, orThrow } from "../InvalidOption.js"
-import * as internal from "./internal/connection.js"
+import * as internal from "./connection/connection.js"
+import type { Connection, Dialled } from "./connection/connection.js"
 
-/**
- * - `use`: gives the connection, dialled if need be, to the function for as long as its effect runs.
- * - `state`, `states`: how it is now, and how it is and becomes; the stream ends when it is closed.
- * - `close`: takes no more calls, and ends when those that are running have ended and the connection is closed.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Connection<out A, out E> {
-  readonly use: <B, E2, R>(f: (connection: A) => Effect.Effect<B, E2, R>) => Effect.Effect<B, E | E2, R>
-  readonly state: Effect.Effect<State>
-  readonly states: Stream.Stream<State>
-  readonly close: Effect.Effect<void>
-}
-
-/**
- * What a dial is given of the connection it opens.
- *
- * - `discard`: to be run as soon as the connection is known to be broken, and before anybody who uses it is told.
- * - `healthy`: to be run when the peer has answered for the first time: the next dial then need not wait.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Dialled {
-  readonly discard: Effect.Effect<void>
-  readonly healthy: Effect.Effect<void>
-}
+export type { Connection, Dialled } from "./connection/connection.js"
 
 /**
  * How a connection is kept.
  *
  * - `dialBackoff`: the delays after dials that failed; a schedule that ends begins again. Default 100 ms, then 1.5 times as
- *   long each time, at most 1 second: as the default delays between attempts, so that these seldom wait twice.
+ *   long each time, at most 1 second: as the default delays between attempts, so that the attempts of one call do not wait for their dials.
  * - `healthyAfter`: a connection that lasted this long was healthy, also when `healthy` was not run. Default 10 seconds.
  * - `idleTimeout`: it is closed when nobody used it for this long, or at the latest after twice as long. Default never.
  * - `maxAge`: it is replaced when it is this old, give or take a tenth. Default never.
@@ -87,6 +59,8 @@ export interface Lifetime {
  * - `dial`: opens it, in a scope of its own that closes when it is discarded.
  * - `closed`: the error for a caller that asks after the end of the scope, or is waiting at that moment.
  * - `name`: under which `RpcRetry.inspect` shows it. Default `"connection"`.
+ * - `afterWait`: what a caller is told when the dial failed that the `dialBackoff` had held back for so long. Default the failure of
+ *   the dial, as it is told to those who did not wait.
  *
  * A dial sees the context that the connection was made in. Its failure is the failure of all who wait for it; make a
  * `Retryable` of an interruption that comes from outside, or they are interrupted.
@@ -126,13 +100,15 @@ export const make = <A, E, R>(
     readonly dial: (dialled: Dialled) => Effect.Effect<A, E, R>
     readonly closed: LazyArg<E>
     readonly name?: string | undefined
+    readonly afterWait?: ((error: E, waited: Duration.Duration) => E) | undefined
   }
 ): Effect.Effect<Connection<A, E>, never, Exclude<R, Scope.Scope> | Scope.Scope> => {
-  const { dial, closed, name } = options
+  const { dial, closed, name, afterWait } = options
   return internal.make({
     dial,
     closed,
     name: name ?? "connection",
+    afterWait: afterWait ?? identity,
     ...orThrow(checkLifetime("Connection.make", options))
   })
 }

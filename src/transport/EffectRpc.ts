@@ -40,9 +40,11 @@
  * | the caller is interrupted                                      | interruption; the server is told                     |
  * | no connection could be opened                                  | by its cause, or `Retryable Unavailable`; not sent   |
  * | a call while the connection is down                            | as it went down, but not sent                        |
+ * | a socket: an attempt is cut while it waits for the connection  | `Retryable AttemptTimeout`, not sent                 |
  * | the connection breaks: read, write, close                      | by its cause, or `Retryable ConnectionLost`, may have run |
  * | no answer to a ping, or a WebSocket that does not open in time | `Retryable Unavailable`, may have run                |
- * | the peer sends what is not a message of RPC                    | `Fatal Protocol` of all calls in flight; that connection is closed |
+ * | the peer sends what is not a message, and nobody's answer      | `Fatal Protocol` of all calls in flight; that connection is closed |
+ * | an answer that is no message of RPC, to a call in flight       | `Fatal Protocol` of that call                        |
  * | HTTP: 429                                                      | `Retryable Throttled`, not sent                      |
  * | HTTP: 408, 502, 503, 504, whatever the body                    | `Retryable Unavailable`, may have run                |
  * | HTTP: other statuses than 2xx                                  | `Fatal`, as `HttpRpc.fromStatus` says               |
@@ -86,12 +88,12 @@ import type * as Classify from "../Classify.js"
 import { InvalidOption } from "../InvalidOption.js"
 import * as RpcCall from "../RpcCall.js"
 import type { CallRejected, Fatal, Retryable, RetryExhausted } from "../RpcError.js"
-import * as internal from "./internal/effectRpc.js"
-import * as Failure from "./internal/effectRpcFailure.js"
-import * as Guard from "./internal/effectRpcGuard.js"
-import * as Http from "./internal/effectRpcHttp.js"
-import * as Observed from "./internal/effectRpcSocket.js"
-import * as UntilFirst from "./internal/untilFirst.js"
+import * as internal from "./effectRpc/client.js"
+import * as Failure from "./effectRpc/failure.js"
+import * as Guard from "./effectRpc/guard.js"
+import * as Http from "./effectRpc/http.js"
+import * as Observed from "./effectRpc/socket.js"
+import * as UntilFirst from "./shared/untilFirst.js"
 
 /**
  * An annotation of an rpc, or of a whole group: whether it may run twice. See `RpcCall`.
@@ -461,8 +463,8 @@ export const redial: Schedule.Schedule<unknown> = Schedule.recurs(1).pipe(
  * `RpcClient.layerProtocolSocket`, dialled again as `redial` says unless told otherwise: the library's own first delay, 500 ms,
  * is longer than all delays of the default policy together. A call that is made while it is dialled waits for that.
  *
- * Any schedule starts over once a connection has brought a message, so that a connection that served is dialled again at once:
- * the library's never does. What is not a message closes the connection, and it is dialled anew.
+ * Any schedule starts over once a connection has brought an answer to a call, so that a connection that served is dialled again
+ * at once: the library's never does. What is not a message closes the connection, and it is dialled anew.
  *
  * Any number of clients share it.
  *

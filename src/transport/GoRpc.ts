@@ -26,6 +26,8 @@
  * | nobody listens, no such host, no answer to the dial         | `Retryable`, not sent                               |
  * | the connection breaks before the request is written         | `Retryable`, mostly `ConnectionLost`, not sent      |
  * | the connection breaks after that                            | `Retryable ConnectionLost`, may have run            |
+ * | the attempt timeout or the deadline passes before that      | `Retryable AttemptTimeout`, not sent                |
+ * | ... after that                                              | `Retryable AttemptTimeout`, may have run            |
  * | a ping is not answered in time                              | `Retryable ConnectionLost`, may have run            |
  * | the server answers with an error string                     | `Fatal ServerError`, the string as `message`        |
  * | the server does not know the service or the method          | `Fatal Unimplemented`                               |
@@ -49,86 +51,29 @@
 import type * as Socket from "@effect/platform/Socket"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { NoInfer } from "effect/Types"
-import type { ConnectionOptions } from "node:tls"
 import * as Classify from "../Classify.js"
 import type { State } from "../Connections.js"
+import * as Deadline from "../Deadline.js"
 import { orThrow } from "../InvalidOption.js"
 import * as RpcCall from "../RpcCall.js"
-import { type Fatal, Retryable, withMethod } from "../RpcError.js"
+import { type Fatal, Retryable, withDelivery, withMethod, withWait } from "../RpcError.js"
 import * as Connection from "./Connection.js"
-import * as gob from "./internal/gobCodec.js"
-import type { Codec } from "./internal/goCodec.js"
-import * as GoOptions from "./internal/goOptions.js"
-import * as json from "./internal/jsonCodec.js"
-import { closed } from "./internal/loss.js"
-import * as Session from "./internal/session.js"
-import * as NodeSocket from "./internal/socket.js"
+import { closed } from "./connection/loss.js"
+import * as NodeSocket from "./connection/socket.js"
+import type { Codec } from "./goRpc/codec.js"
+import * as gob from "./goRpc/gobCodec.js"
+import * as json from "./goRpc/jsonCodec.js"
+import * as GoOptions from "./goRpc/options.js"
+import type { Options } from "./goRpc/options.js"
+import * as Session from "./goRpc/session.js"
 
-/**
- * Where the server is.
- *
- * - `host` and `port`, or the `path` of a Unix socket.
- * - `tls`: Node's options; an empty object trusts what Node trusts.
- * - `http`: for a server that uses `rpc.HandleHTTP`: `true`, or the path if it is not `/_goRPC_`.
- * - `socket`: instead of these, anything that makes a `Socket` of `@effect/platform`. It is made anew for every dial.
- *
- * TCP connections send small requests at once (no delay), and probe a silent peer after 15 seconds (keep-alive).
- *
- * @since 0.1.0
- * @category models
- */
-export type Address =
-  | {
-    readonly host: string
-    readonly port: number
-    readonly tls?: ConnectionOptions | undefined
-    readonly http?: boolean | string | undefined
-  }
-  | {
-    readonly path: string
-    readonly tls?: ConnectionOptions | undefined
-    readonly http?: boolean | string | undefined
-  }
-  | {
-    readonly socket: Effect.Effect<Socket.Socket, Socket.SocketError>
-  }
-
-/**
- * - `codec`: what the server speaks: `"gob"` is Go's default (`rpc.ServeConn`), `"json"` that of `net/rpc/jsonrpc`. Default
- *   `"json"`.
- * - `dialTimeout`: bound on one dial. Default 5 seconds.
- * - `maxFrameBytes`: the largest answer that is read, in bytes. Default 4 MiB. One that would be made into more than 4 times as
- *   much memory, or is nested deeper than 1000 levels, is not read either. Its call fails with `Fatal Protocol`; the others go on.
- * - `ping`: asks a peer that was silent for `every` whether it is there; when no answer of any kind comes within `timeout`
- *   (default 5 seconds) the connection is broken. Every server answers, if only that it does not know `method` (default
- *   `"Ping"`), so this needs nothing there. Default no ping.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Settings {
-  readonly codec?: "json" | "gob" | undefined
-  readonly dialTimeout?: Duration.DurationInput | undefined
-  readonly maxFrameBytes?: number | undefined
-  readonly ping?: {
-    readonly every: Duration.DurationInput
-    readonly timeout?: Duration.DurationInput | undefined
-    readonly method?: string | undefined
-  } | undefined
-}
-
-/**
- * @since 0.1.0
- * @category models
- */
-export type Options = Address & Settings & Connection.Lifetime
+export type { Address, Options, Ping, Settings } from "./goRpc/options.js"
 
 /**
  * - `idempotent`: whether the method may run twice. See `RpcCall`.
@@ -326,7 +271,9 @@ export const service = <const Methods extends Readonly<Record<string, Method>>, 
 const client = <Request>(options: Options, codec: Codec<Request>): Effect.Effect<Client, never, Scope.Scope> => {
   const { dialTimeout, lifetime, maxFrameBytes, ping } = orThrow(GoOptions.check(options))
   const socket = "socket" in options ? options.socket : NodeSocket.make(options)
-  const pinging = ping === undefined ? undefined : { ...ping, request: codec.ping(ping.method) }
+  const pinging = ping === undefined
+    ? undefined
+    : { ...ping, request: codec.ping(ping.method) }
   return Effect.gen(function*() {
     const sessions = new Set<Session.Session<Request>>()
     const open = (socket: Socket.Socket, dialled: Connection.Dialled) =>
@@ -342,13 +289,16 @@ const client = <Request>(options: Options, codec: Codec<Request>): Effect.Effect
           Effect.mapError(Classify.classify),
           Effect.flatMap((socket) => open(socket, dialled)),
           Effect.timeoutFail({ duration: dialTimeout, onTimeout: () => notDialled("DIAL_TIMEOUT") }),
+          // whatever has happened, no request was written yet
+          Effect.mapError((error) => error._tag === "Retryable" ? withDelivery(error, "NotSent") : error),
           // an interruption that is not the client's own: nobody has asked these callers to stop
           Effect.catchAllCause((cause) =>
             Cause.isInterruptedOnly(cause) ? Effect.fail(notDialled("INTERRUPTED")) : Effect.failCause(cause)
           )
         ),
       closed,
-      name: nameOf(options)
+      name: nameOf(options),
+      afterWait: (error, waited) => error._tag === "Retryable" ? withWait(error, waited) : error
     })
     const call = (
       method: string,
@@ -360,7 +310,9 @@ const client = <Request>(options: Options, codec: Codec<Request>): Effect.Effect
     ) => {
       const schemas = { args: options?.args, reply: options?.reply }
       const answer = codec.request(method, args, schemas).pipe(
-        Effect.flatMap((request) => connection.use((session) => session.call(request))),
+        Effect.flatMap((request) =>
+          Deadline.whileUnsent((progress) => connection.use((session) => session.call(request, progress), { progress }))
+        ),
         Effect.flatMap((answer) => codec.reply(answer, schemas)),
         Effect.mapError((error) => withMethod(error, method))
       )

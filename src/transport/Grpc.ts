@@ -17,16 +17,18 @@
  * const program = users.getUser({ id: "1" }).pipe(withRpcRetry)
  * ```
  *
- * An attempt is exactly one call of the library. See `channelOptions` for the retries that the library makes itself.
+ * An attempt is one call of the library. What no server has processed, as its stream was refused or the connection had just gone,
+ * is repeated once and at once within its attempt, so that a server that is replaced loses no call. See `channelOptions` for the
+ * retries that the library makes itself.
  *
  * | what happens                                                    | error of the call                                       |
  * | --------------------------------------------------------------- | ------------------------------------------------------- |
  * | no stream was opened: the connection is refused                 | `Retryable ConnectionRefused`, not sent                 |
  * | no stream was opened: no address, no connection                 | `Retryable Unavailable`, not sent                       |
  * | no stream was opened: the certificate does not verify           | `Fatal Protocol`                                        |
- * | no stream was opened: the connection has just gone              | `Retryable ConnectionLost`, not sent                    |
+ * | no stream was opened: the connection has just gone, twice       | `Retryable ConnectionLost`, not sent                    |
  * | no stream was opened: headers that HTTP/2 forbids               | `Fatal InvalidArgument`                                 |
- * | the stream was refused (`REFUSED_STREAM`)                       | `Retryable Unavailable`, not sent with `channelOptions` |
+ * | the stream was refused (`REFUSED_STREAM`) twice                 | `Retryable Unavailable`, not sent with `channelOptions` |
  * | HTTP 429 of a proxy                                             | `Retryable Throttled`, not sent with `channelOptions`   |
  * | HTTP 502, 503, 504 of a proxy, with a body or without           | `Retryable Unavailable`, may have run                   |
  * | the connection or the stream broke (reset, `RST_STREAM`)        | `Retryable ConnectionLost`, may have run                |
@@ -35,6 +37,7 @@
  * | `UNAVAILABLE`                                                   | `Retryable Unavailable`, may have run                   |
  * | `RESOURCE_EXHAUSTED` with a delay from the server               | `Retryable Throttled`, may have run                     |
  * | `DEADLINE_EXCEEDED`, or a reset, as the ambient deadline passes | `Retryable AttemptTimeout`, may have run                |
+ * | an attempt is cut before its stream is opened                   | `Retryable AttemptTimeout`, not sent                    |
  * | a status that `retryOn` accepts                                 | `Retryable Custom` or `Throttled`, may have run         |
  * | the same, and nothing was sent, such as credentials that fail   | `Retryable Custom` or `Throttled`, not sent             |
  * | `CANCELLED`; the client is closed                               | `Fatal Cancelled`                                       |
@@ -69,10 +72,13 @@ import type * as Stream from "effect/Stream"
 import { orThrow } from "../InvalidOption.js"
 import * as RpcCall from "../RpcCall.js"
 import type { Fatal, Retryable } from "../RpcError.js"
-import * as Call from "./internal/grpcCall.js"
-import * as Method from "./internal/grpcMethod.js"
-import * as GrpcOptions from "./internal/grpcOptions.js"
-import * as GrpcStream from "./internal/grpcStream.js"
+import * as Call from "./grpc/call.js"
+import * as Method from "./grpc/method.js"
+import * as GrpcOptions from "./grpc/options.js"
+import type { ClientOptions, Options } from "./grpc/options.js"
+import * as GrpcStream from "./grpc/stream.js"
+
+export type { ClientOptions, Options, StatusCode } from "./grpc/options.js"
 
 /** The parameters of a method; of one with overloads those of the last, which has the request first and the callback last. */
 type ParametersOf<F> = F extends (...args: infer P) => unknown ? P : never
@@ -166,53 +172,11 @@ export type Calls<C extends grpc.Client> = {
 }
 
 /**
- * A status code of gRPC by its name, or by its number.
- *
- * @since 0.1.0
- * @category models
- */
-export type StatusCode = keyof typeof grpc.status | number
-
-/**
- * - `metadata`: sent with each attempt. It is copied, never changed; a function is asked for each attempt. Metadata made with
- *   `{ waitForReady: true }` waits for a connection where others fail. What takes time, such as a token that is fetched, is the
- *   work of call credentials, in `callOptions`: `grpc.credentials.createFromMetadataGenerator`.
- * - `callOptions`: passed on as they are; a function is asked for each attempt. Of their `deadline` and the ambient one the earlier
- *   holds. What passes theirs is `Fatal`, as in gRPC: a bound on one attempt is the `attemptTimeout` of a policy.
- * - `retryOn`: statuses that are worth another attempt beside those of the table, by their codes or by a predicate. The
- *   `retryIf` of a policy is how to retry less. Default none.
- * - `idempotent`: whether the method may run twice; see `RpcCall`. Default: what the `idempotency_level` in the `.proto` says,
- *   where the client was loaded by `@grpc/proto-loader`.
- *
- * A function for `metadata` or `callOptions` that throws ends its call, as an interceptor does that throws: `Fatal Custom`, with what it
- * threw; one that returns what cannot be used, `Fatal InvalidArgument`. A predicate that throws is a defect.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Options {
-  readonly metadata?: grpc.Metadata | (() => grpc.Metadata) | undefined
-  readonly callOptions?: grpc.CallOptions | (() => grpc.CallOptions) | undefined
-  readonly retryOn?: ReadonlyArray<StatusCode> | ((error: grpc.ServiceError) => boolean) | undefined
-  readonly idempotent?: boolean | undefined
-}
-
-/**
- * - `methods`: what is said of one method takes the place of what is said of all, field by field. A method of two names, such as
- *   `GetUser` and `getUser`, has what is said of either.
- *
- * @since 0.1.0
- * @category models
- */
-export interface ClientOptions<Name extends PropertyKey = string> extends Omit<Options, "idempotent"> {
-  readonly methods?: { readonly [K in Name]?: Options | undefined } | undefined
-}
-
-/**
  * Channel options that switch off the retries of grpc-js, for the constructor of a client: they cannot be switched off later, nor
  * for one call. A client without them retries itself where its service config has a `retryPolicy`; then each attempt made here
- * is up to five on the wire. It also repeats at once what never left the client, and once what the server refused unseen. Both
- * come here as `Retryable`, delivery `NotSent`, when it does not; when it does, what was refused may have run.
+ * is up to five on the wire. It also repeats at once what never left the client, and once what the server refused unseen. When it
+ * does not, that is repeated here, once; what fails again is `Retryable`, delivery `NotSent`. When it does, what was refused may
+ * have run.
  *
  * @example
  * ```ts

@@ -56,8 +56,8 @@ import * as Net from "node:net"
 import { Connections } from "../Connections.js"
 import * as Deadline from "../Deadline.js"
 import { checkNumber, InvalidOption, orThrow } from "../InvalidOption.js"
-import * as PoolDispatcher from "./internal/poolDispatcher.js"
-import { progressKey } from "./internal/poolOrigin.js"
+import * as PoolDispatcher from "./http/pool/dispatcher.js"
+import { progressKey } from "./http/pool/origin.js"
 
 /**
  * Options of undici's `Pool`, less what would let one request disturb another. Times are in milliseconds.

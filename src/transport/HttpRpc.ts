@@ -63,40 +63,18 @@ import * as Predicate from "effect/Predicate"
 import type * as Stream from "effect/Stream"
 import type * as Classify from "../Classify.js"
 import type * as Deadline from "../Deadline.js"
+import * as Wiring from "../internal/service/reference.js"
 import { orThrow } from "../InvalidOption.js"
 import type * as RpcCall from "../RpcCall.js"
 import type { CallRejected, Fatal, Retryable, RetryExhausted } from "../RpcError.js"
 import type { ServerHint } from "../ServerHint.js"
-import { httpHeadersOf } from "./internal/facts.js"
-import { repeatable } from "./internal/httpBody.js"
-import * as HttpFailure from "./internal/httpFailure.js"
-import * as internal from "./internal/httpRpc.js"
+import { repeatable } from "./http/body.js"
+import * as internal from "./http/call.js"
+import type { Options } from "./http/call.js"
+import * as HttpFailure from "./http/failure.js"
+import { httpHeadersOf } from "./shared/callHeaders.js"
 
-/**
- * - `method`: the name of the call, `"Service.Method"`; made of the request where it is a function. Default: the host and the
- *   method of the request, as in `"127.0.0.1:8080.GET"`, so that each host is a destination; `"http.GET"` where a client puts
- *   the host before the URL later.
- * - `idempotent`: whether the request may run twice; made of the request where it is a function. Default, also where that gives
- *   `undefined`: by its method, see above.
- * - `retryOn`: statuses that are worth another attempt besides those of the table, or a predicate of the responses that says
- *   which. Default none.
- * - `headers`: what is sent of an attempt. Default `headers`. For another origin that does not allow them a browser refuses
- *   the request: say `() => ({})` there.
- *
- * Functions among them must not throw: that would be a defect.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Options {
-  readonly method?: string | ((request: HttpClientRequest.HttpClientRequest) => string) | undefined
-  readonly idempotent?: boolean | ((request: HttpClientRequest.HttpClientRequest) => boolean | undefined) | undefined
-  readonly retryOn?:
-    | ReadonlyArray<number>
-    | ((response: HttpClientResponse.HttpClientResponse) => boolean)
-    | undefined
-  readonly headers?: ((facts: Deadline.Facts) => Readonly<Record<string, string>>) | undefined
-}
+export type { Options } from "./http/call.js"
 
 /**
  * What `withRpcRetry` is, with options or without.
@@ -115,6 +93,9 @@ export interface Retry {
  * go away the request fails with `RetryExhausted`.
  *
  * - `retry`: `withRpcRetry`, or `withRpcRetry({ ... })`.
+ *
+ * Where a layer of `RpcRetry` is in force where the client is made (in the fiber that runs this line), it is that of all its
+ * requests, wherever they run.
  *
  * What is retried is the request, until the head of a response is there. A body that breaks off later is the reader's; to
  * have it read as a part of the attempt see `call`. Failures of the client's own that are no `HttpClientError` pass as they
@@ -156,7 +137,8 @@ export const retrying: {
   (args) => !Predicate.isFunction(args[0]),
   <E, R>(self: HttpClient.HttpClient.With<E, R>, retry: Retry, options: Options = {}) => {
     const calls = internal.calling(self, orThrow(internal.check("HttpRpc.retrying", options)), Effect.succeed)
-    return internal.client((request) => retry(calls(request)))
+    const withService = Wiring.captured()
+    return internal.client((request) => withService(retry(calls(request))))
   }
 )
 

@@ -56,7 +56,6 @@
  */
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Runtime from "effect/Runtime"
@@ -66,67 +65,19 @@ import type { NoInfer } from "effect/Types"
 import * as Deadline from "../Deadline.js"
 import { orThrow } from "../InvalidOption.js"
 import * as RpcCall from "../RpcCall.js"
-import { type Code, type Fatal, type Retryable, withMethod } from "../RpcError.js"
-import * as Batcher from "./internal/batcher.js"
-import * as Exchange from "./internal/exchange.js"
-import { httpHeadersOf } from "./internal/facts.js"
-import { writable } from "./internal/httpHeaders.js"
-import * as Messages from "./internal/jsonRpc.js"
-import * as JsonRpcOptions from "./internal/jsonRpcOptions.js"
-import * as Schemas from "./internal/schemas.js"
+import { type Fatal, type Retryable, withMethod } from "../RpcError.js"
+import * as Exchange from "./http/exchange.js"
+import { writable } from "./http/headers.js"
+import * as Batcher from "./jsonRpc/batcher.js"
+import * as Messages from "./jsonRpc/message.js"
+import * as JsonRpcOptions from "./jsonRpc/options.js"
+import type { Options } from "./jsonRpc/options.js"
+import { httpHeadersOf } from "./shared/callHeaders.js"
+import * as Schemas from "./shared/schemas.js"
 
-/**
- * The error of an answer. `code` is a number in JSON-RPC 2.0; a server of the older version may give none.
- *
- * @since 0.1.0
- * @category models
- */
-export interface ErrorObject {
-  readonly code: Code | undefined
-  readonly message: string
-  readonly data: unknown
-}
+export type { ErrorObject } from "./jsonRpc/options.js"
 
-/**
- * Calls made within `window` of the first one go out as one request, at most `maxCalls` of them.
- *
- * Each stays a call of its own: with its own answer, whatever the order; retried alone, in whatever batch is open then;
- * interrupted alone. Of a batch that all have left the request is aborted. An attempt that is cut in the window was not sent.
- *
- * What belongs to one call cannot be a header of many: `x-retry-attempt` and the time that remains are not sent, and a call
- * with an idempotency key goes out alone. Nor is a batch in the span of one of its calls, or bound by its deadline. `maxResponseBytes` and the bound on
- * depth hold for the whole of its answer.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Batch {
-  readonly maxCalls: number
-  readonly window: Duration.DurationInput
-}
-
-/**
- * - `url`: where calls are posted to. One without a host needs an `HttpClient` that adds it, or a browser.
- * - `dialect`: `"1.0"` for `gorilla/rpc`'s `json` codec and other servers of the older version; its `json2` is `"2.0"`, the
- *   default.
- * - `headers`: sent with every request. `content-type` is `application/json` unless it is among them.
- * - `maxResponseBytes`: the largest answer that is read, in bytes. Default 4 MiB, as gRPC has it. An answer that would be made
- *   into more than 4 times as much memory is refused too: 4 MB of `[]` are a million arrays.
- * - `retryOn`: errors of the server that are worth another attempt, by their codes or by a predicate: Ethereum nodes say
- *   -32005 for "limit exceeded". They become `Retryable Custom`, delivery `Unknown`. Default none.
- * - `batch`: see `Batch`. JSON-RPC 2.0 only. Default off.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Options {
-  readonly url: string
-  readonly dialect?: "2.0" | "1.0" | undefined
-  readonly headers?: Readonly<Record<string, string>> | undefined
-  readonly maxResponseBytes?: number | undefined
-  readonly retryOn?: ReadonlyArray<Code> | ((error: ErrorObject) => boolean) | undefined
-  readonly batch?: Batch | undefined
-}
+export type { Batch, Options } from "./jsonRpc/options.js"
 
 /**
  * - `params`: encodes the arguments. Those that do not fit are `Fatal InvalidArgument`, and nothing is sent.

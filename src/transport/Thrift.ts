@@ -35,6 +35,7 @@
  * | -------------------------------------------------------------- | ----------------------------------------------- |
  * | nobody listens, no such host, no answer to the dial            | `Retryable`, not sent                           |
  * | the connection breaks before the request is written            | `Retryable`, mostly `ConnectionLost`, not sent  |
+ * | the attempt is cut before that: no connection is free, or there | `Retryable AttemptTimeout`, not sent            |
  * | the connection breaks after that                               | `Retryable ConnectionLost`, may have run        |
  * | an exception that the method declares                          | the exception                                   |
  * | `TApplicationException`: unknown method 1; Kitex: 20, 21       | `Fatal Unimplemented`                           |
@@ -61,59 +62,22 @@
  * @since 0.1.0
  */
 import type * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import type { ConnectionOptions } from "node:tls"
 import { orThrow } from "../InvalidOption.js"
 import * as RpcCall from "../RpcCall.js"
 import type { Fatal, Retryable } from "../RpcError.js"
-import type * as Connection from "./Connection.js"
-import * as NodeSocket from "./internal/socket.js"
-import * as internal from "./internal/thrift.js"
-import * as Frames from "./internal/thriftFrames.js"
-import * as Message from "./internal/thriftMessage.js"
-import * as ThriftOptions from "./internal/thriftOptions.js"
-import * as Pool from "./internal/thriftPool.js"
+import * as NodeSocket from "./connection/socket.js"
+import * as internal from "./thrift/call.js"
+import * as Frames from "./thrift/frames.js"
+import * as Message from "./thrift/message.js"
+import * as ThriftOptions from "./thrift/options.js"
+import type { Address, MethodName, MethodOptions, Options } from "./thrift/options.js"
+import type { Signature } from "./thrift/options.js"
+import * as Pool from "./thrift/pool.js"
 
-/**
- * Where the server is: `host` and `port`, or the `path` of a Unix socket. `tls` takes Node's options; an empty object trusts
- * what Node trusts.
- *
- * @since 0.1.0
- * @category models
- */
-export type Address =
-  | {
-    readonly host: string
-    readonly port: number
-    readonly tls?: ConnectionOptions | undefined
-  }
-  | {
-    readonly path: string
-    readonly tls?: ConnectionOptions | undefined
-  }
-
-/**
- * What the compiler declares of a method last: the signature with a callback. It alone has the exceptions.
- */
-type Signature<Method> = Method extends (...args: infer Args) => unknown
-  ? Required<Args> extends [...infer Params, (error: infer Exception, response: infer Result) => void]
-    ? { readonly params: Params; readonly exception: Exclude<Exception, void>; readonly result: Result }
-  : never
-  : never
-
-/**
- * The names of the methods of a generated client.
- *
- * @since 0.1.0
- * @category models
- */
-export type MethodName<Client> = string extends keyof Client ? string
-  : {
-    readonly [Name in keyof Client]: [Signature<Client[Name]>] extends [never] ? never : Name
-  }[keyof Client]
+export type { Address, MethodName, MethodOptions, Options, Settings } from "./thrift/options.js"
 
 /**
  * The methods of a generated client, as functions that give calls. They are not retried: pipe them through `withRpcRetry`.
@@ -142,57 +106,6 @@ export interface ServerException {
   readonly message: string
   readonly cause: unknown
 }
-
-/**
- * - `idempotent`: whether the method may run twice. See `RpcCall`.
- *
- * @since 0.1.0
- * @category models
- */
-export interface MethodOptions {
-  readonly idempotent?: boolean | undefined
-}
-
-/**
- * - `service`: the name of the service; with that of the method it is the `method` of a call: `"Users.getUser"`.
- * - `client`: the class `Client` that the compiler generated, with any of the options of `--gen js:node`.
- * - `transport`, `protocol`: what the server speaks. Default `"buffered"` and `"binary"`, as those of the library `thrift`. A
- *   server of Kitex finds out which of `"buffered"`, `"framed"` and `"ttheader"` is spoken; it takes `"binary"` only. Without
- *   `"ttheader"` a `BizStatusError` of a `void` method is a success.
- *   `"header"` is Apache's THeader.
- * - `multiplexed`: for a server with several services, a `TMultiplexedProcessor`: `service` goes before the names of methods.
- *   Default `false`.
- * - `methods`: what is to be known of single methods.
- * - `connections`: how many calls there may be at the same time; more wait. Default 16.
- * - `dialTimeout`: bound on one dial. Default 5 seconds.
- * - `maxFrameBytes`: the largest answer that is read. Default 64 MiB.
- * - `retryOn`: errors that are worth another attempt, by their codes or by a predicate. They become `Retryable Custom`, delivery
- *   `Unknown`. Default none. A predicate that throws is a mistake in the program: the call dies of it.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Settings<Client> {
-  readonly service: string
-  readonly client: new(output: never, protocol: never) => Client
-  readonly transport?: "buffered" | "framed" | "header" | "ttheader" | undefined
-  readonly protocol?: "binary" | "compact" | undefined
-  readonly multiplexed?: boolean | undefined
-  readonly methods?:
-    // an object has these by itself, so nothing could be given without them
-    | { readonly [Name in Exclude<MethodName<Client>, keyof typeof Object.prototype>]?: MethodOptions | undefined }
-    | undefined
-  readonly connections?: number | undefined
-  readonly dialTimeout?: Duration.DurationInput | undefined
-  readonly maxFrameBytes?: number | undefined
-  readonly retryOn?: ReadonlyArray<number> | ((exception: ServerException) => boolean) | undefined
-}
-
-/**
- * @since 0.1.0
- * @category models
- */
-export type Options<Client> = Address & Settings<Client> & Connection.Lifetime
 
 /**
  * The calls of a service, over connections that live as long as the scope. It does not connect before the first call.

@@ -1,10 +1,10 @@
-import { assert, describe, it } from "@effect/vitest"
 import { RetryBudget, RetryPolicy, RetrySchedule, withRpcRetry } from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { exhaustedOf, play } from "../support/play.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const retries = (n: number) => ({ schedule: Schedule.recurs(n) })
 

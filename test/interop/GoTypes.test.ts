@@ -1,7 +1,6 @@
 /**
  * Types as Go programs declare them, against a real server (`go/netrpc/shop.go`): those that the documentation shows how to write.
  */
-import { assert, describe, it } from "@effect/vitest"
 import { Fatal, withRpcRetry } from "effect-rpc-retry"
 import * as Gob from "effect-rpc-retry/Gob"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
@@ -11,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as GoProgram from "../support/goProgram.js"
 import * as GoServer from "../support/goServer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const { serve } = GoProgram.make("netrpc")
 
@@ -132,13 +132,4 @@ describe.skipIf(GoServer.skipped !== undefined)(`types of Go programs ${GoServer
       assert.deepStrictEqual([failed.reason, failed.message], ["ServerError", "bad\ufffd\ufffd!"])
       assert.strictEqual(slept, 50)
     }))
-
-  it.scopedLive("a schema made for each call is defined once for the server", () =>
-    Effect.gen(function*() {
-      const { rpc } = yield* connect
-      for (let i = 0; i < 10_100; i++) {
-        const args = Schema.Struct({ A: Gob.Int, B: Gob.Int })
-        assert.strictEqual(yield* rpc.call("Arith.Multiply", { A: i, B: 2 }, { args, reply: Gob.Int }), 2 * i)
-      }
-    }), 60_000)
 })

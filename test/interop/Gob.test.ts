@@ -1,7 +1,6 @@
 /**
  * `Gob` against Go's `encoding/gob`: what is written here Go reads, and what Go writes of that is read back as it was.
  */
-import { assert, describe, it } from "@effect/vitest"
 import * as Gob from "effect-rpc-retry/Gob"
 import * as Either from "effect/Either"
 import * as fc from "effect/FastCheck"
@@ -11,6 +10,7 @@ import { sample } from "../support/gobArbitrary.js"
 import { cases } from "../support/gobTypes.js"
 import * as GoProgram from "../support/goProgram.js"
 import * as GoServer from "../support/goServer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 interface Answer {
   readonly hex: string

@@ -2,7 +2,6 @@
  * `JsonRpc` and `HttpPool` against a real Go server: `github.com/gorilla/rpc`, both of its codecs, in `go/gorillaserver`.
  */
 import * as HttpClient from "@effect/platform/HttpClient"
-import { assert, describe, it } from "@effect/vitest"
 import { Fatal, RetryExhausted, RetrySchedule, type RpcError, withRpcRetry } from "effect-rpc-retry"
 import * as HttpPool from "effect-rpc-retry/HttpPool"
 import * as JsonRpc from "effect-rpc-retry/JsonRpc"
@@ -12,6 +11,7 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as GoProgram from "../support/goProgram.js"
 import * as GoServer from "../support/goServer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const range = (length: number) => Array.from({ length }, (_, i) => i)
 

@@ -1,7 +1,6 @@
 /**
  * `Thrift` against a real server of Kitex, in `go/kitexthrift`.
  */
-import { assert, describe, it } from "@effect/vitest"
 import { Deadline, Fatal, Retryable, RetryExhausted, type RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Thrift from "effect-rpc-retry/Thrift"
 import * as Effect from "effect/Effect"
@@ -16,6 +15,7 @@ import * as GoServer from "../support/goServer.js"
 import * as Kitex from "../support/kitexServer.js"
 import * as Wire from "../support/thriftPeer.js"
 import { generated } from "../support/thriftServer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const program = GoProgram.make("kitexthrift")
 

@@ -1,7 +1,6 @@
 /**
  * `GoRpc` under load while everything goes wrong on the way to a real Go server.
  */
-import { assert, describe, it } from "@effect/vitest"
 import { withRpcRetry } from "effect-rpc-retry"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
 import * as Effect from "effect/Effect"
@@ -12,6 +11,7 @@ import * as ChaosProxy from "../support/chaosProxy.js"
 import * as GoProgram from "../support/goProgram.js"
 import * as GoServer from "../support/goServer.js"
 import { services } from "../support/netrpc.js"
+import { assert, describe, it } from "../support/vitest.js"
 import * as Watch from "../support/watch.js"
 
 const { serve } = GoProgram.make("netrpc")
@@ -37,7 +37,7 @@ const chaos = (codec: "gob" | "json", seed: number) =>
       port: proxy.port,
       codec,
       // a connection that is stalled for ever is found by nothing else, as the default policy has no timeout
-      ping: { every: "200 millis", timeout: "200 millis" }
+      ping: { every: "200 millis", timeout: "200 millis", outOfOrder: true }
     })
     const { arith } = services(rpc)
     const ends: Record<string, number> = {}

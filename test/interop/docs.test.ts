@@ -1,7 +1,6 @@
 /**
  * The service and the program of `docs/transports/go-net-rpc.md`, as a reader would copy them, do what the document says.
  */
-import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { execFile, execFileSync, spawn } from "node:child_process"
@@ -11,6 +10,7 @@ import { tmpdir } from "node:os"
 import * as Path from "node:path"
 import { promisify } from "node:util"
 import * as GoServer from "../support/goServer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const root = Path.join(import.meta.dirname, "..", "..")
 const text = readFileSync(Path.join(root, "docs", "transports", "go-net-rpc.md"), "utf8")

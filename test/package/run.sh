@@ -31,10 +31,10 @@ JSON
 version() { node -p "require('$root/package.json').devDependencies['$1']"; }
 add() { for name in "$@"; do echo "$name@$(version "$name")"; done | xargs npm install --silent; }
 npm install --silent ./effect-rpc-retry-*.tgz "effect@$(version effect)" "@effect/platform@$(version @effect/platform)"
-node missing.mjs Grpc:@grpc/grpc-js Connect:@connectrpc/connect EffectRpc:@effect/rpc Thrift:@effect/platform-node \
-  GoRpc:@effect/platform-node HttpPool:@effect/platform-node
+node missing.mjs Grpc:@grpc/grpc-js Connect:@connectrpc/connect ConnectNode:@connectrpc/connect-node \
+  EffectRpc:@effect/rpc Thrift:@effect/platform-node GoRpc:@effect/platform-node HttpPool:@effect/platform-node
 add @effect/platform-node typescript @types/node
 node missing.mjs Grpc:@grpc/grpc-js Connect:@connectrpc/connect Thrift:thrift
-add @effect/rpc @grpc/grpc-js @connectrpc/connect @bufbuild/protobuf thrift
+add @effect/rpc @grpc/grpc-js @connectrpc/connect @connectrpc/connect-node @bufbuild/protobuf thrift
 npx tsc
 node use.js

@@ -2,6 +2,7 @@
 import * as grpc from "@grpc/grpc-js"
 import { type CallRejected, type Fatal, type RetryExhausted, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Connect from "effect-rpc-retry/Connect"
+import * as ConnectNode from "effect-rpc-retry/ConnectNode"
 import * as EffectRpc from "effect-rpc-retry/EffectRpc"
 import * as Gob from "effect-rpc-retry/Gob"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
@@ -61,7 +62,16 @@ if (answer !== 42) {
 process.stdout.write(`and an unavailable HTTP server, and got ${answer}\n`)
 
 // the clients one has: each entry point loads beside its library, and its types need no others
-for (const constructor of [Grpc.client, Connect.client, EffectRpc.make, Thrift.make, HttpRpc.retrying]) {
+for (
+  const constructor of [
+    Grpc.client,
+    Connect.client,
+    ConnectNode.sessionManager,
+    EffectRpc.make,
+    Thrift.make,
+    HttpRpc.retrying
+  ]
+) {
   if (typeof constructor !== "function") {
     throw new Error(`expected a function, got ${constructor}`)
   }

@@ -19,15 +19,17 @@ import {
   type HandlerContext,
   type Interceptor
 } from "@connectrpc/connect"
-import * as ConnectNode from "@connectrpc/connect-node"
+import * as Library from "@connectrpc/connect-node"
 import { RpcCall } from "effect-rpc-retry"
 import * as Connect from "effect-rpc-retry/Connect"
+import * as ConnectNode from "effect-rpc-retry/ConnectNode"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
 import type * as Scope from "effect/Scope"
 import * as Http from "node:http"
 import * as Http2 from "node:http2"
+import * as Https from "node:https"
 import type * as Net from "node:net"
 import type * as Contract from "./contract.js"
 
@@ -179,22 +181,27 @@ const stepOf = (step: Contract.Step): Step => {
   }
 }
 
-export type Kind =
-  | "Connect over HTTP/1.1"
-  | "Connect over HTTP/2"
-  | "gRPC"
-  | "gRPC-web over HTTP/1.1"
-  | "gRPC-web over HTTP/2"
+/** Over transports of ours, and over those of `@connectrpc/connect-node` itself. */
+export const http2Kinds = ["Connect over HTTP/2", "gRPC", "gRPC-web over HTTP/2"] as const
 
-export const kinds: ReadonlyArray<Kind> = [
-  "Connect over HTTP/1.1",
-  "Connect over HTTP/2",
-  "gRPC",
-  "gRPC-web over HTTP/1.1",
-  "gRPC-web over HTTP/2"
-]
+export const libraryKinds = [
+  "connect-node: Connect over HTTP/2",
+  "connect-node: gRPC",
+  "connect-node: gRPC-web over HTTP/2"
+] as const
+
+export const http1Kinds = ["Connect over HTTP/1.1", "gRPC-web over HTTP/1.1"] as const
+
+export type Kind = typeof http2Kinds[number] | typeof libraryKinds[number] | typeof http1Kinds[number]
+
+export const kinds: ReadonlyArray<Kind> = [...http1Kinds, ...http2Kinds, ...libraryKinds]
 
 export const isHttp1 = (kind: Kind) => kind.endsWith("HTTP/1.1")
+
+/** Whether the transport is one of ours over HTTP/2. */
+export const isOurs = (kind: Kind) => !isHttp1(kind) && !kind.startsWith("connect-node: ")
+
+const protocolOf = (kind: Kind) => kind.replace("connect-node: ", "").replace(/ over .*/, "")
 
 export interface TransportOptions {
   readonly interceptors?: Array<Interceptor>
@@ -206,12 +213,21 @@ export interface TransportOptions {
 }
 
 /** A transport whose connections end with the scope. */
-export const transport = (kind: Kind, port: number, options: TransportOptions = {}) =>
+export const transport = (
+  kind: Kind,
+  port: number,
+  { scheme = "http", session = {}, ...options }: TransportOptions & {
+    readonly scheme?: string
+    readonly session?: ConnectNode.SessionOptions
+  } = {}
+) =>
   Effect.gen(function*() {
-    const baseUrl = `http://127.0.0.1:${port}`
+    const baseUrl = `${scheme}://127.0.0.1:${port}`
     if (isHttp1(kind)) {
       const agent = yield* Effect.acquireRelease(
-        Effect.sync(() => new Http.Agent({ keepAlive: true })),
+        Effect.sync(() =>
+          new (scheme === "https" ? Https : Http).Agent({ keepAlive: true, rejectUnauthorized: false })
+        ),
         (agent) => Effect.sync(() => agent.destroy())
       )
       const one = { ...options, baseUrl, httpVersion: "1.1" as const, nodeOptions: { agent } }
@@ -219,16 +235,28 @@ export const transport = (kind: Kind, port: number, options: TransportOptions = 
         ? ConnectNode.createGrpcWebTransport(one)
         : ConnectNode.createConnectTransport(one)
     }
+    if (!isOurs(kind)) {
+      const sessionManager = yield* Effect.acquireRelease(
+        Effect.sync(() => new Library.Http2SessionManager(baseUrl)),
+        (manager) => Effect.sync(() => manager.abort())
+      )
+      const two = { ...options, baseUrl, httpVersion: "2" as const, sessionManager }
+      return {
+        Connect: Library.createConnectTransport,
+        gRPC: Library.createGrpcTransport,
+        "gRPC-web": Library.createGrpcWebTransport
+      }[protocolOf(kind)]!(two)
+    }
     const sessionManager = yield* Effect.acquireRelease(
-      Effect.sync(() => new ConnectNode.Http2SessionManager(baseUrl)),
+      Effect.sync(() => ConnectNode.sessionManager(baseUrl, session)),
       (manager) => Effect.sync(() => manager.abort())
     )
     const two = { ...options, baseUrl, httpVersion: "2" as const, sessionManager }
-    return kind === "gRPC"
-      ? ConnectNode.createGrpcTransport(two)
-      : kind.startsWith("gRPC-web")
-      ? ConnectNode.createGrpcWebTransport(two)
-      : ConnectNode.createConnectTransport(two)
+    return {
+      Connect: ConnectNode.createConnectTransport,
+      gRPC: ConnectNode.createGrpcTransport,
+      "gRPC-web": ConnectNode.createGrpcWebTransport
+    }[protocolOf(kind)]!(two)
   })
 
 /** The server alone. */
@@ -253,7 +281,7 @@ export const server = (kind: Kind) =>
       const one = look(value, context)
       return { value: await (steps.shift() ?? (({ text }) => text))(one) }
     }
-    const handler = ConnectNode.connectNodeAdapter({
+    const handler = Library.connectNodeAdapter({
       routes: (router) => {
         router.service(EchoService, {
           echo: unary,
@@ -262,6 +290,18 @@ export const server = (kind: Kind) =>
           watch: async function*({ value }, context) {
             for await (const text of (streams.shift() ?? counts)(look(value, context))) {
               yield { value: text }
+            }
+          },
+          collect: async (requests) => {
+            const texts: Array<string> = []
+            for await (const { value } of requests) {
+              texts.push(value)
+            }
+            return { value: texts.join() }
+          },
+          chat: async function*(requests) {
+            for await (const { value } of requests) {
+              yield { value }
             }
           }
         })

@@ -1,7 +1,6 @@
 /**
  * What every adapter does the same way: one suite, run for each of them against a real server that is told what to do.
  */
-import { assert, describe, it } from "@effect/vitest"
 import {
   Fatal,
   Retryable,
@@ -17,6 +16,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import { assert, describe, it } from "./vitest.js"
 
 /**
  * What the server does with one request:

@@ -6,7 +6,6 @@ import * as Socket from "@effect/platform/Socket"
 import type * as RpcClient from "@effect/rpc/RpcClient"
 import type * as RpcMessage from "@effect/rpc/RpcMessage"
 import * as RpcSerialization from "@effect/rpc/RpcSerialization"
-import { it } from "@effect/vitest"
 import { Fatal, Retryable, RetrySchedule } from "effect-rpc-retry"
 import * as EffectRpc from "effect-rpc-retry/EffectRpc"
 import * as HttpPool from "effect-rpc-retry/HttpPool"
@@ -17,6 +16,7 @@ import type * as Scope from "effect/Scope"
 import type * as Net from "node:net"
 import * as Server from "./effectRpcServer.js"
 import * as Peer from "./peer.js"
+import { it } from "./vitest.js"
 
 export type Failed = Retryable | Fatal
 

@@ -1,11 +1,11 @@
 /**
  * A Go program for the tests of a file: built before them where there is `go`, and removed after them.
  */
-import { afterAll, beforeAll } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as GoServer from "./goServer.js"
+import { afterAll, beforeAll } from "./vitest.js"
 
 export const make = (name: string) => {
   const scope = Effect.runSync(Scope.make())

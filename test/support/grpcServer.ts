@@ -171,6 +171,13 @@ export const make = Effect.gen(function*() {
   })
   const port = yield* Loopback.listen(listener, hangUp)
 
+  /** New connections go to another server; the old one tells its clients to leave, and ends what it has taken. */
+  const rotate = Effect.sync(() => {
+    const old = injector
+    injector = injecting()
+    old.drain(5_000)
+  })
+
   const stop = Effect.async<void>((resume) => {
     listener.close(() => resume(Effect.void))
     hangUp()
@@ -189,6 +196,7 @@ export const make = Effect.gen(function*() {
     seen: Effect.sync((): ReadonlyArray<Seen> => Array.from(seen)),
     hangUp: Effect.sync(hangUp),
     connections: Effect.sync(() => sockets.size),
+    rotate,
     stop,
     start,
     restart: Effect.zipRight(stop, start)

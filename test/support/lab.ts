@@ -63,9 +63,9 @@ interface Recorded extends Tracer.Span {
 }
 
 /** Keeps spans in the order they started. */
-const recorder = (start: number) => {
+export const recorder = (start: number) => {
   const spans: Array<Recorded> = []
-  const millis = (nanos: bigint) => Number(nanos / 1_000_000n) - start
+  const millis = (nanos: bigint) => Math.round(Number(nanos) / 1e6) - start
   const tracer = Tracer.make({
     context: (f) => f(),
     span(name, parent, context: Context.Context<never>, links, startTime, kind) {

@@ -1,7 +1,6 @@
 /**
  * Runs calls on virtual time.
  */
-import { assert } from "@effect/vitest"
 import { RetryExhausted } from "effect-rpc-retry"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -10,6 +9,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as TestClock from "effect/TestClock"
+import { assert } from "./vitest.js"
 
 /** Runs to the end on virtual time: the exit, and how long it took. */
 export const play = <A, E, R>(self: Effect.Effect<A, E, R>) =>

@@ -1,7 +1,6 @@
 /**
  * One reason, one word for it: in the error, the event, the spans, the metrics and the log.
  */
-import { assert, describe, it } from "@effect/vitest"
 import {
   CallRejected,
   Deadline,
@@ -17,6 +16,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Lab from "../support/lab.js"
 import { failureOf } from "../support/play.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const retryable = (reason: RpcError.RetryableReason) => new Retryable({ reason, delivery: "Unknown" })
 

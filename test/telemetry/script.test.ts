@@ -1,6 +1,6 @@
-import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Lab from "../support/lab.js"
+import { assert, it } from "../support/vitest.js"
 import * as expected from "./expected.js"
 import { options, script } from "./script.js"
 

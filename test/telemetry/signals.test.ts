@@ -1,7 +1,6 @@
 /**
  * What can be said of metrics, spans and logs, and where their limits are.
  */
-import { assert, describe, it } from "@effect/vitest"
 import { Fatal, type Retryable, RetryBudget, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as Effect from "effect/Effect"
@@ -16,6 +15,7 @@ import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import * as Lab from "../support/lab.js"
 import { play } from "../support/play.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const ok: Effect.Effect<number, Retryable | Fatal> = Effect.succeed(1)
 
@@ -34,6 +34,10 @@ describe("metrics", () => {
         "rpc.client.call.duration",
         "rpc.client.retry.budget"
       ])
+      yield* ok.pipe(
+        withRpcRetry({ method: "MetricsOff.Get" }),
+        Effect.provide(RpcRetry.layerConfig({ metrics: "off" }))
+      )
       assert.deepStrictEqual(yield* Lab.metrics("MetricsOff"), [])
       assert.deepStrictEqual(yield* Lab.metrics("MetricsBare"), [])
     }))
@@ -120,7 +124,7 @@ describe("metrics", () => {
         yield* ok.pipe(withRpcRetry({ method: "MetricsGauge.B", budget: own }))
       }).pipe(Effect.provide(RpcRetry.layer()))
       const gauges = (yield* Lab.metrics("MetricsGauge")).filter((line) => line.includes("retry.budget"))
-      assert.deepStrictEqual(gauges, ["rpc.client.retry.budget {} 10"])
+      assert.deepStrictEqual(gauges, ["rpc.client.retry.budget {} 1.5"])
     }))
 
   it("refuse what is neither off nor an object", () => {
@@ -207,6 +211,38 @@ describe("spans", () => {
         "4 < 3 http.client GET",
         "5 < 2 rpc call attempt",
         "6 < 5 http.client GET"
+      ])
+    }))
+
+  it.effect("the span of a call that is retried for hours keeps a hundred events, and says how many it dropped", () =>
+    Effect.gen(function*() {
+      const { spans } = yield* Lab.watching(
+        Faults.refused.pipe(withRpcRetry({ method: "A.B", spans: true, schedule: Schedule.recurs(5_000) })),
+        { budget: "off" }
+      )
+      const events = spans.filter((line) => line.startsWith(" "))
+      assert.strictEqual(events.length, 101)
+      assert.strictEqual(
+        events.at(-2),
+        "  0 retry scheduled rpc.attempt=100 rpc.delay_ms=0 error.type=ConnectionRefused"
+      )
+      assert.strictEqual(events.at(-1), "  0 retry refused rpc.attempt=5001 error.type=AttemptsExhausted")
+      assert.include(spans[0], "otel.dropped_events_count=4900 rpc.attempts=5001")
+      const few = yield* Lab.watching(
+        Faults.refused.pipe(withRpcRetry({ method: "A.B", spans: true, schedule: Schedule.recurs(100) })),
+        { budget: "off" }
+      )
+      assert.strictEqual(few.spans.filter((line) => line.startsWith(" ")).length, 101)
+      assert.notInclude(few.spans[0], "dropped")
+    }))
+
+  it.effect("name the destination also where there is no layer and nobody listens", () =>
+    Effect.gen(function*() {
+      const { lines, tracer } = Lab.recorder(0)
+      yield* ok.pipe(withRpcRetry({ method: "Users.Get", spans: true }), Effect.withTracer(tracer))
+      assert.deepStrictEqual(lines().map((line) => line.split(": ")[1]), [
+        "rpc.method=Users.Get rpc.destination=Users rpc.attempts=1 rpc.outcome=success",
+        "rpc.method=Users.Get rpc.destination=Users previous-rpc-attempts=0 rpc.outcome=success"
       ])
     }))
 

@@ -1,8 +1,8 @@
-import { assert, describe, it } from "@effect/vitest"
 import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import { assert, describe, it } from "../support/vitest.js"
 
 describe("Faults.script", () => {
   it.effect("runs a step per attempt, the last one again and again, and counts", () =>

@@ -9,10 +9,10 @@ import {
   type Interceptor,
   type Transport
 } from "@connectrpc/connect"
-import { assert, describe, it } from "@effect/vitest"
 import { Deadline, Fatal, Retryable, RetryExhausted, RetryPolicy, RetrySchedule, withRpcRetry } from "effect-rpc-retry"
 import * as Connect from "effect-rpc-retry/Connect"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -24,6 +24,7 @@ import * as TestServices from "effect/TestServices"
 import * as Http from "node:http"
 import * as ConnectServer from "../support/connectServer.js"
 import { refusedPort } from "../support/httpServer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const { EchoService, fails, kinds, make, stall } = ConnectServer
 
@@ -186,6 +187,19 @@ describe("time", () => {
       assert.instanceOf(error, Fatal)
       assert.strictEqual(error.code, "DEADLINE_EXCEEDED")
       assert.strictEqual(seen.length, 1)
+    }))
+
+  it.scopedLive("a clock of the wall that is set forward makes no timeout of what the server says", () =>
+    Effect.gen(function*() {
+      const { client, script } = yield* make("gRPC")
+      let hours = 0
+      const set: Clock.Clock = Object.assign(Object.create(Clock.make()), {
+        unsafeCurrentTimeMillis: () => Date.now() + 3_600_000 * hours++,
+        currentTimeMillis: Effect.sync(() => Date.now() + 3_600_000 * hours++)
+      })
+      script(fails(Code.DeadlineExceeded))
+      const error = yield* Effect.flip(client.echo(x, { timeoutMs: 20_000 }).pipe(Effect.withClock(set)))
+      assert.deepStrictEqual(told(error), ["Fatal", "ServerError", "DEADLINE_EXCEEDED"])
     }))
 
   it.scopedLive("a deadline that nobody enforces ends the attempt all the same", () =>
@@ -432,30 +446,34 @@ describe("what is sent", () => {
       assert.strictEqual(seen.length, 1)
     }))
 
-  it.scopedLive("what else an interceptor throws is by what caused it, and may have run", () =>
-    Effect.gen(function*() {
-      const refused = Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED", syscall: "connect" })
-      const mayHaveRun = ["Retryable", "ConnectionRefused", "Unknown", "ECONNREFUSED"]
-      const throws: ReadonlyArray<readonly [() => Promise<never>, ReadonlyArray<unknown>]> = [
-        [() => Promise.reject(new Error("no token", { cause: refused })), mayHaveRun],
-        [() => Promise.reject(refused), mayHaveRun],
-        [() => {
-          throw refused
-        }, mayHaveRun],
-        [() => {
-          throw new Retryable({ reason: "Custom", delivery: "NotSent", code: "OURS" })
-        }, ["Retryable", "Custom", "NotSent", "OURS"]],
-        [() => Promise.reject(new Error("no token")), ["Fatal", "ServerError", "UNKNOWN"]],
-        [() => {
-          throw new Error("no token")
-        }, ["Fatal", "Custom", undefined]]
-      ]
-      for (const [refuse, expected] of throws) {
-        const { client, seen } = yield* make("gRPC", { interceptors: [() => () => refuse()] })
-        assert.deepStrictEqual(told(yield* Effect.flip(client.echo(x))), expected)
-        assert.strictEqual(seen.length, 0)
-      }
-    }))
+  for (const kind of ["gRPC", "connect-node: gRPC"] as const) {
+    const says = kind === "gRPC" ? "was not sent where the transport tells" : "may have run"
+    it.scopedLive(`${kind}: what else an interceptor throws is by what caused it, and ${says}`, () =>
+      Effect.gen(function*() {
+        const refused = Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED", syscall: "connect" })
+        const delivery = kind === "gRPC" ? "NotSent" : "Unknown"
+        const unreached = ["Retryable", "ConnectionRefused", delivery, "ECONNREFUSED"]
+        const throws: ReadonlyArray<readonly [() => Promise<never>, ReadonlyArray<unknown>]> = [
+          [() => Promise.reject(new Error("no token", { cause: refused })), unreached],
+          [() => Promise.reject(refused), unreached],
+          [() => {
+            throw refused
+          }, unreached],
+          [() => {
+            throw new Retryable({ reason: "Custom", delivery: "NotSent", code: "OURS" })
+          }, ["Retryable", "Custom", "NotSent", "OURS"]],
+          [() => Promise.reject(new Error("no token")), ["Fatal", "ServerError", "UNKNOWN"]],
+          [() => {
+            throw new Error("no token")
+          }, ["Fatal", "Custom", undefined]]
+        ]
+        for (const [refuse, expected] of throws) {
+          const { client, seen } = yield* make(kind, { interceptors: [() => () => refuse()] })
+          assert.deepStrictEqual(told(yield* Effect.flip(client.echo(x))), expected)
+          assert.strictEqual(seen.length, 0)
+        }
+      }))
+  }
 
   for (const kind of kinds) {
     it.scopedLive(`${kind}: what fails after the answer has run`, () =>

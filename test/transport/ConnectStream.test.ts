@@ -2,7 +2,6 @@
  * Server streams: retried until the first message, never after.
  */
 import { Code, type StreamResponse, type Transport } from "@connectrpc/connect"
-import { assert, describe, it } from "@effect/vitest"
 import { Fatal, Retryable, RetryExhausted, RetryPolicy, RetrySchedule, withRpcRetry } from "effect-rpc-retry"
 import * as Connect from "effect-rpc-retry/Connect"
 import * as Cause from "effect/Cause"
@@ -14,6 +13,7 @@ import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ConnectServer from "../support/connectServer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const { EchoService, closes, fails, kinds, make, stall } = ConnectServer
 

@@ -1,5 +1,4 @@
-import { assert, describe, it } from "@effect/vitest"
-import { InvalidOption } from "effect-rpc-retry"
+import { Connections, InvalidOption } from "effect-rpc-retry"
 import * as Connection from "effect-rpc-retry/Connection"
 import * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
@@ -11,6 +10,8 @@ import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
+import * as JumpingClock from "../support/jumpingClock.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 /** A dial that takes 10 ms, with everything that happens counted. */
 const dialler = (outcomes: ReadonlyArray<"ok" | "refused" | "crash"> = []) => {
@@ -42,7 +43,7 @@ const dialler = (outcomes: ReadonlyArray<"ok" | "refused" | "crash"> = []) => {
       return number
     })
   const make = (lifetime: Connection.Lifetime = {}) => Connection.make({ dial, closed: () => "closed", ...lifetime })
-  return { log, make }
+  return { dial, log, make }
 }
 
 describe("Connection", () => {
@@ -247,7 +248,7 @@ describe("Connection: the dial backoff", () => {
       const fiber = yield* Effect.fork(stubborn(connection))
       yield* TestClock.adjust("1 hour")
       assert.strictEqual(yield* Fiber.join(fiber), 5)
-      assert.deepStrictEqual(log.at.map((at, i) => at - 10 * i), [0, 60_000, 120_000, 180_000, 240_000])
+      assert.deepStrictEqual(log.at.map((at, i) => at - log.at[0]! - 10 * i), [0, 60_000, 120_000, 180_000, 240_000])
     }))
 })
 
@@ -511,4 +512,113 @@ describe("Connection: its end", () => {
       yield* TestClock.adjust(1)
       assert.strictEqual(log.dials, 2)
     }))
+})
+
+describe("Connection: what is shown of it", () => {
+  it.scoped("who waits for it is told how the last dial failed, and of none before one that succeeded", () =>
+    Effect.gen(function*() {
+      const { log, make } = dialler(["refused", "refused"])
+      const connection = yield* make()
+      const use = Effect.gen(function*() {
+        const told: Array<unknown> = []
+        const progress = { failed: (error: unknown) => void told.push(error), sending: () => true }
+        const fiber = yield* Effect.fork(Effect.exit(connection.use(Effect.succeed, { progress })))
+        yield* TestClock.adjust("1 second")
+        yield* Fiber.join(fiber)
+        return told
+      })
+      assert.deepStrictEqual([yield* use, yield* use, yield* use], [[], ["refused 1"], ["refused 2"]])
+      // nobody waits for a connection that is there
+      assert.deepStrictEqual(yield* use, [])
+      yield* log.discards.at(-1)!
+      assert.deepStrictEqual(yield* use, [])
+    }))
+
+  it.scoped("it is not called ready by a dial that was discarded while the next one is made", () =>
+    Effect.gen(function*() {
+      let dials = 0
+      const connection = yield* Connection.make({
+        dial: ({ discard }) =>
+          ++dials === 1
+            ? Effect.sleep(10).pipe(Effect.zipRight(discard), Effect.zipRight(Effect.sleep(200)), Effect.as(1))
+            : Effect.as(Effect.sleep(1_000), 2),
+        closed: () => "closed"
+      })
+      const early = yield* Effect.fork(connection.use(Effect.succeed))
+      yield* TestClock.adjust(20)
+      assert.strictEqual(yield* connection.state, "broken")
+      const late = yield* Effect.fork(connection.use(Effect.succeed))
+      yield* TestClock.adjust(180)
+      assert.deepStrictEqual([dials, yield* connection.state], [2, "connecting"])
+      // the first dial has succeeded, and is of no use
+      yield* TestClock.adjust(20)
+      assert.deepStrictEqual([dials, yield* connection.state], [2, "connecting"])
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual([yield* Fiber.join(early), yield* Fiber.join(late)], [2, 2])
+      assert.strictEqual(yield* connection.state, "ready")
+    }))
+
+  it.scoped("a dial that fails is one failed dial, also when it was discarded before", () =>
+    Effect.gen(function*() {
+      const { all } = yield* Connections.Connections
+      const connection = yield* Connection.make({
+        dial: ({ discard }) => Effect.zipRight(discard, Effect.fail("refused")),
+        closed: () => "closed",
+        name: "twice"
+      })
+      assert.strictEqual(yield* Effect.flip(connection.use(Effect.succeed)), "refused")
+      assert.deepStrictEqual(yield* all, [{ name: "twice", state: "broken", dials: 1, failedDials: 1 }])
+    }).pipe(Effect.provideServiceEffect(Connections.Connections, Effect.sync(Connections.make))))
+
+  it.scoped("a dial that is ended since the connection closes is no failed dial", () =>
+    Effect.gen(function*() {
+      const { all } = yield* Connections.Connections
+      const connection = yield* Connection.make({ dial: () => Effect.never, closed: () => "closed", name: "late" })
+      const gone = yield* Effect.fork(connection.use(Effect.succeed))
+      yield* TestClock.adjust(1)
+      yield* Fiber.interrupt(gone)
+      yield* connection.close
+      assert.deepStrictEqual(yield* all, [{ name: "late", state: "closed", dials: 1, failedDials: 0 }])
+    }).pipe(Effect.provideServiceEffect(Connections.Connections, Effect.sync(Connections.make))))
+})
+
+describe("Connection: a wall clock that is set", () => {
+  for (const [how, hours] of [["forward", 1], ["back", -1]] as const) {
+    it.scoped(`${how} by an hour changes no delay before a dial, and makes no connection healthy or not`, () =>
+      Effect.gen(function*() {
+        const { clock, jump } = yield* JumpingClock.make
+        const jumpAnHour = jump(hours * 3_600_000)
+        yield* Effect.gen(function*() {
+          const start = yield* Clock.currentTimeNanos
+          const millis = Effect.map(Clock.currentTimeNanos, (now) => Math.round(Number(now - start) / 1e3) / 1e3)
+          const ok = dialler(["refused", "refused", "ok", "ok"])
+          const at: Array<number> = []
+          const connection = yield* Connection.make({
+            dial: (dialled) => Effect.zipRight(Effect.map(millis, (now) => void at.push(now)), ok.dial(dialled)),
+            closed: () => "closed",
+            healthyAfter: "5 seconds"
+          })
+          const first = yield* Effect.fork(stubborn(connection))
+          yield* TestClock.adjust(50)
+          yield* jumpAnHour
+          yield* TestClock.adjust(1_000)
+          assert.strictEqual(yield* Fiber.join(first), 3)
+          assert.deepStrictEqual(at, [0, 110, 270])
+          // it is 770 ms old
+          yield* jumpAnHour
+          yield* ok.log.discards.at(-1)!
+          const second = yield* Effect.fork(connection.use(Effect.succeed))
+          yield* TestClock.adjust(1_000)
+          assert.strictEqual(yield* Fiber.join(second), 4)
+          assert.deepStrictEqual(at, [0, 110, 270, 1_275])
+          yield* TestClock.adjust(4_500)
+          yield* jumpAnHour
+          // it is 5265 ms old
+          yield* ok.log.discards.at(-1)!
+          const third = yield* Effect.fork(connection.use(Effect.succeed))
+          yield* TestClock.adjust(10)
+          assert.strictEqual(yield* Fiber.join(third), 5)
+        }).pipe(Effect.withClock(clock))
+      }))
+  }
 })

@@ -4,11 +4,12 @@
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import * as Socket from "@effect/platform/Socket"
 import * as RpcClient from "@effect/rpc/RpcClient"
+import type { RequestId } from "@effect/rpc/RpcMessage"
 import * as RpcSerialization from "@effect/rpc/RpcSerialization"
-import { assert, describe, it } from "@effect/vitest"
-import { type Fatal, Retryable, withRpcRetry } from "effect-rpc-retry"
+import { type Fatal, Retryable, RetryExhausted, withRpcRetry } from "effect-rpc-retry"
 import * as EffectRpc from "effect-rpc-retry/EffectRpc"
 import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -19,10 +20,15 @@ import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
+import * as Tls from "node:tls"
+import * as Cases from "../support/effectRpcCases.js"
 import { all, each, eventually, type Failed, failure, quick, says, socket, sockets } from "../support/effectRpcCases.js"
 import * as Server from "../support/effectRpcServer.js"
 import * as HttpServer from "../support/httpServer.js"
 import * as Peer from "../support/peer.js"
+import { assert, describe, it } from "../support/vitest.js"
+
+const turns = (count: number) => Effect.repeatN(Effect.yieldNow(), count)
 
 describe("EffectRpc: connections", () => {
   each(all, "a connection that breaks under a call may have run it", ({ rpc, server }) =>
@@ -101,6 +107,23 @@ describe("EffectRpc: connections", () => {
       })
   )
 
+  each(
+    all,
+    "the loser of a race, interrupted as another call's answer comes, harms no other",
+    ({ rpc }) =>
+      Effect.gen(function*() {
+        for (let later = 0; later < 6; later++) {
+          const winner = Effect.zipLeft(rpc.Echo({ text: "winner" }), turns(later))
+          const race = Effect.raceFirst(winner, Effect.zipRight(turns(later), rpc.Echo({ text: "loser" })))
+          const texts = ["a", "b", "c", "d"]
+          const [, ...answers] = yield* Effect.all([race, ...texts.map((text) => rpc.Echo({ text }))], {
+            concurrency: "unbounded"
+          })
+          assert.deepStrictEqual(answers, texts)
+        }
+      })
+  )
+
   it.scopedLive("a call that is parked until there is a connection can be interrupted, and timed out, at once", () =>
     Effect.gen(function*() {
       const port = yield* HttpServer.refusedPort
@@ -121,6 +144,68 @@ describe("EffectRpc: connections", () => {
       assert.isTrue(Cause.isTimeoutException(error))
       assert.isBelow(Duration.toMillis(timedOut), 500)
     }))
+
+  it.scopedLive("a call that is cut while it waits for a connection was not sent: what must not run twice is retried", () =>
+    Effect.gen(function*() {
+      const silent = yield* Peer.listen((socket) => socket.resume())
+      const refused = yield* HttpServer.refusedPort
+      const tls = (port: number) =>
+        NodeSocket.fromDuplex(
+          Effect.acquireRelease(
+            Effect.sync(() => Tls.connect({ port, host: "127.0.0.1" }).on("error", () => {})),
+            (connection) => Effect.sync(() => connection.destroy())
+          ).pipe(Effect.tap((connection) =>
+            Effect.async<void>((resume) => {
+              connection.once("secureConnect", () => resume(Effect.void))
+            })
+          ))
+        )
+      const parked = { retryTransientErrors: true, retrySchedule: Schedule.spaced("1 hour") }
+      const ways = [
+        [{}, Layer.effect(Socket.Socket, tls(silent.port))],
+        [parked, Layer.orDie(NodeSocket.layerNet({ port: refused, host: "127.0.0.1" }))],
+        [{}, NodeSocket.layerWebSocket(`ws://127.0.0.1:${silent.port}`)]
+      ] as const
+      for (const [options, over] of ways) {
+        const protocol = EffectRpc.layerProtocolSocket(options).pipe(
+          Layer.provide(over),
+          Layer.provide(RpcSerialization.layerNdjson)
+        )
+        const rpc = yield* Server.connect(protocol, EffectRpc.make(Server.Group, { idempotent: { Echo: false } }))
+        const calls = [
+          rpc.Echo({ text: "x" }),
+          Effect.asVoid(EffectRpc.untilFirst(rpc.Words({ text: "x" }), {
+            method: "Rpc.Words",
+            idempotent: false
+          }))
+        ]
+        for (const call of calls) {
+          const error = yield* failure(Effect.scoped(withRpcRetry(call, { ...quick, attemptTimeout: "30 millis" })))
+          assert.instanceOf(error, RetryExhausted)
+          const { attempts, last, reason } = error as RetryExhausted
+          assert.deepStrictEqual([reason, attempts, last.delivery], ["AttemptsExhausted", 7, "NotSent"])
+        }
+      }
+    }))
+
+  each(
+    sockets,
+    "a call that is cut when the server has it may have run",
+    ({ received, rpc, server }) =>
+      Effect.gen(function*() {
+        yield* rpc.Echo({ text: "warm" })
+        yield* server.script({ _tag: "Stall" })
+        const call = rpc.Echo({ text: "x" }).pipe(
+          withRpcRetry({ ...quick, attemptTimeout: "1 second", idempotent: false })
+        )
+        const error = yield* failure(call)
+        assert.deepStrictEqual(
+          error instanceof RetryExhausted && [error.reason, error.last.delivery],
+          ["NotIdempotent", "Unknown"]
+        )
+        yield* received(2)
+      })
+  )
 
   it.scopedLive("a write that fails is a lost connection, not a defect", () =>
     Effect.gen(function*() {
@@ -229,46 +314,73 @@ describe("EffectRpc: connections", () => {
         const fiber = yield* Effect.fork(Effect.timed(driver.next(undefined)))
         yield* TestClock.adjust("1 second")
         const [took] = yield* Fiber.join(fiber)
-        return Math.round(Duration.toMillis(took))
+        return Duration.toMillis(took)
       })
       const delays = yield* Effect.replicateEffect(next, 12)
-      assert.deepStrictEqual(delays, [0, 50, 75, 113, 169, 253, 380, 570, 854, 1000, 1000, 1000])
+      const expected = [0, 50, 75, 112.5, 168.75, 253.1, 379.7, 569.5, 854.3, 1000, 1000, 1000]
+      delays.forEach((delay, i) => assert.approximately(delay, expected[i]!, 0.1))
     }))
 
   const lost = Effect.fail(new Socket.SocketGenericError({ reason: "Read", cause: new Error("reset") }))
 
-  /** How often it is dialled while no time passes. */
+  type Say = (data: string) => Effect.Effect<void, Socket.SocketError>
+
+  /**
+   * How often it is dialled while no time passes.
+   *
+   * - `connection`: what becomes of each. `asked` makes a call, whose request has the number 7.
+   */
   const dialsAtOnce = (
-    connection: (message: (data: string) => Effect.Effect<void, Socket.SocketError>) => Effect.Effect<
-      void,
-      Socket.SocketError
-    >,
+    connection: (say: Say, asked: Effect.Effect<void>) => Effect.Effect<void, Socket.SocketError>,
     options?: Parameters<typeof EffectRpc.layerProtocolSocket>[0]
   ) =>
     Effect.gen(function*() {
+      const scope = yield* Effect.scope
+      const ready = yield* Deferred.make<Effect.Effect<unknown, unknown>>()
+      const asked = Deferred.await(ready).pipe(
+        Effect.flatMap((call) => Effect.forkIn(Effect.exit(call), scope)),
+        Effect.zipRight(turns(20))
+      )
       let dials = 0
-      const many = socket((onOpen, message) =>
+      const many = socket((onOpen, say) =>
         Effect.suspend(() => {
           dials++
-          return dials === 9 ? Effect.never : Effect.zipRight(onOpen, connection(message))
+          return dials === 9 ? Effect.never : Effect.zipRight(onOpen, connection(say, asked))
         })
       )
       const protocol = EffectRpc.layerProtocolSocket(options).pipe(
         Layer.provide(many),
         Layer.provide(RpcSerialization.layerNdjson)
       )
-      yield* Server.connect(protocol, EffectRpc.make(Server.Group))
-      yield* Effect.repeatN(Effect.yieldNow(), 200)
+      const rpc = yield* Server.connect(
+        protocol,
+        EffectRpc.make(Server.Group, { generateRequestId: () => 7n as RequestId })
+      )
+      yield* Deferred.succeed(ready, rpc.Echo({ text: "x" }))
+      yield* turns(2000)
       return dials
     })
 
+  /** A connection that says this to a request, and breaks. */
+  const saying = (text: string) => (say: Say, asked: Effect.Effect<void>) =>
+    asked.pipe(Effect.zipRight(say(text)), Effect.zipRight(lost))
+
+  const answerTo = (id: number) =>
+    Cases.line({ _tag: "Exit", requestId: String(id), exit: { _tag: "Success", value: "fine" } })
+
   it.scoped("a connection that served is dialled again at once, however often it ends", () =>
     Effect.gen(function*() {
-      const served = (message: (data: string) => Effect.Effect<void, Socket.SocketError>) =>
-        Effect.zipRight(message("{\"_tag\":\"Pong\"}\n"), lost)
+      const served = saying(answerTo(7))
       assert.strictEqual(yield* dialsAtOnce(served), 9)
       const retrySchedule = Schedule.spaced("1 hour").pipe(Schedule.delayed(() => "1 hour"))
       assert.strictEqual(yield* dialsAtOnce(served, { retrySchedule }), 1)
+    }))
+
+  it.scoped("a peer that says something, but no answer, and hangs up is not dialled again and again", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* dialsAtOnce(saying(answerTo(8))), 2)
+      assert.strictEqual(yield* dialsAtOnce(saying(Cases.line({ _tag: "Pong" }))), 2)
+      assert.strictEqual(yield* dialsAtOnce(saying(Cases.line({ _tag: "Hello" }))), 2)
     }))
 
   it.scoped("one that brought nothing, or no message, is not", () =>

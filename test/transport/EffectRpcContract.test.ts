@@ -1,11 +1,11 @@
 /**
  * The contract of an adapter, over each protocol of `@effect/rpc`.
  */
-import { assert } from "@effect/vitest"
 import * as EffectRpc from "effect-rpc-retry/EffectRpc"
 import * as Effect from "effect/Effect"
 import { contract } from "../support/contract.js"
 import * as Server from "../support/effectRpcServer.js"
+import { assert } from "../support/vitest.js"
 
 for (const way of [Server.ndjson, Server.json, Server.tcp, Server.webSocket]) {
   contract(`@effect/rpc over ${way.name}`, {

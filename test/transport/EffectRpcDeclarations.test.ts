@@ -1,9 +1,9 @@
 /**
  * Clients in a package that is published with declarations: their types can be named there.
  */
-import { assert, describe, it } from "@effect/vitest"
 import { fileURLToPath } from "node:url"
 import ts from "typescript"
+import { assert, describe, it } from "../support/vitest.js"
 
 const source = `
 import * as Rpc from "@effect/rpc/Rpc"

@@ -6,7 +6,6 @@ import * as Rpc from "@effect/rpc/Rpc"
 import * as RpcGroup from "@effect/rpc/RpcGroup"
 import type * as RpcMessage from "@effect/rpc/RpcMessage"
 import * as RpcSerialization from "@effect/rpc/RpcSerialization"
-import { assert, describe, it } from "@effect/vitest"
 import type { Fatal } from "effect-rpc-retry"
 import * as EffectRpc from "effect-rpc-retry/EffectRpc"
 import * as Cause from "effect/Cause"
@@ -21,6 +20,7 @@ import * as Cases from "../support/effectRpcCases.js"
 import * as Server from "../support/effectRpcServer.js"
 import * as HttpServer from "../support/httpServer.js"
 import * as Peer from "../support/peer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const { eventually, exit, failure, line, overHttp, overTcp, says, success } = Cases
 
@@ -74,6 +74,23 @@ describe("EffectRpc: a peer that sends what is not a message", () => {
         assert.strictEqual(sockets.length, 2)
       }))
   }
+
+  it.scopedLive("TCP: an exit without one, to a request: that call is Fatal Protocol, and others have their answers", () =>
+    Effect.gen(function*() {
+      const { port, seen, sockets } = yield* Cases.lines((message, socket) => {
+        if (seen.length === 2) {
+          const [first, second] = seen as ReadonlyArray<RpcMessage.RequestEncoded>
+          socket.write(line({ _tag: "Exit", requestId: first!.id }))
+          socket.write(success(second!, "fine"))
+        }
+      })
+      const rpc = yield* Server.connect(overTcp(port), EffectRpc.make(Group))
+      const first = yield* Effect.fork(failure(rpc.Echo({ text: "x" })))
+      yield* Cases.eventually(Effect.sync(() => seen.length === 1))
+      assert.strictEqual(yield* rpc.Echo({ text: "y" }), "fine")
+      assert.strictEqual(says(yield* Fiber.join(first)), "Fatal Protocol")
+      assert.strictEqual(sockets.length, 1)
+    }))
 
   it.scopedLive("an id that is a number is one", () =>
     Effect.gen(function*() {
@@ -160,9 +177,10 @@ describe("EffectRpc: an answer that its schema cannot take", () => {
       }))
   }
 
-  it.scopedLive("TCP: a schema that throws: that call is Fatal Protocol, the answers of others are lost", () =>
+  it.scopedLive("TCP: a schema that throws: that call is Fatal Protocol, and others have their answers", () =>
     Effect.gen(function*() {
-      const { port, sockets } = yield* Cases.lines((message, socket) => {
+      let answerOther = () => {}
+      const { port, seen, sockets } = yield* Cases.lines((message, socket) => {
         if (message._tag !== "Request") {
           return
         }
@@ -170,18 +188,21 @@ describe("EffectRpc: an answer that its schema cannot take", () => {
           socket.write(success(message, "{not JSON"))
         } else if (message.tag === "ParsedEnd") {
           socket.write(exit(message, { _tag: "Failure", cause: { _tag: "Fail", error: "{not JSON" } }))
-        } else if (JSON.stringify(message.payload).includes("wait") === false) {
+        } else if (JSON.stringify(message.payload).includes("wait")) {
+          answerOther = () => socket.write(success(message, "late"))
+        } else {
           socket.write(success(message, "fine"))
         }
       })
       const rpc = yield* Server.connect(overTcp(port), EffectRpc.make(Group))
-      const other = yield* Effect.fork(failure(rpc.Echo({ text: "wait" })))
-      yield* Effect.sleep("20 millis")
+      const other = yield* Effect.fork(rpc.Echo({ text: "wait" }))
+      yield* Cases.eventually(Effect.sync(() => seen.length === 1))
       const error = yield* failure(rpc.Parsed())
       assert.strictEqual(says(error), "Fatal Protocol")
       assert.instanceOf((error as Fatal).cause, SyntaxError)
-      assert.strictEqual(says(yield* Fiber.join(other)), "Retryable Unavailable Unknown")
       assert.strictEqual(says(yield* failure(Stream.runDrain(rpc.ParsedEnd()))), "Fatal Protocol")
+      answerOther()
+      assert.strictEqual(yield* Fiber.join(other), "late")
       assert.strictEqual(yield* rpc.Echo({ text: "x" }), "fine")
       assert.strictEqual(sockets.length, 1)
     }))

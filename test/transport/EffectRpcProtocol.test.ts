@@ -11,7 +11,6 @@ import type * as RpcMessage from "@effect/rpc/RpcMessage"
 import * as RpcMiddleware from "@effect/rpc/RpcMiddleware"
 import * as RpcSerialization from "@effect/rpc/RpcSerialization"
 import * as RpcTest from "@effect/rpc/RpcTest"
-import { assert, describe, it } from "@effect/vitest"
 import { InvalidOption, Retryable, withRpcRetry } from "effect-rpc-retry"
 import * as EffectRpc from "effect-rpc-retry/EffectRpc"
 import * as HttpPool from "effect-rpc-retry/HttpPool"
@@ -26,6 +25,7 @@ import { runInNewContext } from "node:vm"
 import * as Cases from "../support/effectRpcCases.js"
 import * as Server from "../support/effectRpcServer.js"
 import * as HttpServer from "../support/httpServer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const { eventually, exit, failure, lines, overHttp, overTcp, quick, says, success } = Cases
 

@@ -2,7 +2,6 @@
  * Streams of `@effect/rpc`.
  */
 import * as RpcClient from "@effect/rpc/RpcClient"
-import { assert, describe, it } from "@effect/vitest"
 import { RpcCall, withRpcRetry } from "effect-rpc-retry"
 import * as EffectRpc from "effect-rpc-retry/EffectRpc"
 import * as Chunk from "effect/Chunk"
@@ -27,6 +26,7 @@ import {
 } from "../support/effectRpcCases.js"
 import * as Server from "../support/effectRpcServer.js"
 import * as HttpServer from "../support/httpServer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 describe("EffectRpc: streams", () => {
   const words = "one two three four five"

@@ -1,5 +1,4 @@
 import * as Socket from "@effect/platform/Socket"
-import { assert, describe, it } from "@effect/vitest"
 import { Deadline, Fatal, InvalidOption, type Retryable, RpcCall, type RpcError, withRpcRetry } from "effect-rpc-retry"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
 import * as FlakyServer from "effect-rpc-retry/testing/FlakyServer"
@@ -13,9 +12,11 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
-import * as Session from "../../src/transport/internal/session.js"
+import * as Session from "../../src/transport/goRpc/session.js"
+import * as JumpingClock from "../support/jumpingClock.js"
 import * as MemoryPeer from "../support/memoryPeer.js"
 import * as Peer from "../support/peer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const multiply = { A: 6, B: 7 }
 
@@ -269,6 +270,10 @@ describe("GoRpc over a real socket", () => {
       { ...address, ping: { every: 1, method: 7 as unknown as string } },
       "GoRpc.make: ping.method must be a string, got 7"
     )
+    refuses(
+      { ...address, ping: { every: 1, outOfOrder: "yes" as unknown as boolean } },
+      "GoRpc.make: ping.outOfOrder must be true or false, got \"yes\""
+    )
     refuses({ ...address, ping: { every: 0 } }, "GoRpc.make: ping.every must be greater than zero, got 0")
     refuses({ ...address, ping: { every: 1, timeout: -1 } }, "GoRpc.make: ping.timeout must not be negative, got -1")
     refuses({ ...address, maxAge: NaN }, "GoRpc.make: maxAge must be ")
@@ -283,8 +288,9 @@ describe("GoRpc and a hostile peer", () => {
     ["an array", "[1]", "not a JSON object: it starts with byte 0x5b"],
     ["an answer without an id", "{\"result\":1,\"error\":null}", "an answer without a request id"],
     ["an id that is null", "{\"id\":null,\"result\":null,\"error\":\"?\"}", "an answer without a request id"],
-    ["an id that was never given", "{\"id\":77,\"result\":1}", "an answer to request 77, which was never made"],
-    ["a negative id", "{\"id\":-1,\"result\":1}", "an answer to request -1, which was never made"],
+    ["an id that was never given", "{\"id\":77,\"result\":1}", "an answer to request 77, which was not sent"],
+    ["the id of the next request", "{\"id\":3,\"result\":1}", "an answer to request 3, which was not sent"],
+    ["a negative id", "{\"id\":-1,\"result\":1}", "an answer to request -1, which was not sent"],
     ["a frame over the limit that is nobody's", `{"result":"${"x".repeat(3000)}"}`, "a frame of more than 2000 bytes"],
     ["arrays in arrays without end", "{\"a\":" + "[".repeat(2100), "a frame of more than 2000 bytes"],
     ["bytes that are no UTF-8", new Uint8Array([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]), "not JSON"]
@@ -310,6 +316,23 @@ describe("GoRpc and a hostile peer", () => {
       }))
   }
 
+  it.scopedLive("an answer that comes before its request was written is not taken: the call was not sent", () =>
+    Effect.gen(function*() {
+      const { port, sockets } = yield* Peer.listen((socket) => socket.pause())
+      const rpc = yield* GoRpc.make({ host: "127.0.0.1", port })
+      // the peer does not read, so that the second request waits behind the first
+      const first = yield* Effect.fork(Effect.flip(rpc.call("A.B", "x".repeat(50_000_000))))
+      yield* Effect.repeat(rpc.pending, { until: (n) => n === 1, schedule: Schedule.spaced(5) })
+      const second = yield* Effect.fork(Effect.flip(rpc.call("A.B", 2)))
+      yield* Effect.repeat(rpc.pending, { until: (n) => n === 2, schedule: Schedule.spaced(5) })
+      yield* Effect.repeat(Effect.sync(() => sockets.size), { until: (n) => n === 1, schedule: Schedule.spaced(5) })
+      sockets.forEach((socket) => socket.write("{\"id\":1,\"result\":\"early\",\"error\":null}\n"))
+      const error = yield* Fiber.join(second)
+      assert.deepStrictEqual(summary(error), ["ConnectionLost", "NotSent", undefined])
+      assert.include(String(error.cause), "the peer sent an answer to request 1, which was not sent")
+      assert.strictEqual((yield* Fiber.join(first)).reason, "Protocol")
+    }))
+
   it.scopedLive("an error that is nested, and not a string, ends its call and not the process", () =>
     Effect.gen(function*() {
       const { call, server } = yield* setup
@@ -331,7 +354,7 @@ describe("GoRpc and a hostile peer", () => {
       })
       const rpc = yield* GoRpc.make({ host: "127.0.0.1", port })
       garbage = "{\"id\":5,\"result\":1}"
-      assert.include((yield* Effect.flip(rpc.call("A.B", 1))).message, "an answer to request 5, which was never made")
+      assert.include((yield* Effect.flip(rpc.call("A.B", 1))).message, "an answer to request 5, which was not sent")
       garbage = "{\"result\":1}"
       assert.include((yield* Effect.flip(rpc.call("A.B", 1))).message, "an answer without a request id")
     }))
@@ -524,6 +547,30 @@ describe("GoRpc on virtual time", () => {
       assert.deepStrictEqual(yield* Deferred.await(seen), ["None", 1, 0])
     }))
 
+  const says: ReadonlyArray<[string, (id: number) => string, dials: ReadonlyArray<number>]> = [
+    ["a blank", () => " \n", [0, 300, 600]],
+    ["the beginning of an answer", (id) => `{"id":${id},"resu`, [0, 300, 600]],
+    ["an answer to a request that was not sent", (id) => `{"id":${id + 1},"result":42,"error":null}`, [0, 300, 600]],
+    ["an answer", (id) => `{"id":${id},"result":null,"error":"busy"}`, [0, 0, 0]]
+  ]
+  for (const [what, text, dials] of says) {
+    it.scoped(`a peer that says ${what} and hangs up is dialled at ${dials.join(", ")} ms`, () =>
+      Effect.gen(function*() {
+        const start = yield* Deadline.now
+        const at: Array<number> = []
+        const peer = yield* MemoryPeer.make(({ id }, { close, send }) => Effect.ensuring(send(text(id)), close))
+        const rpc = yield* GoRpc.make({
+          socket: Effect.zipRight(Effect.map(Deadline.now, (now) => void at.push(now - start)), peer.socket),
+          dialBackoff: Schedule.spaced("300 millis")
+        })
+        const call = Effect.exit(rpc.call("A.B", 1))
+        const calls = yield* Effect.fork(Effect.all([call, Effect.yieldNow(), call, Effect.yieldNow(), call]))
+        yield* TestClock.adjust("1 second")
+        yield* Fiber.join(calls)
+        assert.deepStrictEqual(at, dials)
+      }))
+  }
+
   it.scoped("calls that were given up leave nothing to be written", () =>
     Effect.gen(function*() {
       const written: Array<number> = []
@@ -572,7 +619,10 @@ describe("GoRpc on virtual time", () => {
       const session = yield* Session.open(yield* peer.socket, wire, connection, undefined)
       yield* peer.closeAll
       yield* TestClock.adjust(1)
-      assert.deepStrictEqual(summary(yield* Effect.flip(session.call(1))), ["ConnectionLost", "NotSent", "EOF"])
+      assert.deepStrictEqual(
+        summary(yield* Effect.flip(Deadline.whileUnsent((progress) => session.call(1, progress)))),
+        ["ConnectionLost", "NotSent", "EOF"]
+      )
     }))
 
   it.scoped("nothing is taken from a peer after it has broken the protocol", () =>
@@ -608,7 +658,7 @@ describe("GoRpc on virtual time", () => {
         { discard: Effect.void, healthy: Effect.void },
         undefined
       )
-      const call = yield* Effect.fork(Effect.flip(session.call(1)))
+      const call = yield* Effect.fork(Effect.flip(Deadline.whileUnsent((progress) => session.call(1, progress))))
       yield* TestClock.adjust(1)
       const handler = yield* Deferred.await(received)
       const failure = handler(new Uint8Array())
@@ -672,28 +722,84 @@ describe("GoRpc on virtual time", () => {
 describe("GoRpc: ping", () => {
   const ping = { every: "10 seconds", timeout: "3 seconds" } as const
 
+  /** Answers after as many milliseconds as it is told, all requests at once or one after the other. */
+  const answering = (order: "at once" | "in order", more: Partial<GoRpc.Ping> = {}) =>
+    Effect.gen(function*() {
+      const served: Array<string> = []
+      const now = { isSilent: false }
+      const turn = yield* Effect.makeSemaphore(order === "in order" ? 1 : 1_000)
+      const peer = yield* MemoryPeer.make(({ id, method, params }, { send }) =>
+        now.isSilent
+          ? Effect.void
+          : Effect.suspend(() => {
+            served.push(method)
+            return Effect.delay(send(JSON.stringify({ id, result: 42 })), method === "Ping" ? 0 : Number(params[0]))
+          }).pipe(turn.withPermits(1))
+      )
+      const rpc = yield* GoRpc.make({ socket: peer.socket, ping: { ...ping, ...more } })
+      return { now, peer, rpc, served }
+    })
+
   it.scoped("a peer that accepts and never answers is found, its calls are lost, and the next one dials anew", () =>
     Effect.gen(function*() {
-      let isSilent = false
-      const peer = yield* MemoryPeer.make((line, { send }) =>
-        isSilent ? Effect.void : send(JSON.stringify({ id: line.id, result: 42 }))
-      )
-      const rpc = yield* GoRpc.make({ socket: peer.socket, ping })
-      assert.strictEqual(yield* rpc.call("A.B", 1), 42)
-      isSilent = true
-      const calls = yield* Effect.forEach([1, 2], () => Effect.fork(Effect.flip(rpc.call("A.B", 1))))
-      yield* TestClock.adjust("12 seconds")
+      const { now, peer, rpc } = yield* answering("at once")
+      // it does not answer one request after the other
+      const apart = yield* Effect.fork(Effect.all([rpc.call("A.B", 20), rpc.call("A.B", 10)], { concurrency: 2 }))
+      yield* TestClock.adjust(20)
+      yield* Fiber.join(apart)
+      for (const opened of [1, 2]) {
+        now.isSilent = true
+        const calls = yield* Effect.forEach([1, 2], () => Effect.fork(Effect.flip(rpc.call("A.B", 1))))
+        yield* TestClock.adjust("12 seconds")
+        assert.deepStrictEqual([yield* peer.open, yield* rpc.pending], [1, 2])
+        yield* TestClock.adjust("1 second")
+        const errors = yield* Fiber.join(Fiber.all(calls))
+        assert.deepStrictEqual(errors.map(summary), [
+          ["ConnectionLost", "Unknown", "PING_TIMEOUT"],
+          ["ConnectionLost", "Unknown", "PING_TIMEOUT"]
+        ])
+        assert.deepStrictEqual([yield* peer.open, yield* rpc.pending, yield* rpc.state], [0, 0, "broken"])
+        now.isSilent = false
+        const next = yield* Effect.fork(rpc.call("A.B", 1))
+        yield* TestClock.adjust(1)
+        assert.strictEqual(yield* Fiber.join(next), 42)
+        assert.strictEqual(yield* peer.opened, opened + 1)
+      }
+    }))
+
+  it.scoped("a peer that answers one request after the other is not cut in a slow method, which would run again", () =>
+    Effect.gen(function*() {
+      const { peer, rpc, served } = yield* answering("in order")
+      const slow = yield* Effect.fork(rpc.call("A.Slow", 60_000).pipe(withRpcRetry))
+      yield* TestClock.adjust("59 seconds")
+      const behind = yield* Effect.fork(rpc.call("A.Fast", 1).pipe(withRpcRetry))
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual([yield* Fiber.join(slow), yield* Fiber.join(behind)], [42, 42])
+      assert.deepStrictEqual([served, yield* peer.opened], [["A.Slow", "Ping", "A.Fast"], 1])
+    }))
+
+  it.scoped("a peer that is said to answer out of order is lost with the first call", () =>
+    Effect.gen(function*() {
+      const { now, rpc } = yield* answering("at once", { outOfOrder: true })
+      now.isSilent = true
+      const call = yield* Effect.fork(Effect.flip(rpc.call("A.B", 1)))
+      yield* TestClock.adjust("13 seconds")
+      assert.deepStrictEqual(summary(yield* Fiber.join(call)), ["ConnectionLost", "Unknown", "PING_TIMEOUT"])
+    }))
+
+  it.scoped("a peer that is gone is found when nobody waits for the calls before the ping any more", () =>
+    Effect.gen(function*() {
+      const { now, peer, rpc } = yield* answering("in order")
+      assert.strictEqual(yield* rpc.call("A.B", 0), 42)
+      now.isSilent = true
+      const abandoned = yield* Effect.fork(Effect.timeoutOption(rpc.call("A.B", 0), "20 seconds"))
+      yield* TestClock.adjust("15 seconds")
+      const later = yield* Effect.fork(Effect.flip(rpc.call("A.B", 0)))
+      yield* TestClock.adjust("4 seconds")
       assert.deepStrictEqual([yield* peer.open, yield* rpc.pending], [1, 2])
-      yield* TestClock.adjust("1 second")
-      const errors = yield* Fiber.join(Fiber.all(calls))
-      assert.deepStrictEqual(errors.map(summary), [
-        ["ConnectionLost", "Unknown", "PING_TIMEOUT"],
-        ["ConnectionLost", "Unknown", "PING_TIMEOUT"]
-      ])
-      assert.deepStrictEqual([yield* peer.open, yield* rpc.pending, yield* rpc.state], [0, 0, "broken"])
-      isSilent = false
-      assert.strictEqual(yield* rpc.call("A.B", 1), 42)
-      assert.strictEqual(yield* peer.opened, 2)
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual((yield* Fiber.join(abandoned))._tag, "None")
+      assert.deepStrictEqual(summary(yield* Fiber.join(later)), ["ConnectionLost", "Unknown", "PING_TIMEOUT"])
     }))
 
   it.scoped("a ping is no pending call, also at the moment when it is answered", () =>
@@ -783,6 +889,30 @@ describe("GoRpc: ping", () => {
       yield* TestClock.adjust("10 minutes")
       assert.deepStrictEqual(summary(yield* Fiber.join(stuck)), ["ConnectionLost", "Unknown", "PING_TIMEOUT"])
     }))
+
+  for (const [how, hours] of [["forward", 1], ["back", -1]] as const) {
+    it.scoped(`a wall clock that is set ${how} by an hour neither hurries a ping nor holds it back`, () =>
+      Effect.gen(function*() {
+        const { clock, jump } = yield* JumpingClock.make
+        yield* Effect.gen(function*() {
+          let pings = 0
+          const peer = yield* MemoryPeer.make((line, { send }) =>
+            line.method === "Ping" ? Effect.sync(() => void pings++) : send(JSON.stringify({ id: line.id, result: 42 }))
+          )
+          const rpc = yield* GoRpc.make({ socket: peer.socket, ping })
+          yield* rpc.call("A.B", 1)
+          yield* TestClock.adjust("5 seconds")
+          assert.strictEqual(yield* rpc.call("A.B", 1), 42)
+          yield* jump(hours * 3_600_000)
+          yield* TestClock.adjust("9999 millis")
+          assert.deepStrictEqual([pings, yield* rpc.state], [0, "ready"])
+          yield* TestClock.adjust("3 seconds")
+          assert.deepStrictEqual([pings, yield* rpc.state], [1, "ready"])
+          yield* TestClock.adjust("1 milli")
+          assert.deepStrictEqual([pings, yield* rpc.state], [1, "broken"])
+        }).pipe(Effect.withClock(clock))
+      }))
+  }
 
   it.scoped("nothing goes on after the connection has ended", () =>
     Effect.gen(function*() {

@@ -1,4 +1,3 @@
-import { assert, describe, it } from "@effect/vitest"
 import { Fatal, type Retryable, withRpcRetry } from "effect-rpc-retry"
 import * as Gob from "effect-rpc-retry/Gob"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
@@ -10,6 +9,7 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Net from "node:net"
 import * as Peer from "../support/peer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const Args = Schema.Struct({ A: Gob.Int, B: Gob.Int })
 
@@ -102,6 +102,24 @@ describe("GoRpc with gob", () => {
         assert.strictEqual(gone._tag, "Failure")
         assert.strictEqual(fine, 6)
       }
+    }))
+
+  it.scopedLive("a schema made inside the function that calls is told to the server once, and not with each call", () =>
+    Effect.gen(function*() {
+      const sizes: Array<number> = []
+      const { rpc } = yield* setup((socket) => {
+        socket.on("data", (chunk) => sizes.push(chunk.length))
+        Peer.gob(answer)(socket)
+      })
+      const call = Effect.suspend(() =>
+        rpc.call("Arith.Multiply", { A: 6, B: 7 }, { args: Schema.Struct({ A: Gob.Int, B: Gob.Int }), reply: Gob.Int })
+      )
+      for (let i = 0; i < 4; i++) {
+        assert.strictEqual(yield* call, 42)
+      }
+      const [first, second, ...others] = sizes
+      assert.isAbove(first!, 2 * second!)
+      assert.isTrue(others.every((size) => size <= second! + 2))
     }))
 
   it.scopedLive("a late answer, or a second one, reaches nobody", () =>
@@ -234,7 +252,7 @@ describe("GoRpc and a hostile gob peer", () => {
       [
         "an answer that was never asked for",
         ({ body, header }) => Buffer.concat([header(77), body(Gob.Int, 1)]),
-        "an answer to request 77, which was never made"
+        "an answer to request 77, which was not sent"
       ],
       ["a header that is none", ({ body }) => body(Schema.String, "hello"), "is string, and not struct"],
       ["a body of no type", ({ header }, seq) => Buffer.concat([header(seq), hex("03ffc800")]), "which is not defined"],

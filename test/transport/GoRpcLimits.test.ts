@@ -1,7 +1,6 @@
 /**
  * What a peer can make the client hold and do with one answer, and whom one bad answer in JSON touches.
  */
-import { assert, describe, it } from "@effect/vitest"
 import { Fatal, withRpcRetry } from "effect-rpc-retry"
 import * as Gob from "effect-rpc-retry/Gob"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
@@ -9,13 +8,14 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import type * as Net from "node:net"
-import * as decoder from "../../src/transport/internal/gob/decoder.js"
-import { Stream, type Value } from "../../src/transport/internal/gob/stream.js"
-import * as Type from "../../src/transport/internal/gob/type.js"
-import * as Json from "../../src/transport/internal/json.js"
-import * as Limit from "../../src/transport/internal/limit.js"
-import { decodeInParts, perPart } from "../../src/transport/internal/schemaParts.js"
+import * as decoder from "../../src/transport/gob/decoder.js"
+import { Stream, type Value } from "../../src/transport/gob/stream.js"
+import * as Type from "../../src/transport/gob/type.js"
+import * as Json from "../../src/transport/shared/json.js"
+import * as Limit from "../../src/transport/shared/limit.js"
+import { decodeInParts, perPart } from "../../src/transport/shared/schemaParts.js"
 import * as Peer from "../support/peer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const limit: Limit.Limit = { bytes: Limit.defaultBytes, option: "maxFrameBytes" }
 const tooMuch = "too large for memory, of which it would take more than 16777216 bytes: see maxFrameBytes"

@@ -1,4 +1,3 @@
-import { assert, describe, it } from "@effect/vitest"
 import { InvalidOption } from "effect-rpc-retry"
 import * as Gob from "effect-rpc-retry/Gob"
 import * as Either from "effect/Either"
@@ -7,6 +6,7 @@ import { readFileSync } from "node:fs"
 import * as Path from "node:path"
 import { cases, Everything, full, Point } from "../support/gobTypes.js"
 import * as Random from "../support/random.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 /** Streams that Go has written, of the values of `gobTypes.ts`: for machines without Go. */
 const fixtures: ReadonlyArray<{ readonly name: string; readonly hex: string }> = JSON.parse(

@@ -1,4 +1,3 @@
-import { assert, describe, it } from "@effect/vitest"
 import * as grpc from "@grpc/grpc-js"
 import { type Fatal, type Retryable, RetryExhausted, RetrySchedule, withRpcRetry } from "effect-rpc-retry"
 import * as Grpc from "effect-rpc-retry/Grpc"
@@ -9,6 +8,7 @@ import { contract } from "../support/contract.js"
 import { client, textOf } from "../support/grpcClient.js"
 import * as Raw from "../support/grpcRaw.js"
 import * as GrpcServer from "../support/grpcServer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 contract("Grpc and a server of grpc-js", {
   make: Effect.gen(function*() {

@@ -2,7 +2,6 @@
  * The cases of gRPC's own suites on the wire, numbered as in `research/grpc.md`, section 3: against a server of grpc-js, and where
  * it may differ against one of grpc-go. Cases 12 to 16 and 107 are hedging, which there is none of yet.
  */
-import { assert, describe, it } from "@effect/vitest"
 import * as grpc from "@grpc/grpc-js"
 import {
   Fatal,
@@ -27,6 +26,7 @@ import * as GoServer from "../support/goServer.js"
 import { client, type EchoClient } from "../support/grpcClient.js"
 import * as GrpcGo from "../support/grpcGo.js"
 import * as GrpcServer from "../support/grpcServer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const hi = { value: "hi" }
 

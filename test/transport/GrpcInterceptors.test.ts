@@ -1,7 +1,6 @@
 /**
  * What code of the user's that runs within a call may do: interceptors, predicates, functions of the options.
  */
-import { assert, describe, it } from "@effect/vitest"
 import * as grpc from "@grpc/grpc-js"
 import { Deadline, type Fatal, Retryable } from "effect-rpc-retry"
 import * as Grpc from "effect-rpc-retry/Grpc"
@@ -12,6 +11,7 @@ import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import { client, type EchoClient } from "../support/grpcClient.js"
 import * as Raw from "../support/grpcRaw.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const raw = (options?: grpc.ClientOptions) =>
   Effect.gen(function*() {

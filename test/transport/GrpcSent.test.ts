@@ -1,7 +1,6 @@
 /**
  * What `Grpc` sends and reads beside the messages, how calls are named, what its options do.
  */
-import { assert, describe, it } from "@effect/vitest"
 import * as grpc from "@grpc/grpc-js"
 import {
   Deadline,
@@ -23,6 +22,7 @@ import { createRequire } from "node:module"
 import { client, Echo, type EchoClient } from "../support/grpcClient.js"
 import * as Raw from "../support/grpcRaw.js"
 import * as GrpcServer from "../support/grpcServer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const subject = (options?: grpc.ClientOptions) =>
   Effect.gen(function*() {

@@ -1,7 +1,6 @@
 /**
  * `Grpc.serverStream`: retried until the first message, never after.
  */
-import { assert, describe, it } from "@effect/vitest"
 import * as grpc from "@grpc/grpc-js"
 import { Fatal, Retryable, RetryExhausted, RetrySchedule, withRpcRetry } from "effect-rpc-retry"
 import * as Grpc from "effect-rpc-retry/Grpc"
@@ -17,6 +16,7 @@ import * as Stream from "effect/Stream"
 import { client } from "../support/grpcClient.js"
 import * as Raw from "../support/grpcRaw.js"
 import * as GrpcServer from "../support/grpcServer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const subject = Effect.gen(function*() {
   const server = yield* GrpcServer.make

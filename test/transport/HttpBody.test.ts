@@ -7,7 +7,6 @@ import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
-import { assert, describe, it } from "@effect/vitest"
 import { Fatal, Retryable, RetryExhausted, withRpcRetry } from "effect-rpc-retry"
 import * as HttpPool from "effect-rpc-retry/HttpPool"
 import * as HttpRpc from "effect-rpc-retry/HttpRpc"
@@ -17,6 +16,7 @@ import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import { Readable } from "node:stream"
 import * as HttpServer from "../support/httpServer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const clients: ReadonlyArray<[name: string, layer: Layer.Layer<HttpClient.HttpClient>]> = [
   ["HttpPool", HttpPool.layer()],

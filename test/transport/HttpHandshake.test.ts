@@ -6,7 +6,6 @@ import undici from "@effect/platform-node/Undici"
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
-import { assert, describe, it } from "@effect/vitest"
 import { type Fatal, type Retryable, RetryExhausted, withRpcRetry } from "effect-rpc-retry"
 import * as HttpPool from "effect-rpc-retry/HttpPool"
 import * as HttpRpc from "effect-rpc-retry/HttpRpc"
@@ -21,6 +20,7 @@ import * as HttpServer from "../support/httpServer.js"
 import * as Loopback from "../support/loopback.js"
 import * as Peer from "../support/peer.js"
 import { cert, key } from "../support/thriftTls.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const clients: ReadonlyArray<[name: string, layer: Layer.Layer<HttpClient.HttpClient>]> = [
   ["HttpPool", HttpPool.layer()],

@@ -5,7 +5,6 @@ import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import undici from "@effect/platform-node/Undici"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
-import { assert, describe, it } from "@effect/vitest"
 import { Connections, InvalidOption, type RpcError, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as HttpPool from "effect-rpc-retry/HttpPool"
 import * as JsonRpc from "effect-rpc-retry/JsonRpc"
@@ -22,6 +21,7 @@ import * as Net from "node:net"
 import * as FakeProxy from "../support/fakeProxy.js"
 import * as HttpServer from "../support/httpServer.js"
 import * as Loopback from "../support/loopback.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const connections = 16
 

@@ -4,7 +4,6 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
-import { assert, describe, it } from "@effect/vitest"
 import {
   Deadline,
   Fatal,
@@ -28,6 +27,7 @@ import * as Schema from "effect/Schema"
 import { contract } from "../support/contract.js"
 import * as EchoServer from "../support/echoServer.js"
 import * as HttpServer from "../support/httpServer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const clients = [
   ["HttpPool", HttpPool.layer()],

@@ -1,7 +1,6 @@
 /**
  * Batches of `JsonRpc`: every call stays a call of its own.
  */
-import { assert, describe, it } from "@effect/vitest"
 import { Fatal, type RpcError, withRpcRetry } from "effect-rpc-retry"
 import * as HttpPool from "effect-rpc-retry/HttpPool"
 import * as JsonRpc from "effect-rpc-retry/JsonRpc"
@@ -10,6 +9,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as HttpServer from "../support/httpServer.js"
+import { assert, describe, it } from "../support/vitest.js"
 import * as Watch from "../support/watch.js"
 
 interface Request {

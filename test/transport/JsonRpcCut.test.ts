@@ -7,7 +7,6 @@ import undici from "@effect/platform-node/Undici"
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
-import { assert, describe, it } from "@effect/vitest"
 import { Deadline, type Fatal, type Retryable } from "effect-rpc-retry"
 import * as HttpPool from "effect-rpc-retry/HttpPool"
 import * as JsonRpc from "effect-rpc-retry/JsonRpc"
@@ -18,6 +17,7 @@ import type * as Net from "node:net"
 import { gzipSync } from "node:zlib"
 import * as HttpServer from "../support/httpServer.js"
 import * as Peer from "../support/peer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const clients: ReadonlyArray<[name: string, layer: Layer.Layer<HttpClient.HttpClient>]> = [
   ["HttpPool", HttpPool.layer()],

@@ -1,7 +1,6 @@
 /**
  * `Thrift` against real servers of the library `thrift`, with each of their transports and protocols.
  */
-import { assert, describe, it } from "@effect/vitest"
 import { Deadline, Fatal, InvalidOption, Retryable } from "effect-rpc-retry"
 import type * as Connection from "effect-rpc-retry/Connection"
 import * as Thrift from "effect-rpc-retry/Thrift"
@@ -15,12 +14,13 @@ import { tmpdir } from "node:os"
 import * as Path from "node:path"
 import * as Tls from "node:tls"
 import * as thrift from "thrift"
-import { nextId } from "../../src/transport/internal/thrift.js"
-import * as Header from "../../src/transport/internal/thriftHeader.js"
+import { nextId } from "../../src/transport/thrift/call.js"
+import * as Header from "../../src/transport/thrift/header.js"
 import { contract, type Lack } from "../support/contract.js"
 import * as Loopback from "../support/loopback.js"
 import * as Server from "../support/thriftServer.js"
 import * as Certificate from "../support/thriftTls.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const flavours: ReadonlyArray<readonly [Server.Flavour, ReadonlyArray<Lack>]> = [
   [{ transport: "buffered", protocol: "binary" }, ["hint", "remaining", "previousAttempts", "idempotencyKey"]],

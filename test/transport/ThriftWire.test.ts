@@ -1,17 +1,17 @@
 /**
  * `Thrift` and peers that answer with anything: each call has a typed error, and nothing hangs or crashes.
  */
-import { assert, describe, it } from "@effect/vitest"
 import { Fatal, Retryable, RpcError } from "effect-rpc-retry"
 import * as Thrift from "effect-rpc-retry/Thrift"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import type * as Net from "node:net"
-import { Int64 } from "thrift"
+import * as thrift from "thrift"
 import * as Peer from "../support/peer.js"
 import * as Random from "../support/random.js"
 import * as Wire from "../support/thriftPeer.js"
 import { generated } from "../support/thriftServer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const { es5, types } = generated
 
@@ -313,13 +313,13 @@ describe("the answers of a Thrift server", () => {
         "a page",
         {},
         Buffer.from("HTTP/1.1 400 Bad Request\r\n\r\n"),
-        "the peer sent a frame of 1213486160 bytes; the most is 67108864"
+        "the peer sent a frame of 1213486160 bytes; the most is 4194304"
       ],
       [
         "a page, unframed",
         { transport: "buffered" },
         Buffer.from("HTTP/1.1 400 Bad Request\r\n\r\n"),
-        "the peer sent a message of more than 67108864 bytes"
+        "the peer sent a message of more than 4194304 bytes"
       ],
       [
         "a page, compact",
@@ -482,6 +482,73 @@ describe("the answers of a Thrift server", () => {
     }
   })
 
+  describe("an answer of many values in few bytes does not fill the memory", () => {
+    /** A list of so many elements in a field that the client does not know, before the text that it asked for. */
+    const full = (protocol: "binary" | "compact", type: thrift.Thrift.Type, count: number, element: Uint8Array) => {
+      const head = Wire.message(protocol, {}, Wire.nothing).length - 1
+      const before = Wire.message(protocol, {}, (output) => {
+        output.writeFieldBegin("", thrift.Thrift.Type.LIST, 7)
+        output.writeListBegin(type, count)
+      })
+      const after = Wire.message(protocol, {}, Wire.text("found"))
+      return Buffer.concat([
+        before.subarray(0, -1),
+        Buffer.alloc(count * element.length, element),
+        after.subarray(head)
+      ])
+    }
+    const { I64, LIST, STRING, STRUCT } = thrift.Thrift.Type
+    const elements: ReadonlyArray<
+      [what: string, protocol: "binary" | "compact", type: thrift.Thrift.Type, element: string, fits: number]
+    > = [
+      ["empty structs", "binary", STRUCT, "00", 400_000],
+      ["empty structs", "compact", STRUCT, "00", 400_000],
+      ["texts without a letter", "binary", STRING, "00000000", 300_000],
+      ["texts without a letter", "compact", STRING, "00", 300_000],
+      ["empty lists", "compact", LIST, "01", 600_000],
+      ["numbers of 64 bits", "binary", I64, "0000000000000001", 220_000],
+      ["numbers of 64 bits", "compact", I64, "02", 220_000]
+    ]
+    for (const transport of ["framed", "buffered"] as const) {
+      for (const [what, protocol, type, element, fits] of elements) {
+        it.scopedLive(`${what}: ${transport}, ${protocol}`, () =>
+          Effect.gen(function*() {
+            const bytes = Buffer.from(element, "hex")
+            const reply = (count: number) => {
+              const message = full(protocol, type, count, bytes)
+              return transport === "framed" ? Wire.framed(message) : message
+            }
+            const { probe } = yield* peer({ transport, protocol }, reply(Math.floor(4_000_000 / bytes.length)), good(2))
+            const error = yield* Effect.flip(probe.echo("x"))
+            assert.deepStrictEqual(summary(error), [
+              "Protocol",
+              "the peer sent more values than fit into 33554432 bytes by estimate",
+              undefined
+            ])
+            const few = yield* peer({ transport, protocol }, reply(fits))
+            assert.strictEqual(yield* few.probe.echo("x"), "found")
+          }))
+      }
+    }
+
+    it.scopedLive("60 MB of empty structs are not even read", () =>
+      Effect.gen(function*() {
+        const { probe } = yield* peer({}, Wire.framed(full("binary", STRUCT, 60_000_000, Buffer.from([0]))))
+        const error = yield* Effect.flip(probe.echo("x"))
+        assert.instanceOf(error, Fatal)
+        assert.include(error.message, "the most is 4194304")
+      }))
+
+    it.scopedLive("a greater maxFrameBytes takes more of them", () =>
+      Effect.gen(function*() {
+        const { probe } = yield* peer(
+          { maxFrameBytes: 8 * 1024 * 1024 },
+          Wire.framed(full("binary", STRUCT, 800_000, Buffer.from([0])))
+        )
+        assert.strictEqual(yield* probe.echo("x"), "found")
+      }))
+  })
+
   it.scopedLive("what nobody asked for closes the connection, and no call hears of it", () =>
     Effect.gen(function*() {
       const { connections, probe, sockets } = yield* peer({}, good(1), good(2))
@@ -608,10 +675,10 @@ describe("the answers of a Thrift server", () => {
   describe("thousands of mutated answers", () => {
     const item = new types.Item({
       name: "name",
-      id: new Int64(5),
+      id: new thrift.Int64(5),
       tags: ["a", "b"],
       counts: { a: 1 },
-      items: [new types.Item({ name: "x", id: new Int64(1), tags: [], counts: {} })]
+      items: [new types.Item({ name: "x", id: new thrift.Int64(1), tags: [], counts: {} })]
     }) as InstanceType<typeof types.Item> & { write: (output: unknown) => void }
 
     const pieces = ["ffffffff", "7fffffff", "80010002", "00", "ff", "0f", "0c", "0d0b0c", "8080808080", "10000000"]

@@ -1,7 +1,6 @@
 /**
  * `RpcRetry.client` of the clients of the adapters: all calls of each retried, streams until their first message.
  */
-import { assert, describe, it } from "@effect/vitest"
 import { type CallRejected, type Fatal, RetryExhausted, RetrySchedule, RpcRetry } from "effect-rpc-retry"
 import * as Grpc from "effect-rpc-retry/Grpc"
 import * as Thrift from "effect-rpc-retry/Thrift"
@@ -13,6 +12,7 @@ import type { Step } from "../support/contract.js"
 import { client } from "../support/grpcClient.js"
 import * as GrpcServer from "../support/grpcServer.js"
 import * as ThriftServer from "../support/thriftServer.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const options = { schedule: RetrySchedule.exponential({ base: "2 millis" }).pipe(RetrySchedule.retries(2)) }
 

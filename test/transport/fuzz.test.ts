@@ -1,6 +1,6 @@
-import { assert, describe, it } from "@effect/vitest"
 import { spawnSync } from "node:child_process"
 import * as Path from "node:path"
+import { assert, describe, it } from "../support/vitest.js"
 
 const streams = 100_000
 

@@ -1,12 +1,12 @@
 /**
  * Whatever bytes a server answers with, each call has a value or a typed error: nothing is thrown, nobody is left out.
  */
-import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Random from "effect/Random"
 import { isFatal, isRetryable } from "../../src/RpcError.js"
-import * as JsonRpc from "../../src/transport/internal/jsonRpc.js"
+import * as JsonRpc from "../../src/transport/jsonRpc/message.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const rounds = 30_000
 

@@ -1,14 +1,14 @@
 /**
  * `google.rpc.RetryInfo` read out of bytes: real ones, malformed ones, any.
  */
-import { assert, describe, it } from "@effect/vitest"
 import * as Arbitrary from "effect/Arbitrary"
 import * as Duration from "effect/Duration"
 import * as FastCheck from "effect/FastCheck"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { ServerHint } from "../../src/ServerHint.js"
-import { fromMessage, fromStatusDetails } from "../../src/transport/internal/retryInfo.js"
+import { fromMessage, fromStatusDetails } from "../../src/transport/shared/retryInfo.js"
+import { assert, describe, it } from "../support/vitest.js"
 
 const bytes = (hex: string) => Uint8Array.from(Buffer.from(hex.replaceAll(" ", ""), "hex"))
 

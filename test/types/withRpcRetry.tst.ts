@@ -33,6 +33,9 @@ interface Db {
 }
 
 declare const call: Effect.Effect<User, Retryable | Fatal | UserNotFound, Db>
+declare const domain: Effect.Effect<User, UserNotFound>
+declare const unknown: Effect.Effect<User, unknown>
+declare const error: Effect.Effect<User, Error>
 type Expected = Effect.Effect<User, Fatal | UserNotFound | RetryExhausted | CallRejected, Db>
 
 describe("withRpcRetry", () => {
@@ -60,6 +63,20 @@ describe("withRpcRetry", () => {
     const named = RpcCall.make(call, { method: "Users.Get" })
     expect(named.pipe(withRpcRetry)).type.toBe<Expected>()
     expect(withRpcRetry(Effect.succeed(1))).type.toBe<Effect.Effect<number, RetryExhausted | CallRejected>>()
+  })
+
+  test("a call none of whose errors can be Retryable is marked as one that is never retried", () => {
+    expect(domain.pipe(withRpcRetry)).type.toBeAssignableTo<RpcRetry.NothingIsRetried>()
+    expect(domain.pipe(withRpcRetry({ method: "Users.Get" }))).type.toBeAssignableTo<RpcRetry.NothingIsRetried>()
+    expect(withRpcRetry(domain)).type.toBe<
+      Effect.Effect<User, UserNotFound | RetryExhausted | CallRejected> & RpcRetry.NothingIsRetried
+    >()
+    // what may hold a Retryable is not
+    expect(withRpcRetry(unknown)).type.toBe<Effect.Effect<User, unknown>>()
+    expect(withRpcRetry(error)).type.toBe<Effect.Effect<User, Error | RetryExhausted | CallRejected>>()
+    expect(call.pipe(Effect.mapError((error): Retryable | UserNotFound => error as Retryable), withRpcRetry)).type.toBe<
+      Effect.Effect<User, UserNotFound | RetryExhausted | CallRejected, Db>
+    >()
   })
 
   test("inside generic functions", () => {

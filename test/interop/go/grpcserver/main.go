@@ -22,6 +22,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
@@ -171,6 +172,7 @@ func (e *Echo) describe() *grpc.ServiceDesc {
 
 func main() {
 	address := flag.String("address", "127.0.0.1:0", "where to listen")
+	age := flag.Duration("max-connection-age", 0, "how old a connection may be before its client is told to leave")
 	flag.Parse()
 
 	inner, err := net.Listen("tcp", *address)
@@ -178,7 +180,7 @@ func main() {
 		log.Fatal(err)
 	}
 	service := new(Echo)
-	server := grpc.NewServer()
+	server := grpc.NewServer(grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: *age}))
 	server.RegisterService(service.describe(), service)
 
 	ready, _ := json.Marshal(map[string]string{"address": inner.Addr().String()})

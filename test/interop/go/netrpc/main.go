@@ -18,6 +18,7 @@ import (
 	"net/rpc"
 	"net/rpc/jsonrpc"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -105,12 +106,25 @@ func (p *Probe) Exit(_ *struct{}, _ *int) error {
 	return nil
 }
 
+// serveInOrder is the loop that the documentation of ServeRequest leaves to its callers.
+func serveInOrder(server *rpc.Server, codec rpc.ServerCodec) {
+	defer codec.Close()
+	for {
+		// an unknown method is an error too, and has been answered
+		err := server.ServeRequest(codec)
+		if err == io.EOF || err != nil && strings.HasPrefix(err.Error(), "rpc: server cannot decode request") {
+			return
+		}
+	}
+}
+
 func main() {
 	network := flag.String("network", "tcp", "tcp or unix")
 	address := flag.String("address", "127.0.0.1:0", "where to listen")
 	codec := flag.String("codec", "json", "gob or json")
 	http := flag.String("http", "", "serve at this path of an HTTP server, which means gob")
 	secure := flag.Bool("tls", false, "speak TLS, with a new certificate")
+	serial := flag.Bool("serial", false, "with JSON: answer one request of a connection after the other")
 	flag.Parse()
 
 	calls := new(atomic.Int64)
@@ -151,6 +165,8 @@ func main() {
 		}
 		if *codec == "gob" {
 			go server.ServeConn(connection)
+		} else if *serial {
+			go serveInOrder(server, jsonrpc.NewServerCodec(connection))
 		} else {
 			go server.ServeCodec(jsonrpc.NewServerCodec(connection))
 		}

@@ -1,0 +1,161 @@
+/**
+ * Configuration as people and other programs write it, checked and turned into policies. What is wrong is said with the path
+ * to it.
+ *
+ * @internal
+ */
+import * as Duration from "effect/Duration"
+import * as Either from "effect/Either"
+import { pipe } from "effect/Function"
+import * as ParseResult from "effect/ParseResult"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import { InvalidOption } from "../../InvalidOption.js"
+import * as duration from "../options/duration.js"
+import { nearest, suggestion } from "../options/suggest.js"
+
+const units = new Map([
+  ["ns", "nanos"],
+  ["us", "micros"],
+  ["µs", "micros"],
+  ["ms", "millis"],
+  ["s", "seconds"],
+  ["m", "minutes"],
+  ["h", "hours"],
+  ["d", "days"]
+])
+
+/** `250 millis` and `1.5 seconds` as Effect reads them, `250ms` and `1.5s` as everybody writes them. */
+const expanded = (text: string): string => {
+  const match = /^(-?\d+(?:\.\d+)?)\s*([a-zµ]+)$/.exec(text.trim())
+  return match === null ? text : `${match[1]} ${units.get(match[2]!) ?? match[2]}`
+}
+
+/**
+ * A duration in a document: text with a unit, or a number of milliseconds.
+ *
+ * @internal
+ */
+export const DurationText = Schema.transformOrFail(
+  Schema.Union(Schema.String, Schema.Number),
+  Schema.DurationFromSelf,
+  {
+    strict: true,
+    decode: (input, _, ast) =>
+      Either.mapLeft(
+        duration.decode(typeof input === "string" ? expanded(input) : input, { zero: true }, input),
+        (problem) => new ParseResult.Type(ast, input, problem)
+      ),
+    encode: (value) => Either.right(`${Duration.toMillis(value)} millis`)
+  }
+)
+
+/** What is wrong when the path to it is empty. */
+const whole = "the document"
+
+const pathOf = (path: ReadonlyArray<PropertyKey>): string =>
+  path.reduce<string>(
+    (text, key) => typeof key === "number" ? `${text}[${key}]` : text === "" ? String(key) : `${text}.${String(key)}`,
+    ""
+  )
+
+/** A problem as the parser says it, and what was expected in place of what. */
+const expectation = /^Expected ([^]+), actual ([^]+)$/
+
+/** What is in quotes. */
+const quoted = (text: string): ReadonlyArray<string> => Array.from(text.matchAll(/"([^"]*)"/g), ([, name]) => name!)
+
+const words = new Map([["string", "text"], ["number", "a number"], ["boolean", "true or false"]])
+
+/** Objects and lists are not shown whole: what is in them has an error of its own. */
+const worded = (expected: string): string =>
+  expected.startsWith("{")
+    ? "an object"
+    : /^(?:readonly|ReadonlyArray|NonEmpty)/.test(expected)
+    ? "a list"
+    : words.get(expected) ?? expected
+
+/** What would have been right, in words, and what is there instead. */
+const expectationOf = ({ message }: ParseResult.ArrayFormatterIssue) => {
+  const match = expectation.exec(message)
+  return match === null || match[1] === "undefined" ? [] : [{ expected: worded(match[1]!), actual: match[2]! }]
+}
+
+/**
+ * What is wrong at a path. A key that does not exist is said as of options; of the members of a union, each says what it would
+ * have taken.
+ */
+const problemOf = (issues: ReadonlyArray<ParseResult.ArrayFormatterIssue>): string => {
+  const first = issues[0]!
+  if (first._tag === "Unexpected") {
+    return `is not an option${suggestion(String(first.path.at(-1)), quoted(first.message))}`
+  }
+  const expectations = issues.flatMap(expectationOf)
+  if (expectations.length === 0) {
+    return first.message
+  }
+  const all = Array.from(new Set(expectations.map(({ expected }) => expected)))
+  const { actual } = expectations[0]!
+  const list = [all.slice(0, -1).join(", "), ...all.slice(-1)].filter((part) => part !== "").join(" or ")
+  const meant = quoted(actual).flatMap((name) => nearest(name, all.flatMap(quoted)) ?? [])
+  return `must be ${list}, got ${actual}${meant.map((name) => `, did you mean ${name}?`).join("")}`
+}
+
+/**
+ * Checks a value against a schema that transforms it. Keys that the schema does not know are an error, unless `extra` lets
+ * them pass.
+ *
+ * @internal
+ */
+export const decode = <A, I>(
+  where: string,
+  schema: Schema.Schema<A, I>,
+  input: unknown,
+  options?: { readonly extra?: boolean }
+): Either.Either<A, InvalidOption> =>
+  pipe(
+    Schema.decodeUnknownEither(schema)(input, { onExcessProperty: options?.extra === true ? "ignore" : "error" }),
+    Either.mapLeft((error) => {
+      const issues = ParseResult.ArrayFormatter.formatErrorSync(error)
+      // of the members of a union, the one that got furthest was meant
+      const depth = Math.max(...issues.map(({ path }) => path.length))
+      const furthest = issues.filter(({ path }) => path.length === depth)
+      const path = pathOf(furthest[0]!.path)
+      const there = furthest.filter((issue) => pathOf(issue.path) === path)
+      return new InvalidOption({ where, field: path === "" ? whole : path, problem: problemOf(there) })
+    })
+  )
+
+/**
+ * Text as JSON; what is no text is taken to be parsed already.
+ *
+ * @internal
+ */
+export const parsed = (where: string, input: unknown): Either.Either<unknown, InvalidOption> =>
+  typeof input !== "string" ? Either.right(input) : Either.try({
+    try: () => JSON.parse(input) as unknown,
+    catch: (error) =>
+      new InvalidOption({ where, field: whole, problem: `is not JSON: ${(error as SyntaxError).message}` })
+  })
+
+/**
+ * Runs a constructor that throws `InvalidOption`, and puts the path to its options before the field.
+ *
+ * @internal
+ */
+export const attempt = <A>(where: string, path: string, make: () => A): Either.Either<A, InvalidOption> =>
+  Either.try({
+    try: make,
+    catch: (error) =>
+      Predicate.isTagged(error, "InvalidOption")
+        ? at(where, path, error as InvalidOption)
+        : new InvalidOption({ where, field: path, problem: String(error) })
+  })
+
+/** @internal */
+export const at = (where: string, path: string, error: InvalidOption): InvalidOption =>
+  new InvalidOption({
+    where,
+    field: path === "" ? error.field : error.field === whole ? path : `${path}.${error.field}`,
+    problem: error.problem
+  })

@@ -1,0 +1,162 @@
+/**
+ * The options of a layer as JSON, and as environment variables.
+ *
+ * @internal
+ */
+import * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import { pipe } from "effect/Function"
+import * as HashMap from "effect/HashMap"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import { InvalidOption } from "../../InvalidOption.js"
+import * as RetryBudget from "../../RetryBudget.js"
+import { suggestion } from "../options/suggest.js"
+import * as RetryPolicy from "../policy/policy.js"
+import type { LayerOptions } from "../service/model.js"
+import { checkName } from "../service/policies.js"
+import * as documents from "./decode.js"
+import * as policyDocument from "./policyDocument.js"
+
+const Document = Schema.Struct({
+  default: Schema.optional(policyDocument.Document),
+  methods: Schema.optional(Schema.Record({
+    key: Schema.String,
+    value: Schema.Union(Schema.Literal("off"), policyDocument.Document)
+  })),
+  budget: Schema.optional(Schema.Union(
+    Schema.Literal("off"),
+    Schema.Struct({
+      ratio: Schema.optional(Schema.Number),
+      capacity: Schema.optional(Schema.Union(Schema.Number, Schema.Literal("traffic")))
+    })
+  ))
+})
+
+const where = "RpcRetry.decode"
+
+/**
+ * The options, and what was said of the budget, as text to compare.
+ *
+ * @internal
+ */
+export const decodeKeyed = (
+  document: unknown
+): Either.Either<{ readonly options: LayerOptions; readonly budgetKey: string }, InvalidOption> =>
+  Either.gen(function*() {
+    const input = yield* documents.parsed(where, document)
+    yield* withoutProto(input)
+    const valid = yield* documents.decode(where, Document, input)
+    const checked = (path: string, policy: policyDocument.Document) =>
+      pipe(
+        policyDocument.toOptions(where, policy),
+        Either.flatMap(RetryPolicy.validate),
+        Either.mapLeft((error) => documents.at(where, path, error))
+      )
+    const methods = new Map<string, RetryPolicy.Options | "off">()
+    for (const [name, policy] of Object.entries(valid.methods ?? {})) {
+      yield* checkName(where, "methods.", name)
+      methods.set(name, policy === "off" ? policy : yield* checked(`methods.${name}`, policy))
+    }
+    const { budget } = valid
+    return {
+      options: {
+        default: yield* checked("default", valid.default ?? {}),
+        methods: Object.fromEntries(methods),
+        budget: budget === undefined || budget === "off"
+          ? budget
+          : yield* documents.attempt(where, "budget", () => RetryBudget.make(budget))
+      },
+      budgetKey: budget === undefined ? "" : JSON.stringify(budget)
+    }
+  })
+
+/** A method of that name would be dropped without a word: to an object it is no key like others. */
+const withoutProto = (input: unknown): Either.Either<void, InvalidOption> =>
+  Predicate.hasProperty(input, "methods") && Predicate.isRecord(input.methods) &&
+    Object.hasOwn(input.methods, "__proto__")
+    ? Either.left(new InvalidOption({ where, field: "methods.__proto__", problem: "is not a method" }))
+    : Either.void
+
+/** @internal */
+export const decode = (document: unknown): Either.Either<LayerOptions, InvalidOption> =>
+  Either.map(decodeKeyed(document), ({ options }) => options)
+
+/** `off`, or the capacity. */
+const budget = policyDocument.parsedAs("BUDGET", `"off", "traffic" or a number`, (text) =>
+  text === "off"
+    ? text
+    : text === "traffic"
+    ? { capacity: text }
+    : Number.isNaN(Number(text))
+    ? undefined
+    : { capacity: Number(text) })
+
+/** The first part of all keys. */
+const prefix = "RPC_RETRY"
+
+/** @internal */
+export const config: Config.Config<LayerOptions> = pipe(
+  Config.all({
+    default: policyDocument.config,
+    methods: policyDocument.text("METHODS"),
+    budget
+  }),
+  Config.mapOrFail(({ budget, methods = "{}", ...rest }) =>
+    pipe(
+      Either.mapLeft(documents.parsed(where, methods), (error) => documents.at(where, "methods", error)),
+      Either.flatMap((methods) => decode(budget === undefined ? { ...rest, methods } : { ...rest, methods, budget })),
+      Either.mapLeft(policyDocument.configError)
+    )
+  ),
+  Config.nested(prefix)
+)
+
+const keys: ReadonlyArray<string> = [...policyDocument.keys, "METHODS", "BUDGET"]
+
+/** What a provider has below some name: a value, and what is further below. */
+interface Below {
+  readonly value: Option.Option<string>
+  readonly below: HashMap.HashMap<string, Below>
+}
+
+/** A provider may take `RPC_RETRY_RETRY_ON` for one name or for four. */
+const below = (depth: number): Config.Config<HashMap.HashMap<string, Below>> =>
+  Config.hashMap(Config.all({
+    value: Config.option(Config.string()),
+    below: depth === 0 ? Config.succeed(HashMap.empty()) : below(depth - 1)
+  }))
+
+/** The names of keys that do not exist, below the first parts of a name. */
+const unknownIn = (found: HashMap.HashMap<string, Below>, path: string): ReadonlyArray<string> =>
+  HashMap.toEntries(found).flatMap(([part, { below, value }]) => {
+    const name = `${path}${part.toUpperCase()}`
+    const begins = keys.some((key) => key.startsWith(`${name}_`))
+    return keys.includes(name)
+      ? unknownIn(below, `${name}_`)
+      : begins && Option.isNone(value)
+      ? unknownIn(below, `${name}_`)
+      : [name]
+  })
+
+/**
+ * Warns of each key that looks like one of a layer, and is none.
+ *
+ * @internal
+ */
+export const warnOfUnknownKeys: Effect.Effect<void> = Effect.forEach(
+  [Config.nested(below(3), prefix), pipe(below(3), Config.nested("RETRY"), Config.nested("RPC"))],
+  (config) => Effect.map(config, (found) => unknownIn(found, ""))
+).pipe(
+  Effect.flatMap((unknown) =>
+    Effect.forEach(
+      new Set(unknown.flat()),
+      (key) => Effect.logWarning(`RpcRetry.layerConfig: ${prefix}_${key} is not an option${suggestion(key, keys)}`),
+      { discard: true }
+    )
+  ),
+  // a provider that cannot list its names is none that this can be said of
+  Effect.catchAllCause(() => Effect.void)
+)

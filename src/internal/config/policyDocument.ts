@@ -1,0 +1,193 @@
+/**
+ * A policy as JSON, and as environment variables.
+ *
+ * @internal
+ */
+import * as Config from "effect/Config"
+import * as ConfigError from "effect/ConfigError"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import { InvalidOption } from "../../InvalidOption.js"
+import * as RetrySchedule from "../../RetrySchedule.js"
+import { type Retryable, RetryableReason } from "../../RpcError.js"
+import type * as RetryPolicy from "../policy/policy.js"
+import * as documents from "./decode.js"
+
+const Jitter = Schema.Union(
+  Schema.Literal("none", "full", "equal"),
+  Schema.Struct({ proportional: Schema.Number })
+)
+
+/** @internal */
+export const Document = Schema.Struct({
+  schedule: Schema.optional(Schema.Union(
+    Schema.Literal("none"),
+    Schema.Struct({
+      base: Schema.optional(documents.DurationText),
+      factor: Schema.optional(Schema.Number),
+      cap: Schema.optional(documents.DurationText),
+      retries: Schema.optional(Schema.Number),
+      jitter: Schema.optional(Jitter)
+    })
+  )),
+  attemptTimeout: Schema.optional(documents.DurationText),
+  deadline: Schema.optional(documents.DurationText),
+  idempotent: Schema.optional(Schema.Boolean),
+  minServerDelay: Schema.optional(documents.DurationText),
+  maxServerDelay: Schema.optional(documents.DurationText),
+  retryOn: Schema.optional(Schema.NonEmptyArray(RetryableReason)),
+  spans: Schema.optional(Schema.Boolean),
+  logs: Schema.optional(Schema.Boolean)
+})
+
+/** @internal */
+export type Document = typeof Document.Type
+
+const jittered = (
+  schedule: ReturnType<typeof RetrySchedule.exponential>,
+  jitter: typeof Jitter.Type
+): ReturnType<typeof RetrySchedule.exponential> => {
+  switch (jitter) {
+    case "none":
+      return schedule
+    case "full":
+      return RetrySchedule.fullJitter(schedule)
+    case "equal":
+      return RetrySchedule.equalJitter(schedule)
+    default:
+      return RetrySchedule.proportional(schedule, jitter.proportional)
+  }
+}
+
+const toSchedule = (document: NonNullable<Document["schedule"]>): Schedule.Schedule<unknown> => {
+  if (document === "none") {
+    return Schedule.stop
+  }
+  const { jitter = "none", retries = 3, ...rest } = document
+  return RetrySchedule.retries(jittered(RetrySchedule.exponential(rest), jitter), retries)
+}
+
+/** What the constructors of schedules call their options, and what a document calls them. */
+const inDocument = new Map([["schedule.n", "schedule.retries"], ["schedule.p", "schedule.jitter.proportional"]])
+
+const scheduleOf = (where: string, document: NonNullable<Document["schedule"]>) =>
+  Either.mapLeft(
+    documents.attempt(where, "schedule", () => toSchedule(document)),
+    ({ field, problem }) => new InvalidOption({ where, field: inDocument.get(field) ?? field, problem })
+  )
+
+/**
+ * The options that a document stands for; they are checked when a policy is made of them.
+ *
+ * @internal
+ */
+export const toOptions = (where: string, document: Document): Either.Either<RetryPolicy.Options, InvalidOption> => {
+  const { retryOn, schedule, ...rest } = document
+  const retryIf = retryOn === undefined ? undefined : (error: Retryable) => retryOn.includes(error.reason)
+  return schedule === undefined
+    ? Either.right({ ...rest, retryIf })
+    : Either.map(
+      scheduleOf(where, schedule),
+      (schedule) => ({ ...rest, retryIf, schedule })
+    )
+}
+
+/**
+ * A key that may be absent, without the blanks and line ends around it; one that is empty then counts as absent.
+ *
+ * @internal
+ */
+export const text = (name: string): Config.Config<string | undefined> =>
+  Config.map(
+    Config.option(Config.string(name)),
+    (value) => Option.getOrUndefined(Option.filter(Option.map(value, (text) => text.trim()), (text) => text !== ""))
+  )
+
+/**
+ * A key that may be absent, and what is made of it; `undefined` for what is not of that kind.
+ *
+ * @internal
+ */
+export const parsedAs = <A>(name: string, kind: string, parse: (text: string) => A | undefined) =>
+  Config.mapOrFail(text(name), (value): Either.Either<A | undefined, ConfigError.ConfigError> => {
+    const parsed = value === undefined ? undefined : parse(value)
+    return value !== undefined && parsed === undefined
+      ? Either.left(ConfigError.InvalidData([name], `must be ${kind}, got ${value}`))
+      : Either.right(parsed)
+  })
+
+const number = (name: string) =>
+  parsedAs(name, "a number", (text) => Number.isFinite(Number(text)) ? Number(text) : undefined)
+
+const boolean = (name: string) =>
+  parsedAs(name, "true or false", (text) => text === "true" ? true : text === "false" ? false : undefined)
+
+const list = (name: string) => parsedAs(name, "a list", (text) => text.split(",").map((part) => part.trim()))
+
+/** `full`, or a number for a proportional jitter. */
+const jitter = (name: string) =>
+  Config.map(
+    text(name),
+    (value) => value === undefined || Number.isNaN(Number(value)) ? value : { proportional: Number(value) }
+  )
+
+/**
+ * The keys that `config` reads.
+ *
+ * @internal
+ */
+export const keys = [
+  "BASE",
+  "FACTOR",
+  "CAP",
+  "RETRIES",
+  "JITTER",
+  "ATTEMPT_TIMEOUT",
+  "DEADLINE",
+  "IDEMPOTENT",
+  "MIN_SERVER_DELAY",
+  "MAX_SERVER_DELAY",
+  "RETRY_ON",
+  "SPANS",
+  "LOGS"
+] as const
+
+/**
+ * The same document from flat keys, as environment variables have them.
+ *
+ * @internal
+ */
+export const config: Config.Config<unknown> = Config.all({
+  base: text("BASE"),
+  factor: number("FACTOR"),
+  cap: text("CAP"),
+  retries: number("RETRIES"),
+  jitter: jitter("JITTER"),
+  attemptTimeout: text("ATTEMPT_TIMEOUT"),
+  deadline: text("DEADLINE"),
+  idempotent: boolean("IDEMPOTENT"),
+  minServerDelay: text("MIN_SERVER_DELAY"),
+  maxServerDelay: text("MAX_SERVER_DELAY"),
+  retryOn: list("RETRY_ON"),
+  spans: boolean("SPANS"),
+  logs: boolean("LOGS")
+}).pipe(Config.map((flat) => {
+  const { base, cap, factor, jitter, retries, ...rest } = flat
+  const schedule = withoutUndefined({ base, cap, factor, jitter, retries })
+  return withoutUndefined(Object.assign(rest, { schedule: Object.keys(schedule).length === 0 ? undefined : schedule }))
+}))
+
+const withoutUndefined = (record: Readonly<Record<string, unknown>>) =>
+  Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined))
+
+/**
+ * An error of ours as the `Config` it came from would say it: with the key.
+ *
+ * @internal
+ */
+export const configError = (error: InvalidOption): ConfigError.ConfigError => {
+  const field = error.field.replace(/^default\./, "").replace(/^schedule\./, "").replace(/[.[].*$/, "")
+  return ConfigError.InvalidData([field.replaceAll(/[A-Z]/g, "_$&").toUpperCase()], error.message)
+}

@@ -1,0 +1,156 @@
+/**
+ * gRPC service configs (proposal A6): the retry part, with its validation rules.
+ *
+ * @internal
+ */
+import type * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import { checkNumber, InvalidOption } from "../../InvalidOption.js"
+import * as RetryBudget from "../../RetryBudget.js"
+import * as RetrySchedule from "../../RetrySchedule.js"
+import type { Retryable, RetryableReason } from "../../RpcError.js"
+import { names } from "../errors/grpcCodes.js"
+import * as RetryPolicy from "../policy/policy.js"
+import { isName } from "../service/policies.js"
+import * as documents from "./decode.js"
+
+const nameOf = (code: string | number): string | undefined =>
+  typeof code === "number" ? names[code] : names.find((name) => name === code.toUpperCase())
+
+/** What a failure without a gRPC code would have been in gRPC. */
+const codeOfReason: Record<RetryableReason, string> = {
+  ConnectionRefused: "UNAVAILABLE",
+  ConnectionLost: "UNAVAILABLE",
+  Unavailable: "UNAVAILABLE",
+  AttemptTimeout: "DEADLINE_EXCEEDED",
+  Throttled: "RESOURCE_EXHAUSTED",
+  Custom: "UNKNOWN"
+}
+
+const codeOf = (error: Retryable): string =>
+  (error.code === undefined ? undefined : nameOf(error.code)) ?? codeOfReason[error.reason]
+
+const StatusCode = Schema.Union(Schema.String, Schema.Number).pipe(
+  Schema.filter((code) => nameOf(code) !== undefined, { message: (issue) => `no status code: ${String(issue.actual)}` })
+)
+
+/** Seconds as proto3 JSON has them, in milliseconds, greater than zero. */
+const ProtoDuration = Schema.transform(
+  Schema.String.pipe(Schema.filter((text) => /^\d{1,12}(\.\d{1,9})?s$/.test(text) && Number(text.slice(0, -1)) > 0, {
+    message: (issue) => `must be a duration greater than zero, such as "0.1s", got ${JSON.stringify(issue.actual)}`
+  })),
+  Schema.Number,
+  { strict: true, decode: (text) => Number(text.slice(0, -1)) * 1000, encode: (millis) => `${millis / 1000}s` }
+)
+
+/** An integer of 32 bits, as in the message it stands for. */
+const atLeast = (min: number) =>
+  Schema.Number.pipe(
+    Schema.filter((n) => Number.isInteger(n) && n >= min && n < 2 ** 31, {
+      message: (issue) => `must be an integer of at least ${min}, got ${String(issue.actual)}`
+    })
+  )
+
+const RetryPolicyConfig = Schema.Struct({
+  maxAttempts: atLeast(2),
+  initialBackoff: ProtoDuration,
+  maxBackoff: ProtoDuration,
+  backoffMultiplier: Schema.Number.pipe(
+    Schema.filter((n) => Number.isFinite(n) && n > 0, {
+      message: (issue) => `must be greater than zero, got ${String(issue.actual)}`
+    })
+  ),
+  retryableStatusCodes: Schema.NonEmptyArray(StatusCode)
+})
+
+const Name = Schema.Struct({ service: Schema.optional(Schema.String), method: Schema.optional(Schema.String) })
+
+const MethodConfig = Schema.Struct({
+  name: Schema.NonEmptyArray(Name),
+  timeout: Schema.optional(ProtoDuration),
+  retryPolicy: Schema.optional(RetryPolicyConfig),
+  hedgingPolicy: Schema.optional(Schema.Unknown)
+})
+
+const ServiceConfig = Schema.Struct({
+  methodConfig: Schema.optional(Schema.Array(MethodConfig)),
+  retryThrottling: Schema.optional(Schema.Struct({ maxTokens: Schema.Number, tokenRatio: Schema.Number }))
+})
+
+const where = "RpcRetry.layerServiceConfig"
+
+const invalid = (field: string, problem: string) => Either.left(new InvalidOption({ where, field, problem }))
+
+/** `Service.Method`, `Service.*` or `*`. */
+const patternOf = (name: typeof Name.Type, path: string): Either.Either<string, InvalidOption> => {
+  const { method = "", service = "" } = name
+  if (service === "") {
+    return method === "" ? Either.right("*") : invalid(path, "has a method and no service")
+  }
+  const pattern = `${service}.${method === "" ? "*" : method}`
+  return isName(pattern) ? Either.right(pattern) : invalid(path, `names no method: ${JSON.stringify(pattern)}`)
+}
+
+const toPolicy = (config: typeof MethodConfig.Type, maxAttempts: number): RetryPolicy.Options => {
+  const { retryPolicy, timeout } = config
+  if (retryPolicy === undefined) {
+    return { deadline: timeout, schedule: Schedule.stop }
+  }
+  const { retryableStatusCodes, ...backoff } = retryPolicy
+  const retried = new Set(retryableStatusCodes.map(nameOf))
+  return {
+    deadline: timeout,
+    schedule: RetrySchedule.retries(RetrySchedule.grpcA6(backoff), maxAttempts - 1),
+    minServerDelay: 0,
+    retryIf: (error) => retried.has(codeOf(error))
+  }
+}
+
+/**
+ * The policies and the throttling of a service config. As in gRPC a method without a retry policy is not retried, and one
+ * throttle serves all methods.
+ *
+ * @internal
+ */
+export const fromServiceConfig = (
+  json: unknown,
+  maxAttempts: number = Number.MAX_SAFE_INTEGER
+): Either.Either<{
+  readonly default: RetryPolicy.RetryPolicy
+  readonly methods: Readonly<Record<string, RetryPolicy.Options>>
+  readonly budget: Effect.Effect<RetryBudget.RetryBudget> | "off"
+}, InvalidOption> =>
+  Either.gen(function*() {
+    const range = { min: 1, max: Number.MAX_SAFE_INTEGER, integer: true }
+    const limit = yield* checkNumber(where, "maxAttempts", maxAttempts, range)
+    const document = yield* documents.parsed(where, json)
+    const config = yield* documents.decode(where, ServiceConfig, document, { extra: true })
+    const methods = new Map<string, RetryPolicy.Options>()
+    for (const [i, methodConfig] of (config.methodConfig ?? []).entries()) {
+      const path = `methodConfig[${i}]`
+      if (methodConfig.hedgingPolicy !== undefined) {
+        return yield* invalid(`${path}.hedgingPolicy`, "is not supported: there is no hedging yet")
+      }
+      for (const [j, name] of methodConfig.name.entries()) {
+        const pattern = yield* patternOf(name, `${path}.name[${j}]`)
+        if (methods.has(pattern)) {
+          return yield* invalid(`${path}.name[${j}]`, `says ${pattern} for the second time`)
+        }
+        methods.set(pattern, toPolicy(methodConfig, limit))
+      }
+    }
+    const throttling = config.retryThrottling
+    if (throttling !== undefined) {
+      yield* Either.mapLeft(
+        RetryBudget.validateGrpc(throttling),
+        (error) => documents.at(where, "retryThrottling", error)
+      )
+    }
+    return {
+      default: RetryPolicy.none,
+      methods: Object.fromEntries(methods),
+      budget: throttling === undefined ? "off" : RetryBudget.grpc(throttling)
+    }
+  })

@@ -1,0 +1,73 @@
+/**
+ * Whether a failed attempt is followed by another one. It only decides: what follows from it is the engine's to do.
+ *
+ * @internal
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { InheritedAttempt } from "../../Deadline.js"
+import type { ExhaustedReason, Retryable } from "../../RpcError.js"
+import type { Attempt } from "../call/attempt.js"
+import * as Call from "../call/call.js"
+import type * as RetrySchedule from "../policy/schedule.js"
+
+/**
+ * What follows a failed attempt: another one after `delay` milliseconds, or the end of the call.
+ *
+ * @internal
+ */
+export type Decision =
+  | { readonly _tag: "Retry"; readonly delay: number }
+  | { readonly _tag: "Stop"; readonly reason: ExhaustedReason }
+
+const stop = (reason: ExhaustedReason): Decision => ({ _tag: "Stop", reason })
+
+/**
+ * Whether the policy retries such an error at all.
+ *
+ * @internal
+ */
+export const isWanted = (call: Call.Call, error: Retryable): boolean => call.policy.retryIf?.(error) ?? true
+
+const hintOf = ({ policy }: Call.Call, hint: Duration.Duration | undefined): RetrySchedule.Hint | undefined =>
+  hint === undefined ? undefined : {
+    delay: Duration.toMillis(hint),
+    atLeast: policy.minServerDelay === undefined ? undefined : Duration.toMillis(policy.minServerDelay)
+  }
+
+/**
+ * Decides what follows a failed attempt. The order of the questions is the order of the reasons: the first "no" is the one
+ * that the caller is told.
+ *
+ * - `isWanted`: what {@link isWanted} has said of the error.
+ *
+ * @internal
+ */
+export const decide = Effect.fnUntraced(function*(
+  call: Call.Call,
+  attempt: Attempt,
+  error: Retryable,
+  isWanted: boolean
+) {
+  const hint = error.retryAfter
+  if (attempt.isCutByDeadline) {
+    return stop("DeadlineExceeded")
+  }
+  if (hint === "Never" || (hint !== undefined && Duration.greaterThan(hint, call.policy.maxServerDelay))) {
+    return stop("ServerSaidNo")
+  }
+  if (!isWanted || (yield* InheritedAttempt) !== 1) {
+    return stop("NotRetried")
+  }
+  if (error.delivery === "Unknown" && !Call.mayRepeat(call, error)) {
+    return stop("NotIdempotent")
+  }
+  const delay = yield* Call.schedule(call).next(attempt.endedAt, error, hintOf(call, hint))
+  if (delay === undefined || delay === Infinity) {
+    return stop("AttemptsExhausted")
+  }
+  const decision: Decision = attempt.endedAt + delay >= call.deadline
+    ? stop("DeadlineTooClose")
+    : { _tag: "Retry", delay }
+  return decision
+})

@@ -1,0 +1,217 @@
+/**
+ * The loop that makes the attempts of a call.
+ *
+ * ```text
+ * call span > deadline > [ gate > attempt span > attempt timeout > the call's own effect ]
+ *                        ^ on Retryable: server said stop? wanted? safe to repeat? schedule goes on? deadline far enough? budget?
+ *                          -> delay -> next attempt
+ * ```
+ *
+ * `decision.ts` answers the questions and does nothing else. Here is what follows from the answers: paying, refunding, waiting,
+ * failing. `observe.ts` is told of it, and changes nothing.
+ *
+ * @internal
+ */
+import type * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import {
+  CallRejected,
+  type ExhaustedReason,
+  isRpcError,
+  type RejectedReason,
+  Retryable,
+  RetryExhausted
+} from "../../RpcError.js"
+import * as Monotonic from "../ambient/monotonic.js"
+import { Cell } from "../ambient/progress.js"
+import type { Attempt } from "../call/attempt.js"
+import * as Call from "../call/call.js"
+import * as Facts from "../call/context.js"
+import { retryableOf, withoutRetryable } from "../errors/cause.js"
+import * as Gate from "../gate/gate.js"
+import * as Logs from "../telemetry/logs.js"
+import * as Observe from "../telemetry/observe.js"
+import { attemptTimeout } from "./attemptTimeout.js"
+import * as Decision from "./decision.js"
+
+/** The errors that a call ends with in place of `Retryable`. */
+type Ended = RetryExhausted | CallRejected
+
+/**
+ * Makes attempts until one ends in something other than `Retryable`, or the policy says stop.
+ *
+ * @internal
+ */
+export const run = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  settings: (ambient: Context.Context<never>) => Call.Settings
+): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> =>
+  Effect.withFiberRuntime((fiber) => {
+    const call = Call.start(settings(fiber.currentContext), fiber)
+    return Observe.call(
+      call,
+      () => call.startedAt >= call.deadline ? reject(call, "DeadlineExceeded") : attempts(self, call)
+    )
+  })
+
+/** The retry loop: makes an attempt and, when it failed and the policy allows it, waits and begins again. */
+const attempts = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  call: Call.Call
+): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> =>
+  Effect.catchAllCause(Gate.through(call.settings.gate, () => runAttempt(self, call)), (cause) => {
+    const rejection = Gate.rejectionOf(cause)
+    if (rejection !== undefined) {
+      return turnAway(call, rejection)
+    }
+    const attempt = call.attempt!
+    const error = retryableOf(cause)
+    Call.attemptFailed(call, attempt, cause, error)
+    Observe.attemptFailed(call, attempt, cause)
+    if (error === undefined) {
+      return endAs(call, cause as Cause.Cause<E>)
+    }
+    const next = Effect.flatMap(
+      afterFailure(call, attempt, error),
+      (delay) => Effect.zipRight(delay > 0 ? Effect.sleep(delay) : Effect.void, again(self, call, error))
+    )
+    // once is enough: all later attempts run inside
+    return attempt.number === 1 && call.budget !== undefined ? Effect.onInterrupt(next, () => Call.refund(call)) : next
+  })
+
+/** The next attempt, unless the deadline passed in the delay: it can take longer than asked for. */
+const again = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  call: Call.Call,
+  error: Retryable
+): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> =>
+  Effect.suspend(() =>
+    Call.isOver(call)
+      ? Effect.zipRight(Call.refund(call), giveUp(call, error, "DeadlineExceeded"))
+      : attempts(self, call)
+  )
+
+/** One attempt: it sees the facts of its call, and is cut at its timeout or at the deadline, whichever is first. */
+const runAttempt = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effect.Effect<A, E | Retryable, R> => {
+  const attempt = Call.nextAttempt(call)
+  Observe.attemptStarted(call, attempt)
+  const timeout = call.policy.attemptTimeout === undefined ? Infinity : Duration.toMillis(call.policy.attemptTimeout)
+  const remaining = call.deadline - attempt.startedAt
+  const cell = timeout === Infinity && remaining === Infinity ? undefined : new Cell(call.facts.ambientCell)
+  const logged = call.annotateLogs ? Logs.ofAttempt(call, attempt, self) : self
+  const informed = Facts.provide(logged, call.facts, attempt.number, cell)
+  const bounded = cell === undefined
+    ? informed
+    : attemptTimeout(informed, Math.min(timeout, remaining), () => {
+      attempt.isCutByDeadline = remaining <= timeout
+      const { method, ...cut } = cell.cut()
+      return new Retryable({ reason: "AttemptTimeout", method: call.method ?? method, ...cut })
+    })
+  return Observe.attempt(call, attempt, credited(bounded, call))
+}
+
+/**
+ * What follows a failed attempt: the delay before the next one in milliseconds, paid for, or the end of the call.
+ */
+const afterFailure = Effect.fnUntraced(function*(call: Call.Call, attempt: Attempt, error: Retryable) {
+  Call.learn(call, error, yield* Effect.context<never>())
+  Call.record(call, attempt, error)
+  const isWanted = Decision.isWanted(call, error)
+  if (!attempt.isCutByDeadline && (isWanted || error.retryAfter === "Never")) {
+    charge(call, attempt, error)
+  }
+  const decision = yield* Decision.decide(call, attempt, error, isWanted)
+  if (decision._tag === "Stop") {
+    return yield* giveUp(call, error, decision.reason)
+  }
+  if (!pay(call, attempt, error)) {
+    return yield* giveUp(call, error, "BudgetExhausted")
+  }
+  call.history?.waits(Duration.millis(decision.delay))
+  yield* Observe.retryScheduled(call, attempt, error, decision.delay)
+  return decision.delay
+})
+
+/** Tells the budget of a failure: that of gRPC charges failures whether they are retried or not. */
+const charge = (call: Call.Call, attempt: Attempt, error: Retryable): void => {
+  const { budget } = call
+  if (budget !== undefined) {
+    const left = budget.left(attempt.endedAt)
+    budget.failed(attempt.endedAt, error)
+    Observe.budgetLowered(call, attempt, left)
+  }
+}
+
+/** Takes a retry from the budget; whether it allows one. */
+const pay = (call: Call.Call, attempt: Attempt, error: Retryable): boolean => {
+  const { budget } = call
+  if (budget === undefined) {
+    return true
+  }
+  const left = budget.left(attempt.endedAt)
+  const cost = budget.withdraw(attempt.endedAt, error)
+  if (cost === undefined) {
+    return false
+  }
+  call.paid = cost
+  call.owed = true
+  Observe.budgetLowered(call, attempt, left)
+  return true
+}
+
+/**
+ * An answer feeds the budget, and a domain error is one. None of our own errors is: not `Fatal`, and not what a call inside
+ * this one gave up with.
+ */
+const credited = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effect.Effect<A, E, R> => {
+  const { budget } = call
+  if (budget === undefined) {
+    return self
+  }
+  const answered = Effect.sync(() => budget.succeeded(Monotonic.now(call.clock), call.paid))
+  return Effect.tapBoth(self, {
+    onSuccess: () => answered,
+    onFailure: (error) => isRpcError(error) ? Effect.void : answered
+  })
+}
+
+/** Ends a call that is not retried any more. */
+const giveUp = (
+  call: Call.Call,
+  last: Retryable,
+  reason: ExhaustedReason
+): Effect.Effect<never, RetryExhausted> => {
+  const error = new RetryExhausted({
+    method: call.method ?? last.method,
+    reason,
+    attempts: call.attempts,
+    elapsed: Duration.millis(Monotonic.between(call.startedAt, Monotonic.now(call.clock))),
+    last,
+    history: call.history?.attempts() ?? []
+  })
+  return Effect.zipRight(Observe.gaveUp(call, error), Effect.fail(error))
+}
+
+/** Ends a call whose next attempt was turned away: between two attempts it keeps the last error. */
+const turnAway = (call: Call.Call, { reason, retryIn }: Gate.Rejection): Effect.Effect<never, Ended> => {
+  const last = call.attempt?.error
+  return last === undefined
+    ? reject(call, reason, retryIn)
+    : Effect.zipRight(Call.refund(call), giveUp(call, last, reason))
+}
+
+/** Ends a call before its first attempt. */
+const reject = (
+  call: Call.Call,
+  reason: RejectedReason,
+  retryIn?: Duration.Duration
+): Effect.Effect<never, CallRejected> => {
+  const error = new CallRejected({ method: call.method, reason, ...(retryIn === undefined ? {} : { retryIn }) })
+  return Effect.zipRight(Observe.notRetried(call, error), Effect.fail(error))
+}
+
+/** Ends the call as its last attempt ended. */
+const endAs = <E>(call: Call.Call, cause: Cause.Cause<E>): Effect.Effect<never, Exclude<E, Retryable>> =>
+  Effect.zipRight(Observe.ended(call, cause), Effect.failCause(withoutRetryable(cause)))

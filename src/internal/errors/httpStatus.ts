@@ -1,0 +1,65 @@
+/**
+ * What the statuses of HTTP mean for a call.
+ *
+ * @internal
+ */
+import { Fatal, type FatalReason, Retryable } from "../../RpcError.js"
+import type { ServerHint } from "../../ServerHint.js"
+
+type Waiting = Pick<Retryable, "reason" | "delivery">
+
+/** Of these only the first says that the request was turned away before it ran; a proxy gives the others for a lost answer. */
+const waiting = new Map<number, Waiting>([
+  [429, { reason: "Throttled", delivery: "NotSent" }],
+  [408, { reason: "Unavailable", delivery: "Unknown" }],
+  [502, { reason: "Unavailable", delivery: "Unknown" }],
+  [503, { reason: "Unavailable", delivery: "Unknown" }],
+  [504, { reason: "Unavailable", delivery: "Unknown" }]
+])
+
+const refusing = new Map<number, FatalReason>([
+  [400, "InvalidArgument"],
+  [401, "Unauthenticated"],
+  [403, "PermissionDenied"],
+  [404, "NotFound"],
+  [405, "Unimplemented"],
+  [406, "Protocol"],
+  [407, "Unauthenticated"],
+  [410, "NotFound"],
+  [413, "InvalidArgument"],
+  [414, "InvalidArgument"],
+  [415, "Protocol"],
+  [422, "InvalidArgument"],
+  [431, "InvalidArgument"],
+  [501, "Unimplemented"]
+])
+
+/**
+ * Statuses that are worth another attempt.
+ *
+ * @internal
+ */
+export const isWaiting = (status: number): boolean => waiting.has(status)
+
+interface Details {
+  readonly retryAfter?: ServerHint | undefined
+  readonly message?: string | undefined
+  readonly cause?: unknown
+}
+
+/**
+ * The failure that a status is.
+ *
+ * @internal
+ */
+export const fromStatus = (status: number, { cause, message, retryAfter }: Details = {}): Retryable | Fatal => {
+  const known = waiting.get(status)
+  return known !== undefined
+    ? new Retryable({ ...known, code: status, retryAfter, cause })
+    : new Fatal({
+      reason: refusing.get(status) ?? (status >= 400 ? "ServerError" : "Protocol"),
+      code: status,
+      message: message === undefined ? `HTTP ${status}` : `HTTP ${status}: ${message}`,
+      cause
+    })
+}

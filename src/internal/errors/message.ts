@@ -1,0 +1,222 @@
+/**
+ * Errors as people read them.
+ *
+ * @internal
+ */
+import * as Duration from "effect/Duration"
+import * as Read from "./read.js"
+import type { Code, Delivery, ExhaustedReason, FatalReason, RejectedReason, RetryableReason } from "./reasons.js"
+import { redactDump, redactText } from "./redact.js"
+
+/** What of the errors is told here. The classes are above this file. */
+interface Retryable {
+  readonly _tag: "Retryable"
+  readonly message: string
+  readonly reason: RetryableReason
+  readonly delivery: Delivery
+  readonly method?: string | undefined
+  readonly code?: Code | undefined
+  readonly retryAfter?: Duration.Duration | "Never" | undefined
+  readonly waited?: Duration.Duration | undefined
+  readonly cause?: unknown
+}
+
+interface Fatal {
+  readonly _tag: "Fatal"
+  readonly message: string
+  readonly reason: FatalReason
+  readonly method?: string | undefined
+  readonly cause?: unknown
+}
+
+interface Attempt {
+  readonly attempt: number
+  readonly startedAt: Duration.Duration
+  readonly took: Duration.Duration
+  readonly delay?: Duration.Duration | undefined
+  readonly error: Retryable
+}
+
+interface RetryExhausted {
+  readonly _tag: "RetryExhausted"
+  readonly message: string
+  readonly method?: string | undefined
+  readonly reason: ExhaustedReason
+  readonly attempts: number
+  readonly elapsed: Duration.Duration
+  readonly last: Retryable
+  readonly history: ReadonlyArray<Attempt>
+}
+
+interface CallRejected {
+  readonly _tag: "CallRejected"
+  readonly message: string
+  readonly method?: string | undefined
+  readonly reason: RejectedReason
+  readonly retryIn?: Duration.Duration | undefined
+}
+
+type RpcError = Retryable | Fatal | RetryExhausted | CallRejected
+
+const phrases: Record<RetryableReason, string> = {
+  ConnectionRefused: "connection refused",
+  ConnectionLost: "connection lost",
+  AttemptTimeout: "attempt timed out",
+  Unavailable: "unavailable",
+  Throttled: "throttled",
+  Custom: "failed"
+}
+
+/**
+ * Milliseconds with at most two decimals, or the two largest units of something longer: `0ms`, `337.5ms`, `1s 200ms`.
+ *
+ * @internal
+ */
+export const showDuration = (duration: Duration.Duration): string => {
+  if (!Duration.isFinite(duration)) {
+    return "forever"
+  }
+  const millis = Duration.toMillis(duration)
+  if (millis < 1000) {
+    return `${Math.round(millis * 100) / 100}ms`
+  }
+  return Duration.format(Duration.millis(Math.round(millis))).split(" ").slice(0, 2).join(" ")
+}
+
+/** A duration that was measured, not asked for: fractions of a millisecond say nothing beyond ten. */
+const showMeasured = (duration: Duration.Duration): string => {
+  const millis = Duration.toMillis(duration)
+  return showDuration(millis < 10 || !Number.isFinite(millis) ? duration : Duration.millis(Math.round(millis)))
+}
+
+/** What moves a terminal's cursor, or turns the direction of what follows. */
+const controls = /[\s\p{Cc}\p{Bidi_Control}]+/gu
+
+/**
+ * A text from elsewhere as part of a line.
+ *
+ * @internal
+ */
+export const oneLine = (text: string, maxLength = 1_000): string => {
+  const line = text.slice(0, 2 * maxLength).replaceAll(controls, " ").trim()
+  return line.length > maxLength ? `${line.slice(0, maxLength)}...` : line
+}
+
+/** As much of a message is kept as of a cause that is encoded. */
+const maxMessage = 4_000
+
+/**
+ * The message of an error as it is kept: without credentials, and not longer than a person reads.
+ *
+ * @internal
+ */
+export const bounded = (message: string): string =>
+  message.length > maxMessage ? `${redactText(message.slice(0, maxMessage))}...` : redactText(message)
+
+const maxText = 200
+const maxCode = 60
+
+/** What a failure says of itself. */
+const textOf = (cause: unknown): string | undefined => {
+  const said = typeof cause === "string" ? [cause] : [Read.text(cause, "message"), Read.text(cause, "_tag")]
+  return said.flatMap((text) => text === undefined ? [] : [oneLine(redactText(text.slice(0, 2 * maxText)), maxText)])
+    .find((text) => text !== "")
+}
+
+/** The code, or the text that it is in: `connect ECONNREFUSED 127.0.0.1:80` says where, `ECONNREFUSED` does not. */
+const codeOf = ({ cause, code }: Retryable): string => {
+  const text = textOf(cause)
+  const shown = oneLine(String(code), maxCode)
+  return code === undefined ? "" : ` (${text?.includes(shown) === true ? text : shown})`
+}
+
+/**
+ * What happened in one attempt, without the name of the method.
+ *
+ * @internal
+ */
+export const outcome = (error: Retryable): string => {
+  const delivery = error.delivery === "NotSent" ? "not sent" : "may have run"
+  const hint = error.retryAfter === undefined
+    ? ""
+    : error.retryAfter === "Never"
+    ? ", server says do not retry"
+    : `, server says retry after ${showDuration(error.retryAfter)}`
+  const waited = error.waited === undefined ? "" : `, waited ${showMeasured(error.waited)} to dial`
+  const text = error.code === undefined ? textOf(error.cause) : undefined
+  return `${phrases[error.reason]}${codeOf(error)}, ${delivery}${waited}${hint}${text === undefined ? "" : `: ${text}`}`
+}
+
+/** @internal */
+export const retryableMessage = (error: Retryable): string =>
+  error.method === undefined ? outcome(error) : `${error.method}: ${outcome(error)}`
+
+/** @internal */
+export const exhaustedMessage = (error: RetryExhausted): string =>
+  `${error.method ?? "call"} failed after ${error.attempts} ${error.attempts === 1 ? "attempt" : "attempts"} in ${
+    showMeasured(error.elapsed)
+  }: ${outcome(error.last)} [${error.reason}]`
+
+/** @internal */
+export const rejectedMessage = (error: CallRejected): string =>
+  `${error.method ?? "call"} was not sent${
+    error.retryIn === undefined ? "" : `, retry in ${showDuration(error.retryIn)}`
+  } [${error.reason}]`
+
+const columns = ["attempt", "started", "took", "delay"] as const
+
+const row = (attempt: Attempt): ReadonlyArray<string> => [
+  String(attempt.attempt),
+  showMeasured(attempt.startedAt),
+  showMeasured(attempt.took),
+  attempt.delay === undefined ? "-" : showDuration(attempt.delay),
+  outcome(attempt.error)
+]
+
+const table = (history: ReadonlyArray<Attempt>): string => {
+  const rows = history.map(row)
+  const widths = columns.map((name, i) => rows.reduce((width, cells) => Math.max(width, cells[i]!.length), name.length))
+  const line = (cells: ReadonlyArray<string>) =>
+    `  ${widths.map((width, i) => cells[i]!.padStart(width)).join("  ")}  ${cells[widths.length]}`
+  const lines = [line([...columns, "outcome"])]
+  history.forEach((attempt, i) => {
+    const missing = attempt.attempt - (history[i - 1]?.attempt ?? 0) - 1
+    if (missing > 0) {
+      lines.push(`  ... ${missing} more ...`)
+    }
+    lines.push(line(rows[i]!))
+  })
+  return lines.join("\n")
+}
+
+/**
+ * What a terminal is to show of an error: the report, and below it the cause, which has the stack.
+ *
+ * @internal
+ */
+export const inspect = (error: RpcError, show: (value: unknown) => string): string => {
+  const cause = error._tag === "RetryExhausted"
+    ? error.last.cause
+    : error._tag === "CallRejected"
+    ? undefined
+    : error.cause
+  return `${error._tag}: ${report(error)}${
+    cause === undefined
+      ? ""
+      : `\n\ncaused by ${Read.attempt(() => redactDump(show(cause))) ?? "what cannot be shown"}`
+  }`
+}
+
+/** @internal */
+export const report = (error: RpcError): string => {
+  switch (error._tag) {
+    case "RetryExhausted":
+      return `${error.message}\n\n${table(error.history)}`
+    case "Fatal":
+      return `${error.method === undefined ? "" : `${error.method}: `}${oneLine(error.message)} [${error.reason}]`
+    case "Retryable":
+      return `${error.message} [${error.reason}]`
+    case "CallRejected":
+      return error.message
+  }
+}

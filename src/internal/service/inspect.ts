@@ -1,0 +1,73 @@
+/**
+ * What is in force, as values that can be written as JSON.
+ *
+ * @internal
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { Connections } from "../../Connections.js"
+import type * as RetryBudget from "../../RetryBudget.js"
+import { showDuration } from "../errors/message.js"
+import { describe as describePolicy } from "../policy/describe.js"
+import type * as RetryPolicy from "../policy/policy.js"
+import type { InForce, Inspection } from "./model.js"
+
+const inspectBudget = ({ capacity, level }: RetryBudget.RetryBudget) =>
+  capacity === Infinity
+    ? Effect.succeed("unlimited" as const)
+    : Effect.map(level, (level) => ({ level, capacity }))
+
+/** What a policy's own functions do to a dry run is not known: they may read a cause that is not there. */
+const describe = (policy: RetryPolicy.Complete) =>
+  Effect.map(describePolicy(policy), ({ attempts, delays, retried, totalWait }) => ({
+    attempts: attempts === Infinity ? "unlimited" as const : attempts,
+    delays: delays.slice(0, shown).map(({ longest, shortest }) =>
+      Duration.equals(shortest, longest)
+        ? showDuration(shortest)
+        : `${showDuration(shortest)} to ${showDuration(longest)}`
+    ),
+    totalWait: showDuration(totalWait.longest),
+    retried
+  })).pipe(
+    Effect.catchAllDefect(() =>
+      Effect.succeed({ attempts: "unknown" as const, delays: [], totalWait: "unknown", retried: [] })
+    )
+  )
+
+const duration = (duration: Duration.Duration | undefined) => duration === undefined ? null : showDuration(duration)
+
+const shown = 20
+
+const inspectPolicy = (policy: RetryPolicy.Complete) =>
+  Effect.gen(function*() {
+    return {
+      ...(yield* describe(policy)),
+      attemptTimeout: duration(policy.attemptTimeout),
+      deadline: duration(policy.deadline),
+      idempotent: policy.idempotent ?? null,
+      minServerDelay: duration(policy.minServerDelay),
+      maxServerDelay: showDuration(policy.maxServerDelay),
+      budget: policy.budget === undefined ? null : yield* inspectBudget(policy.budget),
+      spans: policy.spans ?? false,
+      logs: policy.logs ?? true
+    }
+  })
+
+/** @internal */
+export const inspect = (
+  policies: Effect.Effect<ReadonlyArray<InForce>>,
+  budgets: () => ReadonlyMap<string, RetryBudget.RetryBudget>
+): Effect.Effect<Inspection> =>
+  Effect.gen(function*() {
+    return {
+      policies: yield* Effect.forEach(yield* policies, ({ from, name, policy }) =>
+        Effect.map(inspectPolicy(policy), (policy) => ({ name, from, ...policy }))),
+      budgets: yield* Effect.forEach(
+        Array.from(budgets()).filter(([, { capacity }]) =>
+          capacity !== Infinity
+        ),
+        ([destination, { capacity, level }]) => Effect.map(level, (level) => ({ destination, level, capacity }))
+      ),
+      connections: yield* Effect.flatMap(Connections, ({ all }) => all)
+    }
+  })

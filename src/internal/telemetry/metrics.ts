@@ -1,0 +1,200 @@
+/**
+ * Metrics, made from events.
+ *
+ * Names are those of gRPC's proposals A66 and A96, with `rpc.client` for `grpc.client`, and of OpenTelemetry's conventions
+ * for RPC, where these have one.
+ *
+ * @internal
+ */
+import * as Duration from "effect/Duration"
+import * as Metric from "effect/Metric"
+import * as MetricBoundaries from "effect/MetricBoundaries"
+import * as MetricKey from "effect/MetricKey"
+import type * as MetricKeyType from "effect/MetricKeyType"
+import * as MetricLabel from "effect/MetricLabel"
+import { destinationOf } from "../budget/destination.js"
+import type { EndOfCall, Outcome, Reason, RetryEvent } from "../event/event.js"
+
+/** As OpenTelemetry advises for `rpc.client.call.duration`. */
+const seconds = MetricBoundaries.fromIterable([
+  0.005,
+  0.01,
+  0.025,
+  0.05,
+  0.075,
+  0.1,
+  0.25,
+  0.5,
+  0.75,
+  1,
+  2.5,
+  5,
+  7.5,
+  10
+])
+
+type Key = MetricKey.MetricKey<
+  | MetricKeyType.MetricKeyType.Counter<number>
+  | MetricKeyType.MetricKeyType.Gauge<number>
+  | MetricKeyType.MetricKeyType.Histogram
+>
+
+/** The exporters of `@effect/opentelemetry` read the unit of a metric from this label. */
+const withUnit = (key: Key, unit: string): Key => MetricKey.taggedWithLabels(key, [MetricLabel.make("unit", unit)])
+
+const counter = (name: string, unit: string, description: string) =>
+  withUnit(MetricKey.counter(name, { description, incremental: true }), unit)
+
+const attemptStarted = counter("rpc.client.attempt.started", "{attempt}", "Attempts started")
+const attemptDuration = withUnit(
+  MetricKey.histogram("rpc.client.attempt.duration", seconds, "How long an attempt took"),
+  "s"
+)
+const retryStarted = counter("rpc.client.retry.started", "{retry}", "Retries started: attempts after the first")
+const retryRefused = counter("rpc.client.retry.refused", "{retry}", "Failed attempts that no retry followed")
+const budgetLevel = withUnit(
+  MetricKey.gauge("rpc.client.retry.budget", { description: "What the retry budget held when a call last ended" }),
+  "{retry}"
+)
+const callDuration = withUnit(
+  MetricKey.histogram("rpc.client.call.duration", seconds, "How long a call took, all attempts and delays included"),
+  "s"
+)
+const callAttempts = withUnit(
+  MetricKey.histogram(
+    "rpc.client.call.attempts",
+    MetricBoundaries.fromIterable([1, 2, 3, 4, 5, 10]),
+    "How many attempts a call made"
+  ),
+  "{attempt}"
+)
+const callRetryDelay = withUnit(
+  MetricKey.histogram("rpc.client.call.retry_delay", seconds, "How long a retried call waited in all its delays"),
+  "s"
+)
+const callExhausted = counter("rpc.client.call.exhausted", "{call}", "Calls that gave up after at least one attempt")
+const callRejected = counter("rpc.client.call.rejected", "{call}", "Calls turned away before anything was sent")
+
+type Labels = ReadonlyArray<MetricLabel.MetricLabel>
+
+const label = MetricLabel.make
+
+/** Not `Metric.taggedWithLabels`: that joins the labels anew for each update. */
+const series = (key: Key, labels: Labels) => Metric.fromMetricKey(MetricKey.taggedWithLabels(key, labels))
+
+/** The series of one key, one for each outcome and reason, made when first needed: both are from short lists. */
+const byEnd = (key: Key, common: Labels) => {
+  const made = new Map<string, ReturnType<typeof series>>()
+  return (outcome: Outcome | undefined, reason?: Reason) => {
+    const name = reason === undefined ? outcome ?? "" : outcome === undefined ? reason : `${outcome} ${reason}`
+    const known = made.get(name)
+    if (known !== undefined) {
+      return known
+    }
+    const one = series(key, [
+      ...common,
+      ...(outcome === undefined ? [] : [label("rpc.outcome", outcome)]),
+      ...(reason === undefined ? [] : [label("error.type", reason)])
+    ])
+    made.set(name, one)
+    return one
+  }
+}
+
+const toSeconds = (duration: Duration.Duration) => Duration.toMillis(duration) / 1000
+
+/** `labels` are those of the user's, from `Effect.tagMetrics`; `gauged` says whether the call's budget is its destination's. */
+type Recorder = (event: RetryEvent, labels: Labels, gauged: boolean) => void
+
+/** What is recorded of the calls of one method. */
+const forMethod = (method: string, destination: string): Recorder => {
+  const ofDestination = [label("rpc.destination", destination)]
+  const common = [label("rpc.method", method), ...ofDestination]
+  const started = series(attemptStarted, common)
+  const attempt = byEnd(attemptDuration, common)
+  const retried = byEnd(retryStarted, common)
+  const refused = byEnd(retryRefused, common)
+  const duration = byEnd(callDuration, common)
+  const attempts = byEnd(callAttempts, common)
+  const retryDelay = byEnd(callRetryDelay, common)
+  const exhausted = byEnd(callExhausted, common)
+  const rejected = byEnd(callRejected, common)
+  const level = series(budgetLevel, ofDestination)
+
+  const ended = (
+    event: EndOfCall,
+    outcome: Outcome,
+    reason: Reason | undefined,
+    labels: Labels,
+    gauged: boolean
+  ) => {
+    duration(outcome, reason).unsafeUpdate(toSeconds(event.elapsed), labels)
+    if (event.attempts > 0) {
+      attempts(outcome).unsafeUpdate(event.attempts, labels)
+    }
+    if (Duration.greaterThan(event.waited, Duration.zero)) {
+      retryDelay(outcome).unsafeUpdate(toSeconds(event.waited), labels)
+    }
+    if (gauged && event.budget !== undefined && Number.isFinite(event.budget)) {
+      level.unsafeUpdate(event.budget, labels)
+    }
+  }
+
+  return (event, labels, gauged) => {
+    switch (event._tag) {
+      case "AttemptStarted":
+        if (event.after !== undefined) {
+          retried(undefined, event.after.reason).unsafeUpdate(1, labels)
+        }
+        return started.unsafeUpdate(1, labels)
+      case "AttemptSucceeded":
+        return attempt("success").unsafeUpdate(toSeconds(event.took), labels)
+      case "AttemptFailed":
+        return attempt(event.outcome, event.reason).unsafeUpdate(toSeconds(event.took), labels)
+      case "RetryRefused":
+        return refused(undefined, event.reason).unsafeUpdate(1, labels)
+      case "CallSucceeded":
+        return ended(event, "success", undefined, labels, gauged)
+      case "CallFailed":
+        if (event.outcome === "exhausted") {
+          exhausted(undefined, event.reason).unsafeUpdate(1, labels)
+        } else if (event.outcome === "rejected") {
+          rejected(undefined, event.reason).unsafeUpdate(1, labels)
+        }
+        return ended(event, event.outcome, event.reason, labels, gauged)
+      case "CallInterrupted":
+        if (event.during === "attempt") {
+          attempt("interrupted").unsafeUpdate(toSeconds(event.took), labels)
+        }
+        return ended(event, "interrupted", undefined, labels, gauged)
+    }
+  }
+}
+
+/**
+ * What records the calls of a method. Methods beyond the first `maxMethods` are recorded as one, with the name `other`: each
+ * name has some thirty series, in this process and in the store behind it, for ever.
+ *
+ * @internal
+ */
+export const make = (maxMethods: number) => {
+  const known = new Map<string | undefined, Recorder>()
+  let other: Recorder | undefined
+  return (method: string | undefined): Recorder => {
+    const recorder = known.get(method)
+    if (recorder !== undefined) {
+      return recorder
+    }
+    if (known.size < maxMethods) {
+      const made = forMethod(method ?? "unnamed", destinationOf(method) || "unnamed")
+      known.set(method, made)
+      return made
+    }
+    if (other === undefined) {
+      const record = forMethod("other", "other")
+      // many destinations, many budgets
+      other = (event, labels) => record(event, labels, false)
+    }
+    return other
+  }
+}

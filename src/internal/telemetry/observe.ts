@@ -1,0 +1,234 @@
+/**
+ * Makes events of what the engine says happens, and passes them on. It only looks: no error is made here, and nothing of a call
+ * is changed but who observes it.
+ *
+ * Each event is one literal: made by spreading what they have in common it takes ten times as long.
+ *
+ * @internal
+ */
+import type * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type { LazyArg } from "effect/Function"
+import type { Retryable, RetryExhausted, RpcError } from "../../RpcError.js"
+import * as Monotonic from "../ambient/monotonic.js"
+import * as Attempt from "../call/attempt.js"
+import * as Call from "../call/call.js"
+import { both } from "../call/observer.js"
+import { endOf, rpcErrorOf } from "../event/outcome.js"
+import * as Logs from "./logs.js"
+import * as Spans from "./spans.js"
+
+/**
+ * Tells how the call ends. One that nobody watches is passed through; one that is starts when it is watched already, or an
+ * interruption between the two would leave an attempt without an end.
+ *
+ * @internal
+ */
+export const call = <A, E, R>(call: Call.Call, self: LazyArg<Effect.Effect<A, E, R>>): Effect.Effect<A, E, R> => {
+  if (call.policy.spans === true) {
+    return Spans.ofCall(call, (observer) => {
+      call.observer = both(call.observer, observer)
+      return watched(call, Effect.suspend(self))
+    })
+  }
+  return call.observer === undefined ? self() : watched(call, Effect.suspend(self))
+}
+
+const watched = <A, E, R>(call: Call.Call, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.onExit(self, (exit) => {
+    const now = Monotonic.now(call.clock)
+    if (Exit.isSuccess(exit)) {
+      attemptSucceeded(call, call.attempt!, now)
+      callSucceeded(call, now)
+    } else {
+      callEnded(call, now, exit.cause)
+    }
+    return Effect.void
+  })
+
+/** @internal */
+export const attempt = <A, E, R>(
+  call: Call.Call,
+  attempt: Attempt.Attempt,
+  self: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> => call.policy.spans === true ? Spans.ofAttempt(call, attempt, self) : self
+
+/** An instant of the call by the clock of the wall. */
+const shown = (call: Call.Call, instant: number): number => Monotonic.between(-call.wall, instant)
+
+/** @internal */
+export const attemptStarted = (call: Call.Call, attempt: Attempt.Attempt): void =>
+  call.observer?.({
+    _tag: "AttemptStarted",
+    call: call.id,
+    method: call.method,
+    destination: call.destination,
+    at: shown(call, attempt.startedAt),
+    attempt: attempt.number,
+    after: attempt.after
+  })
+
+const attemptSucceeded = (call: Call.Call, { number, startedAt }: Attempt.Attempt, now: number): void =>
+  call.observer?.({
+    _tag: "AttemptSucceeded",
+    call: call.id,
+    method: call.method,
+    destination: call.destination,
+    at: shown(call, now),
+    attempt: number,
+    took: Duration.millis(Monotonic.between(startedAt, now))
+  })
+
+/** @internal */
+export const attemptFailed = (call: Call.Call, attempt: Attempt.Attempt, cause: Cause.Cause<unknown>): void => {
+  if (call.observer === undefined) {
+    return
+  }
+  const { outcome, reason } = endOf(cause)
+  // an interruption ends the call, and is told as that
+  if (outcome !== "interrupted") {
+    call.observer({
+      _tag: "AttemptFailed",
+      call: call.id,
+      method: call.method,
+      destination: call.destination,
+      at: shown(call, attempt.endedAt),
+      attempt: attempt.number,
+      took: Duration.millis(Attempt.took(attempt)),
+      outcome,
+      reason,
+      cause
+    })
+  }
+}
+
+/**
+ * Tells when a budget falls below what is called low: `before` is what was left of it before the step that lowered it.
+ *
+ * @internal
+ */
+export const budgetLowered = (call: Call.Call, { endedAt: now }: Attempt.Attempt, before: number): void => {
+  const { budget } = call
+  if (budget !== undefined && budget === call.observedBudget && before >= low && budget.left(now) < low) {
+    call.observer?.({
+      _tag: "BudgetLow",
+      call: call.id,
+      method: call.method,
+      destination: call.destination,
+      at: shown(call, now),
+      level: budget.level(now),
+      capacity: budget.capacity
+    })
+  }
+}
+
+/** The share of what a budget allows below which it is called low. */
+const low = 0.25
+
+/** @internal */
+export const retryScheduled = (
+  call: Call.Call,
+  attempt: Attempt.Attempt,
+  error: Retryable,
+  delay: number
+): Effect.Effect<void> => {
+  call.observer?.({
+    _tag: "RetryScheduled",
+    call: call.id,
+    method: call.method,
+    destination: call.destination,
+    at: shown(call, attempt.endedAt),
+    attempt: attempt.number,
+    delay: Duration.millis(delay),
+    error
+  })
+  return Logs.retryScheduled(call, attempt, error, delay)
+}
+
+/** @internal */
+export const gaveUp = (call: Call.Call, error: RetryExhausted): Effect.Effect<void> => {
+  call.observer?.({
+    _tag: "RetryRefused",
+    call: call.id,
+    method: call.method,
+    destination: call.destination,
+    at: shown(call, Monotonic.now(call.clock)),
+    attempt: call.attempts,
+    reason: error.reason,
+    error: error.last
+  })
+  return Logs.gaveUp(call, error)
+}
+
+/** @internal */
+export const notRetried = (call: Call.Call, error: RpcError): Effect.Effect<void> => Logs.notRetried(call, error)
+
+/** @internal */
+export const ended = (call: Call.Call, cause: Cause.Cause<unknown>): Effect.Effect<void> => {
+  const error = rpcErrorOf(cause)
+  return error === undefined ? Effect.void : notRetried(call, error)
+}
+
+const callSucceeded = (call: Call.Call, now: number): void =>
+  call.observer?.({
+    _tag: "CallSucceeded",
+    call: call.id,
+    method: call.method,
+    destination: call.destination,
+    at: shown(call, now),
+    attempts: call.attempts,
+    elapsed: Duration.millis(Monotonic.between(call.startedAt, now)),
+    waited: Duration.millis(call.waited),
+    budget: Call.budgetLevel(call, now)
+  })
+
+/** Which attempt is under way, if one is. */
+const running = ({ attempt }: Call.Call): Attempt.Attempt | undefined =>
+  attempt?.isRunning === true ? attempt : undefined
+
+const callEnded = (call: Call.Call, now: number, cause: Cause.Cause<unknown>): void => {
+  const { outcome, reason } = endOf(cause)
+  if (outcome === "interrupted") {
+    return callInterrupted(call, now)
+  }
+  const attempt = running(call)
+  if (attempt !== undefined) {
+    // the caller went and a finalizer of the attempt failed: the loop did not see it
+    attemptFailed(call, { ...attempt, endedAt: now }, cause)
+  }
+  const delayed = attempt === undefined && call.attempt !== undefined ? Monotonic.between(call.attempt.endedAt, now) : 0
+  call.observer?.({
+    _tag: "CallFailed",
+    call: call.id,
+    method: call.method,
+    destination: call.destination,
+    at: shown(call, now),
+    attempts: call.attempts,
+    elapsed: Duration.millis(Monotonic.between(call.startedAt, now)),
+    waited: Duration.millis(call.waited + delayed),
+    budget: Call.budgetLevel(call, now),
+    outcome,
+    reason,
+    cause
+  })
+}
+
+const callInterrupted = (call: Call.Call, now: number): void => {
+  const attempt = running(call)
+  const took = Monotonic.between(attempt?.startedAt ?? call.attempt?.endedAt ?? call.startedAt, now)
+  call.observer?.({
+    _tag: "CallInterrupted",
+    call: call.id,
+    method: call.method,
+    destination: call.destination,
+    at: shown(call, now),
+    attempts: call.attempts,
+    elapsed: Duration.millis(Monotonic.between(call.startedAt, now)),
+    waited: Duration.millis(call.waited + (attempt === undefined ? took : 0)),
+    budget: Call.budgetLevel(call, now),
+    during: attempt === undefined ? "delay" : "attempt",
+    took: Duration.millis(took)
+  })
+}

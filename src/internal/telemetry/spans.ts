@@ -1,0 +1,114 @@
+/**
+ * Spans: one for a call, with a child for each attempt. What a transport opens inside an attempt becomes a child of that.
+ *
+ * Attributes have the names of OpenTelemetry's conventions (`rpc.method`, `error.type`) and of gRPC's proposal A72
+ * (`previous-rpc-attempts`) where these have one.
+ *
+ * @internal
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
+import type * as Tracer from "effect/Tracer"
+import type { Attempt } from "../call/attempt.js"
+import type { Call } from "../call/call.js"
+import type { Observer } from "../call/observer.js"
+import type { RetryEvent } from "../event/event.js"
+import { type End, endOf } from "../event/outcome.js"
+
+const named = (call: Call): Record<string, unknown> => ({
+  ...(call.method === undefined ? {} : { "rpc.method": call.method }),
+  ...(call.destination === "" ? {} : { "rpc.destination": call.destination })
+})
+
+const ended = (span: Tracer.Span, { outcome, reason }: End) => {
+  span.attribute("rpc.outcome", outcome)
+  if (reason !== undefined) {
+    span.attribute("error.type", reason)
+  }
+}
+
+/** So many events of a call are kept on its span; how many more there were is said when it ends. */
+const maxEvents = 100
+
+/** What a call's span is told of the events in it. */
+const annotating = (span: Tracer.Span, nanos: () => bigint): Observer => {
+  let told = 0
+  const tell = (name: string, attributes: Record<string, unknown>) => {
+    if (++told <= maxEvents) {
+      span.event(name, nanos(), attributes)
+    }
+  }
+  return (event: RetryEvent) => {
+    switch (event._tag) {
+      case "RetryScheduled":
+        return tell("retry scheduled", {
+          "rpc.attempt": event.attempt,
+          "rpc.delay_ms": Duration.toMillis(event.delay),
+          "error.type": event.error.reason
+        })
+      case "RetryRefused":
+        // there is one at most, and it says why the call ended
+        return span.event("retry refused", nanos(), { "rpc.attempt": event.attempt, "error.type": event.reason })
+      case "BudgetLow":
+        return tell("retry budget low", { "rpc.budget": event.level })
+      case "CallSucceeded":
+      case "CallFailed":
+      case "CallInterrupted":
+        if (told > maxEvents) {
+          span.attribute("otel.dropped_events_count", told - maxEvents)
+        }
+        return span.attribute("rpc.attempts", event.attempts)
+    }
+  }
+}
+
+/** A tracer that throws must not harm the call. */
+const harmless = (observer: Observer): Observer => (event) => void Either.try(() => observer(event))
+
+/**
+ * The span of a call. `evaluate` is given what to tell of the events in it.
+ *
+ * @internal
+ */
+export const ofCall = <A, E, R>(
+  call: Call,
+  evaluate: (observer: Observer) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> => {
+  const options = { kind: "internal", attributes: named(call), captureStackTrace: false } as const
+  return Effect.useSpan(
+    call.method ?? "rpc call",
+    options,
+    (span) =>
+      evaluate(harmless(annotating(span, () => call.clock.unsafeCurrentTimeNanos()))).pipe(
+        Effect.withParentSpan(span),
+        endedWith(span)
+      )
+  )
+}
+
+/**
+ * The span of an attempt, a child of that of its call.
+ *
+ * @internal
+ */
+export const ofAttempt = <A, E, R>(
+  call: Call,
+  attempt: Attempt,
+  self: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> => {
+  const attributes = { ...named(call), "previous-rpc-attempts": attempt.number - 1 }
+  return Effect.useSpan(
+    `${call.method ?? "rpc call"} attempt`,
+    { kind: "client", attributes, captureStackTrace: false },
+    (span) => self.pipe(Effect.withParentSpan(span), endedWith(span))
+  )
+}
+
+const endedWith = (span: Tracer.Span) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.onExit(self, (exit) =>
+    Effect.sync(() => {
+      const end: End = Exit.isSuccess(exit) ? { outcome: "success", reason: undefined } : endOf(exit.cause)
+      void Either.try(() => ended(span, end))
+    }))

@@ -1,0 +1,340 @@
+/**
+ * Transports for `effect-rpc-retry/Connect` on Node: the protocols Connect, gRPC and gRPC-web, with the names and the options of
+ * `@connectrpc/connect-node`.
+ *
+ * ```ts
+ * import type { GenService } from "@bufbuild/protobuf/codegenv2"
+ * import type { StringValueSchema } from "@bufbuild/protobuf/wkt"
+ * import { withRpcRetry } from "effect-rpc-retry"
+ * import * as Connect from "effect-rpc-retry/Connect"
+ * import * as ConnectNode from "effect-rpc-retry/ConnectNode"
+ *
+ * type Text = typeof StringValueSchema
+ * // what protoc-gen-es writes for your service
+ * declare const OrderService: GenService<{ place: { methodKind: "unary"; input: Text; output: Text } }>
+ *
+ * const transport = ConnectNode.createConnectTransport({ baseUrl: "http://127.0.0.1:8080", httpVersion: "2" })
+ *
+ * const orders = Connect.client(OrderService, transport, { methods: { place: { idempotent: false } } })
+ *
+ * const program = orders.place({ value: "o1" }).pipe(withRpcRetry({ attemptTimeout: "2 seconds" }))
+ * ```
+ *
+ * What they do that those of `@connectrpc/connect-node` 2.2 do not, over HTTP/2:
+ *
+ * - A request that is given up is reset. The library ends it: a server takes what has come of it for the whole message, and an
+ *   empty message is a valid one, so that an interrupted `Orders.Place` places a default order.
+ * - The length of a unary message of the protocol Connect is told, so that a server knows one that was cut short on its way.
+ * - A call whose connection has gone fails with `ConnectionLost`. The library may leave it waiting.
+ * - An error of a connection ends the calls on it, and not the process.
+ * - A call that ends before anything of its request was written counts as not sent: in a dial, a TLS handshake, or a wait for
+ *   either.
+ * - A request that the server has certainly not looked at (`REFUSED_STREAM`, or a GOAWAY that names an earlier one) is made once
+ *   more at once, which is no attempt: the transparent retry of gRPC.
+ *
+ * Over HTTP/1.1 they are those of the library.
+ *
+ * @since 0.1.0
+ */
+import type { Transport } from "@connectrpc/connect"
+import { compressionBrotli, compressionGzip, createNodeHttpClient } from "@connectrpc/connect-node"
+import { type CommonTransportOptions, validateReadWriteMaxBytes } from "@connectrpc/connect/protocol"
+import * as ProtocolConnect from "@connectrpc/connect/protocol-connect"
+import * as ProtocolGrpc from "@connectrpc/connect/protocol-grpc"
+import * as ProtocolGrpcWeb from "@connectrpc/connect/protocol-grpc-web"
+import * as Either from "effect/Either"
+import type * as Http from "node:http"
+import type * as Http2 from "node:http2"
+import type * as Https from "node:https"
+import { InvalidOption, orThrow } from "../InvalidOption.js"
+import * as ConnectHttp2 from "./connect/http2.js"
+import * as ConnectSessions from "./connect/sessions.js"
+import * as ConnectWatch from "./connect/watch.js"
+
+/**
+ * How HTTP/2 connections are made, kept alive and given up. All times are in milliseconds, and `Infinity` is never.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SessionOptions {
+  /**
+   * How long a connection may be quiet while requests wait on it before it is asked for a sign of life with a PING; and how long
+   * one may have been quiet that is used again without being asked. Default `Infinity`.
+   */
+  readonly pingIntervalMs?: number | undefined
+  /** How long a PING may be unanswered before the connection ends, with its calls. Default 15 seconds. */
+  readonly pingTimeoutMs?: number | undefined
+  /** Whether connections without requests are asked too, every `pingIntervalMs`. Default `false`. */
+  readonly pingIdleConnection?: boolean | undefined
+  /** How long a connection without requests is kept. Default 15 minutes. */
+  readonly idleConnectionTimeoutMs?: number | undefined
+  /** How long a connection may take to be made, with its TLS handshake. Default 20 seconds. */
+  readonly connectTimeoutMs?: number | undefined
+  /** For `connect` of `node:http2`, as in `{ ca, servername }`. */
+  readonly nodeOptions?: Http2.ClientSessionOptions | Http2.SecureClientSessionOptions | undefined
+}
+
+/**
+ * Makes HTTP/2 connections to one server, and keeps one of them open. A transport makes its own, unless it is given one that several
+ * share.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SessionManager {
+  /** The origin of the server, as in `"https://api.example.com"`. */
+  readonly authority: string
+  /** Ends all connections, and the calls on them with `ConnectionLost`. A later call makes a new connection. */
+  readonly abort: () => void
+}
+
+/**
+ * What all protocols take, whatever the version of HTTP.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type TransportOptions =
+  & {
+    /** The URL before `/package.Service/Method`, as in `"https://api.example.com"` or `"https://example.com/api"`. */
+    readonly baseUrl: string
+  }
+  & Partial<Omit<CommonTransportOptions, "baseUrl" | "httpClient" | "useHttpGet">>
+
+/**
+ * HTTP/1.1 by Node's `http` and `https`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Http1Options {
+  readonly httpVersion: "1.1"
+  /** For `request` of `node:http`, as in `{ agent }`. */
+  readonly nodeOptions?: Omit<Http.RequestOptions, "signal"> | Omit<Https.RequestOptions, "signal"> | undefined
+}
+
+/**
+ * HTTP/2, without TLS for a `baseUrl` that begins with `http:`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Http2Options extends SessionOptions {
+  readonly httpVersion: "2"
+  /** The connections to use, made with {@link sessionManager}. The options of connections have no effect beside it. */
+  readonly sessionManager?: SessionManager | undefined
+}
+
+/**
+ * Options of {@link createConnectTransport}: those of the library.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ConnectTransportOptions =
+  & TransportOptions
+  & (Http1Options | Http2Options)
+  & {
+    /** Whether methods with `NO_SIDE_EFFECTS` are called with GET. Default `false`. */
+    readonly useHttpGet?: boolean | undefined
+  }
+
+/**
+ * Options of {@link createGrpcWebTransport}: those of the library.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type GrpcWebTransportOptions = TransportOptions & (Http1Options | Http2Options)
+
+/**
+ * Options of {@link createGrpcTransport}: those of the library. gRPC is always on HTTP/2.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type GrpcTransportOptions = TransportOptions & Omit<Http2Options, "httpVersion">
+
+class SessionManagerImpl implements SessionManager {
+  constructor(readonly sessions: ConnectSessions.Sessions) {}
+  get authority(): string {
+    return this.sessions.authority
+  }
+  readonly abort = (): void => this.sessions.abort()
+}
+
+const originOf = (where: string, url: string): Either.Either<string, InvalidOption> => {
+  const problem = "must be a URL that begins with http: or https:"
+  return Either.try({
+    try: () => new URL(url),
+    catch: () => new InvalidOption({ where, field: "baseUrl", problem })
+  }).pipe(
+    Either.filterOrLeft(
+      ({ protocol }) => protocol === "http:" || protocol === "https:",
+      () => new InvalidOption({ where, field: "baseUrl", problem })
+    ),
+    Either.map(({ origin }) => origin)
+  )
+}
+
+const times = ["pingIntervalMs", "pingTimeoutMs", "idleConnectionTimeoutMs", "connectTimeoutMs"] as const
+
+const make = (
+  where: string,
+  url: string,
+  options: SessionOptions
+): Either.Either<SessionManagerImpl, InvalidOption> =>
+  Either.gen(function*() {
+    const origin = yield* originOf(where, url)
+    for (const field of times) {
+      const millis = options[field]
+      if (millis !== undefined && !(typeof millis === "number" && millis > 0)) {
+        const problem = `must be a number of milliseconds greater than 0, got ${millis}`
+        return yield* Either.left(new InvalidOption({ where, field, problem }))
+      }
+    }
+    const limits: ConnectSessions.Limits = {
+      pingIntervalMs: options.pingIntervalMs ?? Infinity,
+      pingTimeoutMs: options.pingTimeoutMs ?? 15_000,
+      pingIdleConnection: options.pingIdleConnection ?? false,
+      idleConnectionTimeoutMs: options.idleConnectionTimeoutMs ?? 900_000,
+      connectTimeoutMs: options.connectTimeoutMs ?? 20_000
+    }
+    return new SessionManagerImpl(new ConnectSessions.Sessions(origin, limits, options.nodeOptions))
+  })
+
+/**
+ * Connections for several transports to the same server, or to end by hand.
+ *
+ * Throws `InvalidOption` for an option that cannot be used.
+ *
+ * @example
+ * ```ts
+ * import * as ConnectNode from "effect-rpc-retry/ConnectNode"
+ * import * as Effect from "effect/Effect"
+ *
+ * const baseUrl = "https://api.example.com"
+ *
+ * // a transport whose connections end with the scope
+ * const transport = Effect.map(
+ *   Effect.acquireRelease(
+ *     Effect.sync(() => ConnectNode.sessionManager(baseUrl, { pingIntervalMs: 30_000 })),
+ *     (manager) => Effect.sync(() => manager.abort())
+ *   ),
+ *   (sessionManager) => ConnectNode.createConnectTransport({ baseUrl, httpVersion: "2", sessionManager })
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const sessionManager = (url: string, options: SessionOptions = {}): SessionManager =>
+  orThrow(make("ConnectNode.sessionManager", url, options))
+
+const sessionsOf = (
+  where: string,
+  options: TransportOptions & Omit<Http2Options, "httpVersion">
+): Either.Either<ConnectSessions.Sessions, InvalidOption> => {
+  const { baseUrl, sessionManager } = options
+  if (sessionManager === undefined) {
+    return Either.map(make(where, baseUrl, options), ({ sessions }) => sessions)
+  }
+  const fail = (problem: string) => Either.left(new InvalidOption({ where, field: "sessionManager", problem }))
+  return sessionManager instanceof SessionManagerImpl
+    ? Either.flatMap(originOf(where, baseUrl), (origin) =>
+      origin === sessionManager.authority
+        ? Either.right(sessionManager.sessions)
+        : fail(`must be for the origin of baseUrl, ${origin}, got one for ${sessionManager.authority}`))
+    : fail("must be made with ConnectNode.sessionManager")
+}
+
+/** What the library makes of its options. */
+const common = (
+  { acceptCompression, interceptors, sendCompression, useBinaryFormat, ...options }: TransportOptions,
+  httpClient: CommonTransportOptions["httpClient"]
+): CommonTransportOptions => ({
+  ...options,
+  ...validateReadWriteMaxBytes(options.readMaxBytes, options.writeMaxBytes, options.compressMinBytes),
+  httpClient,
+  interceptors: interceptors ?? [],
+  useBinaryFormat: useBinaryFormat ?? true,
+  sendCompression: sendCompression ?? null,
+  acceptCompression: acceptCompression ?? [compressionGzip, compressionBrotli]
+})
+
+const transport = (
+  where: string,
+  options: TransportOptions & (Http1Options | Http2Options),
+  create: (options: CommonTransportOptions) => Transport
+): Transport => {
+  if (options.httpVersion === "1.1") {
+    return create(common(
+      options,
+      createNodeHttpClient({
+        httpVersion: "1.1",
+        ...(options.nodeOptions === undefined ? {} : { nodeOptions: options.nodeOptions })
+      })
+    ))
+  }
+  const sessions = orThrow(sessionsOf(where, options))
+  return ConnectWatch.register(create(common(options, ConnectHttp2.client(sessions))), ConnectHttp2.watch)
+}
+
+/**
+ * A transport of the protocol Connect.
+ *
+ * Throws `InvalidOption` for an option that cannot be used.
+ *
+ * @example
+ * ```ts
+ * import * as ConnectNode from "effect-rpc-retry/ConnectNode"
+ *
+ * const transport = ConnectNode.createConnectTransport({ baseUrl: "https://api.example.com", httpVersion: "2" })
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const createConnectTransport = (options: ConnectTransportOptions): Transport =>
+  transport(
+    "ConnectNode.createConnectTransport",
+    options,
+    (common) => ProtocolConnect.createTransport({ ...common, useHttpGet: options.useHttpGet ?? false })
+  )
+
+/**
+ * A transport of the protocol gRPC.
+ *
+ * Throws `InvalidOption` for an option that cannot be used.
+ *
+ * @example
+ * ```ts
+ * import * as ConnectNode from "effect-rpc-retry/ConnectNode"
+ *
+ * const transport = ConnectNode.createGrpcTransport({ baseUrl: "https://api.example.com" })
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const createGrpcTransport = (options: GrpcTransportOptions): Transport =>
+  transport("ConnectNode.createGrpcTransport", { ...options, httpVersion: "2" }, ProtocolGrpc.createTransport)
+
+/**
+ * A transport of the protocol gRPC-web.
+ *
+ * Throws `InvalidOption` for an option that cannot be used.
+ *
+ * @example
+ * ```ts
+ * import * as ConnectNode from "effect-rpc-retry/ConnectNode"
+ *
+ * const transport = ConnectNode.createGrpcWebTransport({ baseUrl: "https://api.example.com", httpVersion: "1.1" })
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const createGrpcWebTransport = (options: GrpcWebTransportOptions): Transport =>
+  transport("ConnectNode.createGrpcWebTransport", options, ProtocolGrpcWeb.createTransport)

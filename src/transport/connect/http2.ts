@@ -1,0 +1,291 @@
+/**
+ * Requests of Connect transports over HTTP/2.
+ *
+ * The client of `@connectrpc/connect-node` gives a request up by ending it: the server takes what has come by then, often nothing,
+ * for the whole message. Here a request is reset, its message goes out with its headers, and its length is told, so that a server
+ * knows one that was cut short.
+ *
+ * @internal
+ */
+import { Code, ConnectError } from "@connectrpc/connect"
+import { getAbortSignalReason, type UniversalClientFn, type UniversalClientRequest } from "@connectrpc/connect/protocol"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
+import * as Predicate from "effect/Predicate"
+import { AsyncLocalStorage } from "node:async_hooks"
+import * as Http2 from "node:http2"
+import type { Progress } from "../../Deadline.js"
+import { Retryable } from "../../RpcError.js"
+import { http2Codes } from "../shared/http2Codes.js"
+import type { Line, Sessions } from "./sessions.js"
+
+type Response = Awaited<ReturnType<UniversalClientFn>>
+
+/** Of the attempt that a request is part of, where an attempt of ours has started it. */
+const attempts = new AsyncLocalStorage<Progress>()
+
+/** @internal */
+export const watch = <A>(progress: Progress, start: () => A): A => attempts.run(progress, start)
+
+/** What is written of a request: nothing, all of it at once, or a part after the other. */
+type Body = Uint8Array | AsyncIterable<Uint8Array> | undefined
+
+/** Unary requests of the protocol Connect are the bare message. All others have its length before it. */
+const isBare = ({ header }: UniversalClientRequest): boolean =>
+  /^application\/(?!connect\+|grpc)/.test(header.get("content-type") ?? "")
+
+const collect = (parts: AsyncIterable<Uint8Array>): Promise<Uint8Array> => {
+  const iterator = parts[Symbol.asyncIterator]()
+  const chunks: Array<Uint8Array> = []
+  const next = (): Promise<Uint8Array> =>
+    iterator.next().then((result) => {
+      if (result.done === true) {
+        return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
+      }
+      chunks.push(result.value)
+      return next()
+    })
+  return next()
+}
+
+const headersOf = (request: UniversalClientRequest, body: Body): Http2.OutgoingHttpHeaders => {
+  const { pathname, search } = new URL(request.url)
+  return {
+    ...Object.fromEntries(request.header),
+    ...(body instanceof Uint8Array && isBare(request) ? { "content-length": String(body.length) } : {}),
+    ":method": request.method,
+    ":path": pathname + search
+  }
+}
+
+const webHeaders = (headers: Http2.IncomingHttpHeaders): Headers => {
+  const web = new Headers()
+  Object.entries(headers).forEach(([name, value]) => {
+    if (!name.startsWith(":")) {
+      ;[value ?? []].flat().forEach((one) => web.append(name, one))
+    }
+  })
+  return web
+}
+
+/** Of a request that the server has certainly not looked at. */
+class Unsent {
+  constructor(readonly error: ConnectError) {}
+}
+
+const codeOf = (error: unknown): string | undefined =>
+  Predicate.hasProperty(error, "code") && typeof error.code === "string" ? error.code : undefined
+
+const messageOf = (error: unknown): string => error instanceof Error ? error.message : String(error)
+
+/** As the library makes it of an error of Node, so that it is read as one of the library's. */
+const fromNode = (cause: unknown, code: Code): ConnectError =>
+  cause instanceof ConnectError ? cause : new ConnectError(messageOf(cause), code, undefined, undefined, cause)
+
+const notSent = (cause: unknown, reason: "ConnectionLost" | "Unavailable", code: string | undefined): ConnectError =>
+  new ConnectError(
+    messageOf(cause),
+    Code.Unavailable,
+    undefined,
+    undefined,
+    new Retryable({ reason, delivery: "NotSent", code, cause })
+  )
+
+/** Why a stream has ended without the answer, or in the middle of it. */
+const endOf = (
+  { lastStreamId }: Line,
+  stream: Http2.ClientHttp2Stream,
+  error: unknown,
+  isAnswered: boolean
+): ConnectError | Unsent => {
+  const name = http2Codes[stream.rstCode ?? 0] ?? stream.rstCode
+  const cause = error === undefined || codeOf(error) === "ERR_STREAM_PREMATURE_CLOSE"
+    ? new Error(`http/2 stream closed with error code ${name}`)
+    : error
+  if (isAnswered) {
+    return fromNode(cause, Code.Aborted)
+  }
+  if (lastStreamId !== undefined && stream.id !== undefined && stream.id > lastStreamId) {
+    return new Unsent(notSent(cause, "ConnectionLost", "NGHTTP2_REFUSED_STREAM"))
+  }
+  // of one that the connection took with it the code is the connection's
+  if (name === "REFUSED_STREAM" && codeOf(error) === "ERR_HTTP2_STREAM_ERROR") {
+    return new Unsent(notSent(cause, "Unavailable", "NGHTTP2_REFUSED_STREAM"))
+  }
+  return fromNode(cause, Code.Aborted)
+}
+
+/** A part of the message that does not come ends the request, and not the message. */
+const pump = (
+  stream: Http2.ClientHttp2Stream,
+  parts: AsyncIterator<Uint8Array>,
+  fail: (error: unknown) => void
+): void => {
+  parts.next().then((result) => {
+    if (result.done === true) {
+      stream.end()
+      return
+    }
+    stream.write(result.value, (error) => {
+      if (error === null || error === undefined) {
+        pump(stream, parts, fail)
+      } else {
+        parts.throw?.(error).catch(() => {})
+      }
+    })
+  }, fail)
+}
+
+/** What comes of the answer. It ends with an error where the stream was reset. `onEnd` hears when nothing more will come. */
+const bodyOf = (
+  line: Line,
+  stream: Http2.ClientHttp2Stream,
+  { onEnd, reset }: { readonly onEnd: () => void; readonly reset: () => void }
+): AsyncIterable<Uint8Array> => ({
+  [Symbol.asyncIterator]: () => {
+    const chunks: AsyncIterator<Uint8Array> = stream[Symbol.asyncIterator]()
+    const cut = (error: unknown): Promise<never> => {
+      onEnd()
+      return Promise.reject(endOf(line, stream, error, true))
+    }
+    return {
+      next: () =>
+        chunks.next().then((result) => {
+          if (result.done !== true) {
+            return result
+          }
+          if (stream.rstCode !== undefined && stream.rstCode !== Http2.constants.NGHTTP2_NO_ERROR) {
+            return cut(undefined)
+          }
+          onEnd()
+          return result
+        }, cut),
+      // the library does so when it cannot read what has come
+      throw: (error: unknown) => {
+        onEnd()
+        reset()
+        return Promise.reject(error)
+      }
+    }
+  }
+})
+
+const closedCodes: ReadonlySet<string> = new Set([
+  "ERR_HTTP2_GOAWAY_SESSION",
+  "ERR_HTTP2_INVALID_SESSION",
+  "ERR_HTTP2_OUT_OF_STREAMS"
+])
+
+/** What Node says at once of a request: the connection takes no more, or a header cannot be written. */
+const refusal = (line: Line, error: unknown): ConnectError | Unsent => {
+  const code = codeOf(error)
+  if (code !== undefined && closedCodes.has(code)) {
+    line.retire()
+    return new Unsent(notSent(error, "ConnectionLost", code))
+  }
+  return fromNode(error, Code.Internal)
+}
+
+/** One request on a connection. All of it is given to Node at once, so that nothing comes between its headers and its message. */
+const exchange = (
+  line: Line,
+  request: UniversalClientRequest,
+  body: Body
+): Effect.Effect<Response, ConnectError | Unsent> =>
+  Effect.async((resume) => {
+    const abort = new AbortController()
+    // Node resets a stream that is aborted so; its `close` would end it first
+    const reset = () => abort.abort()
+    const opened = Either.try({
+      try: () =>
+        line.session.request(headersOf(request, body), { endStream: body === undefined, signal: abort.signal }),
+      catch: (error) => refusal(line, error)
+    })
+    if (Either.isLeft(opened)) {
+      resume(Effect.fail(opened.left))
+      return
+    }
+    const stream = opened.right
+    line.add(stream)
+    const trailer = new Headers()
+    let error: unknown
+    let isAnswered = false
+    stream.on("error", (found) => {
+      error ??= found
+    })
+    stream.on("trailers", (headers) => webHeaders(headers).forEach((value, name) => trailer.set(name, value)))
+    stream.once("response", (headers) => {
+      isAnswered = true
+      request.signal?.addEventListener("abort", reset)
+      resume(Effect.succeed({
+        status: headers[":status"] ?? 0,
+        header: webHeaders(headers),
+        body: bodyOf(line, stream, { reset, onEnd: () => request.signal?.removeEventListener("abort", reset) }),
+        trailer
+      }))
+    })
+    stream.once("close", () => {
+      if (!isAnswered) {
+        resume(Effect.fail(endOf(line, stream, error, false)))
+      }
+    })
+    if (body instanceof Uint8Array) {
+      stream.end(body)
+    } else if (body !== undefined) {
+      pump(stream, body[Symbol.asyncIterator](), (found) => {
+        error = found
+        reset()
+      })
+    }
+    return Effect.sync(reset)
+  })
+
+const givenUp = new ConnectError("the request was given up before it was sent", Code.Canceled)
+
+/**
+ * A request that the server has certainly not looked at is made once more, at once: what gRPC calls a transparent retry. No attempt
+ * is counted for it, as no server has done anything.
+ */
+const request = (
+  sessions: Sessions,
+  request: UniversalClientRequest,
+  progress: Progress | undefined
+): Effect.Effect<Response, ConnectError> => {
+  const once = (body: Body) =>
+    Effect.flatMap(
+      Effect.tryPromise({ try: () => sessions.acquire(), catch: (error) => fromNode(error, Code.Unavailable) }),
+      (line) => progress === undefined || progress.sending() ? exchange(line, request, body) : Effect.fail(givenUp)
+    )
+  const parts = request.body
+  // a message of an attempt of ours ends, and may be made again; that of others may be a conversation
+  const body: Effect.Effect<Body, ConnectError> = parts !== undefined && (progress !== undefined || isBare(request))
+    ? Effect.tryPromise({ try: () => collect(parts), catch: (error) => fromNode(error, Code.Internal) })
+    : Effect.succeed(parts)
+  return Effect.flatMap(body, (body) => {
+    const repeated = body === undefined || body instanceof Uint8Array
+      ? Effect.catchAll(once(body), (error) => error instanceof Unsent ? once(body) : Effect.fail(error))
+      : once(body)
+    return Effect.mapError(repeated, (error) => error instanceof Unsent ? error.error : error)
+  })
+}
+
+/** @internal */
+export const client = (sessions: Sessions): UniversalClientFn => (universal) => {
+  const { signal } = universal
+  if (signal?.aborted === true) {
+    return Promise.reject(getAbortSignalReason(signal))
+  }
+  return Effect.runPromiseExit(request(sessions, universal, attempts.getStore()), signal && { signal }).then(
+    Exit.match({
+      onSuccess: (response): Response | Promise<Response> => response,
+      onFailure: (cause) =>
+        Promise.reject(
+          Cause.isInterruptedOnly(cause) && signal !== undefined
+            ? getAbortSignalReason(signal)
+            : Cause.squash(cause)
+        )
+    })
+  )
+}

@@ -1,0 +1,73 @@
+/**
+ * Sockets of Node, dialled so that giving up leaves nothing behind: `NodeSocket.makeNet` lets a socket that is still
+ * connecting, or whose peer does not read, linger until the operating system gives up on it.
+ *
+ * @internal
+ */
+import * as NodeSocket from "@effect/platform-node/NodeSocket"
+import * as Socket from "@effect/platform/Socket"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import type * as Scope from "effect/Scope"
+import * as Net from "node:net"
+import * as Tls from "node:tls"
+import { handshake } from "./httpUpgrade.js"
+
+/** @internal */
+export type Address = ({ readonly host: string; readonly port: number } | { readonly path: string }) & {
+  readonly tls?: Tls.ConnectionOptions | undefined
+  readonly http?: boolean | string | undefined
+}
+
+/** Where Go's `rpc.HandleHTTP` listens. */
+const defaultPath = "/_goRPC_"
+
+/** Small requests are not held back to be sent together; a peer that vanished is noticed. */
+const common = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 }
+
+const connect = ({ http: _, tls, ...address }: Address): { readonly connection: Net.Socket; readonly ready: string } =>
+  tls === undefined
+    ? { connection: Net.connect({ ...address, ...common }), ready: "connect" }
+    : { connection: Tls.connect({ ...tls, ...address, ...common }), ready: "secureConnect" }
+
+/**
+ * What Node finds wrong with the options, without a connection.
+ *
+ * @internal
+ */
+export const validateTls = (options: Tls.ConnectionOptions): Either.Either<void, string> =>
+  Either.try({
+    try: () => void Tls.createSecureContext(options),
+    catch: (error) => `is not usable: ${error instanceof Error ? error.message : String(error)}`
+  })
+
+const open = (address: Address): Effect.Effect<Net.Socket, Socket.SocketError, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => connect(address)),
+    ({ connection }) => Effect.sync(() => connection.destroy())
+  ).pipe(
+    Effect.flatMap(({ connection, ready }) =>
+      Effect.async<Net.Socket, Socket.SocketError>((resume) => {
+        connection.once(ready, () => resume(Effect.succeed(connection)))
+        // stays for the life of the socket: an error nobody listens to would end the process
+        connection.on("error", (cause) => {
+          resume(Effect.fail(new Socket.SocketGenericError({ reason: "Open", cause })))
+        })
+      })
+    )
+  )
+
+const openHttp = (address: Address, path: string) =>
+  Effect.tap(open(address), (connection) =>
+    Effect.mapError(
+      handshake(connection, path),
+      (cause) => new Socket.SocketGenericError({ reason: "Open", cause })
+    ))
+
+/** @internal */
+export const make = (address: Address): Effect.Effect<Socket.Socket> => {
+  const { http = false } = address
+  return NodeSocket.fromDuplex(
+    http === false ? open(address) : openHttp(address, http === true ? defaultPath : http)
+  )
+}

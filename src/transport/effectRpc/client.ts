@@ -1,0 +1,135 @@
+/**
+ * The calls of a client of `@effect/rpc`, wrapped one by one.
+ *
+ * @internal
+ */
+import * as Headers from "@effect/platform/Headers"
+import type * as Rpc from "@effect/rpc/Rpc"
+import * as RpcClient from "@effect/rpc/RpcClient"
+import * as RpcSchema from "@effect/rpc/RpcSchema"
+import type * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as FiberRef from "effect/FiberRef"
+import * as Mailbox from "effect/Mailbox"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Stream from "effect/Stream"
+import * as Deadline from "../../Deadline.js"
+import * as RpcCall from "../../RpcCall.js"
+import { httpHeadersOf } from "../shared/callHeaders.js"
+import * as Attempt from "./attempt.js"
+import * as Failure from "./failure.js"
+
+/** The options of a call, as far as they matter here. */
+interface CallOptions {
+  readonly headers?: Headers.Input | undefined
+  readonly asMailbox?: boolean | undefined
+  readonly streamBufferSize?: number | undefined
+}
+
+/** A method of the library's client. */
+type Method = (payload: unknown, options: CallOptions) => unknown
+
+/** @internal */
+export interface Named {
+  readonly tag: string
+  readonly method: string
+  readonly idempotent: boolean | undefined
+}
+
+/** What is known of the client itself. */
+interface Known {
+  readonly isClosed: () => boolean
+  readonly isGuarded: boolean
+}
+
+/** What the caller says of the headers of this call, or of calls around it, goes before what is said of all attempts. */
+const withFacts = (options: CallOptions | undefined) =>
+  Effect.zipWith(Deadline.facts, FiberRef.get(RpcClient.currentHeaders), (facts, current): CallOptions => ({
+    ...options,
+    headers: Headers.merge(
+      Headers.merge(Headers.fromInput(httpHeadersOf(facts)), current),
+      Headers.fromInput(options?.headers)
+    )
+  }))
+
+/** What is to be said of a failure that is the transport's; the cause as it was otherwise. */
+const recover = (attempt: Attempt.Attempt, { method }: Named, known: Known) => (cause: Cause.Cause<unknown>) =>
+  Effect.flatMap(Effect.zip(Clock.currentTimeMillis, Effect.fiberId), ([now, self]) =>
+    Option.match(
+      Failure.ofCause(cause, {
+        attempt,
+        method,
+        now,
+        self,
+        isClosed: known.isClosed(),
+        isGuarded: known.isGuarded
+      }),
+      { onNone: () => Effect.failCause(cause), onSome: Effect.fail }
+    ))
+
+const effect = (send: Method, named: Named, known: Known) => (payload: unknown, options?: CallOptions) =>
+  RpcCall.make(
+    Effect.suspend(() => {
+      const attempt = Attempt.make(named.tag)
+      return withFacts(options).pipe(
+        Effect.flatMap((options) => send(payload, options) as Effect.Effect<unknown, unknown, unknown>),
+        Effect.provideService(Attempt.CurrentAttempt, attempt),
+        Effect.catchAllCause(recover(attempt, named, known)),
+        Effect.raceFirst(Effect.catchAllCause(Deferred.await(attempt.spoiled), recover(attempt, named, known)))
+      )
+    }),
+    named
+  )
+
+const stream = (send: Method, named: Named, known: Known) => (payload: unknown, options: CallOptions = {}) => {
+  const { asMailbox, ...others } = options
+  const elements = Stream.suspend(() => {
+    const attempt = Attempt.make(named.tag)
+    return Stream.unwrap(
+      Effect.map(withFacts(others), (options) => send(payload, options) as Stream.Stream<unknown, unknown, unknown>)
+    ).pipe(
+      Stream.provideService(Attempt.CurrentAttempt, attempt),
+      Stream.interruptWhenDeferred(attempt.spoiled),
+      Stream.catchAllCause((cause) => Stream.fromEffect(recover(attempt, named, known)(cause)))
+    )
+  })
+  return asMailbox === true
+    // the library's own reads ahead
+    ? RpcCall.make(Mailbox.fromStream(elements, { capacity: 0 }), named)
+    : elements
+}
+
+/** What the group says of an rpc. */
+interface Group {
+  readonly requests: ReadonlyMap<string, Rpc.Any>
+}
+
+/**
+ * The library keeps what is behind the first dot of a tag in an object named by what is before it.
+ *
+ * @internal
+ */
+export const client = (
+  group: Group,
+  original: object,
+  named: (rpc: Rpc.AnyWithProps) => Named,
+  known: Known
+): object => {
+  const wrapped: Record<string, unknown> = {}
+  for (const [tag, rpc] of group.requests) {
+    const props = rpc as unknown as Rpc.AnyWithProps
+    const wrap = RpcSchema.isStreamSchema(props.successSchema) ? stream : effect
+    const dot = tag.indexOf(".")
+    const [prefix, name] = dot === -1 ? [undefined, tag] : [tag.slice(0, dot), tag.slice(dot + 1)]
+    const source = prefix === undefined ? original : memberOf(original, prefix)
+    const target = prefix === undefined ? wrapped : (wrapped[prefix] ??= {}) as Record<string, unknown>
+    target[name] = wrap(memberOf(source, name) as Method, named(props), known)
+  }
+  return wrapped
+}
+
+const memberOf = (object: unknown, name: string): unknown =>
+  Predicate.hasProperty(object, name) ? object[name] : undefined

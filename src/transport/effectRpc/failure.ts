@@ -1,0 +1,173 @@
+/**
+ * What became of a call of `@effect/rpc`: typed errors, defects and interruptions of the library, told apart from those of
+ * the server's handler and of the caller.
+ *
+ * @internal
+ */
+import * as HttpClientError from "@effect/platform/HttpClientError"
+import * as Socket from "@effect/platform/Socket"
+import * as WorkerError from "@effect/platform/WorkerError"
+import { RpcClientError } from "@effect/rpc/RpcClientError"
+import * as RpcSerialization from "@effect/rpc/RpcSerialization"
+import * as Cause from "effect/Cause"
+import type * as FiberId from "effect/FiberId"
+import * as HashSet from "effect/HashSet"
+import * as Option from "effect/Option"
+import * as ParseResult from "effect/ParseResult"
+import * as Predicate from "effect/Predicate"
+import * as Classify from "../../Classify.js"
+import { Fatal, isFatal, isRetryable, Retryable, withMethod } from "../../RpcError.js"
+import * as HttpFailure from "../http/failure.js"
+import { type Attempt, Ended } from "./attempt.js"
+
+/** A response that was turned away by its status, or whose body made no sense because of it: a proxy's page of HTML. */
+const status = (now: number | undefined): Classify.Rule => (failure) => {
+  if (
+    !HttpClientError.isHttpClientError(failure) || failure._tag !== "ResponseError" ||
+    HttpFailure.isOk(failure.response.status)
+  ) {
+    return Option.none()
+  }
+  const retryAfter = now === undefined ? undefined : HttpFailure.retryAfterOf(failure.response, now)
+  return Option.some(HttpFailure.fromStatus(failure.response.status, { retryAfter, cause: failure }))
+}
+
+/** The library says `OpenTimeout` of a ping that was not answered, too: requests on that connection may have run. */
+const silent: Classify.Rule = (failure) =>
+  Socket.isSocketError(failure) && failure.reason === "OpenTimeout"
+    ? Option.some(
+      new Retryable({ reason: "Unavailable", delivery: "Unknown", code: failure.reason, cause: failure })
+    )
+    : Option.none()
+
+/** A message that could not be decoded comes as a `Cause`. */
+const unreadable: Classify.Rule = (failure) =>
+  Cause.isCause(failure)
+    ? Option.some(malformed(Cause.squash(failure)))
+    : Option.none()
+
+/** A worker that died, or cannot be started: another one is. */
+const worker: Classify.Rule = (failure) =>
+  WorkerError.isWorkerError(failure)
+    ? Option.some(
+      new Retryable({ reason: "Unavailable", delivery: "Unknown", code: failure.reason, cause: failure })
+    )
+    : Option.none()
+
+const tooLarge: Classify.Rule = (failure) =>
+  failure instanceof RpcSerialization.RpcSerializationError
+    ? Option.some(new Fatal({ reason: "Protocol", message: "the answer is too large", cause: failure }))
+    : Option.none()
+
+/** @internal */
+export const clientError = (now?: number): Classify.Rule => (failure) =>
+  failure instanceof RpcClientError
+    ? Option.some(failure.cause === undefined ? Classify.unknown(failure) : ofClientError(now)(failure.cause))
+    : Option.none()
+
+const ofClientError = (now: number | undefined) =>
+  Classify.firstOf(unreadable, worker, tooLarge, status(now), HttpFailure.rule, silent, ...Classify.rules)
+
+/** An answer is decoded as an exit, or as the elements of a stream. */
+const isAnswer = ({ actual }: ParseResult.ParseIssue): boolean =>
+  Array.isArray(actual) || Predicate.isTagged(actual, "Success") || Predicate.isTagged(actual, "Failure")
+
+const malformed = (cause: unknown): Fatal =>
+  new Fatal({ reason: "Protocol", message: "the peer sent what is not a message of RPC", cause })
+
+const unfit = (cause: unknown): Fatal =>
+  new Fatal({ reason: "Protocol", message: "the answer does not fit the schema of the rpc", cause })
+
+/** Where nobody saw the request leave, what did not fit is known by its shape. */
+const ofParseError = (defect: ParseResult.ParseError, { attempt, isGuarded }: Circumstances): Fatal =>
+  attempt.id !== undefined || (!isGuarded && isAnswer(defect.issue))
+    ? unfit(defect)
+    : new Fatal({ reason: "InvalidArgument", message: "the payload does not fit the schema of the rpc", cause: defect })
+
+interface Circumstances {
+  readonly attempt: Attempt
+  readonly method: string
+  /** In milliseconds of the `Clock`. */
+  readonly now: number
+  readonly self: FiberId.FiberId
+  readonly isClosed: boolean
+  /** Whether all requests are seen when they leave. */
+  readonly isGuarded: boolean
+}
+
+/** Where the client was not made here, of all its calls that were ended one is meant; of the others the answers are lost. */
+const ofEnded = ({ message, why }: Ended, { id, tag }: Attempt): Retryable | Fatal => {
+  if ("unknownTag" in why) {
+    return why.unknownTag === tag
+      ? new Fatal({ reason: "Unimplemented", message: "the server has no such rpc", cause: message })
+      : new Retryable({ reason: "Unavailable", delivery: "Unknown", cause: message })
+  }
+  if (why.requestId !== id) {
+    return new Retryable({ reason: "Unavailable", delivery: "Unknown", cause: why.cause })
+  }
+  return why.isMessage ? unfit(why.cause) : malformed(why.cause)
+}
+
+/** Defects that the library makes of failures. Others are the handler's. */
+const ofDefect = (defect: unknown, circumstances: Circumstances): Option.Option<Retryable | Fatal> => {
+  const ended = defect instanceof Error ? defect.cause : defect
+  if (ended instanceof Ended) {
+    return Option.some(ofEnded(ended, circumstances.attempt))
+  }
+  return ParseResult.isParseError(defect)
+    ? Option.some(ofParseError(defect, circumstances))
+    : Option.filter(Classify.socketError(defect), () => Socket.isSocketError(defect))
+}
+
+/**
+ * An interruption that is not the caller's: that one is seen by nobody but finalizers. A client that is closed interrupts
+ * later calls in the name of their own fibers; any other name came from the server, which is stopping (`-503`), or whose
+ * handler was interrupted.
+ */
+const interruption = (
+  cause: Cause.Cause<unknown>,
+  self: FiberId.FiberId,
+  isClosed: boolean
+): Option.Option<Retryable | Fatal> => {
+  if (!Cause.isInterruptedOnly(cause)) {
+    return Option.none()
+  }
+  return Option.some(
+    isClosed || HashSet.has(Cause.interruptors(cause), self)
+      ? new Fatal({ reason: "Cancelled", message: "the client is closed", cause })
+      : new Retryable({ reason: "Unavailable", delivery: "Unknown", code: "INTERRUPTED", cause })
+  )
+}
+
+/**
+ * The transport's failure; `None` for what is the server's or the handler's to say: domain errors and defects.
+ *
+ * @internal
+ */
+export const ofCause = (
+  cause: Cause.Cause<unknown>,
+  circumstances: Circumstances
+): Option.Option<Retryable | Fatal> => {
+  const { attempt, isClosed, method, now, self } = circumstances
+  const failure = Option.match(Cause.failureOption(cause), {
+    onSome: (error) =>
+      isRetryable(error)
+        ? Option.some(withDelivery(error, "Unknown"))
+        : isFatal(error)
+        ? Option.some(error)
+        : clientError(now)(error),
+    onNone: () =>
+      Option.orElse(
+        Option.flatMap(Cause.dieOption(cause), (defect) => ofDefect(defect, circumstances)),
+        () => interruption(cause, self, isClosed)
+      )
+  })
+  return Option.map(
+    failure,
+    (error) => withMethod(attempt.refused && isRetryable(error) ? withDelivery(error, "NotSent") : error, method)
+  )
+}
+
+/** What a server passes on is of a call behind it: this one it ran. */
+const withDelivery = ({ cause, code, method, reason, retryAfter }: Retryable, delivery: Retryable["delivery"]) =>
+  new Retryable({ reason, delivery, method, code, retryAfter, cause })

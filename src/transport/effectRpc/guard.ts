@@ -1,0 +1,370 @@
+/**
+ * A protocol of `@effect/rpc` that lets no call wait for an answer that cannot come.
+ *
+ * @internal
+ */
+import type * as RpcClient from "@effect/rpc/RpcClient"
+import { RpcClientError } from "@effect/rpc/RpcClientError"
+import type * as RpcMessage from "@effect/rpc/RpcMessage"
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Function from "effect/Function"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import type * as Scope from "effect/Scope"
+import * as Deadline from "../../Deadline.js"
+import { Fatal, Retryable } from "../../RpcError.js"
+import { type Attempt, CurrentAttempt, CurrentProgress, Ended, unsent } from "./attempt.js"
+import * as Message from "./message.js"
+
+type Protocol = RpcClient.Protocol["Type"]
+type Request = RpcMessage.RequestEncoded
+type FromServer = RpcMessage.FromServerEncoded
+type Client = (message: FromServer) => Effect.Effect<void>
+
+/** Set on a protocol that is guarded: once is enough. */
+const TypeId = "~effect-rpc-retry/EffectRpc/Guarded"
+
+/**
+ * What the protocol is, where that is known:
+ *
+ * - `Http`: a send is done when the whole response was read, and responses of errors were sorted out.
+ * - `Socket`: a send is done when it is written, and fails with a typed error only before that; a defect of the handler of
+ *   messages closes the connection. `opened` waits for the connection while it is being opened. `served` is told that an
+ *   answer has come. Who writes asks `CurrentProgress` before.
+ *
+ * @internal
+ */
+export type Kind = { readonly _tag: "Http" } | {
+  readonly _tag: "Socket"
+  readonly opened: Effect.Effect<void>
+  readonly served: Effect.Effect<void>
+}
+
+/** A request that waits for its answer. */
+interface Pending {
+  readonly tag: string
+  readonly attempt: Attempt | undefined
+}
+
+/** A request whose response carries its answer and no other's. */
+interface Exchange {
+  readonly request: Request
+  answered: boolean
+  failure: RpcClientError | undefined
+}
+
+/** The exchange whose response is being read. */
+class CurrentExchange extends Context.Reference<CurrentExchange>()("effect-rpc-retry/EffectRpc/CurrentExchange", {
+  defaultValue: (): Exchange | undefined => undefined
+}) {}
+
+const failed = (message: string, cause: unknown) => new RpcClientError({ reason: "Protocol", message, cause })
+
+const fatal = (reason: Fatal["reason"], message: string, cause?: unknown) =>
+  failed(message, new Fatal({ reason, message, cause }))
+
+const unavailable = (message: string, cause?: unknown) =>
+  failed(message, new Retryable({ reason: "Unavailable", delivery: "Unknown", cause }))
+
+const notAMessage = (cause: unknown) => fatal("Protocol", "the peer sent what is not a message of RPC", cause)
+
+const closed = fatal("Cancelled", "the client is closed")
+
+/** How long the library itself tries to tell the server. */
+const goodbye = "1 second"
+
+/**
+ * - Clients share it: each is given all answers, and takes those to its own requests. The library's serves one.
+ * - An interrupt is sent behind the caller's back: while there is no connection the library waits for one.
+ * - While the connection is dialled again a request waits for that: the library fails it with how the last one ended.
+ * - A request that there is no connection for is known not to be sent.
+ * - What is wrong with one answer ends its call and no other: the library ends all of them.
+ * - What is not a message, and nobody's answer, ends the calls in flight: the library passes it over, or never handles another
+ *   one.
+ * - Over HTTP a response that ends ends its call, and a defect in it is that call's: the library takes it for all calls.
+ * - When it is closed it ends the calls in flight.
+ *
+ * @internal
+ */
+export const make = (protocol: Protocol, kind?: Kind): Effect.Effect<Protocol, never, Scope.Scope> =>
+  Predicate.hasProperty(protocol, TypeId) ? Effect.succeed(protocol) : Effect.gen(function*() {
+    const scope = yield* Effect.scope
+    const clients = new Set<Client>()
+    const pending = new Map<string, Pending>()
+    let isClosed = false
+
+    const interrupt = (interrupt: RpcMessage.InterruptEncoded) =>
+      Effect.asVoid(Effect.forkIn(Effect.timeoutOption(Effect.exit(protocol.send(interrupt)), goodbye), scope))
+
+    const deliver = (message: FromServer) =>
+      Effect.suspend(() => {
+        const attempt = message._tag === "Exit" ? pending.get(String(message.requestId))?.attempt : undefined
+        settle(pending, message)
+        return Effect.forEach(
+          clients,
+          (client) =>
+            Effect.suspend(() => client(message)).pipe(
+              Effect.catchAllDefect((defect) => spoiled(client, message, defect, attempt, interrupt))
+            ),
+          { discard: true }
+        )
+      })
+
+    yield* protocol.run((message) =>
+      Effect.flatMap(
+        received(message, kind, pending),
+        (messages) => Effect.forEach(messages, deliver, { discard: true })
+      )
+    ).pipe(
+      Effect.interruptible,
+      Effect.forkScoped
+    )
+    yield* Effect.addFinalizer(() =>
+      Effect.suspend(() => {
+        isClosed = true
+        return deliver({ _tag: "ClientProtocolError", error: closed })
+      })
+    )
+
+    /** The library keeps a request that could not be sent, and forgets one that has its exit. */
+    const forget = ({ id }: Request) =>
+      Effect.withFiberRuntime<void>((fiber) =>
+        Fiber.await(fiber).pipe(
+          // who wants no answer goes on
+          Effect.timeoutOption(goodbye),
+          Effect.zipRight(deliver(interrupted(id))),
+          Effect.forkIn(scope),
+          Effect.asVoid
+        )
+      )
+
+    const request = (request: Request, transferables: ReadonlyArray<globalThis.Transferable> | undefined) =>
+      Effect.flatMap(CurrentAttempt, (current) => {
+        // a middleware's own calls come before, and their refusal is not this one's
+        const attempt = current?.tag === request.tag ? Object.assign(current, unsent) : undefined
+        pending.set(request.id, { tag: request.tag, attempt })
+        const send = encode(() => protocol.send(request, transferables), attempt, request)
+        return sending(send, kind, attempt, request).pipe(
+          Effect.provideService(CurrentAttempt, undefined),
+          Effect.tapError(() => forget(request)),
+          // a response of HTTP is all that there is
+          kind?._tag === "Http" ? Effect.ensuring(Effect.sync(() => pending.delete(request.id))) : Function.identity
+        )
+      })
+
+    return {
+      ...protocol,
+      [TypeId]: TypeId,
+      run: (client) =>
+        Effect.zipRight(
+          Effect.sync(() => clients.add(client)),
+          Effect.ensuring(Effect.never, Effect.sync(() => clients.delete(client)))
+        ),
+      send: (message, transferables) => {
+        if (isClosed) {
+          return Effect.fail(closed)
+        }
+        switch (message._tag) {
+          case "Request":
+            return request(message, transferables)
+          case "Interrupt":
+            pending.delete(message.requestId)
+            return interrupt(message)
+          default:
+            return protocol.send(message)
+        }
+      }
+    }
+  })
+
+/** The library encodes before it gives an effect. */
+const encode = (
+  send: () => Effect.Effect<void, RpcClientError>,
+  attempt: Attempt | undefined,
+  { id }: Request
+): Effect.Effect<void, RpcClientError> =>
+  Effect.flatMap(
+    Effect.try({ try: send, catch: (cause) => fatal("InvalidArgument", "the payload cannot be encoded", cause) }),
+    (send) => {
+      if (attempt !== undefined) {
+        attempt.id = id
+      }
+      return send
+    }
+  )
+
+const sending = (
+  send: Effect.Effect<void, RpcClientError>,
+  kind: Kind | undefined,
+  attempt: Attempt | undefined,
+  request: Request
+): Effect.Effect<void, RpcClientError> => {
+  switch (kind?._tag) {
+    case "Http":
+      return onHttp(send, request)
+    case "Socket":
+      return Deadline.whileUnsent((progress) =>
+        Effect.tapErrorTag(send, "RpcClientError", (error) => Effect.sync(() => progress.failed(error.cause))).pipe(
+          Effect.catchTag("RpcClientError", () => Effect.zipRight(kind.opened, send)),
+          Effect.provideService(CurrentProgress, progress),
+          (sent) => onSocket(sent, attempt)
+        )
+      )
+    default:
+      return Effect.catchAllDefect(send, (defect) => Effect.fail(ofSend(defect)))
+  }
+}
+
+const onSocket = (send: Effect.Effect<void, RpcClientError>, attempt: Attempt | undefined) =>
+  send.pipe(
+    Effect.tapError(() =>
+      Effect.sync(() => {
+        if (attempt !== undefined) {
+          attempt.refused = true
+        }
+      })
+    ),
+    Effect.catchAllDefect((defect) => Effect.fail(failed("the request cannot be written", defect)))
+  )
+
+const onHttp = (send: Effect.Effect<void, RpcClientError>, request: Request): Effect.Effect<void, RpcClientError> =>
+  Effect.suspend(() => {
+    const exchange: Exchange = { request, answered: false, failure: undefined }
+    return send.pipe(
+      Effect.catchAllDefect((defect) => Effect.fail(fatal("Protocol", "the response is not an answer of RPC", defect))),
+      Effect.provideService(CurrentExchange, exchange),
+      Effect.flatMap(() =>
+        exchange.failure !== undefined
+          ? Effect.fail(exchange.failure)
+          : exchange.answered
+          ? Effect.void
+          : Effect.fail(unavailable("the response ended without an answer"))
+      )
+    )
+  })
+
+/** What the library makes of a response of HTTP that is none of RPC. Its status is lost: it may be the 503 of a proxy. */
+const isForeignResponse = (defect: unknown): boolean =>
+  defect instanceof SyntaxError ||
+  (Cause.isRuntimeException(defect) && defect.message.startsWith("Expected an array of responses"))
+
+const ofSend = (defect: unknown): RpcClientError =>
+  isForeignResponse(defect)
+    ? unavailable("the response is not an answer of RPC", defect)
+    : failed("the request cannot be sent", defect)
+
+/** No answer comes any more to what a message ends. */
+const settle = (pending: Map<string, Pending>, message: FromServer): void => {
+  if (message._tag === "Exit") {
+    pending.delete(String(message.requestId))
+  } else if (message._tag === "Defect" || message._tag === "ClientProtocolError") {
+    pending.clear()
+  }
+}
+
+/** What the clients are told in place of a message. */
+const received = (
+  message: FromServer,
+  kind: Kind | undefined,
+  pending: ReadonlyMap<string, Pending>
+): Effect.Effect<ReadonlyArray<FromServer>> =>
+  Effect.flatMap(CurrentExchange, (exchange) =>
+    Option.match(Message.fault(message), {
+      onNone: () =>
+        exchange !== undefined
+          ? Effect.sync(() => ofExchange(message, exchange))
+          : kind?._tag === "Socket" && isAnswer(message, pending)
+          ? Effect.as(kind.served, ofAll(message, pending))
+          : Effect.sync(() => ofAll(message, pending)),
+      onSome: (fault) => {
+        if (exchange !== undefined) {
+          exchange.failure = notAMessage(fault)
+          return Effect.succeed([])
+        }
+        const requestId = Message.requestIdOf(message)
+        if (requestId !== undefined && pending.has(requestId)) {
+          return Effect.succeed([died(requestId, unreadable(requestId, fault, false))])
+        }
+        return kind?._tag === "Socket"
+          ? Effect.die(fault)
+          : Effect.succeed<ReadonlyArray<FromServer>>([{ _tag: "ClientProtocolError", error: notAMessage(fault) }])
+      }
+    }))
+
+/** To a request that waits for one. */
+const isAnswer = (message: FromServer, pending: ReadonlyMap<string, Pending>): boolean =>
+  message._tag === "Exit" || message._tag === "Chunk"
+    ? pending.has(String(message.requestId))
+    : message._tag === "Defect" && pending.size > 0
+
+const defectOf = (message: RpcMessage.ResponseDefectEncoded): unknown => {
+  const unknownTag = Message.unknownTag(message)
+  return unknownTag === undefined ? message.defect : new Ended(String(message.defect), { unknownTag })
+}
+
+const died = (requestId: string, defect: unknown): FromServer => ({
+  _tag: "Exit",
+  requestId,
+  exit: { _tag: "Failure", cause: { _tag: "Die", defect } }
+})
+
+const unreadable = (requestId: string, cause: unknown, isMessage: boolean): Ended =>
+  new Ended("the answer cannot be decoded", { requestId, cause, isMessage })
+
+/** That a server has no such rpc is for the calls of that rpc. Whose another defect is a message does not say. */
+const ofAll = (message: FromServer, pending: ReadonlyMap<string, Pending>): ReadonlyArray<FromServer> => {
+  if (message._tag !== "Defect") {
+    return [message]
+  }
+  const defect = defectOf(message)
+  const unknownTag = Message.unknownTag(message)
+  const meant = Array.from(pending).filter(([, { tag }]) => tag === unknownTag)
+  return meant.length === 0 ? [{ _tag: "Defect", defect }] : meant.map(([id]) => died(id, defect))
+}
+
+const ofExchange = (message: FromServer, exchange: Exchange): ReadonlyArray<FromServer> => {
+  const { id } = exchange.request
+  if (message._tag === "Exit" && String(message.requestId) === id) {
+    exchange.answered = true
+  }
+  if (message._tag !== "Defect") {
+    return [message]
+  }
+  exchange.answered = true
+  return [died(id, defectOf(message))]
+}
+
+/**
+ * An answer that its client cannot take in, as a schema throws. A part of a stream: the call is ended, here and at the server.
+ * An exit: the library has forgotten half of the request by then, so its call is ended from outside. Of one that was not made
+ * through a client of ours nobody knows how: a defect ends all calls of its client.
+ */
+const spoiled = (
+  client: Client,
+  message: FromServer,
+  defect: unknown,
+  attempt: Attempt | undefined,
+  interrupt: (interrupt: RpcMessage.InterruptEncoded) => Effect.Effect<void>
+): Effect.Effect<void> => {
+  if (message._tag !== "Chunk" && message._tag !== "Exit") {
+    return Effect.die(defect)
+  }
+  const { requestId } = message
+  const ended = unreadable(requestId, defect, true)
+  if (message._tag === "Chunk") {
+    return Effect.zipRight(client(died(requestId, ended)), interrupt({ _tag: "Interrupt", requestId }))
+  }
+  return attempt === undefined
+    ? client({ _tag: "Defect", defect: ended })
+    : Effect.asVoid(Deferred.die(attempt.spoiled, ended))
+}
+
+const interrupted = (requestId: string): FromServer => ({
+  _tag: "Exit",
+  requestId,
+  exit: { _tag: "Failure", cause: { _tag: "Interrupt", fiberId: { _tag: "None" } } }
+})

@@ -1,0 +1,62 @@
+/**
+ * The protocol over a client of HTTP that fails on statuses, so that no body of an error is taken for an answer.
+ *
+ * @internal
+ */
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as RpcClient from "@effect/rpc/RpcClient"
+import { constPing } from "@effect/rpc/RpcMessage"
+import * as RpcSerialization from "@effect/rpc/RpcSerialization"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import { InvalidOption, orThrow } from "../../InvalidOption.js"
+import { statusError } from "../http/exchange.js"
+import * as HttpFailure from "../http/failure.js"
+import { checkUrl } from "../shared/url.js"
+import * as Guard from "./guard.js"
+
+interface Options {
+  readonly url: string
+  readonly transformClient?:
+    | (<E, R>(client: HttpClient.HttpClient.With<E, R>) => HttpClient.HttpClient.With<E, R>)
+    | undefined
+}
+
+const where = "EffectRpc.layerProtocolHttp"
+
+/** The library takes any body of this type for its own JSON, and would pass over every answer. */
+const checkSerialization = (serialization: RpcSerialization.RpcSerialization["Type"]) =>
+  serialization.contentType === "application/json" &&
+    String(serialization.unsafeMake().encode(constPing)).includes("\"jsonrpc\"")
+    ? Either.left(
+      new InvalidOption({
+        where,
+        field: "serialization",
+        problem: "must not be layerJsonRpc over HTTP: its answers are never decoded"
+      })
+    )
+    : Either.right(serialization)
+
+/** @internal */
+export const makeProtocol = (options: Options) => {
+  const url = orThrow(checkUrl(where, options.url))
+  return Effect.gen(function*() {
+    orThrow(checkSerialization(yield* RpcSerialization.RpcSerialization))
+    const located = HttpClient.mapRequest(yield* HttpClient.HttpClient, HttpClientRequest.prependUrl(url))
+    const transformed = options.transformClient === undefined ? located : options.transformClient(located)
+    const protocol = yield* RpcClient.makeProtocolHttp(onlyOk(transformed))
+    return yield* Guard.make(protocol, { _tag: "Http" })
+  })
+}
+
+const onlyOk = <E, R>(client: HttpClient.HttpClient.With<E, R>) =>
+  HttpClient.transformResponse(
+    client,
+    Effect.flatMap((response: HttpClientResponse.HttpClientResponse) =>
+      HttpFailure.isOk(response.status)
+        ? Effect.succeed(response)
+        : Effect.flatMap(statusError(response), Effect.fail)
+    )
+  )

@@ -1,0 +1,93 @@
+/**
+ * A socket as `@effect/rpc` needs it: one that says how it is, and survives what the peer sends.
+ *
+ * @internal
+ */
+import * as Socket from "@effect/platform/Socket"
+import * as RpcClient from "@effect/rpc/RpcClient"
+import * as Effect from "effect/Effect"
+import * as Ref from "effect/Ref"
+import * as Schedule from "effect/Schedule"
+import { Fatal } from "../../RpcError.js"
+import { CurrentProgress } from "./attempt.js"
+import * as Guard from "./guard.js"
+
+interface Options {
+  readonly retryTransientErrors?: boolean | undefined
+  readonly retrySchedule: Schedule.Schedule<unknown, Socket.SocketError>
+}
+
+/**
+ * - `opened`: waits for the end of a dial that is under way, however it ends.
+ * - `served`: whether a connection has brought an answer since it was last set back.
+ */
+interface Observed {
+  readonly socket: Socket.Socket
+  readonly opened: Effect.Effect<void>
+  readonly served: Ref.Ref<boolean>
+}
+
+/** A defect would end the library's loop that dials: nothing would ever be answered again. */
+const malformed = (cause: unknown) =>
+  new Socket.SocketGenericError({
+    reason: "Read",
+    cause: new Fatal({ reason: "Protocol", message: "the peer sent what is not a message of RPC", cause })
+  })
+
+type Write = Effect.Effect.Success<Socket.Socket["writer"]>
+
+/** The socket itself waits for a connection after it was told to write: that is no time to ask whether the call still stands. */
+const announcing = (write: Write, connected: Effect.Latch): Write => (chunk) =>
+  Effect.flatMap(CurrentProgress, (progress) =>
+    progress === undefined
+      ? write(chunk)
+      // one that was cut is about to be interrupted
+      : connected.whenOpen(Effect.suspend(() => progress.sending() ? write(chunk) : Effect.never)))
+
+const observe = (socket: Socket.Socket): Effect.Effect<Observed> =>
+  Effect.gen(function*() {
+    const idle = yield* Effect.makeLatch(true)
+    const connected = yield* Effect.makeLatch(false)
+    const opened = Effect.zipRight(connected.open, idle.open)
+    return {
+      opened: idle.await,
+      served: yield* Ref.make(false),
+      socket: {
+        ...socket,
+        writer: Effect.map(socket.writer, (write) => announcing(write, connected)),
+        runRaw: (handler, options) =>
+          idle.close.pipe(
+            Effect.zipRight(
+              socket.runRaw((data) => {
+                const handled = handler(data)
+                return handled && Effect.catchAllDefect(handled, (defect) => Effect.fail(malformed(defect)))
+              }, { onOpen: Effect.zipRight(options?.onOpen ?? Effect.void, opened) })
+            ),
+            Effect.ensuring(Effect.zipRight(connected.close, idle.open))
+          )
+      }
+    }
+  })
+
+/** A peer that serves well is dialled at once, however often its connections end. */
+const startingOver = <Out, In, R>(
+  schedule: Schedule.Schedule<Out, In, R>,
+  served: Ref.Ref<boolean>
+): Schedule.Schedule<Out, In, R> =>
+  Schedule.makeWithState(schedule.initial, (now, input: In, state) =>
+    Effect.flatMap(
+      Ref.getAndSet(served, false),
+      (served) => schedule.step(now, input, served ? schedule.initial : state)
+    ))
+
+/** @internal */
+export const makeProtocol = (options: Options) =>
+  Effect.gen(function*() {
+    const { opened, served, socket } = yield* Effect.flatMap(Socket.Socket, observe)
+    const protocol = yield* Effect.provideService(
+      RpcClient.makeProtocolSocket({ ...options, retrySchedule: startingOver(options.retrySchedule, served) }),
+      Socket.Socket,
+      socket
+    )
+    return yield* Guard.make(protocol, { _tag: "Socket", opened, served: Ref.set(served, true) })
+  })

@@ -1,0 +1,150 @@
+/**
+ * The codec that `net/rpc` has of its own: gob, a header and a body each way.
+ *
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Schema from "effect/Schema"
+import { Fatal } from "../../RpcError.js"
+import { fail, Problem, Writer } from "../gob/bytes.js"
+import * as decoder from "../gob/decoder.js"
+import { Encoder } from "../gob/encoder.js"
+import { Stream, type Value } from "../gob/stream.js"
+import * as Type from "../gob/type.js"
+import { decodeInParts, giveWay } from "../shared/schemaParts.js"
+import { badArguments, badReply, encode, guarded, long } from "../shared/schemas.js"
+import { type Codec, serverError } from "./codec.js"
+import type * as Session from "./session.js"
+
+const badSchema = (cause: unknown) =>
+  new Fatal({
+    reason: "InvalidArgument",
+    message: `the schema of the reply is of no use with gob: ${cause instanceof Error ? cause.message : String(cause)}`,
+    cause
+  })
+
+interface Request {
+  readonly method: string
+  readonly type: Type.GobType
+  readonly value: unknown
+}
+
+const structOf = (name: string, fields: Readonly<Record<string, "string" | "uint" | "bytes">>): Type.GobType => {
+  const list = Object.entries(fields).map(([name, kind]) => ({ name, type: { kind } }))
+  return { kind: "struct", name, fields: () => list }
+}
+
+const requestHeader = structOf("Request", { ServiceMethod: "string", Seq: "uint" })
+/** Without the `ServiceMethod`, which says what was asked. An error need not be UTF-8. */
+const responseHeader = structOf("Response", { Seq: "uint", Error: "bytes" })
+const nothing = structOf("", {})
+
+interface ResponseHeader {
+  readonly Seq: number
+  readonly Error: string
+  /** Why it could not be read. */
+  readonly problem: string | undefined
+}
+
+const lenient = new TextDecoder("utf-8", { ignoreBOM: true })
+
+const headerOf = (value: Value): ResponseHeader => {
+  if (value.problem === undefined) {
+    const { Error, Seq } = decoder.decode(value, responseHeader) as { readonly Seq: number; readonly Error: Uint8Array }
+    return { Seq, Error: lenient.decode(Error), problem: undefined }
+  }
+  const Seq = decoder.uintField(value, "Seq")
+  return Seq === undefined ? fail(value.problem) : { Seq, Error: "", problem: value.problem }
+}
+
+const unread = (problem: string) => new Fatal({ reason: "Protocol", message: `the peer sent gob that ${problem}` })
+
+const problemOf = (failure: unknown): string =>
+  failure instanceof Problem ? `gob that ${failure.message}` : `what cannot be read: ${String(failure)}`
+
+const wire = (maxFrameBytes: number): Session.Wire<Request> => {
+  const encoder = new Encoder()
+  const stream = new Stream({ bytes: maxFrameBytes, option: "maxFrameBytes" })
+  const body = new Writer()
+  let batch = new Writer()
+  let header: ResponseHeader | undefined
+  return {
+    encode: (id, { method, type, value }) =>
+      Either.try({
+        try: () => {
+          // the body first: when it cannot be written, nothing is
+          encoder.encode(body.clear(), type, value)
+          encoder.encode(batch, requestHeader, { ServiceMethod: method, Seq: id })
+          batch.raw(body.written())
+        },
+        catch: badArguments
+      }),
+    size: () => batch.length,
+    take: () => {
+      const taken = batch.written()
+      batch = new Writer()
+      return taken
+    },
+    decode: (chunk) => {
+      const answers: Array<Session.Answer> = []
+      const take = (value: Value) => {
+        if (header === undefined) {
+          header = headerOf(value)
+          return
+        }
+        const { Error, Seq: id, problem = Error === "" ? value.problem : undefined } = header
+        header = undefined
+        answers.push({
+          id,
+          result: problem !== undefined
+            ? Either.left(unread(problem))
+            // the body of an error is nothing
+            : Error === ""
+            ? Either.right(value)
+            : Either.left(serverError(Error))
+        })
+      }
+      const read = Either.try({ try: () => stream.push(chunk, take), catch: problemOf })
+      return { answers, problem: Either.isLeft(read) ? read.left : undefined }
+    }
+  }
+}
+
+/** @internal */
+export const codec: Codec<Request> = {
+  request: (method, args, { args: schema, reply }) =>
+    guarded(
+      (): Effect.Effect<Request, unknown, unknown> => {
+        if (schema === undefined) {
+          return Effect.fail("gob needs to know their type: call with { args: a schema }")
+        }
+        const type = Type.check(schema.ast)
+        const expected = Either.try({
+          try: () => reply === undefined ? undefined : Type.check(reply.ast),
+          catch: badSchema
+        })
+        if (Either.isLeft(expected)) {
+          return Effect.fail(expected.left)
+        }
+        const encoded = encode(schema, args)
+        const request = (value: unknown): Request => ({ method, type, value })
+        return Either.isEither(encoded) ? Either.map(encoded, request) : Effect.map(encoded, request)
+      },
+      (cause) => cause instanceof Fatal ? cause : badArguments(cause)
+    ),
+  ping: (method) => ({ method, type: nothing, value: {} }),
+  wire,
+  reply: (answer, { reply }) =>
+    guarded(() => {
+      const value = answer as Value
+      const reading = new decoder.Reading(value, reply === undefined ? undefined : Type.of(reply.ast))
+      const decode = value.length > long ? decodeInParts : Schema.decodeUnknown
+      const decoded = () => reply === undefined ? Either.right(reading.result) : decode(reply)(reading.result)
+      return reading.step() ? decoded() : Effect.flatMap(toEnd(reading), decoded)
+    }, badReply)
+}
+
+/** The rest of a value that takes long, with turns for others in between. */
+const toEnd = (reading: decoder.Reading): Effect.Effect<void> =>
+  Effect.flatMap(giveWay, () => reading.step() ? Effect.void : toEnd(reading))

@@ -1,0 +1,94 @@
+/**
+ * The codec of `net/rpc/jsonrpc`: `{ method, params: [args], id }` one way, `{ id, result, error }` the other.
+ *
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Predicate from "effect/Predicate"
+import { Fatal } from "../../RpcError.js"
+import * as Schemas from "../shared/schemas.js"
+import { type Codec, serverError } from "./codec.js"
+import * as JsonFrames from "./jsonFrames.js"
+import type * as Session from "./session.js"
+
+interface Request {
+  readonly method: string
+  readonly params: unknown
+}
+
+/** What a server answered, and in how many bytes. */
+class Result {
+  constructor(readonly value: unknown, readonly length: number) {}
+}
+
+const wire = (maxFrameBytes: number): Session.Wire<Request> => {
+  const splitter = JsonFrames.make(maxFrameBytes)
+  let batch = ""
+  return {
+    encode: (id, { method, params }) =>
+      Either.try({
+        try: () => {
+          batch += JSON.stringify({ method, params: [params], id }) + "\n"
+        },
+        catch: Schemas.badArguments
+      }),
+    size: () => batch.length,
+    take: () => {
+      const taken = batch
+      batch = ""
+      return taken
+    },
+    decode: (chunk) => {
+      const { frames, lengths, problem, refused } = splitter.push(chunk)
+      const answers = refused.map(refusedAnswer)
+      for (let i = 0; i < frames.length; i++) {
+        const answer = answerOf(frames[i], lengths[i]!)
+        if (Either.isLeft(answer)) {
+          return { answers, problem: answer.left }
+        }
+        answers.push(answer.right)
+      }
+      return { answers, problem }
+    }
+  }
+}
+
+/** The text of an error can be read with a few characters of it wrong; a result is not altered. */
+const refusedAnswer = ({ id, problem, readable }: JsonFrames.Refused): Session.Answer => {
+  const error = errorOf(readable)
+  return {
+    id,
+    result: Either.left(
+      error === null
+        ? new Fatal({ reason: "Protocol", message: `the peer sent ${problem}` })
+        : serverError(error)
+    )
+  }
+}
+
+const errorOf = (frame: unknown): unknown => Predicate.hasProperty(frame, "error") ? frame.error : null
+
+const answerOf = (frame: unknown, length: number): Either.Either<Session.Answer, string> => {
+  if (!Predicate.hasProperty(frame, "id") || !Predicate.isNumber(frame.id) || !Number.isInteger(frame.id)) {
+    return Either.left("an answer without a request id")
+  }
+  const error = errorOf(frame)
+  const result = Predicate.hasProperty(frame, "result") ? frame.result : null
+  return Either.right({
+    id: frame.id,
+    result: error === null ? Either.right(new Result(result, length)) : Either.left(serverError(error))
+  })
+}
+
+/** @internal */
+export const codec: Codec<Request> = {
+  request: (method, args, { args: schema }) =>
+    Effect.map(Schemas.encoded(args, schema), (params) => ({ method, params })),
+  ping: (method) => ({ method, params: {} }),
+  wire,
+  reply: (answer, { reply }) => {
+    const { length, value } = answer as Result
+    return length > Schemas.long ? Schemas.decodedLong(value, reply) : Schemas.decoded(value, reply)
+  }
+}

@@ -1,0 +1,164 @@
+/**
+ * The options of `GoRpc`, checked.
+ *
+ * @internal
+ */
+import type * as Socket from "@effect/platform/Socket"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Predicate from "effect/Predicate"
+import type { ConnectionOptions } from "node:tls"
+import { checkDuration, checkNumber, InvalidOption } from "../../InvalidOption.js"
+import * as Connection from "../Connection.js"
+import * as NodeSocket from "../connection/socket.js"
+import * as Limit from "../shared/limit.js"
+
+/**
+ * Where the server is.
+ *
+ * - `host` and `port`, or the `path` of a Unix socket.
+ * - `tls`: Node's options; an empty object trusts what Node trusts.
+ * - `http`: for a server that uses `rpc.HandleHTTP`: `true`, or the path if it is not `/_goRPC_`.
+ * - `socket`: instead of these, anything that makes a `Socket` of `@effect/platform`. It is made anew for every dial.
+ *
+ * TCP connections send small requests at once (no delay), and probe a silent peer after 15 seconds (keep-alive).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Address =
+  | {
+    readonly host: string
+    readonly port: number
+    readonly tls?: ConnectionOptions | undefined
+    readonly http?: boolean | string | undefined
+  }
+  | {
+    readonly path: string
+    readonly tls?: ConnectionOptions | undefined
+    readonly http?: boolean | string | undefined
+  }
+  | {
+    readonly socket: Effect.Effect<Socket.Socket, Socket.SocketError>
+  }
+
+/**
+ * - `codec`: what the server speaks: `"gob"` is Go's default (`rpc.ServeConn`), `"json"` that of `net/rpc/jsonrpc`. Default
+ *   `"json"`.
+ * - `dialTimeout`: bound on one dial. Default 5 seconds.
+ * - `maxFrameBytes`: the largest answer that is read, in bytes. Default 4 MiB. One that would be made into more than 4 times as
+ *   much memory, or is nested deeper than 1000 levels, is not read either. Its call fails with `Fatal Protocol`; the others go on.
+ * - `ping`: asks a peer that was silent whether it is there. Default no ping. See {@link Ping}.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Settings {
+  readonly codec?: "json" | "gob" | undefined
+  readonly dialTimeout?: Duration.DurationInput | undefined
+  readonly maxFrameBytes?: number | undefined
+  readonly ping?: Ping | undefined
+}
+
+/**
+ * How a peer that was silent is asked whether it is there. Every server answers, if only that it does not know the method, so
+ * this needs nothing there. When no answer of any kind comes in time the connection is broken, and its calls are lost.
+ *
+ * A server that answers one request after the other, a loop of `rpc.ServeRequest`, answers a ping after the calls before it. So
+ * a ping without an answer does not break the connection while a call that was sent before it still waits, unless the server is
+ * known to answer out of order.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Ping {
+  /** How long the peer is silent before it is asked; more than zero. */
+  readonly every: Duration.DurationInput
+  /** How long an answer may take. Default 5 seconds. */
+  readonly timeout?: Duration.DurationInput | undefined
+  /** What is called, without arguments. Default `"Ping"`. */
+  readonly method?: string | undefined
+  /**
+   * `true`: the server works at several calls at once and answers the one that is ready first, as with `rpc.Accept`,
+   * `rpc.ServeConn` and `jsonrpc.ServeConn`; then a ping breaks the connection also while calls wait. Default `false`, until
+   * the server is seen to do so.
+   */
+  readonly outOfOrder?: boolean | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Options = Address & Settings & Connection.Lifetime
+
+const where = "GoRpc.make"
+
+const invalid = (field: string, problem: string) => Either.left(new InvalidOption({ where, field, problem }))
+
+const got = (value: unknown) => `got ${Predicate.isString(value) ? JSON.stringify(value) : String(value)}`
+
+const isName = (value: unknown) => Predicate.isString(value) && value !== ""
+
+const checkAddress = (address: Address) =>
+  Either.gen(function*() {
+    if ("socket" in address) {
+      return Effect.isEffect(address.socket)
+        ? undefined
+        : yield* invalid("socket", `must be an effect that makes a socket, ${got(address.socket)}`)
+    }
+    if ("path" in address) {
+      if (!isName(address.path)) {
+        return yield* invalid("path", `must be the path of a socket, ${got(address.path)}`)
+      }
+    } else {
+      if (!isName(address.host)) {
+        return yield* invalid("host", `must be a name or an address, ${got(address.host)}`)
+      }
+      yield* checkNumber(where, "port", address.port, { min: 1, max: 65_535, integer: true })
+    }
+    const { http, tls } = address
+    if (tls !== undefined) {
+      const problem = Predicate.isRecord(tls)
+        ? NodeSocket.validateTls(tls)
+        : Either.left(`must be an object, ${got(tls)}`)
+      yield* Either.mapLeft(problem, (problem) => new InvalidOption({ where, field: "tls", problem }))
+    }
+    if (http !== undefined && !Predicate.isBoolean(http) && !(Predicate.isString(http) && /^\/[!-~]*$/.test(http))) {
+      return yield* invalid("http", `must be true, or a path that starts with /, ${got(http)}`)
+    }
+  })
+
+const checkPing = (ping: NonNullable<Options["ping"]>) =>
+  Either.gen(function*() {
+    const { every, method = "Ping", outOfOrder = false, timeout = "5 seconds" } = ping
+    return {
+      every: yield* checkDuration(where, "ping.every", every),
+      timeout: yield* checkDuration(where, "ping.timeout", timeout),
+      method: Predicate.isString(method) ? method : yield* invalid("ping.method", `must be a string, ${got(method)}`),
+      outOfOrder: Predicate.isBoolean(outOfOrder)
+        ? outOfOrder
+        : yield* invalid("ping.outOfOrder", `must be true or false, ${got(outOfOrder)}`)
+    }
+  })
+
+/** @internal */
+export const check = (options: Options) =>
+  Either.gen(function*() {
+    const { codec, dialTimeout = "5 seconds", maxFrameBytes = Limit.defaultBytes, ping } = options
+    yield* checkAddress(options)
+    if (codec !== undefined && codec !== "json" && codec !== "gob") {
+      return yield* invalid("codec", `must be "json" or "gob", ${got(codec)}`)
+    }
+    return {
+      lifetime: yield* Connection.checkLifetime(where, options),
+      ping: ping === undefined ? undefined : yield* checkPing(ping),
+      dialTimeout: yield* checkDuration(where, "dialTimeout", dialTimeout),
+      maxFrameBytes: yield* checkNumber(where, "maxFrameBytes", maxFrameBytes, {
+        min: 1,
+        max: Number.MAX_SAFE_INTEGER,
+        integer: true
+      })
+    }
+  })

@@ -1,0 +1,542 @@
+/**
+ * Reads values, each as the type that is asked for, where Go would.
+ *
+ * @internal
+ */
+import * as Either from "effect/Either"
+import * as Limit from "../shared/limit.js"
+import { fail, Problem, Reader } from "./bytes.js"
+import { maxDepth, type Named } from "./encoder.js"
+import type { Value } from "./stream.js"
+import type { Basic, GobType } from "./type.js"
+import { forget, type Types } from "./types.js"
+import { concrete, Walker } from "./walker.js"
+import * as Wire from "./wire.js"
+
+type OfKind<Kind, Of> = Extract<Of, { readonly kind: Kind }>
+
+/** A value as a type, or where there is none by what the stream says of it alone. @internal */
+export const decode = (value: Value, type: GobType | undefined): unknown => {
+  const reading = new Reading(value, type)
+  while (!reading.step()) {
+    // it has no end but its own
+  }
+  return reading.result
+}
+
+/** A field of a struct that is an unsigned integer, where only the beginning of the struct is there. @internal */
+export const uintField = ({ parts, types }: Value, name: string): number | undefined => {
+  const reader = new Reader(parts[0]!)
+  const wire = types.of(reader.int())
+  if (wire?.kind !== "struct") {
+    return undefined
+  }
+  const place = wire.fields.findIndex((field) => field.name === name && field.id === Wire.basicIds.uint)
+  let at = -1
+  for (let delta = reader.uint(); delta !== 0; delta = reader.uint()) {
+    at += delta
+    if (at >= place) {
+      break
+    }
+    new Walker(types, forget, Wire.fieldOf(wire, at).id, 1).walk(reader)
+  }
+  // a zero is not sent
+  return place === -1 ? undefined : at === place ? reader.uint() : 0
+}
+
+/** How many items and fields are read in one step: a few milliseconds. @internal */
+export const perStep = 10_000
+
+/**
+ * What values take, in bytes of memory, measured with Node 20 on 64 bits. `slot` is the place of a value in a list or an object.
+ * An object keeps its first fields in itself, more of them beside it, and many in a table.
+ */
+const cost = {
+  slot: 8,
+  list: 40,
+  map: 192,
+  mapEntry: 56,
+  record: 64,
+  recordEntry: 88,
+  bytes: 216,
+  text: 24,
+  bigint: 24,
+  complex: 80
+}
+
+const costOfObject = (fields: number): number => fields <= 4 ? 64 : fields <= 12 ? 64 + 8 * fields : costOfTable(fields)
+
+const costOfTable = (fields: number): number => 64 + 44 * fields
+
+/** Instead of a value, where the step ends before it is read. */
+const paused = Symbol("paused")
+
+/** The same, where nothing of the value was read. */
+const notBegun = Symbol("notBegun")
+
+interface Entries {
+  readonly reader: Reader
+  readonly type: OfKind<"map", GobType> | undefined
+  readonly wire: OfKind<"map", Wire.WireType>
+  readonly depth: number
+  left: number
+  readonly out: Map<unknown, unknown> | Record<string, unknown>
+}
+
+interface Fields {
+  readonly reader: Reader
+  readonly fields: ReadonlyArray<{ readonly name: string; readonly type: GobType }>
+  readonly wire: OfKind<"struct", Wire.WireType>
+  readonly depth: number
+  readonly read: Array<unknown>
+  /** The last one that came: its place in the stream, and in `fields`. */
+  sent: number
+  own: number
+}
+
+/**
+ * A value that is being read. `step` reads on, and says whether `result` is there: in between others can have their turn.
+ *
+ * A step that ends in the middle leaves behind, from the inside out, what is to be done with what is read next.
+ *
+ * @internal
+ */
+export class Reading {
+  private readonly types: Types
+  private next = 1
+  /** The fields that lead to what is being read. */
+  private readonly path: Array<string> = []
+  private left = 0
+  private memory: number
+  private saved: Array<(value: unknown) => unknown>
+  result: unknown
+
+  constructor(private readonly value: Value, type: GobType | undefined) {
+    this.types = value.types
+    this.memory = Limit.memoryOf(value.limit.bytes)
+    this.saved = [() => this.whole(type)]
+  }
+
+  /** Throws a `Problem` where the value is not of the type. */
+  step(): boolean {
+    this.left = perStep
+    const saved = this.saved
+    this.saved = []
+    return Either.getOrThrowWith(
+      Either.try(() => {
+        let value: unknown
+        for (let i = 0; i < saved.length; i++) {
+          value = saved[i]!(value)
+          if (value === paused) {
+            this.saved.push(...saved.slice(i + 1))
+            return false
+          }
+        }
+        this.result = value
+        return true
+      }),
+      (failure) => failure instanceof Problem ? this.locate(failure) : failure
+    )
+  }
+
+  private locate({ message }: Problem): Problem {
+    return new Problem(this.path.length === 0 ? message : `at ${this.path.join(".")} ${message}`)
+  }
+
+  private save(next: (value: unknown) => unknown): typeof paused {
+    this.saved.push(next)
+    return paused
+  }
+
+  private charge(memory: number): void {
+    this.memory -= memory
+    if (this.memory < 0) {
+      fail(`is ${Limit.tooMuch(this.value.limit)}`)
+    }
+  }
+
+  private whole(type: GobType | undefined): unknown {
+    const { parts, problem } = this.value
+    if (problem !== undefined) {
+      return fail(problem)
+    }
+    const reader = new Reader(parts[0]!)
+    const id = reader.int()
+    this.types.single(reader, id)
+    const end = (value: unknown) => reader.left === 0 ? value : fail("has more after a value")
+    const value = this.read(reader, type, id, 0)
+    return value === paused ? this.save(end) : end(value)
+  }
+
+  /** Goes on in the next message of the value; the definitions in it are known. */
+  private goOn(reader: Reader): void {
+    reader.continue(this.value.parts[this.next++] ?? fail("ends in the middle of a value"))
+  }
+
+  private skip(reader: Reader, id: number, depth: number): void {
+    const walker = new Walker(this.types, forget, id, depth)
+    while (!walker.walk(reader)) {
+      this.goOn(reader)
+    }
+    if (walker.problem !== undefined) {
+      fail(walker.problem)
+    }
+  }
+
+  private read(reader: Reader, type: GobType | undefined, id: number, depth: number): unknown {
+    if (depth > maxDepth) {
+      return fail(`is nested deeper than ${maxDepth} levels`)
+    }
+    const wire = this.types.of(id)
+    if (type === undefined) {
+      return this.any(reader, wire, id, depth)
+    }
+    const mismatch = () =>
+      fail(`is ${wire === undefined ? Wire.nameOfId(id) : Wire.describe(wire)}, and not ${type.kind}`)
+    switch (type.kind) {
+      case "optional":
+        return this.read(reader, type.of(), id, depth)
+      case "interface":
+        return id === Wire.interfaceId ? this.named(reader, type.types, depth) : mismatch()
+      case "slice":
+      case "array": {
+        if (
+          wire?.kind !== type.kind || (wire.kind === "array" && type.kind === "array" && wire.length !== type.length)
+        ) {
+          return mismatch()
+        }
+        const length = reader.count()
+        if (type.kind === "array" && length !== type.length) {
+          return fail(`has ${length} items, and not ${type.length}`)
+        }
+        return this.list(reader, type.item(), wire.item, length, depth)
+      }
+      case "map":
+        return wire?.kind === "map" ? this.map(reader, type, wire, depth) : mismatch()
+      case "struct":
+        return wire?.kind === "struct" ? this.struct(reader, type, wire, depth) : mismatch()
+      case "external":
+        return wire?.kind === "external" && wire.by === type.by ? this.bytes(reader) : mismatch()
+      case "bytes":
+        // a string of Go need not be text
+        return id === Wire.basicIds.bytes || id === Wire.basicIds.string ? this.bytes(reader) : mismatch()
+      default:
+        return id === Wire.basicIds[type.kind] ? this.basic(reader, type.kind) : mismatch()
+    }
+  }
+
+  private any(reader: Reader, wire: Wire.WireType | undefined, id: number, depth: number): unknown {
+    switch (wire?.kind) {
+      case undefined:
+        return id === Wire.interfaceId ? this.named(reader, undefined, depth) : this.anyBasic(reader, Wire.kindOfId(id))
+      case "slice":
+      case "array":
+        return this.list(reader, undefined, wire.item, reader.count(), depth)
+      case "map":
+        return this.map(reader, undefined, wire, depth)
+      case "external":
+        return this.bytes(reader)
+      case "struct":
+        this.charge(cost.record)
+        return this.anyFields(reader, wire, depth, {}, -1)
+    }
+  }
+
+  private list(reader: Reader, item: GobType | undefined, id: number, length: number, depth: number): unknown {
+    this.charge(cost.list + cost.slot * length)
+    return this.items(reader, item, id, depth, Array<unknown>(length), 0)
+  }
+
+  private items(
+    reader: Reader,
+    item: GobType | undefined,
+    id: number,
+    depth: number,
+    out: Array<unknown>,
+    from: number
+  ): unknown {
+    for (let i = from; i < out.length; i++) {
+      const value = --this.left < 0 ? notBegun : this.read(reader, item, id, depth + 1)
+      if (value === notBegun || value === paused) {
+        return this.saveItems(value === paused, reader, item, id, depth, out, i)
+      }
+      out[i] = value
+    }
+    return out
+  }
+
+  private saveItems(
+    isBegun: boolean,
+    reader: Reader,
+    item: GobType | undefined,
+    id: number,
+    depth: number,
+    out: Array<unknown>,
+    i: number
+  ): typeof paused {
+    return this.save((value) => {
+      if (!isBegun) {
+        return this.items(reader, item, id, depth, out, i)
+      }
+      out[i] = value
+      return this.items(reader, item, id, depth, out, i + 1)
+    })
+  }
+
+  private map(
+    reader: Reader,
+    type: OfKind<"map", GobType> | undefined,
+    wire: OfKind<"map", Wire.WireType>,
+    depth: number
+  ): unknown {
+    const left = reader.count()
+    const isRecord = type?.record === true
+    this.charge(isRecord ? cost.record + cost.recordEntry * left : cost.map + cost.mapEntry * left)
+    return this.entries({ reader, type, wire, depth, left, out: isRecord ? {} : new Map() })
+  }
+
+  private entries(map: Entries): unknown {
+    const { depth, out, reader, type, wire } = map
+    for (; map.left > 0; map.left--) {
+      if (--this.left < 0) {
+        return this.save(() => this.entries(map))
+      }
+      const key = this.read(reader, type?.key(), wire.key, depth + 1)
+      if (key === paused) {
+        return this.save((key) => {
+          const isPaused = this.entry(map, key) === paused
+          map.left--
+          return isPaused ? this.save(() => this.entries(map)) : this.entries(map)
+        })
+      }
+      if (this.entry(map, key) === paused) {
+        map.left--
+        return this.save(() => this.entries(map))
+      }
+    }
+    return out
+  }
+
+  private entry(map: Entries, key: unknown): unknown {
+    const value = this.read(map.reader, map.type?.value(), map.wire.value, map.depth + 1)
+    return value === paused ? this.save((value) => put(map, key, value)) : put(map, key, value)
+  }
+
+  private struct(
+    reader: Reader,
+    type: OfKind<"struct", GobType>,
+    wire: OfKind<"struct", Wire.WireType>,
+    depth: number
+  ): unknown {
+    const fields = type.fields()
+    this.charge(costOfObject(fields.length))
+    return this.fields({ reader, fields, wire, depth, read: fields.map(() => notSent), sent: -1, own: -1 })
+  }
+
+  private fields(struct: Fields): unknown {
+    const { depth, fields, read, reader, wire } = struct
+    for (let delta = reader.uint(); delta !== 0; delta = reader.uint()) {
+      struct.sent += delta
+      this.left--
+      const { id, name } = Wire.fieldOf(wire, struct.sent)
+      // most come in the order of the schema
+      const own = fields[struct.own + 1]?.name === name
+        ? struct.own + 1
+        : fields.findIndex((field) => field.name === name)
+      if (own === -1) {
+        this.skip(reader, id, depth + 1)
+        continue
+      }
+      struct.own = own
+      this.path.push(name)
+      const value = this.read(reader, fields[own]!.type, id, depth + 1)
+      if (value === paused) {
+        return this.saveField(struct)
+      }
+      this.path.pop()
+      read[own] = value
+    }
+    return this.built(fields, read, depth)
+  }
+
+  private saveField(struct: Fields): typeof paused {
+    return this.save((value) => {
+      this.path.pop()
+      struct.read[struct.own] = value
+      return this.fields(struct)
+    })
+  }
+
+  /** Always in the order of the fields, so that all values of a type are alike. */
+  private built(fields: Fields["fields"], read: ReadonlyArray<unknown>, depth: number): unknown {
+    const value: Record<string, unknown> = {}
+    for (let i = 0; i < fields.length; i++) {
+      const { name, type } = fields[i]!
+      const field = read[i] === notSent ? this.zero(type, depth + 1) : read[i]
+      if (field !== undefined || type.kind !== "optional") {
+        define(value, name, field)
+      }
+    }
+    return value
+  }
+
+  private anyFields(
+    reader: Reader,
+    wire: OfKind<"struct", Wire.WireType>,
+    depth: number,
+    out: Record<string, unknown>,
+    from: number
+  ): unknown {
+    let sent = from
+    for (let delta = reader.uint(); delta !== 0; delta = reader.uint()) {
+      sent += delta
+      this.left--
+      this.charge(costOfTable(1) - costOfTable(0))
+      const { id, name } = Wire.fieldOf(wire, sent)
+      const value = this.read(reader, undefined, id, depth + 1)
+      if (value === paused) {
+        return this.saveAny(reader, wire, depth, out, sent)
+      }
+      define(out, name, value)
+    }
+    return out
+  }
+
+  private saveAny(
+    reader: Reader,
+    wire: OfKind<"struct", Wire.WireType>,
+    depth: number,
+    out: Record<string, unknown>,
+    sent: number
+  ): typeof paused {
+    return this.save((value) => {
+      define(out, Wire.fieldOf(wire, sent).name, value)
+      return this.anyFields(reader, wire, depth, out, sent)
+    })
+  }
+
+  private named(
+    reader: Reader,
+    types: ReadonlyMap<string, () => GobType> | undefined,
+    depth: number
+  ): Named | undefined | typeof paused {
+    const name = reader.text()
+    if (name === "") {
+      return undefined
+    }
+    this.charge(costOfObject(2) + cost.text + name.length)
+    let id = concrete(reader, forget)
+    while (id === undefined) {
+      this.goOn(reader)
+      id = concrete(reader, forget)
+    }
+    this.types.single(reader, id)
+    const type = types === undefined
+      ? undefined
+      : types.get(name)?.() ?? fail(`has a ${JSON.stringify(name)}, which is not one of Gob.named here`)
+    const value = this.read(reader, type, id, depth + 1)
+    return value === paused ? this.save((value) => ({ name, value })) : { name, value }
+  }
+
+  private bytes(reader: Reader): Uint8Array {
+    const block = reader.block()
+    this.charge(cost.bytes + block.length)
+    return block.slice()
+  }
+
+  private basic(reader: Reader, kind: Basic): unknown {
+    switch (kind) {
+      case "bool":
+        return reader.uint() !== 0
+      case "int":
+        return reader.int()
+      case "int64":
+        this.charge(cost.bigint)
+        return reader.bigInt()
+      case "uint":
+        return reader.uint()
+      case "uint64":
+        this.charge(cost.bigint)
+        return reader.bigUint()
+      case "float":
+        return reader.float()
+      case "complex":
+        this.charge(cost.complex)
+        return { re: reader.float(), im: reader.float() }
+      case "string": {
+        const before = reader.left
+        const text = reader.text()
+        this.charge(text.length < 2 ? 0 : cost.text + before - reader.left)
+        return text
+      }
+      case "bytes":
+        return this.bytes(reader)
+    }
+  }
+
+  /** An integer is a bigint only where a number does not hold it. */
+  private anyBasic(reader: Reader, kind: Basic): unknown {
+    if (kind !== "int" && kind !== "uint") {
+      return this.basic(reader, kind)
+    }
+    const n = kind === "int" ? reader.bigInt() : reader.bigUint()
+    return Number.isSafeInteger(Number(n)) ? Number(n) : n
+  }
+
+  /** What a field that was not sent is. */
+  private zero(type: GobType, depth: number): unknown {
+    if (depth > maxDepth) {
+      return fail(`is nested deeper than ${maxDepth} levels: a struct that holds itself must do so by a pointer`)
+    }
+    switch (type.kind) {
+      case "optional":
+        return type.absent
+      case "interface":
+        return undefined
+      case "slice":
+        this.charge(cost.list)
+        return []
+      case "array":
+        this.charge(cost.list + cost.slot * type.length)
+        return Array.from({ length: type.length }, () => this.zero(type.item(), depth + 1))
+      case "map":
+        this.charge(type.record ? cost.record : cost.map)
+        return type.record ? {} : new Map()
+      case "external":
+      case "bytes":
+        this.charge(cost.bytes)
+        return new Uint8Array()
+      case "struct":
+        this.charge(costOfObject(type.fields().length))
+        return this.built(type.fields(), type.fields().map(() => notSent), depth)
+      case "complex":
+        this.charge(cost.complex)
+        return { re: 0, im: 0 }
+      default:
+        return zeros[type.kind]
+    }
+  }
+}
+
+const put = ({ out }: Entries, key: unknown, value: unknown): void => {
+  if (out instanceof Map) {
+    out.set(key, value)
+  } else {
+    out[key === "__proto__" ? fail(protoKey) : key as string] = value
+  }
+}
+
+const protoKey = "has the key \"__proto__\", which Schema.Record does not hold: use Gob.map"
+
+/** `__proto__` is a name like others in Go. */
+const define = (value: Record<string, unknown>, name: string, field: unknown): void => {
+  if (name === "__proto__") {
+    Object.defineProperty(value, name, { value: field, enumerable: true, configurable: true, writable: true })
+  } else {
+    value[name] = field
+  }
+}
+
+const notSent = Symbol("notSent")
+
+const zeros = { bool: false, int: 0, int64: 0n, uint: 0, uint64: 0n, float: 0, string: "" }

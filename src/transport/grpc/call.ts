@@ -1,0 +1,213 @@
+/**
+ * One attempt on the wire: what is sent with it, how it is given up, what its failure is made of.
+ *
+ * @internal
+ */
+import * as Grpc from "@grpc/grpc-js"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Predicate from "effect/Predicate"
+import * as Classify from "../../Classify.js"
+import * as Deadline from "../../Deadline.js"
+import { Fatal, isRetryable, type Retryable, withMethod } from "../../RpcError.js"
+import { repeatUnprocessed } from "../shared/transparent.js"
+import * as Failure from "./failure.js"
+import * as Given from "./given.js"
+import type { Method } from "./method.js"
+
+/** @internal */
+export interface Settings {
+  readonly metadata: Grpc.Metadata | (() => Grpc.Metadata) | undefined
+  readonly callOptions: Grpc.CallOptions | (() => Grpc.CallOptions) | undefined
+  readonly retryOn: Failure.RetryOn
+}
+
+/** @internal */
+export interface Outgoing {
+  readonly metadata: Grpc.Metadata
+  /** As the user gave them. */
+  readonly options: Grpc.CallOptions
+  readonly clock: Clock.Clock
+  /** The ambient deadline that the server is told, on the scale of `Deadline.now`. */
+  readonly deadline: number
+}
+
+/** 24 days: grpc-js has no timer for more, its servers misread more, and it breaks on much more. Nobody waits for it. */
+const farthest = 2 ** 31 - 1
+
+/**
+ * grpc-js counts deadlines in the time of day, whatever the clock of the program is. It turns them into a duration as the call
+ * is made, so that is when this is asked: a clock that was set meanwhile does not matter.
+ */
+const earlier = (own: Grpc.CallOptions["deadline"], { clock, deadline }: Outgoing): number => {
+  const now = Clock.make().unsafeCurrentTimeMillis()
+  const remaining = Math.max(1, Math.floor(deadline - Deadline.unsafeNow(clock)))
+  const earliest = Math.min(Number(own ?? Infinity), now + remaining)
+  return earliest - now < farthest ? earliest : Infinity
+}
+
+const cut = () => new Error("the attempt was cut before its request was written")
+
+/**
+ * Asked for when there is a connection, right before the headers are written: whoever cuts the attempt is to know. Credentials
+ * of the user's own come first, as they may take long.
+ */
+const announced = (own: Grpc.CallCredentials | undefined, { sending }: Deadline.Progress): Grpc.CallCredentials =>
+  Grpc.credentials.createFromMetadataGenerator((options, callback) => {
+    const send = (metadata: Grpc.Metadata) => sending() ? callback(null, metadata) : callback(cut())
+    return own === undefined ? send(new Grpc.Metadata()) : void own.generateMetadata(options).then(send, callback)
+  })
+
+/** The user's own stay as they are. */
+const withFacts = (metadata: Grpc.Metadata, facts: Deadline.Facts): Grpc.Metadata => {
+  const sent = metadata.clone()
+  const add = (key: string, value: string) => sent.get(key).length === 0 ? sent.set(key, value) : undefined
+  if (facts.previousAttempts > 0) {
+    add("grpc-previous-rpc-attempts", String(facts.previousAttempts))
+  }
+  if (facts.idempotencyKey !== undefined) {
+    add("idempotency-key", facts.idempotencyKey)
+  }
+  return sent
+}
+
+/**
+ * What is sent with an attempt. The deadline bounds a call, and a stream goes on after its call is done: it is not told.
+ *
+ * @internal
+ */
+export const outgoing = (method: Method, settings: Settings): Effect.Effect<Outgoing, Fatal> =>
+  Effect.gen(function*() {
+    const facts = yield* Deadline.facts
+    const clock = yield* Effect.clock
+    const deadline = method.kind === "serverStream" ? Infinity : yield* Deadline.CurrentDeadline
+    const given = settings.metadata ?? new Grpc.Metadata()
+    const metadata = yield* Given.forAttempt(method.name, "metadata", Given.metadata, given)
+    const options = yield* Given.forAttempt(method.name, "callOptions", Given.callOptions, settings.callOptions ?? {})
+    return { metadata: withFacts(metadata, facts), options, clock, deadline }
+  })
+
+/** The words of the error that grpc-js makes of a status. */
+const isServiceError = (u: unknown): u is Grpc.ServiceError =>
+  u instanceof Error && Predicate.hasProperty(u, "code") && Predicate.isNumber(u.code) &&
+  u.message.startsWith(`${u.code} ${Grpc.status[u.code]}: `)
+
+/** The options of the channel as the library keeps them, which says so to nobody; a channel of another kind has none. */
+const isSingle = (client: Grpc.Client): boolean => {
+  const channel: unknown = client.getChannel()
+  const inner = Predicate.hasProperty(channel, "internalChannel") ? channel.internalChannel : undefined
+  const options: unknown = Predicate.hasProperty(inner, "options") ? inner.options : undefined
+  return Predicate.hasProperty(options, "grpc.enable_retries") && options["grpc.enable_retries"] === 0
+}
+
+type Failing = Effect.Effect<never, Retryable | Fatal>
+
+/** @internal */
+export interface Attempt {
+  /**
+   * The call, or what was thrown in place of one. An interceptor that fails a stream before it has sent anything throws its
+   * status: nobody can listen yet.
+   */
+  readonly start: <A extends Grpc.ClientUnaryCall>(
+    make: (options: Grpc.CallOptions) => A
+  ) => Either.Either<A, Failing>
+  /** What its error means. Whoever runs it asks the user's `retryOn`, and gets what that throws. */
+  readonly fail: (error: Grpc.ServiceError) => Failing
+}
+
+/** @internal */
+export const attempt = (
+  client: Grpc.Client,
+  { name }: Method,
+  { retryOn }: Settings,
+  out: Outgoing,
+  progress: Deadline.Progress
+): Attempt => {
+  const { clock, deadline, options } = out
+  // an interceptor may answer, or throw, before there is a call
+  let call: Grpc.ClientUnaryCall | undefined
+  let head: Grpc.Metadata | undefined
+  const fail: Attempt["fail"] = (error) =>
+    Effect.suspend(() => {
+      const now = Deadline.unsafeNow(clock)
+      const today = clock.unsafeCurrentTimeMillis()
+      // the peer of a call is the target of the channel until it is given to a connection
+      const isUnsent = call?.getPeer() === client.getChannel().getTarget()
+      const failed = { error, head, isUnsent, isSingle: isSingle(client), deadline, now, today }
+      return Effect.fail(withMethod(Failure.classify(failed, retryOn), name))
+    })
+  return {
+    start: (make) =>
+      Either.try({
+        try: () => {
+          const made = make({
+            ...options,
+            deadline: earlier(options.deadline, out),
+            credentials: announced(options.credentials, progress)
+          })
+          made.on("metadata", (metadata) => {
+            head = metadata
+          })
+          call = made
+          return made
+        },
+        catch: (error) =>
+          isServiceError(error)
+            ? fail(error)
+            : Effect.fail(
+              error instanceof Error && error.message === "Channel has been shut down"
+                ? new Fatal({ reason: "Cancelled", method: name, message: "the client is closed", cause: error })
+                : withMethod(Classify.unknown(error), name)
+            )
+      }),
+    fail
+  }
+}
+
+/**
+ * How long after the ambient deadline an attempt ends that nobody has ended. A timer that was set by somebody else for the same
+ * deadline may be late by as much as the process was busy when it was set.
+ */
+const grace = 100
+
+/**
+ * An attempt that ran into the ambient deadline does not end before it: who set the deadline is the one to end the call by
+ * it, with its own timer. What nobody ends, as outside `withRpcRetry`, ends a moment later.
+ */
+const untilDeadline = ({ clock, deadline }: Outgoing) => (error: Retryable | Fatal) =>
+  isRetryable(error) && error.reason === "AttemptTimeout"
+    ? Effect.zipRight(Effect.sleep(Math.max(0, deadline - Deadline.unsafeNow(clock)) + grace), Effect.fail(error))
+    : Effect.fail(error)
+
+/** What grpc-js, and what generates code for it, makes of a unary method. */
+type Invoke = (
+  request: unknown,
+  metadata: Grpc.Metadata,
+  options: Grpc.CallOptions,
+  callback: Grpc.requestCallback<unknown>
+) => Grpc.ClientUnaryCall
+
+/** @internal */
+export const unary = (
+  client: Grpc.Client,
+  method: Method,
+  settings: Settings,
+  request: unknown
+): Effect.Effect<unknown, Retryable | Fatal> => {
+  const methods = client as unknown as Record<string, Invoke>
+  const once = Deadline.whileUnsent((progress) =>
+    Effect.flatMap(outgoing(method, settings), (out) =>
+      Effect.async<unknown, Retryable | Fatal>((resume) => {
+        const { fail, start } = attempt(client, method, settings, out, progress)
+        const started = start((options) =>
+          methods[method.key]!(request, out.metadata, options, (error, answer) =>
+            resume(error === null ? Effect.succeed(answer) : fail(error)))
+        )
+        return Either.isLeft(started) ? resume(started.left) : Effect.sync(() =>
+          started.right.cancel()
+        )
+      }).pipe(Effect.catchAll(untilDeadline(out))))
+  )
+  return repeatUnprocessed(once, Failure.isUnprocessed)
+}

@@ -1,0 +1,171 @@
+/**
+ * The options of `Grpc`, checked.
+ *
+ * @internal
+ */
+import type * as grpc from "@grpc/grpc-js"
+import * as Either from "effect/Either"
+import * as Predicate from "effect/Predicate"
+import { names } from "../../internal/errors/grpcCodes.js"
+import { InvalidOption } from "../../InvalidOption.js"
+import type { Settings } from "./call.js"
+import type { RetryOn } from "./failure.js"
+import * as Given from "./given.js"
+import type { Method } from "./method.js"
+
+/**
+ * A status code of gRPC by its name, or by its number.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type StatusCode = keyof typeof grpc.status | number
+
+/**
+ * - `metadata`: sent with each attempt. It is copied, never changed; a function is asked for each attempt. Metadata made with
+ *   `{ waitForReady: true }` waits for a connection where others fail. What takes time, such as a token that is fetched, is the
+ *   work of call credentials, in `callOptions`: `grpc.credentials.createFromMetadataGenerator`.
+ * - `callOptions`: passed on as they are; a function is asked for each attempt. Of their `deadline` and the ambient one the earlier
+ *   holds. What passes theirs is `Fatal`, as in gRPC: a bound on one attempt is the `attemptTimeout` of a policy.
+ * - `retryOn`: statuses that are worth another attempt beside those of the table, by their codes or by a predicate. The
+ *   `retryIf` of a policy is how to retry less. Default none.
+ * - `idempotent`: whether the method may run twice; see `RpcCall`. Default: what the `idempotency_level` in the `.proto` says,
+ *   where the client was loaded by `@grpc/proto-loader`.
+ *
+ * A function for `metadata` or `callOptions` that throws ends its call, as an interceptor does that throws: `Fatal Custom`, with what it
+ * threw; one that returns what cannot be used, `Fatal InvalidArgument`. A predicate that throws is a defect.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  readonly metadata?: grpc.Metadata | (() => grpc.Metadata) | undefined
+  readonly callOptions?: grpc.CallOptions | (() => grpc.CallOptions) | undefined
+  readonly retryOn?: ReadonlyArray<StatusCode> | ((error: grpc.ServiceError) => boolean) | undefined
+  readonly idempotent?: boolean | undefined
+}
+
+/**
+ * - `methods`: what is said of one method takes the place of what is said of all, field by field. A method of two names, such as
+ *   `GetUser` and `getUser`, has what is said of either.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ClientOptions<Name extends PropertyKey = string> extends Omit<Options, "idempotent"> {
+  readonly methods?: { readonly [K in Name]?: Options | undefined } | undefined
+}
+
+/** @internal */
+export interface Checked extends Settings {
+  readonly idempotent: boolean | undefined
+}
+
+/** The number of a code; 0 is no failure, and numbers that gRPC does not have are of somebody's own. */
+const numberOf = (code: unknown): number | undefined => {
+  const number = Predicate.isString(code) ? names.findIndex((name) => name === code) : code
+  return Number.isInteger(number) && Number(number) > 0 ? Number(number) : undefined
+}
+
+const invalid = (where: string, field: string, problem: string): Either.Either<never, InvalidOption> =>
+  Either.left(new InvalidOption({ where, field, problem }))
+
+const checkRetryOn = (
+  where: string,
+  field: string,
+  retryOn: Options["retryOn"]
+): Either.Either<RetryOn, InvalidOption> => {
+  if (retryOn === undefined) {
+    return Either.right(() => false)
+  }
+  if (Predicate.isFunction(retryOn)) {
+    return Either.right(retryOn)
+  }
+  const codes: unknown = retryOn
+  const numbers = Array.isArray(codes) ? codes.map(numberOf) : [undefined]
+  if (numbers.includes(undefined)) {
+    const problem = `must be a predicate or a list of status codes other than OK, got ${JSON.stringify(codes)}`
+    return invalid(where, field, problem)
+  }
+  return Either.right(({ code }) => numbers.includes(code))
+}
+
+/** What a function gives is seen when it is asked. */
+const checkGiven = (where: string, path: string, given: unknown, check: Given.Check) => {
+  const wrong = given === undefined || Predicate.isFunction(given) ? undefined : check(given)
+  return wrong === undefined ? Either.void : invalid(where, `${path}${wrong.field}`, wrong.problem)
+}
+
+/**
+ * - `path`: where among the options they are, with a dot at its end.
+ *
+ * @internal
+ */
+export const check = (where: string, options: Options, path: string = ""): Either.Either<Checked, InvalidOption> =>
+  Either.gen(function*() {
+    const given: unknown = options
+    if (!Predicate.isRecord(given)) {
+      return yield* invalid(
+        where,
+        path === "" ? "options" : path.slice(0, -1),
+        `must be an object, got ${String(given)}`
+      )
+    }
+    const { callOptions, idempotent, metadata } = options
+    yield* checkGiven(where, path, metadata, Given.metadata)
+    yield* checkGiven(where, path, callOptions, Given.callOptions)
+    if (idempotent !== undefined && !Predicate.isBoolean(idempotent)) {
+      return yield* invalid(where, `${path}idempotent`, `must be true or false, got ${JSON.stringify(idempotent)}`)
+    }
+    const retryOn = yield* checkRetryOn(where, `${path}retryOn`, options.retryOn)
+    return { metadata, callOptions, retryOn, idempotent }
+  })
+
+const fields = ["metadata", "callOptions", "retryOn", "idempotent"] as const
+
+/** What is said of one method by several of its names, together. */
+const merge = (
+  where: string,
+  path: string,
+  before: Options,
+  said: Options
+): Either.Either<Options, InvalidOption> => {
+  const twice = fields.find((field) =>
+    before[field] !== undefined && said[field] !== undefined && before[field] !== said[field]
+  )
+  return twice === undefined
+    ? Either.right({
+      ...before,
+      ...Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined))
+    })
+    : invalid(where, `${path}.${twice}`, "is another than what is said of the same method by its other name")
+}
+
+/**
+ * What holds for each method, whichever of its names it was said of.
+ *
+ * @internal
+ */
+export const checkAll = (
+  where: string,
+  options: ClientOptions,
+  methods: ReadonlyArray<Method>
+): Either.Either<(method: Method) => Checked, InvalidOption> =>
+  Either.gen(function*() {
+    const common = yield* check(where, options)
+    const own = new Map<string, Options>()
+    for (const [key, said = {}] of Object.entries(options.methods ?? {})) {
+      const path = `methods.${key}`
+      const method = methods.find((method) => method.key === key)
+      if (method === undefined) {
+        return yield* invalid(where, path, "is no method of this client")
+      }
+      yield* check(where, said, `${path}.`)
+      own.set(method.name, yield* merge(where, path, own.get(method.name) ?? {}, said))
+    }
+    const checked = new Map<string, Checked>()
+    for (const [name, said] of own) {
+      checked.set(name, yield* check(where, { ...options, ...said }))
+    }
+    return ({ name }: Method) => checked.get(name) ?? common
+  })

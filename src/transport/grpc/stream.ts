@@ -1,0 +1,116 @@
+/**
+ * A stream of answers, opened until its first message has come.
+ *
+ * @internal
+ */
+import type * as Grpc from "@grpc/grpc-js"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Function from "effect/Function"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import * as Deadline from "../../Deadline.js"
+import { Fatal, type Retryable } from "../../RpcError.js"
+import { repeatUnprocessed } from "../shared/transparent.js"
+import { untilFirst } from "../shared/untilFirst.js"
+import * as Call from "./call.js"
+import { isUnprocessed } from "./failure.js"
+import type { Method } from "./method.js"
+
+type Failure = Retryable | Fatal
+
+/** The messages that are there, waiting for the first of them; `None` at the end. */
+interface Reader {
+  readonly next: Effect.Effect<Chunk.Chunk<unknown>, Option.Option<Failure>>
+  readonly close: Effect.Effect<void>
+}
+
+/**
+ * Messages are taken out of Node's stream, never pushed: it holds 16 and asks the connection for more only when they are
+ * taken. What came before a failure is read before it.
+ */
+const readerOf = (
+  { name }: Method,
+  call: Grpc.ClientReadableStream<unknown>,
+  fail: Call.Attempt["fail"]
+): Reader => {
+  let end: Effect.Effect<never, Option.Option<Failure>> | undefined
+  const nobody = () => {}
+  let waiting = nobody
+  const ended = (how: Effect.Effect<never, Option.Option<Failure>>) => {
+    end ??= how
+    waiting()
+  }
+  call.on("readable", () => waiting())
+  call.on("end", () => ended(Effect.fail(Option.none())))
+  call.on("error", (error: Grpc.ServiceError) => ended(Effect.asSomeError(fail(error))))
+
+  const next: Reader["next"] = Effect.async((resume) => {
+    const look = () => {
+      waiting = nobody
+      const messages: Array<unknown> = []
+      for (let message: unknown = call.read(); message !== null; message = call.read()) {
+        messages.push(message)
+      }
+      if (messages.length > 0) {
+        resume(Effect.succeed(Chunk.unsafeFromArray(messages)))
+      } else if (end !== undefined) {
+        resume(end)
+      } else {
+        waiting = look
+      }
+    }
+    look()
+    return Effect.sync(() => {
+      waiting = nobody
+    })
+  })
+  return {
+    next,
+    close: Effect.sync(() => {
+      const message = "the stream was closed"
+      ended(Effect.fail(Option.some(new Fatal({ reason: "Cancelled", method: name, message }))))
+      call.cancel()
+    })
+  }
+}
+
+/** What grpc-js, and what generates code for it, makes of a method that streams its answer. */
+type Invoke = (
+  request: unknown,
+  metadata: Grpc.Metadata,
+  options: Grpc.CallOptions
+) => Grpc.ClientReadableStream<unknown>
+
+/**
+ * One attempt.
+ *
+ * @internal
+ */
+export const open = (
+  client: Grpc.Client,
+  method: Method,
+  settings: Call.Settings,
+  request: unknown
+): Effect.Effect<Stream.Stream<unknown, Failure>, Failure, Scope.Scope> => {
+  const methods = client as unknown as Record<string, Invoke>
+  const opened = (progress: Deadline.Progress) =>
+    Effect.gen(function*() {
+      const out = yield* Call.outgoing(method, settings)
+      const { fail, start } = Call.attempt(client, method, settings, out, progress)
+      const call = yield* Either.match(
+        start((options) => methods[method.key]!(request, out.metadata, options)),
+        { onLeft: Function.identity, onRight: Effect.succeed }
+      )
+      return readerOf(method, call, fail)
+    })
+  const once = Deadline.whileUnsent((progress) =>
+    untilFirst(
+      method.name,
+      Effect.map(Effect.acquireRelease(opened(progress), ({ close }) => close), ({ next }) => next)
+    )
+  )
+  return repeatUnprocessed(once, isUnprocessed)
+}

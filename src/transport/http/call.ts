@@ -1,0 +1,214 @@
+/**
+ * One request of an `HttpClient` as one attempt of a call.
+ *
+ * @internal
+ */
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+import * as HttpClient from "@effect/platform/HttpClient"
+import * as HttpClientError from "@effect/platform/HttpClientError"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Deadline from "../../Deadline.js"
+import { InvalidOption } from "../../InvalidOption.js"
+import * as RpcCall from "../../RpcCall.js"
+import { type Fatal, isFatal, isRetryable, Retryable, withDelivery, withMethod } from "../../RpcError.js"
+import { httpHeadersOf } from "../shared/callHeaders.js"
+import * as Json from "../shared/json.js"
+import * as HttpBody from "./body.js"
+import { statusError } from "./exchange.js"
+import * as HttpFailure from "./failure.js"
+import { writable } from "./headers.js"
+
+/**
+ * - `method`: the name of the call, `"Service.Method"`; made of the request where it is a function. Default: the host and the
+ *   method of the request, as in `"127.0.0.1:8080.GET"`, so that each host is a destination; `"http.GET"` where a client puts
+ *   the host before the URL later.
+ * - `idempotent`: whether the request may run twice; made of the request where it is a function. Default, also where that gives
+ *   `undefined`: by its method, see above.
+ * - `retryOn`: statuses that are worth another attempt besides those of the table, or a predicate of the responses that says
+ *   which. Default none.
+ * - `headers`: what is sent of an attempt. Default `headers`. For another origin that does not allow them a browser refuses
+ *   the request: say `() => ({})` there.
+ *
+ * Functions among them must not throw: that would be a defect.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  readonly method?: string | ((request: HttpClientRequest.HttpClientRequest) => string) | undefined
+  readonly idempotent?: boolean | ((request: HttpClientRequest.HttpClientRequest) => boolean | undefined) | undefined
+  readonly retryOn?:
+    | ReadonlyArray<number>
+    | ((response: HttpClientResponse.HttpClientResponse) => boolean)
+    | undefined
+  readonly headers?: ((facts: Deadline.Facts) => Readonly<Record<string, string>>) | undefined
+}
+
+type Request = HttpClientRequest.HttpClientRequest
+
+type Response = HttpClientResponse.HttpClientResponse
+
+/** @internal */
+export interface Checked {
+  readonly method: (request: Request) => string
+  readonly idempotent: (request: Request) => boolean
+  readonly retryOn: (response: Response) => boolean
+  readonly headers: (facts: Deadline.Facts) => Readonly<Record<string, string>>
+}
+
+const mayRunTwice: ReadonlySet<string> = new Set(["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
+
+/** A URL without a host is one of a client that puts its host before it. */
+const hostAndMethod = ({ method, url }: Request): string =>
+  `${Either.getOrElse(Either.try(() => new URL(url).host), () => "http")}.${method}`
+
+const isStatus = (u: unknown): u is number => Number.isInteger(u) && (u as number) >= 100 && (u as number) <= 599
+
+/** @internal */
+export const check = (
+  where: string,
+  { headers = httpHeadersOf, idempotent, method, retryOn = [] }: Options
+): Either.Either<Checked, InvalidOption> => {
+  const invalid = (field: string, problem: string, got: unknown) =>
+    Either.left(new InvalidOption({ where, field, problem: `${problem}, got ${Json.describe(got)}` }))
+  if (method !== undefined && !Predicate.isFunction(method) && (!Predicate.isString(method) || method === "")) {
+    return invalid("method", "must be a text that is not empty, or a function", method)
+  }
+  if (idempotent !== undefined && !Predicate.isFunction(idempotent) && !Predicate.isBoolean(idempotent)) {
+    return invalid("idempotent", "must be true, false or a function", idempotent)
+  }
+  if (!Predicate.isFunction(headers)) {
+    return invalid("headers", "must be a function", headers)
+  }
+  const bad = Predicate.isFunction(retryOn)
+    ? undefined
+    : Array.isArray(retryOn)
+    ? retryOn.find((one) => !isStatus(one))
+    : retryOn
+  if (bad !== undefined) {
+    return invalid("retryOn", "must be statuses from 100 to 599, or a function", bad)
+  }
+  return Either.right({
+    headers,
+    method: Predicate.isFunction(method) ? method : method === undefined ? hostAndMethod : () => method,
+    idempotent: (request) =>
+      (Predicate.isFunction(idempotent) ? idempotent(request) : idempotent) ?? mayRunTwice.has(request.method),
+    retryOn: Predicate.isFunction(retryOn) ? retryOn : ({ status }) => retryOn.includes(status)
+  })
+}
+
+/** The response, where it is not one that is worth another attempt. Of one that is, nothing stays open. */
+const accepted = (response: Response, retryOn: Checked["retryOn"]): Effect.Effect<Response, Retryable | Fatal> => {
+  const { status } = response
+  const isWaiting = HttpFailure.isWaiting(status)
+  if (!isWaiting && !retryOn(response)) {
+    return Effect.succeed(response)
+  }
+  return Effect.zipWith(statusError(response), Clock.currentTimeMillis, (cause, now) => {
+    const retryAfter = HttpFailure.retryAfterOf(response, now)
+    return isWaiting
+      ? HttpFailure.fromStatus(status, { retryAfter, cause })
+      : new Retryable({ reason: "Custom", delivery: "Unknown", code: status, retryAfter, cause })
+  }).pipe(Effect.flatMap(Effect.fail))
+}
+
+/** A header that the caller has set says more than ours. */
+const withHeaders = (request: Request, headers: Readonly<Record<string, string>>): Either.Either<Request, Fatal> =>
+  Either.map(writable(headers), () => HttpClientRequest.setHeaders(request, { ...headers, ...request.headers }))
+
+/** A client that fails on statuses, or on bodies that it reads itself: the response is there all the same. */
+const refusedOf = (error: unknown): Response | undefined =>
+  HttpClientError.isHttpClientError(error) && error._tag === "ResponseError" ? error.response : undefined
+
+/** What a client with a base URL has sent ends as the request does; what one was redirected to does not. */
+const isSame = (sent: Request, request: Request): boolean => sent.url.endsWith(request.url)
+
+const at = (u: unknown, key: string): unknown => Predicate.hasProperty(u, key) ? u[key] : undefined
+
+/**
+ * `fetch` follows redirects itself unless it is told not to, and says so only of responses. The platform keeps its response in
+ * the one that it gives.
+ */
+const mayHaveFollowed = (failure: unknown, init: Option.Option<RequestInit>): boolean => {
+  const followed = refusedOf(failure)
+  return followed === undefined
+    ? HttpClientError.isHttpClientError(failure) && failure.cause instanceof TypeError &&
+      !Option.exists(init, ({ redirect }) => redirect === "manual" || redirect === "error")
+    : at(at(at(followed, "original") ?? followed, "source"), "redirected") === true
+}
+
+/**
+ * What failed may be another request, which the answer to this one has led to: then this one was sent, whatever became of that.
+ */
+const isOther = (failure: unknown, request: Request, init: Option.Option<RequestInit>): boolean =>
+  HttpClientError.isHttpClientError(failure) && (!isSame(failure.request, request) || mayHaveFollowed(failure, init))
+
+/**
+ * Attempts of requests, as calls.
+ *
+ * @internal
+ */
+export const calling = <E, R, A, E2, R2>(
+  client: HttpClient.HttpClient.With<E, R>,
+  { headers, idempotent, method, retryOn }: Checked,
+  read: (response: Response) => Effect.Effect<A, E2, R2>
+) =>
+(request: Request) => {
+  const name = method(request)
+  const send = (request: Request) =>
+    Effect.flatMap(
+      Effect.flatMap(Deadline.facts, (facts) => withHeaders(request, headers(facts))),
+      (request) => client.execute(request)
+    )
+  const answered = (attempt: HttpBody.Attempt) =>
+    send(attempt.request).pipe(
+      Effect.tapError((error) => {
+        const response = refusedOf(error)
+        return response === undefined ? Effect.void : accepted(response, retryOn)
+      }),
+      Effect.flatMap((response) => accepted(response, retryOn)),
+      Effect.catchAll((error) =>
+        Effect.flatMap(Effect.serviceOption(FetchHttpClient.RequestInit), (init) => {
+          const failure = typed(error, name)
+          const isUncertain = isOther(isRetryable(error) ? error.cause : error, request, init)
+          return Effect.fail(isUncertain && isRetryable(failure) ? withDelivery(failure, "Unknown") : failure)
+        })
+      )
+    )
+  // what fails in `read` fails after the request was answered
+  const done = (attempt: HttpBody.Attempt) =>
+    Effect.flatMap(answered(attempt), (response) =>
+      Effect.mapError(read(response), (error) => {
+        const failure = typed(error, name)
+        return HttpClientError.isHttpClientError(error) && isRetryable(failure)
+          ? withDelivery(failure, "Unknown")
+          : failure
+      }))
+  const attempted = Effect.flatMap(
+    Effect.suspend(() => HttpBody.attempt(request)),
+    (attempt) => Effect.mapError(done(attempt), (error) => isRetryable(error) ? attempt.failed(error) : error)
+  )
+  return RpcCall.make(attempted, { method: name, idempotent: idempotent(request) })
+}
+
+/** Errors that are not of HTTP pass as they are. */
+const typed = <E>(error: E, method: string): Exclude<E, HttpClientError.HttpClientError> | Retryable | Fatal =>
+  HttpClientError.isHttpClientError(error) || isRetryable(error) || isFatal(error)
+    ? withMethod(HttpFailure.classify(error), method)
+    : error as Exclude<E, HttpClientError.HttpClientError>
+
+/**
+ * A client whose requests are made by the function.
+ *
+ * @internal
+ */
+export const client = <E, R>(
+  execute: (request: Request) => Effect.Effect<Response, E, R>
+): HttpClient.HttpClient.With<E, R> =>
+  HttpClient.makeWith<never, never, E, R>((request) => Effect.flatMap(request, execute), Effect.succeed)

@@ -1,0 +1,53 @@
+/**
+ * What may stand in a header of HTTP. The libraries that write requests differ in what they make of the rest: an error, a
+ * defect, or another header.
+ *
+ * @internal
+ */
+import * as Either from "effect/Either"
+import { Fatal } from "../../RpcError.js"
+import * as Json from "../shared/json.js"
+
+const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
+const headerValue = /^[\t\x20-\x7e\x80-\xff]*$/
+
+/** @internal */
+export interface Problem {
+  readonly name: string
+  readonly problem: string
+  readonly isName: boolean
+}
+
+/**
+ * What is wrong with the first header that cannot be written. Its value may be a secret: it is not shown.
+ *
+ * @internal
+ */
+export const problemOf = (headers: Readonly<Record<string, unknown>>): Problem | undefined => {
+  for (const [name, value] of Object.entries(headers)) {
+    if (!headerName.test(name)) {
+      return { name, problem: `must have names that HTTP allows, got ${Json.describe(name)}`, isName: true }
+    }
+    if (typeof value !== "string" || !headerValue.test(value)) {
+      return { name, problem: "must be a string of characters that HTTP allows", isName: false }
+    }
+  }
+  return undefined
+}
+
+/**
+ * Headers made for one attempt.
+ *
+ * @internal
+ */
+export const writable = <H extends Readonly<Record<string, string>>>(headers: H): Either.Either<H, Fatal> => {
+  const found = problemOf(headers)
+  return found === undefined
+    ? Either.right(headers)
+    : Either.left(
+      new Fatal({
+        reason: "InvalidArgument",
+        message: `the header ${Json.describe(found.name)} of an attempt ${found.problem}`
+      })
+    )
+}

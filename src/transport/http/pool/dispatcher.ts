@@ -1,0 +1,99 @@
+/**
+ * A dispatcher of undici with connections of its own for each origin.
+ *
+ * @internal
+ */
+import type * as Undici from "@effect/platform-node/Undici"
+import undici from "@effect/platform-node/Undici"
+import type * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
+import * as Predicate from "effect/Predicate"
+import * as Runtime from "effect/Runtime"
+import * as Scope from "effect/Scope"
+import * as Tls from "node:tls"
+import type { Registry } from "../../../Connections.js"
+import { type Handler, type Options, Origin, poolClosed, type Shared, Watched } from "./origin.js"
+
+/**
+ * Whether undici is there. Bun puts a part of it in its place, whose dispatchers make no requests.
+ *
+ * @internal
+ */
+export const isSupported = (): boolean => Predicate.isFunction(undici.Dispatcher.prototype.request)
+
+/**
+ * What undici or Node find wrong with the options, without a connection.
+ *
+ * @internal
+ */
+export const validate = (options: Options): Either.Either<void, string> =>
+  Either.try({
+    try: () => {
+      if (Predicate.isRecord(options.connect)) {
+        Tls.createSecureContext(options.connect as Tls.SecureContextOptions)
+      }
+      // a client that is never used has no connection
+      void new undici.Client("http://127.0.0.1", options)
+    },
+    catch: (error) => `is not usable: ${error instanceof Error ? error.message : String(error)}`
+  })
+
+/** @internal */
+export class PoolDispatcher extends undici.Dispatcher {
+  private readonly origins = new Map<string, Origin>()
+  private readonly shared: Shared
+  private destroyed = false
+
+  constructor(
+    options: Options,
+    private readonly registry: Registry,
+    private readonly runtime: Runtime.Runtime<never>,
+    clock: Clock.Clock
+  ) {
+    super()
+    this.shared = { options, clock }
+  }
+
+  override dispatch(options: Undici.Dispatcher.DispatchOptions, handler: Handler): boolean {
+    if (this.destroyed) {
+      throw poolClosed()
+    }
+    const name = String(options.origin)
+    const origin = this.origins.get(name) ?? this.enter(name)
+    new Watched(options, handler, origin).begin()
+    return true
+  }
+
+  override destroy(): Promise<void> {
+    this.destroyed = true
+    const origins = Array.from(this.origins.values())
+    origins.forEach((origin) => this.leave(origin))
+    return Promise.all(origins.map((origin) => origin.destroy())).then(() => undefined)
+  }
+
+  private enter(name: string): Origin {
+    this.sweep()
+    const origin = new Origin(name, this.shared)
+    this.origins.set(name, origin)
+    Runtime.runFork(this.runtime)(
+      Scope.extend(this.registry.add(Effect.sync(() => origin.status)), origin.scope)
+    )
+    return origin
+  }
+
+  private leave(origin: Origin): void {
+    this.origins.delete(origin.name)
+    Runtime.runFork(this.runtime)(Scope.close(origin.scope, Exit.void))
+  }
+
+  /** Origins without a connection make room when another one comes: there are never more of them than are in use, and one. */
+  private sweep(): void {
+    this.origins.forEach((origin) => {
+      if (origin.unused) {
+        this.leave(origin)
+      }
+    })
+  }
+}

@@ -1,0 +1,103 @@
+/**
+ * Calls that are made within a short window go out together. A call that is interrupted leaves its batch; a batch that all
+ * have left is given up, in flight or not.
+ *
+ * @internal
+ */
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Runtime from "effect/Runtime"
+import * as Deadline from "../../Deadline.js"
+import { type Fatal, Retryable } from "../../RpcError.js"
+import type { Outcome, Result } from "./message.js"
+
+/** @internal */
+export interface Options {
+  readonly maxCalls: number
+  readonly window: Duration.Duration
+  /** Where batches run: they belong to no call, so neither to the fiber of one. */
+  readonly runtime: Runtime.Runtime<never>
+  /** Sends the texts together; gives an outcome for each id. */
+  readonly send: (
+    calls: ReadonlyMap<number, string>
+  ) => Effect.Effect<ReadonlyMap<number, Outcome>, Retryable | Fatal>
+}
+
+interface Waiting {
+  readonly text: string
+  readonly progress: Deadline.Progress
+  readonly resume: (outcome: Effect.Effect<Result, Retryable | Fatal>) => void
+}
+
+interface Batch {
+  readonly calls: Map<number, Waiting>
+  readonly full: Effect.Latch
+  fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined
+}
+
+/** Of a call whose attempt was cut just before its batch went. */
+const leftOut = Effect.fail(new Retryable({ reason: "AttemptTimeout", delivery: "NotSent" }))
+
+/** @internal */
+export const make = ({ maxCalls, runtime, send, window }: Options) => {
+  const runFork = Runtime.runFork(runtime)
+  /** The one that can be joined. */
+  let open: Batch | undefined
+
+  const shut = (batch: Batch) => {
+    if (open === batch) {
+      open = undefined
+    }
+  }
+
+  const settle = (batch: Batch, exit: Exit.Exit<ReadonlyMap<number, Outcome>, Retryable | Fatal>) => {
+    shut(batch)
+    batch.calls.forEach(({ resume }, id) =>
+      resume(Exit.isFailure(exit) ? Effect.failCause(exit.cause) : Effect.suspend(() => exit.value.get(id) ?? leftOut))
+    )
+    batch.calls.clear()
+  }
+
+  const start = (): Batch => {
+    const batch: Batch = { calls: new Map(), full: Effect.unsafeMakeLatch(false), fiber: undefined }
+    const fiber = runFork(
+      Effect.raceFirst(Effect.sleep(window), batch.full.await).pipe(
+        Effect.zipRight(Effect.suspend(() => {
+          shut(batch)
+          const going = Array.from(batch.calls).filter(([, { progress }]) => progress.sending())
+          return going.length === 0
+            ? Effect.succeed(new Map())
+            : send(new Map(going.map(([id, { text }]) => [id, text])))
+        }))
+      )
+    )
+    fiber.addObserver((exit) => settle(batch, exit))
+    batch.fiber = fiber
+    return batch
+  }
+
+  const leave = (batch: Batch, id: number) =>
+    Effect.suspend(() => {
+      batch.calls.delete(id)
+      if (batch.calls.size > 0 || batch.fiber === undefined) {
+        return Effect.void
+      }
+      shut(batch)
+      return Fiber.interrupt(batch.fiber)
+    })
+
+  return (id: number, text: string): Effect.Effect<Result, Retryable | Fatal> =>
+    Deadline.whileUnsent((progress) =>
+      Effect.async((resume) => {
+        const batch = open ??= start()
+        batch.calls.set(id, { text, progress, resume })
+        if (batch.calls.size >= maxCalls) {
+          shut(batch)
+          batch.full.unsafeOpen()
+        }
+        return leave(batch, id)
+      })
+    )
+}

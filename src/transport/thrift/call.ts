@@ -1,0 +1,158 @@
+/**
+ * From the arguments of a call to its result, over a pool of connections.
+ *
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Deadline from "../../Deadline.js"
+import { Fatal, Retryable, withMethod } from "../../RpcError.js"
+import type { Frames } from "./frames.js"
+import * as Message from "./message.js"
+import type { Pool } from "./pool.js"
+import type { Request } from "./session.js"
+
+/** Codes of `TApplicationException`; those from 20 are Kitex's own. */
+const codes: Readonly<Record<number, Fatal["reason"]>> = {
+  1: "Unimplemented",
+  2: "Protocol",
+  3: "Protocol",
+  4: "Protocol",
+  5: "Protocol",
+  7: "Protocol",
+  8: "Protocol",
+  9: "Protocol",
+  10: "Protocol",
+  20: "Unimplemented",
+  21: "Unimplemented"
+}
+
+/** An error of the application's own, beside the message. */
+class BizStatus extends Message.ServerException {
+  constructor(code: number, message: string, extra: string | undefined) {
+    super(code, message, { code, message, extra })
+  }
+}
+
+const reasonOf = (exception: Message.ServerException): Fatal["reason"] =>
+  exception instanceof BizStatus ? "ServerError" : codes[exception.code] ?? "ServerError"
+
+const errorOf = (exception: Message.ServerException): Fatal => {
+  const { cause, code, message } = exception
+  return new Fatal({
+    reason: reasonOf(exception),
+    code,
+    message: message === "" ? "the server answered with an error that says nothing" : message,
+    cause
+  })
+}
+
+/** Client and server did not speak the same way: who knows where the next request would begin. */
+const isMisunderstood = (answer: Message.Answer): boolean =>
+  Either.isLeft(answer) && answer.left instanceof Message.ServerException &&
+  reasonOf(answer.left) !== "ServerError"
+
+/** A status of Kitex stands in the headers, and the message under it is empty. */
+const statusOf = (headers: ReadonlyMap<string, string>): BizStatus | undefined => {
+  const code = Number(headers.get("biz-status") ?? 0)
+  return Number.isInteger(code) && code !== 0
+    ? new BizStatus(code, headers.get("biz-message") ?? "", headers.get("biz-extra"))
+    : undefined
+}
+
+/** Throws what is wrong with the answer. */
+const reader = (
+  frames: Frames,
+  decode: (message: Uint8Array) => Message.Answer | Message.Stray
+): NonNullable<Request<Message.Answer>["read"]> => {
+  let readFrame = frames.reader()
+  let skipped = 0
+  const read: NonNullable<Request<Message.Answer>["read"]> = (bytes, wantedNone) => {
+    const frame = readFrame(bytes.subarray(skipped))
+    if ("needed" in frame) {
+      return frame
+    }
+    const { headers, length, payload } = frame
+    const status = statusOf(headers)
+    const answer = status === undefined ? decode(payload) : Either.left(status)
+    skipped += length
+    if (answer instanceof Message.Stray) {
+      if (!wantedNone(answer.id)) {
+        throw new Error(answer.problem)
+      }
+      readFrame = frames.reader()
+      return read(bytes, wantedNone)
+    }
+    // what a server of Kitex says that is about to end; one that could not read the request often closes the connection
+    return { answer, length: skipped, isLast: headers.has("crrst") || isMisunderstood(answer) }
+  }
+  return read
+}
+
+interface Options {
+  readonly codec: Message.Codec
+  readonly frames: Frames
+  readonly pool: Pool<Message.Answer>
+  readonly retryOn: (exception: Message.ServerException) => boolean
+}
+
+/** A positive number of 32 bits: servers give it back. @internal */
+export const nextId = (last: number): number => last === 0x7fffffff ? 1 : last + 1
+
+/** One attempt. Its errors are those of the attempt, and what the method declares. @internal */
+export const caller = ({ codec, frames, pool, retryOn }: Options) => {
+  let lastId = 0
+
+  const resultOf = (answer: Message.Answer | undefined, method: string): Effect.Effect<unknown, unknown> => {
+    if (answer === undefined || Either.isRight(answer)) {
+      return Effect.succeed(answer?.right)
+    }
+    const exception = answer.left
+    if (exception instanceof Message.Declared) {
+      return Effect.fail(exception.exception)
+    }
+    const { cause, code } = exception
+    return Effect.fail(
+      retryOn(exception)
+        ? new Retryable({ reason: "Custom", delivery: "Unknown", method, code, cause })
+        : withMethod(errorOf(exception), method)
+    )
+  }
+
+  return (
+    procedure: Message.Procedure,
+    method: string,
+    args: ReadonlyArray<unknown>
+  ): Effect.Effect<unknown, unknown> =>
+    Effect.suspend(() => {
+      const id = nextId(lastId)
+      lastId = id
+      const read = procedure.isOneway
+        ? undefined
+        : reader(frames, (message) => codec.decode(procedure, id, message))
+      const written = (message: Uint8Array) =>
+        Effect.flatMap(Deadline.facts, (facts) =>
+          Effect.try({
+            try: () => frames.write(message, procedure, id, facts),
+            catch: (cause) =>
+              new Fatal({
+                reason: "InvalidArgument",
+                message: `the headers cannot be written: ${Message.messageOf(cause)}`,
+                cause
+              })
+          }))
+      return codec.encode(procedure, id, args).pipe(
+        Effect.flatMap((message) =>
+          Deadline.whileUnsent((progress) =>
+            pool(
+              progress,
+              (line) =>
+                Effect.flatMap(written(message), (bytes) => line.call({ id, bytes, sending: progress.sending, read }))
+            )
+          )
+        ),
+        Effect.mapError((error) => withMethod(error, method)),
+        Effect.flatMap((answer) => resultOf(answer, method))
+      )
+    })
+}

@@ -1,0 +1,118 @@
+/**
+ * How messages stand on a connection: one after another, each behind its length, or behind its length and headers.
+ *
+ * @internal
+ */
+import type { Facts } from "../../Deadline.js"
+import * as Header from "./header.js"
+import type { Procedure, Protocol } from "./message.js"
+import * as Scanner from "./scanner.js"
+
+/** @internal */
+export type Transport = "buffered" | "framed" | "header" | "ttheader"
+
+/** A message that has come. @internal */
+export interface Framed extends Header.Headed {
+  /** Of the whole frame. */
+  readonly length: number
+}
+
+/** Not before there are so many bytes is it worth another look. @internal */
+export interface Incomplete {
+  readonly needed: number
+}
+
+/** @internal */
+export interface Frames {
+  readonly write: (message: Uint8Array, procedure: Procedure, id: number, facts: Facts) => Uint8Array
+  /** For one frame: is given all that has come of it, time and again. */
+  readonly reader: () => ReadFrame
+}
+
+/** Throws what is wrong with the bytes. */
+type ReadFrame = (bytes: Uint8Array) => Framed | Incomplete
+
+const lengthBytes = 4
+
+const none: ReadonlyMap<string, string> = new Map()
+
+/** The whole frame, with its length. */
+const whole = (bytes: Uint8Array, maxFrameBytes: number): Uint8Array | Incomplete => {
+  if (bytes.length < lengthBytes) {
+    return { needed: lengthBytes }
+  }
+  const length = new DataView(bytes.buffer, bytes.byteOffset).getInt32(0)
+  if (length < 0 || length > maxFrameBytes) {
+    // bytes of a text or of an unframed message are such a length too
+    throw new Error(`a frame of ${length} bytes; the most is ${maxFrameBytes}`)
+  }
+  return bytes.length < lengthBytes + length
+    ? { needed: lengthBytes + length }
+    : bytes.subarray(0, lengthBytes + length)
+}
+
+/**
+ * How many times as much memory as the largest answer has bytes may be taken by what is made of one: a byte can be a struct, and
+ * a struct an object.
+ */
+const growth = 8
+
+const scannerOf = (protocol: Protocol, maxFrameBytes: number) => Scanner.make(protocol, growth * maxFrameBytes)
+
+const framed = (maxFrameBytes: number, protocol: Protocol, read: (frame: Uint8Array) => Header.Headed) => {
+  const readFrame: ReadFrame = (bytes) => {
+    const frame = whole(bytes, maxFrameBytes)
+    if ("needed" in frame) {
+      return frame
+    }
+    const headed = read(frame)
+    scannerOf(protocol, maxFrameBytes).scan(headed.payload)
+    return { ...headed, length: frame.length }
+  }
+  return () => readFrame
+}
+
+/** A message without a frame is as long as it says itself. */
+const unframed = (maxFrameBytes: number, protocol: Protocol) => (): ReadFrame => {
+  const scanner = scannerOf(protocol, maxFrameBytes)
+  return (bytes) => {
+    const found = scanner.scan(bytes)
+    if (("needed" in found ? found.needed : found.length) > maxFrameBytes) {
+      throw new Error(`a message of more than ${maxFrameBytes} bytes`)
+    }
+    return "needed" in found
+      ? found
+      : { payload: bytes.subarray(0, found.length), headers: none, length: found.length }
+  }
+}
+
+/** @internal */
+export const make = (transport: Transport, protocol: Protocol, maxFrameBytes: number): Frames => {
+  switch (transport) {
+    case "buffered":
+      return {
+        write: (message) => message,
+        reader: unframed(maxFrameBytes, protocol)
+      }
+    case "framed":
+      return {
+        write: (message) => {
+          const bytes = new Uint8Array(lengthBytes + message.length)
+          new DataView(bytes.buffer).setInt32(0, message.length)
+          bytes.set(message, lengthBytes)
+          return bytes
+        },
+        reader: framed(maxFrameBytes, protocol, (frame) => ({ payload: frame.subarray(lengthBytes), headers: none }))
+      }
+    case "header":
+      return {
+        write: (message, _, id, facts) => Header.writeTHeader(message, id, protocol, facts),
+        reader: framed(maxFrameBytes, protocol, (frame) => Header.readTHeader(frame, protocol))
+      }
+    case "ttheader":
+      return {
+        write: (message, { isOneway, name }, id, facts) => Header.writeTTHeader(message, id, name, isOneway, facts),
+        reader: framed(maxFrameBytes, protocol, Header.readTTHeader)
+      }
+  }
+}

@@ -1,0 +1,235 @@
+/**
+ * The options of `Thrift`, checked.
+ *
+ * @internal
+ */
+import type * as Duration from "effect/Duration"
+import * as Either from "effect/Either"
+import * as Predicate from "effect/Predicate"
+import type { ConnectionOptions } from "node:tls"
+import { checkDuration, checkNumber, InvalidOption } from "../../InvalidOption.js"
+import * as Connection from "../Connection.js"
+import * as NodeSocket from "../connection/socket.js"
+import type { Transport } from "./frames.js"
+import { type Procedure, procedures, type Protocol, type ServerException } from "./message.js"
+
+/**
+ * What the compiler declares of a method last: the signature with a callback. It alone has the exceptions.
+ */
+export type Signature<Method> = Method extends (...args: infer Args) => unknown
+  ? Required<Args> extends [...infer Params, (error: infer Exception, response: infer Result) => void]
+    ? { readonly params: Params; readonly exception: Exclude<Exception, void>; readonly result: Result }
+  : never
+  : never
+
+/**
+ * Where the server is: `host` and `port`, or the `path` of a Unix socket. `tls` takes Node's options; an empty object trusts
+ * what Node trusts.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Address =
+  | {
+    readonly host: string
+    readonly port: number
+    readonly tls?: ConnectionOptions | undefined
+  }
+  | {
+    readonly path: string
+    readonly tls?: ConnectionOptions | undefined
+  }
+
+/**
+ * The names of the methods of a generated client.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type MethodName<Client> = string extends keyof Client ? string
+  : {
+    readonly [Name in keyof Client]: [Signature<Client[Name]>] extends [never] ? never : Name
+  }[keyof Client]
+
+/**
+ * - `idempotent`: whether the method may run twice. See `RpcCall`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface MethodOptions {
+  readonly idempotent?: boolean | undefined
+}
+
+/**
+ * - `service`: the name of the service; with that of the method it is the `method` of a call: `"Users.getUser"`.
+ * - `client`: the class `Client` that the compiler generated, with any of the options of `--gen js:node`.
+ * - `transport`, `protocol`: what the server speaks. Default `"buffered"` and `"binary"`, as those of the library `thrift`. A
+ *   server of Kitex finds out which of `"buffered"`, `"framed"` and `"ttheader"` is spoken; it takes `"binary"` only. Without
+ *   `"ttheader"` a `BizStatusError` of a `void` method is a success.
+ *   `"header"` is Apache's THeader.
+ * - `multiplexed`: for a server with several services, a `TMultiplexedProcessor`: `service` goes before the names of methods.
+ *   Default `false`.
+ * - `methods`: what is to be known of single methods.
+ * - `connections`: how many calls there may be at the same time; more wait. Default 16.
+ * - `dialTimeout`: bound on one dial. Default 5 seconds.
+ * - `maxFrameBytes`: the largest answer that is read, in bytes. What is made of an answer may take 8 times as much memory, by
+ *   estimate. A larger or richer one is `Fatal Protocol`. Default 4 MiB, as in gRPC.
+ * - `retryOn`: errors that are worth another attempt, by their codes or by a predicate. They become `Retryable Custom`, delivery
+ *   `Unknown`. Default none. A predicate that throws is a mistake in the program: the call dies of it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Settings<Client> {
+  readonly service: string
+  readonly client: new(output: never, protocol: never) => Client
+  readonly transport?: "buffered" | "framed" | "header" | "ttheader" | undefined
+  readonly protocol?: "binary" | "compact" | undefined
+  readonly multiplexed?: boolean | undefined
+  readonly methods?:
+    // an object has these by itself, so nothing could be given without them
+    | { readonly [Name in Exclude<MethodName<Client>, keyof typeof Object.prototype>]?: MethodOptions | undefined }
+    | undefined
+  readonly connections?: number | undefined
+  readonly dialTimeout?: Duration.DurationInput | undefined
+  readonly maxFrameBytes?: number | undefined
+  readonly retryOn?: ReadonlyArray<number> | ((exception: ServerException) => boolean) | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type Options<Client> = Address & Settings<Client> & Connection.Lifetime
+
+const where = "Thrift.make"
+
+const invalid = (field: string, problem: string) => Either.left(new InvalidOption({ where, field, problem }))
+
+const got = (value: unknown) => `got ${Predicate.isString(value) ? JSON.stringify(value) : String(value)}`
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  Predicate.isRecord(value) && !Array.isArray(value)
+
+const isName = (value: unknown) => Predicate.isString(value) && value !== ""
+
+const transports = new Set<unknown>(["buffered", "framed", "header", "ttheader"] satisfies ReadonlyArray<Transport>)
+
+const protocols = new Set<unknown>(["binary", "compact"] satisfies ReadonlyArray<Protocol>)
+
+const checkAddress = (address: Address) =>
+  Either.gen(function*() {
+    if ("path" in address) {
+      if (!isName(address.path)) {
+        return yield* invalid("path", `must be the path of a socket, ${got(address.path)}`)
+      }
+      if ("host" in address) {
+        return yield* invalid("path", "cannot be given together with host")
+      }
+    } else {
+      if (!isName(address.host)) {
+        return yield* invalid("host", `must be a name or an address, ${got(address.host)}`)
+      }
+      yield* checkNumber(where, "port", address.port, { min: 1, max: 65_535, integer: true })
+    }
+    const { tls } = address
+    if (tls !== undefined) {
+      const problem = isObject(tls)
+        ? NodeSocket.validateTls(tls)
+        : Either.left(`must be an object, ${got(tls)}`)
+      yield* Either.mapLeft(problem, (problem) => new InvalidOption({ where, field: "tls", problem }))
+    }
+  })
+
+const checkMethods = (methods: unknown, service: string, all: ReadonlyArray<Procedure>) =>
+  Either.gen(function*() {
+    if (!isObject(methods)) {
+      return yield* invalid("methods", `must be an object of methods and their options, ${got(methods)}`)
+    }
+    for (const [name, options] of Object.entries(methods)) {
+      const field = `methods.${name}`
+      if (!all.some((procedure) => procedure.name === name)) {
+        return yield* invalid(field, `is no method of ${service}`)
+      }
+      if (options !== undefined && !isObject(options)) {
+        return yield* invalid(field, `must be an object, ${got(options)}`)
+      }
+      const strange = Object.keys(options ?? {}).find((key) => key !== "idempotent")
+      if (strange !== undefined) {
+        return yield* invalid(`${field}.${strange}`, "is no option of a method")
+      }
+      const { idempotent } = options ?? {}
+      if (idempotent !== undefined && !Predicate.isBoolean(idempotent)) {
+        return yield* invalid(`${field}.idempotent`, `must be a boolean, ${got(idempotent)}`)
+      }
+    }
+  })
+
+const checkService = <C>({ client, methods = {}, multiplexed, service }: Options<C>) =>
+  Either.gen(function*() {
+    if (!isName(service)) {
+      return yield* invalid("service", `must be the name of the service, ${got(service)}`)
+    }
+    // the first one ends the name of the service
+    if (multiplexed === true && service.includes(":")) {
+      return yield* invalid("service", `must have no colon where it is multiplexed, ${got(service)}`)
+    }
+    if (!Predicate.isFunction(client)) {
+      return yield* invalid("client", `must be the class that the Thrift compiler generated, ${got(client)}`)
+    }
+    const all = procedures(client as Parameters<typeof procedures>[0])
+    if (all.length === 0) {
+      return yield* invalid("client", "must be the class that the Thrift compiler generated, got one without methods")
+    }
+    yield* checkMethods(methods, service, all)
+    return all
+  })
+
+const checkWire = <C>({ multiplexed = false, protocol = "binary", transport = "buffered" }: Options<C>) =>
+  Either.gen(function*() {
+    if (!transports.has(transport)) {
+      return yield* invalid("transport", `must be one of ${Array.from(transports).join(", ")}, ${got(transport)}`)
+    }
+    if (!protocols.has(protocol)) {
+      return yield* invalid("protocol", `must be "binary" or "compact", ${got(protocol)}`)
+    }
+    if (transport === "ttheader" && protocol === "compact") {
+      return yield* invalid("protocol", "must be \"binary\" with the transport \"ttheader\", got \"compact\"")
+    }
+    return Predicate.isBoolean(multiplexed)
+      ? { multiplexed, protocol, transport }
+      : yield* invalid("multiplexed", `must be a boolean, ${got(multiplexed)}`)
+  })
+
+const checkRetryOn = (retryOn: unknown) => {
+  if (retryOn === undefined) {
+    return Either.right(() => false)
+  }
+  if (Predicate.isFunction(retryOn)) {
+    return Either.right(retryOn as (exception: ServerException) => boolean)
+  }
+  return Array.isArray(retryOn) && retryOn.every(Predicate.isNumber)
+    ? Either.right(({ code }: ServerException) => retryOn.includes(code))
+    : invalid("retryOn", `must be codes, which are numbers, or a predicate, ${got(retryOn)}`)
+}
+
+/** @internal */
+export const check = <C>(options: Options<C>) =>
+  Either.gen(function*() {
+    const { connections = 16, dialTimeout = "5 seconds", maxFrameBytes = 4 * 1024 * 1024 } = options
+    yield* checkAddress(options)
+    return {
+      ...(yield* checkWire(options)),
+      procedures: yield* checkService(options),
+      retryOn: yield* checkRetryOn(options.retryOn),
+      lifetime: yield* Connection.checkLifetime(where, options),
+      connections: yield* checkNumber(where, "connections", connections, { min: 1, max: 1000, integer: true }),
+      dialTimeout: yield* checkDuration(where, "dialTimeout", dialTimeout),
+      maxFrameBytes: yield* checkNumber(where, "maxFrameBytes", maxFrameBytes, {
+        min: 1,
+        max: 0x7fffffff,
+        integer: true
+      })
+    }
+  })

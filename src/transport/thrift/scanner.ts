@@ -1,0 +1,371 @@
+/**
+ * Walks over a message without making anything of it: finds where one ends that says nothing of its length, and adds up what
+ * its values will take in memory. It goes on where it stopped when more bytes have come, so a long answer is not read again and
+ * again from its beginning.
+ *
+ * @internal
+ */
+import type { Protocol } from "./message.js"
+
+/** The stack ends somewhat deeper. */
+const maxDepth = 1000
+
+/**
+ * What the library makes of values, in bytes of memory, as measured in Node on 64 bits, rounded. What an element takes in its
+ * list is part of it. Of a text it is what bytes would take, as the two look alike; and of small numbers, which take 8 bytes,
+ * more, as reading very many of them takes long.
+ */
+const costs = { small: 20, double: 24, int64: 150, text: 110, struct: 80, collection: 50, entry: 60 }
+
+/** The fixed size of values, and their cost. */
+interface Fixed {
+  readonly size: number
+  readonly cost: number
+}
+
+const one: Fixed = { size: 1, cost: costs.small }
+
+/** Those of the binary protocol, by their types. */
+const binaryFixed: Readonly<Record<number, Fixed>> = {
+  2: one,
+  3: one,
+  4: { size: 8, cost: costs.double },
+  6: { size: 2, cost: costs.small },
+  8: { size: 4, cost: costs.small },
+  10: { size: 8, cost: costs.int64 },
+  16: { size: 16, cost: costs.text }
+}
+
+/** Those of the compact protocol. The two types of `bool` are a byte in containers only. */
+const compactFixed: Readonly<Record<number, Fixed>> = {
+  1: one,
+  2: one,
+  3: one,
+  7: { size: 8, cost: costs.double },
+  13: { size: 16, cost: costs.text }
+}
+
+/** What has begun and not ended: a struct, or `left` elements, of one type after another. */
+interface Open {
+  readonly types: ReadonlyArray<number> | undefined
+  left: number
+}
+
+abstract class Scanner {
+  protected bytes: Uint8Array = new Uint8Array()
+  /** Where the next part begins: behind the end of what has come, where that is to be passed over. */
+  protected at = 0
+  private hasBegun = false
+  private readonly open: Array<Open> = []
+  /** The type of a value that comes next. */
+  private next: number | undefined
+  private cost = 0
+
+  /** What a message begins with; all three give `false`, and stay where they are, where more bytes are needed. */
+  protected abstract begin(): boolean
+  /** What a field begins with, or the end of its struct. */
+  protected abstract field(): boolean
+  /** What a value begins with whose type has no fixed size. */
+  protected abstract value(type: number): boolean
+
+  constructor(private readonly fixed: Readonly<Record<number, Fixed>>, private readonly maxCost: number) {}
+
+  /** The length of the message, or how many bytes are needed to go on. All bytes from its beginning are given. */
+  scan(bytes: Uint8Array): { readonly length: number } | { readonly needed: number } {
+    this.bytes = bytes
+    while (this.at <= bytes.length && this.step()) {
+      if (this.open.length === 0) {
+        return { length: this.at }
+      }
+    }
+    return { needed: Math.max(this.at, bytes.length + 1) }
+  }
+
+  /** `false` where more bytes are needed. */
+  private step(): boolean {
+    if (!this.hasBegun) {
+      if (this.begin()) {
+        this.hasBegun = true
+        this.struct()
+      }
+      return this.hasBegun
+    }
+    const { next } = this
+    if (next !== undefined) {
+      this.next = undefined
+      if (this.valueOf(next)) {
+        return true
+      }
+      this.next = next
+      return false
+    }
+    const top = this.open[this.open.length - 1]!
+    if (top.types === undefined) {
+      return this.field()
+    }
+    if (top.left === 0) {
+      this.open.pop()
+    } else {
+      this.next = top.types[top.left % top.types.length]!
+      top.left--
+    }
+    return true
+  }
+
+  private valueOf(type: number): boolean {
+    const fixed = this.fixed[type]
+    if (fixed === undefined) {
+      return this.value(type)
+    }
+    this.at += fixed.size
+    this.spend(fixed.cost)
+    return true
+  }
+
+  protected spend(cost: number): void {
+    this.cost += cost
+    if (this.cost > this.maxCost) {
+      throw new Error(`more values than fit into ${this.maxCost} bytes by estimate`)
+    }
+  }
+
+  private push(open: Open): void {
+    if (this.open.length > maxDepth) {
+      throw new Error(`values nested deeper than ${maxDepth} levels`)
+    }
+    this.open.push(open)
+  }
+
+  protected struct(): true {
+    this.spend(costs.struct)
+    this.push({ types: undefined, left: 0 })
+    return true
+  }
+
+  protected endStruct(end: number): true {
+    this.open.pop()
+    return this.pass(end)
+  }
+
+  /** A value of this type begins at `start`. */
+  protected follows(start: number, type: number): true {
+    this.next = type
+    return this.pass(start)
+  }
+
+  protected pass(end: number): true {
+    this.at = end
+    return true
+  }
+
+  protected text(start: number, length: number): true {
+    this.spend(costs.text + counted(length))
+    return this.pass(start + length)
+  }
+
+  protected number(end: number, is64: boolean): true {
+    this.spend(is64 ? costs.int64 : costs.small)
+    return this.pass(end)
+  }
+
+  /** Elements of one type, or entries of two, begin at `start`. */
+  protected elements(start: number, types: ReadonlyArray<number>, count: number): true {
+    this.at = start
+    this.spend(costs.collection + counted(count) * (types.length === 1 ? 0 : costs.entry))
+    const fixed = types.map((type) => this.fixed[type])
+    if (fixed.every((fixed) => fixed !== undefined)) {
+      this.at += count * fixed.reduce((sum, { size }) => sum + size, 0)
+      this.spend(count * fixed.reduce((sum, { cost }) => sum + cost, 0))
+    } else {
+      this.push({ types, left: count * types.length })
+    }
+    return true
+  }
+
+  protected has(end: number): boolean {
+    return end <= this.bytes.length
+  }
+
+  protected byte(at: number): number {
+    return this.bytes[at]!
+  }
+
+  protected int32(at: number): number {
+    return new DataView(this.bytes.buffer, this.bytes.byteOffset + at).getInt32(0)
+  }
+}
+
+const counted = (length: number): number => {
+  if (length < 0) {
+    throw new Error(`a length of ${length}`)
+  }
+  return length
+}
+
+/** What messages begin with. */
+const binaryVersion = 0x8001 - 0x10000
+
+const compactId = 0x82
+
+const notThrift = () => new Error("what is no message of this protocol")
+
+const unknownType = (type: number) => new Error(`a value of the unknown type ${type}`)
+
+class BinaryScanner extends Scanner {
+  constructor(maxCost: number) {
+    super(binaryFixed, maxCost)
+  }
+
+  protected override begin(): boolean {
+    if (!this.has(4)) {
+      return false
+    }
+    const first = this.int32(0)
+    if (first >= 0) {
+      // an old message begins with its name, and the type comes after it
+      return this.pass(4 + first + 5)
+    }
+    if (first >> 16 !== binaryVersion) {
+      throw notThrift()
+    }
+    if (!this.has(8)) {
+      return false
+    }
+    return this.pass(8 + counted(this.int32(4)) + 4)
+  }
+
+  protected override field(): boolean {
+    const { at } = this
+    if (!this.has(at + 1)) {
+      return false
+    }
+    const type = this.byte(at)
+    return type === 0 ? this.endStruct(at + 1) : this.follows(at + 3, type)
+  }
+
+  protected override value(type: number): boolean {
+    const { at } = this
+    switch (type) {
+      case 11:
+        return this.has(at + 4) && this.text(at + 4, this.int32(at))
+      case 12:
+        return this.struct()
+      case 13:
+        return this.has(at + 6) && this.elements(at + 6, [this.byte(at), this.byte(at + 1)], this.int32(at + 2))
+      case 14:
+      case 15:
+        return this.has(at + 5) && this.elements(at + 5, [this.byte(at)], this.int32(at + 1))
+      default:
+        throw unknownType(type)
+    }
+  }
+}
+
+class CompactScanner extends Scanner {
+  /** Behind the last varint. */
+  private end = 0
+
+  constructor(maxCost: number) {
+    super(compactFixed, maxCost)
+  }
+
+  /** `undefined` where more bytes are needed. */
+  private varint(at: number): number | undefined {
+    let value = 0
+    // of 64 bits at most
+    for (let i = 0, factor = 1; i < 10; i++, factor *= 128) {
+      if (!this.has(at + i + 1)) {
+        return undefined
+      }
+      const byte = this.byte(at + i)
+      value += (byte % 128) * factor
+      if (byte < 128) {
+        this.end = at + i + 1
+        return value
+      }
+    }
+    throw new Error("a number that does not end")
+  }
+
+  protected override begin(): boolean {
+    if (!this.has(1)) {
+      return false
+    }
+    if (this.byte(0) !== compactId) {
+      throw notThrift()
+    }
+    const length = this.varint(2) === undefined ? undefined : this.varint(this.end)
+    if (length === undefined) {
+      return false
+    }
+    return this.pass(this.end + length)
+  }
+
+  protected override field(): boolean {
+    const { at } = this
+    if (!this.has(at + 1)) {
+      return false
+    }
+    const field = this.byte(at)
+    if (field === 0) {
+      return this.endStruct(at + 1)
+    }
+    this.end = at + 1
+    // a field far from the last one says its number
+    if (field < 16 && this.varint(at + 1) === undefined) {
+      return false
+    }
+    const type = field % 16
+    // the type of a `bool` that is a field is its value
+    return type === 1 || type === 2 ? this.pass(this.end) : this.follows(this.end, type)
+  }
+
+  protected override value(type: number): boolean {
+    const { at } = this
+    switch (type) {
+      case 4:
+      case 5:
+      case 6:
+        return this.varint(at) !== undefined && this.number(this.end, type === 6)
+      case 8: {
+        const length = this.varint(at)
+        return length !== undefined && this.text(this.end, length)
+      }
+      case 9:
+      case 10: {
+        if (!this.has(at + 1)) {
+          return false
+        }
+        const header = this.byte(at)
+        this.end = at + 1
+        const count = header < 240 ? header >> 4 : this.varint(at + 1)
+        return count !== undefined && this.elements(this.end, [header % 16], count)
+      }
+      case 11: {
+        const count = this.varint(at)
+        if (count === 0) {
+          return this.elements(this.end, [], 0)
+        }
+        if (count === undefined || !this.has(this.end + 1)) {
+          return false
+        }
+        const types = this.byte(this.end)
+        return this.elements(this.end + 1, [types >> 4, types % 16], count)
+      }
+      case 12:
+        return this.struct()
+      default:
+        throw unknownType(type)
+    }
+  }
+}
+
+/**
+ * For one message.
+ *
+ * - `maxCost`: the most that its values may take in memory, in bytes, by estimate.
+ *
+ * @internal
+ */
+export const make = (protocol: Protocol, maxCost: number): Pick<Scanner, "scan"> =>
+  protocol === "binary" ? new BinaryScanner(maxCost) : new CompactScanner(maxCost)
