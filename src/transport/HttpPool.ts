@@ -101,7 +101,8 @@ export type Connector = Undici.buildConnector.connector
 /**
  * A client that lives as long as the scope. It connects when the first request needs it.
  *
- * Throws `InvalidOption` for an option that cannot be used, or that it does not have.
+ * Throws `InvalidOption` for an option that cannot be used, or that it does not have; and on Bun, which has only a part of undici:
+ * `FetchHttpClient.layer` of `@effect/platform` is for that.
  *
  * @example
  * ```ts
@@ -237,6 +238,12 @@ const known = new Set([...numbers.map(([field]) => String(field)), ...Object.key
 
 const check = (options: Options): Either.Either<Options, InvalidOption> =>
   Either.gen(function*() {
+    if (!PoolDispatcher.isSupported()) {
+      return yield* fail(
+        "runtime",
+        "must be Node or Deno: this one, as Bun, has only a part of undici; use FetchHttpClient.layer of @effect/platform here"
+      )
+    }
     const given: unknown = options
     if (!Predicate.isRecord(given)) {
       return yield* fail("options", `must be an object, got ${Inspectable.toStringUnknown(given, 0)}`)

@@ -63,6 +63,7 @@ import * as Predicate from "effect/Predicate"
 import type * as Stream from "effect/Stream"
 import type * as Classify from "../Classify.js"
 import type * as Deadline from "../Deadline.js"
+import * as HttpStatus from "../internal/errors/httpStatus.js"
 import * as Wiring from "../internal/service/reference.js"
 import { orThrow } from "../InvalidOption.js"
 import type * as RpcCall from "../RpcCall.js"
@@ -334,4 +335,4 @@ export const fromStatus = (
     readonly message?: string | undefined
     readonly cause?: unknown
   }
-): Retryable | Fatal => HttpFailure.fromStatus(status, details)
+): Retryable | Fatal => HttpStatus.fromStatus(status, details)

@@ -188,7 +188,11 @@ export const make = (options: Options): Effect.Effect<Client, never, HttpClient.
       const answer = attempt(method, params, options, () => ++ids, (text, id) => send(id!, text))
       const reply = Effect.flatMap(
         answer,
-        (answer) => Effect.mapError(Schemas.decoded(answer, options?.reply), (error) => withMethod(error, method))
+        ({ length, value }) =>
+          Effect.mapError(
+            length > Schemas.long ? Schemas.decodedLong(value, options?.reply) : Schemas.decoded(value, options?.reply),
+            (error) => withMethod(error, method)
+          )
       )
       return RpcCall.make(reply, { method, idempotent: options?.idempotent })
     }
@@ -251,7 +255,7 @@ const nobodys = (runtime: Runtime.Runtime<never>): Runtime.Runtime<never> =>
     )
   })
 
-type Send = (id: number, text: string) => Effect.Effect<unknown, Retryable | Fatal>
+type Send = (id: number, text: string) => Effect.Effect<Messages.Result, Retryable | Fatal>
 
 const oneByOne = (exchange: Exchange.Exchange, retryOn: Messages.RetryOn): Send => (id, text) =>
   Effect.flatMap(

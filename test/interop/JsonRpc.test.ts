@@ -66,7 +66,7 @@ describe.skipIf(GoServer.skipped !== undefined)(`JsonRpc and Go's gorilla/rpc ${
           const value = { Float: 1e21, Bytes: new Uint8Array([0, 1, 255]), Nothing: null }
           assert.deepStrictEqual(yield* rpc.call("Probe.Echo", value, { params: Value, reply: Value }), value)
           const Text = Schema.Struct({ Text: Schema.String })
-          const long = "x".repeat(5_000_000)
+          const long = "x".repeat(4_000_000)
           assert.strictEqual((yield* rpc.call("Probe.Echo", { Text: long }, { reply: Text })).Text, long)
         }).pipe(pooled))
 
@@ -99,7 +99,7 @@ describe.skipIf(GoServer.skipped !== undefined)(`JsonRpc and Go's gorilla/rpc ${
           const lost = yield* JsonRpc.make({ url: `http://${server.address}/nowhere`, dialect: flavour[1] })
           assert.deepStrictEqual(summary(yield* Effect.flip(lost.call("Arith.Multiply", {}))), [
             "NotFound",
-            "HTTP 404: 404 page not found",
+            "HTTP 404",
             404
           ])
           const plain = yield* JsonRpc.make({
@@ -108,7 +108,7 @@ describe.skipIf(GoServer.skipped !== undefined)(`JsonRpc and Go's gorilla/rpc ${
           })
           assert.deepStrictEqual(summary(yield* Effect.flip(plain.call("Arith.Multiply", {}))), [
             "Protocol",
-            "HTTP 415: rpc: unrecognized Content-Type: text/plain",
+            "HTTP 415",
             415
           ])
           assert.strictEqual(yield* calls, 0)
@@ -129,7 +129,8 @@ describe.skipIf(GoServer.skipped !== undefined)(`JsonRpc and Go's gorilla/rpc ${
           )
           assert.deepStrictEqual(products, range(2_000).map((i) => i * (i + 1)))
           assert.strictEqual(yield* calls, 2_000)
-        }).pipe(Effect.provide(HttpPool.layer({ connections: 32 }))))
+          // as long as a busy machine takes: nothing in it waits for a time
+        }).pipe(Effect.provide(HttpPool.layer({ connections: 32 }))), 120_000)
 
       it.scopedLive("killed and restarted with 16 idle connections, the server costs no call more than one attempt", () =>
         Effect.gen(function*() {

@@ -25,7 +25,7 @@ const isInternal = (node: ts.Node): boolean => ts.getJSDocTags(node).some((tag) 
 
 /** The text of the comment right above a node, without its tags. */
 const docOf = (node: ts.Node): string => {
-  const [doc] = ts.getJSDocCommentsAndTags(node).filter(ts.isJSDoc)
+  const doc = ts.getJSDocCommentsAndTags(node).find(ts.isJSDoc)
   return ts.getTextOfJSDocComment(doc?.comment)?.trim() ?? ""
 }
 

@@ -11,6 +11,7 @@ import {
   type Retryable,
   RetryExhausted,
   RetrySchedule,
+  RpcError,
   RpcRetry,
   withRpcRetry
 } from "effect-rpc-retry"
@@ -141,17 +142,22 @@ describe("HttpRpc.retrying", () => {
       assert.deepStrictEqual([error._tag, error.reason, error.method], ["Fatal", "Protocol", "Users.Get"])
     }).pipe(pooled))
 
-  it.scopedLive("the error has the response, and the beginning of what it said", () =>
+  it.scopedLive("the cause has the response, and the beginning of what it said; the message has not", () =>
     Effect.gen(function*() {
       const { plain, server } = yield* made()
       server.script(respond(503, "the database is gone", { "x-node": "7" }))
       const once = HttpRpc.retrying(plain, withRpcRetry({ schedule: Schedule.stop }))
-      const error = yield* Effect.flip(once.get(server.url))
+      const secret = server.url.replace("http://", "http://user:password@")
+      const error = yield* Effect.flip(once.get(`${secret}?token=secret#part`))
       assert.instanceOf(error, RetryExhausted)
       const cause = error.last.cause
       assert.instanceOf(cause, HttpClientError.ResponseError)
       assert.deepStrictEqual([cause.response.status, cause.response.headers["x-node"]], [503, "7"])
-      assert.include(error.message, "the database is gone")
+      assert.strictEqual(cause.description, "the database is gone")
+      assert.include(error.message, `unavailable (503 from GET ${server.url}), may have run`)
+      for (const text of ["the database is gone", "user", "password", "token", "secret", "part"]) {
+        assert.notInclude(RpcError.report(error), text)
+      }
       assert.strictEqual(error.last.code, 503)
     }).pipe(pooled))
 
@@ -431,6 +437,31 @@ describe("HttpRpc.retrying", () => {
         const client = yield* HttpClient.HttpClient
         assert.throws(() => HttpRpc.retrying(client, withRpcRetry, options as HttpRpc.Options), InvalidOption, message)
       }).pipe(Effect.provide(FetchHttpClient.layer)))
+  }
+})
+
+describe("HttpRpc.fromStatus", () => {
+  const table: ReadonlyArray<[statuses: ReadonlyArray<number>, reason: string, delivery?: string]> = [
+    [[429], "Throttled", "NotSent"],
+    [[408, 502, 503, 504], "Unavailable", "Unknown"],
+    [[400, 413, 414, 422, 431], "InvalidArgument"],
+    [[401, 407], "Unauthenticated"],
+    [[403], "PermissionDenied"],
+    [[404, 410], "NotFound"],
+    [[405, 501], "Unimplemented"],
+    [[300, 301, 302, 303, 304, 307, 308, 399, 406, 415], "Protocol"],
+    [[402, 409, 418, 499, 500, 505, 599], "ServerError"]
+  ]
+  for (const [statuses, reason, delivery] of table) {
+    it(`${statuses.join(", ")}: ${reason}`, () => {
+      for (const status of statuses) {
+        const error = HttpRpc.fromStatus(status)
+        assert.deepStrictEqual(
+          [error.reason, error._tag === "Retryable" ? error.delivery : undefined, error.code],
+          [reason, delivery, status]
+        )
+      }
+    })
   }
 })
 

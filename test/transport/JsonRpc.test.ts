@@ -6,6 +6,7 @@ import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import {
   Classify,
   Fatal,
@@ -13,7 +14,7 @@ import {
   Retryable,
   RetryExhausted,
   RpcCall,
-  type RpcError,
+  RpcError,
   withRpcRetry
 } from "effect-rpc-retry"
 import * as HttpPool from "effect-rpc-retry/HttpPool"
@@ -190,7 +191,7 @@ for (const [name, layer] of clients) {
           more()
         }
         server.script(endless, HttpServer.respond(200, "x".repeat(1001), { "content-length": 1001 }))
-        const tooLarge = ["Protocol", "the answer is a body of more than 1000 bytes", undefined]
+        const tooLarge = ["Protocol", "the answer is a body of more than 1000 bytes: see maxResponseBytes", undefined]
         assert.deepStrictEqual(summary(yield* Effect.flip(call)), tooLarge)
         assert.deepStrictEqual(summary(yield* Effect.flip(call)), tooLarge)
         yield* eventually(() => server.seen[0]!.aborted)
@@ -206,7 +207,7 @@ for (const [name, layer] of clients) {
     it.scopedLive("bodies of any cut and size arrive whole", () =>
       Effect.gen(function*() {
         const { rpc } = yield* setup()
-        const text = "zażółć 漢字 👩‍👩‍👧 \u0000\u2028".repeat(100_000)
+        const text = "zażółć 漢字 👩‍👩‍👧 \u0000\u2028".repeat(70_000)
         assert.deepStrictEqual(yield* rpc.call("Echo", { text }), { text })
       }).pipe(provided))
   })
@@ -230,15 +231,20 @@ describe("HTTP statuses", () => {
       "HTTP 301: an empty body",
       301
     ]],
+    ["300 with an error object", withError(300, -32601), ["Protocol", undefined, 300]],
+    ["302 with an error object", withError(302, -32601), ["Protocol", undefined, 302]],
+    ["399 with an error object", withError(399, -32601), ["Protocol", undefined, 399]],
+    ["300 with a result", HttpServer.json({ jsonrpc: "2.0", id: 1, result: 1 }, 300), ["Protocol", undefined, 300]],
+    ["299 with an error object", withError(299, -32601), ["Unimplemented", "no", -32601]],
     ["400 in plain text", HttpServer.respond(400, "no\n such  thing"), [
       "InvalidArgument",
-      "HTTP 400: no such thing",
+      "HTTP 400",
       400
     ]],
     ["400 with an error object", withError(400, -32000), ["ServerError", "no", -32000]],
     ["400 with a result", HttpServer.json({ jsonrpc: "2.0", id: 1, result: 1 }, 400), [
       "InvalidArgument",
-      "HTTP 400: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":1}",
+      "HTTP 400",
       400
     ]],
     ["401", HttpServer.respond(401), ["Unauthenticated", "HTTP 401: an empty body", 401]],
@@ -310,12 +316,24 @@ describe("HTTP statuses", () => {
     assert.deepStrictEqual(failed("InvalidUrl"), ["InvalidArgument", "the URL is not valid", undefined])
     assert.deepStrictEqual(failed("Encode"), ["InvalidArgument", "the request cannot be encoded", undefined])
     assert.deepStrictEqual(failed("Transport", coded("ECONNRESET")), ["ConnectionLost", "Unknown", "ECONNRESET"])
-    assert.deepStrictEqual(failed("Transport", coded("UND_ERR_DESTROYED"))[0], "Cancelled")
+    assert.deepStrictEqual(failed("Transport", coded("UND_ERR_DESTROYED"))[0], "ConnectionLost")
     assert.deepStrictEqual(failed("Transport", coded("UND_ERR_INVALID_ARG"))[0], "InvalidArgument")
     assert.deepStrictEqual(failed("Transport", coded("HPE_INVALID_CONSTANT"))[0], "Protocol")
     assert.deepStrictEqual(failed("Transport", coded("DEPTH_ZERO_SELF_SIGNED_CERT"))[0], "Protocol")
     assert.deepStrictEqual(failed("Transport", new Error("?"))[0], "Custom")
     assert.deepStrictEqual(failed("Transport")[0], "Custom")
+    const quoting = new Error("cannot reach (http://me:hidden@host/path?key=hidden): no way")
+    assert.deepStrictEqual(failed("Transport", quoting), [
+      "Custom",
+      "cannot reach (http://<redacted>@host/path?key=<redacted>): no way",
+      undefined
+    ])
+    const hidden = HttpClientRequest.get("http://me:hidden@host/path?key=hidden")
+    const bare = classify(new HttpClientError.RequestError({ request: hidden, reason: "Transport" }))
+    assert.notInclude(bare.message, "hidden")
+    const response = HttpClientResponse.fromWeb(hidden, new Response("", { status: 503 }))
+    const busy = classify(new HttpClientError.ResponseError({ request: hidden, response, reason: "StatusCode" }))
+    assert.strictEqual(busy.message, "unavailable (503 from GET http://host/path), may have run")
   })
 })
 
@@ -373,9 +391,9 @@ describe("answers", () => {
     ["empty", "", "the answer is an empty body"],
     ["white space", " \n ", "the answer is an empty body"],
     ["HTML", "<html><body>hello</body></html>", "the answer is a page of HTML or XML"],
-    ["text", "hello", "the answer is not JSON: hello"],
-    ["cut off", "{\"jsonrpc\":\"2.0\",\"id\":1,", "the answer is not JSON: {\"jsonrpc\":\"2.0\",\"id\":1,"],
-    ["long garbage", "x".repeat(1_000_000), `the answer is not JSON: ${"x".repeat(200)}...`],
+    ["text", "hello", "the answer is not JSON"],
+    ["cut off", "{\"jsonrpc\":\"2.0\",\"id\":1,", "the answer is not JSON"],
+    ["long garbage", "x".repeat(1_000_000), "the answer is not JSON"],
     ["no UTF-8", new Uint8Array([0x7b, 0xff, 0x7d]), "the answer is not UTF-8"],
     ["deep", "[".repeat(2_000_000), "the answer is nested deeper than 1000 levels"],
     [
@@ -386,7 +404,7 @@ describe("answers", () => {
     ["an empty array", "[]", "an array of 0 where an answer was expected"],
     ["a batch", "[{\"id\":1,\"result\":1}]", "an array of 1 where an answer was expected"],
     ["null", "null", "null where an answer was expected"],
-    ["a string", "\"hello\"", "\"hello\" where an answer was expected"],
+    ["a string", "\"hello\"", "a string where an answer was expected"],
     ["a number", "7", "7 where an answer was expected"],
     ["an empty object", "{}", "an answer without a result or an error"],
     ["neither", () => ({ id: 1, error: null }), "an answer without a result or an error"],
@@ -397,7 +415,7 @@ describe("answers", () => {
     ],
     ["another id", () => ({ id: 77, result: 1 }), "an answer to another request, 77"],
     ["another id, an error", () => ({ id: 77, error: { code: 1, message: "x" } }), "an answer to another request, 77"],
-    ["an id as text", () => ({ id: "1", result: 1 }), "an answer to another request, \"1\""],
+    ["an id as text", () => ({ id: "1", result: 1 }), "an answer to another request, a string"],
     ["no id", () => ({ result: 1 }), "an answer to another request, nothing"],
     ["a null id", () => ({ id: null, result: 1 }), "an answer to another request, null"]
   ]
@@ -411,6 +429,88 @@ describe("answers", () => {
         assert.deepStrictEqual(summary(error), ["Protocol", message, undefined], name)
         assert.strictEqual(server.seen.length, 1)
       }
+    }).pipe(pooled))
+
+  it.scopedLive("an answer that would take the memory of the process is refused before it is made", () =>
+    Effect.gen(function*() {
+      const { call, server } = yield* setup()
+      const arrays = `[${"[],".repeat(1_300_000)}[]]`
+      server.script(
+        HttpServer.respond(200, `{"jsonrpc":"2.0","id":1,"result":${arrays}}`),
+        HttpServer.respond(200, `{"jsonrpc":"2.0","id":2,"result":"${"x".repeat(4 * 1024 * 1024)}"}`)
+      )
+      // no runner is to print what came of it
+      const many = fatal(yield* Effect.flip(Effect.as(call, "an answer")))
+      assert.strictEqual(many.reason, "Protocol")
+      assert.include(many.message, "too large for memory")
+      const long = fatal(yield* Effect.flip(Effect.as(call, "an answer")))
+      assert.strictEqual(long.message, "the answer is a body of more than 4194304 bytes: see maxResponseBytes")
+    }).pipe(pooled))
+
+  it.scopedLive("a long answer is decoded by its schema, with turns for others in between", () =>
+    Effect.gen(function*() {
+      const { rpc } = yield* setup()
+      const numbers = Array.from({ length: 100_000 }, (_, i) => i)
+      let turns = 0
+      const turn = () => {
+        turns++
+        immediate = setImmediate(turn)
+      }
+      let immediate = setImmediate(turn)
+      let during = 0
+      // no turn of the loop comes between the items of one part
+      const Counting = Schema.transform(Schema.Number, Schema.Number, {
+        strict: true,
+        decode: (n) => {
+          during = n === 0 ? turns : during
+          return n
+        },
+        encode: (n) => n
+      })
+      const reply = yield* rpc.call("Echo", numbers, { reply: Schema.Array(Counting) })
+      clearImmediate(immediate)
+      assert.strictEqual(reply.length, numbers.length)
+      assert.isAbove(turns - during, 10)
+    }).pipe(pooled))
+
+  it.scopedLive("no message quotes an answer, arguments, or the query and the user of a URL", () =>
+    Effect.gen(function*() {
+      const server = yield* HttpServer.make
+      const rpc = yield* JsonRpc.make({ url: `${server.url}?key=hidden` })
+      const said = (error: RpcError.RpcError) => [error.message, RpcError.report(error)]
+      const messages: Array<string> = []
+      const steps = [
+        HttpServer.respond(401, "hidden"),
+        HttpServer.respond(400, "hidden"),
+        HttpServer.respond(503, "503 hidden"),
+        HttpServer.json({ message: "503 hidden" }, 503),
+        HttpServer.respond(200, "hidden"),
+        HttpServer.respond(200, "\"hidden\""),
+        HttpServer.json({ id: "hidden", result: 1 }),
+        HttpServer.json({ id: null, error: ["hidden"] }),
+        HttpServer.reset
+      ]
+      for (const step of steps) {
+        server.script(step)
+        messages.push(...said(yield* Effect.flip(rpc.call("A.B", ["hidden"]))))
+      }
+      messages.push(...said(yield* Effect.flip(rpc.call("A.B", "hidden"))))
+      const nobody = yield* JsonRpc.make({ url: `http://127.0.0.1:${yield* HttpServer.refusedPort}/?key=hidden` })
+      messages.push(...said(yield* Effect.flip(nobody.call("A.B", []))))
+      messages.forEach((message) => assert.notInclude(message, "hidden"))
+      const refused = (url: string) => {
+        try {
+          void JsonRpc.make({ url })
+          return "taken"
+        } catch (error) {
+          return String(error)
+        }
+      }
+      assert.include(refused("ftp://me:hidden@127.0.0.1/?key=hidden"), "must be a URL of http or https")
+      assert.notInclude(refused("ftp://me:hidden@127.0.0.1/?key=hidden"), "hidden")
+      // what was said is in the cause
+      server.script(HttpServer.respond(400, "what was said"))
+      assert.deepStrictEqual((yield* Effect.flip(rpc.call("A.B", []))).cause, { status: 400, body: "what was said" })
     }).pipe(pooled))
 
   it.scopedLive("what servers do that the specification does not have is understood", () =>
@@ -546,6 +646,8 @@ describe("requests", () => {
       assert.deepStrictEqual(summary(yield* Effect.flip(notify)), ["Unimplemented", "no such method", -32601])
       server.script(HttpServer.respond(404))
       assert.deepStrictEqual(summary(yield* Effect.flip(notify)), ["NotFound", "HTTP 404: an empty body", 404])
+      server.script(HttpServer.respond(300))
+      assert.deepStrictEqual(summary(yield* Effect.flip(notify)), ["Protocol", "HTTP 300: an empty body", 300])
     }).pipe(pooled))
 
   it.scopedLive("a key that is no header is refused, not sent", () =>

@@ -106,7 +106,8 @@ describe("answers of JSON-RPC, fuzzed", () => {
           status: statuses[next(statuses.length)]!,
           retryAfter: undefined,
           encoding: undefined,
-          body: Either.right(body)
+          body: Either.right(body),
+          limit: 4 * 1024 * 1024
         }
         const retryOn = ({ code }: JsonRpc.ErrorObject) => code === 5
         const one = JsonRpc.answer(reply, 1, retryOn)

@@ -16,6 +16,7 @@ import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Predicate from "effect/Predicate"
 import * as Classify from "../../Classify.js"
+import * as HttpStatus from "../../internal/errors/httpStatus.js"
 import { Fatal, isFatal, isRetryable, Retryable, withMethod } from "../../RpcError.js"
 import * as HttpFailure from "../http/failure.js"
 import { type Attempt, Ended } from "./attempt.js"
@@ -29,7 +30,7 @@ const status = (now: number | undefined): Classify.Rule => (failure) => {
     return Option.none()
   }
   const retryAfter = now === undefined ? undefined : HttpFailure.retryAfterOf(failure.response, now)
-  return Option.some(HttpFailure.fromStatus(failure.response.status, { retryAfter, cause: failure }))
+  return Option.some(HttpStatus.fromStatus(failure.response.status, { retryAfter, cause: failure }))
 }
 
 /** The library says `OpenTimeout` of a ping that was not answered, too: requests on that connection may have run. */

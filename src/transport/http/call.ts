@@ -14,6 +14,7 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Deadline from "../../Deadline.js"
+import * as HttpStatus from "../../internal/errors/httpStatus.js"
 import { InvalidOption } from "../../InvalidOption.js"
 import * as RpcCall from "../../RpcCall.js"
 import { type Fatal, isFatal, isRetryable, Retryable, withDelivery, withMethod } from "../../RpcError.js"
@@ -106,14 +107,14 @@ export const check = (
 /** The response, where it is not one that is worth another attempt. Of one that is, nothing stays open. */
 const accepted = (response: Response, retryOn: Checked["retryOn"]): Effect.Effect<Response, Retryable | Fatal> => {
   const { status } = response
-  const isWaiting = HttpFailure.isWaiting(status)
+  const isWaiting = HttpStatus.isWaiting(status)
   if (!isWaiting && !retryOn(response)) {
     return Effect.succeed(response)
   }
   return Effect.zipWith(statusError(response), Clock.currentTimeMillis, (cause, now) => {
     const retryAfter = HttpFailure.retryAfterOf(response, now)
     return isWaiting
-      ? HttpFailure.fromStatus(status, { retryAfter, cause })
+      ? HttpStatus.fromStatus(status, { retryAfter, cause })
       : new Retryable({ reason: "Custom", delivery: "Unknown", code: status, retryAfter, cause })
   }).pipe(Effect.flatMap(Effect.fail))
 }

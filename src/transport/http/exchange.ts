@@ -6,7 +6,7 @@
 import type * as Headers from "@effect/platform/Headers"
 import * as HttpBody from "@effect/platform/HttpBody"
 import type * as HttpClient from "@effect/platform/HttpClient"
-import * as HttpClientError from "@effect/platform/HttpClientError"
+import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Clock from "effect/Clock"
@@ -16,6 +16,7 @@ import * as Stream from "effect/Stream"
 import type { Fatal, Retryable } from "../../RpcError.js"
 import type { ServerHint } from "../../ServerHint.js"
 import * as Json from "../shared/json.js"
+import * as Limit from "../shared/limit.js"
 import * as HttpFailure from "./failure.js"
 
 /**
@@ -29,6 +30,8 @@ export interface Reply {
   /** How it says that it is compressed. A client that reads such answers has undone it. */
   readonly encoding: string | undefined
   readonly body: Either.Either<Uint8Array, string>
+  /** The most bytes it may have. */
+  readonly limit: number
 }
 
 interface Options {
@@ -77,7 +80,8 @@ const replyOf = (
     status: response.status,
     retryAfter: HttpFailure.retryAfterOf(response, now),
     encoding: headerOf(response.headers, "content-encoding"),
-    body
+    body,
+    limit: maxResponseBytes
   }))
 }
 
@@ -120,7 +124,7 @@ const excerptOf = (response: HttpClientResponse.HttpClientResponse): Effect.Effe
 
 /**
  * A response that is turned away by its status: its body is read, so that the connection can be used again, and its beginning
- * told.
+ * kept as the `description`.
  *
  * @internal
  */
@@ -128,7 +132,7 @@ export const statusError = (
   response: HttpClientResponse.HttpClientResponse
 ): Effect.Effect<HttpClientError.ResponseError> =>
   Effect.map(excerptOf(response), (body) =>
-    new HttpClientError.ResponseError({
+    new HttpFailure.StatusError({
       request: response.request,
       response,
       reason: "StatusCode",
@@ -142,7 +146,7 @@ const bodyOf = (
 ): Effect.Effect<Reply["body"], HttpClientError.HttpClientError> =>
   Effect.suspend(() => {
     const chunks: Array<Uint8Array> = []
-    const tooLarge = Either.left(`a body of more than ${maxResponseBytes} bytes`)
+    const tooLarge = Either.left(Limit.tooLong("a body", { bytes: maxResponseBytes, option: "maxResponseBytes" }))
     return Number(headerOf(response.headers, "content-length") ?? 0) > maxResponseBytes
       // begun and given up, so that the connection it was to come on is closed
       ? Effect.as(Effect.ignore(Effect.timeoutOption(take(response, chunks, 0), 0)), tooLarge)

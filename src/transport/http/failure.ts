@@ -9,47 +9,12 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Classify from "../../Classify.js"
-import { Fatal, type FatalReason, isRetryable, Retryable, type RetryableReason, withDelivery } from "../../RpcError.js"
+import { fromStatus, isWaiting } from "../../internal/errors/httpStatus.js"
+import { Fatal, isRetryable, Retryable, withDelivery } from "../../RpcError.js"
 import * as ServerHint from "../../ServerHint.js"
 import { isDialError } from "../shared/dial.js"
-
-interface Waiting {
-  readonly reason: RetryableReason
-  readonly delivery: Retryable["delivery"]
-}
-
-/** Of these only the first says that the request was turned away before it ran; a proxy gives the others for a lost answer. */
-const waiting = new Map<number, Waiting>([
-  [429, { reason: "Throttled", delivery: "NotSent" }],
-  [408, { reason: "Unavailable", delivery: "Unknown" }],
-  [502, { reason: "Unavailable", delivery: "Unknown" }],
-  [503, { reason: "Unavailable", delivery: "Unknown" }],
-  [504, { reason: "Unavailable", delivery: "Unknown" }]
-])
-
-const refusing = new Map<number, FatalReason>([
-  [400, "InvalidArgument"],
-  [401, "Unauthenticated"],
-  [403, "PermissionDenied"],
-  [404, "NotFound"],
-  [405, "Unimplemented"],
-  [406, "Protocol"],
-  [407, "Unauthenticated"],
-  [410, "NotFound"],
-  [413, "InvalidArgument"],
-  [414, "InvalidArgument"],
-  [415, "Protocol"],
-  [422, "InvalidArgument"],
-  [431, "InvalidArgument"],
-  [501, "Unimplemented"]
-])
-
-/**
- * Statuses that are worth another attempt.
- *
- * @internal
- */
-export const isWaiting = (status: number): boolean => waiting.has(status)
+import * as Url from "../shared/url.js"
+import * as Deno from "./denoFailure.js"
 
 /**
  * Statuses that say more than an error in the body: who is not let in, or is to come back later, was not told so by the method.
@@ -73,23 +38,17 @@ export const retryAfterOf = (
   now: number
 ): ServerHint.ServerHint | undefined => Option.getOrUndefined(ServerHint.fromRetryAfter(headers["retry-after"], now))
 
-interface Details {
-  readonly retryAfter?: ServerHint.ServerHint | undefined
-  readonly message?: string | undefined
-  readonly cause?: unknown
-}
-
-/** @internal */
-export const fromStatus = (status: number, { cause, message, retryAfter }: Details = {}): Retryable | Fatal => {
-  const known = waiting.get(status)
-  return known !== undefined
-    ? new Retryable({ ...known, code: status, retryAfter, cause })
-    : new Fatal({
-      reason: refusing.get(status) ?? (status >= 400 ? "ServerError" : "Protocol"),
-      code: status,
-      message: message === undefined ? `HTTP ${status}` : `HTTP ${status}: ${message}`,
-      cause
-    })
+/**
+ * A response that is turned away. Its `description` may be the beginning of the body, its request has the whole URL; the
+ * message, which others repeat, has neither.
+ *
+ * @internal
+ */
+export class StatusError extends HttpClientError.ResponseError {
+  override get message(): string {
+    const { request: { method, url }, response: { status } } = this
+    return `${status} from ${method} ${Url.shown(url)}`
+  }
 }
 
 /** No real chain of causes is longer; a cyclic one ends here. */
@@ -109,7 +68,7 @@ const chain = (failure: unknown): ReadonlyArray<object> => {
 const at = (u: object, key: string): unknown =>
   Either.getOrUndefined(Either.try(() => Predicate.hasProperty(u, key) ? u[key] : undefined))
 
-const stringOf = (link: object, key: "code" | "name"): string | undefined => {
+const stringOf = (link: object, key: "code" | "message" | "name" | "syscall"): string | undefined => {
   const value = at(link, key)
   return typeof value === "string" ? value : undefined
 }
@@ -153,7 +112,23 @@ const isCut = (link: object): boolean =>
 const isNotHttp = (link: object): boolean => {
   const code = stringOf(link, "code") ?? ""
   return stringOf(link, "name") === "HTTPParserError" || code.startsWith("HPE_") || code.startsWith("UND_ERR_RES_") ||
-    code === "UND_ERR_HEADERS_OVERFLOW"
+    code === "UND_ERR_HEADERS_OVERFLOW" || code === "Malformed_HTTP_Response"
+}
+
+/** Other runtimes than Node. Bun has codes, and only of a handshake that failed this one without a system call. */
+const runtimes: Classify.Rule = (failure) => {
+  for (const link of chain(failure)) {
+    const code = stringOf(link, "code")
+    if (code === "EPROTO" && stringOf(link, "syscall") === undefined) {
+      return Option.some(new Retryable({ reason: "Unavailable", delivery: "NotSent", code, cause: failure }))
+    }
+    const message = code === undefined ? stringOf(link, "message") : undefined
+    const found = message === undefined ? Option.none() : Deno.fromMessage(message, failure)
+    if (Option.isSome(found)) {
+      return found
+    }
+  }
+  return Option.none()
 }
 
 /** What HTTP libraries say of their own, where `Classify` knows sockets. */
@@ -176,9 +151,9 @@ const library = (isInBody: boolean): Classify.Rule => (failure) => {
   return Option.none()
 }
 
-const ofHead = Classify.firstOf(dialled, library(false), ...Classify.rules)
+const ofHead = Classify.firstOf(dialled, library(false), ...Classify.rules, runtimes)
 
-const ofBody = Classify.firstOf(library(true), ...Classify.rules)
+const ofBody = Classify.firstOf(library(true), ...Classify.rules, runtimes)
 
 const ofRequest = (error: HttpClientError.RequestError): Retryable | Fatal =>
   error.reason === "Transport"
@@ -191,7 +166,15 @@ const ofRequest = (error: HttpClientError.RequestError): Retryable | Fatal =>
 
 const ofResponse = (error: HttpClientError.ResponseError): Retryable | Fatal => {
   if (error.reason === "StatusCode") {
-    return fromStatus(error.response.status, { cause: error })
+    const { description, request, response } = error
+    return fromStatus(response.status, {
+      cause: new StatusError({
+        request,
+        response,
+        reason: "StatusCode",
+        ...(description === undefined ? {} : { description })
+      })
+    })
   }
   const failure = ofBody(error.cause ?? error)
   // `Custom` is what no rule knows

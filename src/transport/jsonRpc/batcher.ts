@@ -11,7 +11,7 @@ import * as Fiber from "effect/Fiber"
 import * as Runtime from "effect/Runtime"
 import * as Deadline from "../../Deadline.js"
 import { type Fatal, Retryable } from "../../RpcError.js"
-import type { Outcome } from "./message.js"
+import type { Outcome, Result } from "./message.js"
 
 /** @internal */
 export interface Options {
@@ -28,7 +28,7 @@ export interface Options {
 interface Waiting {
   readonly text: string
   readonly progress: Deadline.Progress
-  readonly resume: (outcome: Effect.Effect<unknown, Retryable | Fatal>) => void
+  readonly resume: (outcome: Effect.Effect<Result, Retryable | Fatal>) => void
 }
 
 interface Batch {
@@ -88,7 +88,7 @@ export const make = ({ maxCalls, runtime, send, window }: Options) => {
       return Fiber.interrupt(batch.fiber)
     })
 
-  return (id: number, text: string): Effect.Effect<unknown, Retryable | Fatal> =>
+  return (id: number, text: string): Effect.Effect<Result, Retryable | Fatal> =>
     Deadline.whileUnsent((progress) =>
       Effect.async((resume) => {
         const batch = open ??= start()

@@ -6,6 +6,7 @@
  */
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
+import * as HttpStatus from "../../internal/errors/httpStatus.js"
 import { type Code, Fatal, type FatalReason, Retryable } from "../../RpcError.js"
 import type { ServerHint } from "../../ServerHint.js"
 import type { Reply } from "../http/exchange.js"
@@ -16,8 +17,13 @@ import * as Json from "../shared/json.js"
 /** @internal */
 export type Dialect = "2.0" | "1.0"
 
+/** What a server answered, and how many bytes came with it. @internal */
+export class Result {
+  constructor(readonly value: unknown, readonly length: number) {}
+}
+
 /** @internal */
-export type Outcome = Either.Either<unknown, Retryable | Fatal>
+export type Outcome = Either.Either<Result, Retryable | Fatal>
 
 /** @internal */
 export interface ErrorObject {
@@ -50,7 +56,7 @@ export const encode = (
       // what is written counts, not what it is written from: a `toJSON` may make anything of it
       if (text === undefined ? params !== undefined : dialect === "2.0" && !/^[[{]/.test(text)) {
         return Either.left(invalid(
-          `the arguments must be ${dialect === "2.0" ? "an object or an array" : "JSON"}, not ${Json.describe(params)}`
+          `the arguments must be ${dialect === "2.0" ? "an object or an array" : "JSON"}, not ${Json.kind(params)}`
         ))
       }
       const member = text === undefined ? "" : `,"params":${text}`
@@ -80,7 +86,7 @@ const present = (u: object, key: string): unknown => Predicate.hasProperty(u, ke
 /** Servers of both versions write `null` for the one that there is not, or leave it out. */
 const messageOf = (value: unknown): Either.Either<Message, string> => {
   if (!Predicate.isRecord(value)) {
-    return Either.left(`${Json.describe(value)} where an answer was expected`)
+    return Either.left(`${Json.kind(value)} where an answer was expected`)
   }
   const [id, error, result] = [present(value, "id"), present(value, "error"), present(value, "result")]
   if (error !== undefined && error !== null) {
@@ -107,7 +113,7 @@ const errorOf = (error: unknown): ErrorObject => {
     code: Number.isFinite(code) || (typeof code === "string" && code.length <= 100) ? code as Code : undefined,
     message: typeof message === "string"
       ? message.slice(0, maxMessage) || "unspecified error"
-      : `${Json.describe(error)} as the error`,
+      : `${Json.kind(error)} as the error`,
     data: Predicate.isRecord(error) ? error["data"] : undefined
   }
 }
@@ -128,13 +134,17 @@ const failureOf = (error: unknown, retryOn: RetryOn, retryAfter?: ServerHint): R
 
 /** What the status alone says; with the body, as far as it says more. */
 const byStatus = ({ body, retryAfter, status }: Reply, cause?: unknown): Retryable | Fatal => {
-  const message = Either.match(body, { onLeft: (problem) => problem, onRight: Json.excerpt })
-  return HttpFailure.fromStatus(status, { retryAfter, message, cause: cause ?? message })
+  const message = Either.match(body, { onLeft: (problem) => problem, onRight: Json.kindOfBody })
+  const excerpt = Either.getOrUndefined(Either.map(body, Json.excerpt))
+  return HttpStatus.fromStatus(status, { retryAfter, message, cause: { status, body: cause ?? excerpt } })
 }
 
 /** The body, where it may decide. */
 const read = (reply: Reply): Either.Either<unknown, Retryable | Fatal> => {
-  const value = Either.flatMap(reply.body, Json.parse)
+  const value = Either.flatMap(
+    reply.body,
+    (body) => Json.parse(body, { bytes: reply.limit, option: "maxResponseBytes" })
+  )
   if (HttpFailure.decides(reply.status)) {
     return Either.left(byStatus(reply, Either.getOrUndefined(value)))
   }
@@ -142,7 +152,10 @@ const read = (reply: Reply): Either.Either<unknown, Retryable | Fatal> => {
     value,
     (problem) => {
       const encoding = reply.encoding === undefined ? "" : `, with content-encoding ${Json.describe(reply.encoding)}`
-      return HttpFailure.isOk(reply.status) ? protocol(`the answer is ${problem}${encoding}`) : byStatus(reply)
+      const excerpt = Either.getOrUndefined(Either.map(reply.body, Json.excerpt))
+      return HttpFailure.isOk(reply.status)
+        ? protocol(`the answer is ${problem}${encoding}`, { status: reply.status, body: excerpt })
+        : byStatus(reply)
     }
   )
 }
@@ -152,7 +165,9 @@ const outcomeOf = ({ result }: Message, reply: Reply, retryOn: RetryOn): Outcome
   Either.isLeft(result)
     ? Either.left(failureOf(result.left, retryOn, reply.retryAfter))
     : HttpFailure.isOk(reply.status)
-    ? Either.right(result.right)
+    ? Either.right(
+      new Result(result.right, Either.match(reply.body, { onLeft: () => 0, onRight: ({ length }) => length }))
+    )
     : Either.left(byStatus(reply))
 
 /** Of an answer that is none. */
@@ -175,7 +190,7 @@ export const answer = (reply: Reply, id: number, retryOn: RetryOn): Outcome =>
       onRight: (message) =>
         message.id === id || isNobodys(message)
           ? outcomeOf(message, reply, retryOn)
-          : Either.left(strange(`an answer to another request, ${Json.describe(message.id)}`, reply, value))
+          : Either.left(strange(`an answer to another request, ${Json.kind(message.id)}`, reply, value))
     }))
 
 /**
@@ -196,7 +211,7 @@ export const answers = (
       return Either.left(
         Either.isRight(message) && Either.isLeft(message.right.result)
           ? failureOf(message.right.result.left, retryOn, reply.retryAfter)
-          : strange(`${Json.describe(value)} as the answer to a batch`, reply, value)
+          : strange(`${Json.kind(value)} as the answer to a batch`, reply, value)
       )
     }
     const wanted = new Set<unknown>(ids)
@@ -217,19 +232,16 @@ export const answers = (
         unclaimed.push(message.right.result.left)
       }
     }
-    const missing = ids.filter((id) => !found.has(id))
-    missing.forEach((id, i) => {
-      const error = unclaimed[Math.min(i, unclaimed.length - 1)]
-      found.set(
-        id,
-        Either.left(
-          error === undefined
-            ? strange("no answer to this call in that to its batch", reply, value)
-            : failureOf(error, retryOn, reply.retryAfter)
-        )
+    let next = 0
+    const without = (): Outcome => {
+      const error = unclaimed[Math.min(next++, unclaimed.length - 1)]
+      return Either.left(
+        error === undefined
+          ? strange("no answer to this call in that to its batch", reply, value)
+          : failureOf(error, retryOn, reply.retryAfter)
       )
-    })
-    return Either.right(found)
+    }
+    return Either.right(new Map(ids.map((id) => [id, found.get(id) ?? without()])))
   })
 
 /**

@@ -10,6 +10,7 @@ import { checkDuration, checkNumber, InvalidOption } from "../../InvalidOption.j
 import type { Code } from "../../RpcError.js"
 import { problemOf } from "../http/headers.js"
 import * as Json from "../shared/json.js"
+import * as Limit from "../shared/limit.js"
 import { checkUrl } from "../shared/url.js"
 import type { Dialect, RetryOn } from "./message.js"
 
@@ -48,7 +49,8 @@ export interface Batch {
  * - `dialect`: `"1.0"` for `gorilla/rpc`'s `json` codec and other servers of the older version; its `json2` is `"2.0"`, the
  *   default.
  * - `headers`: sent with every request. `content-type` is `application/json` unless it is among them.
- * - `maxResponseBytes`: the largest answer that is read. Default 64 MiB.
+ * - `maxResponseBytes`: the largest answer that is read, in bytes. Default 4 MiB, as gRPC has it. An answer that would be made
+ *   into more than 4 times as much memory is refused too: 4 MB of `[]` are a million arrays.
  * - `retryOn`: errors of the server that are worth another attempt, by their codes or by a predicate: Ethereum nodes say
  *   -32005 for "limit exceeded". They become `Retryable Custom`, delivery `Unknown`. Default none.
  * - `batch`: see `Batch`. JSON-RPC 2.0 only. Default off.
@@ -146,7 +148,7 @@ export const check = (options: Options): Either.Either<Checked, InvalidOption> =
       url: yield* checkUrl(where, options.url),
       dialect,
       headers: yield* checkHeaders(options.headers ?? {}),
-      maxResponseBytes: yield* checkNumber(where, "maxResponseBytes", options.maxResponseBytes ?? 64 * 1024 * 1024, {
+      maxResponseBytes: yield* checkNumber(where, "maxResponseBytes", options.maxResponseBytes ?? Limit.defaultBytes, {
         min: 1,
         max: Number.MAX_SAFE_INTEGER,
         integer: true

@@ -175,17 +175,22 @@ const shorten = (text: string): string => {
 /** Of a body of any size only the start is looked at. */
 const startOf = (bytes: Uint8Array): string => shorten(new TextDecoder().decode(bytes.subarray(0, 4 * maxExcerpt)))
 
-const show = (bytes: Uint8Array, text: string): string => {
-  const start = startOf(bytes)
-  return start === "" ? "an empty body" : start.startsWith("<") ? "a page of HTML or XML" : text + start
-}
-
 /**
- * A body that is to be shown to a person.
+ * The beginning of a body, for who looks at the cause of an error: it may have secrets in it, so it is for no message.
  *
  * @internal
  */
-export const excerpt = (bytes: Uint8Array): string => show(bytes, "")
+export const excerpt = (bytes: Uint8Array): string => startOf(bytes)
+
+/**
+ * A body in a few words, which quote nothing of it; `undefined` where there are none.
+ *
+ * @internal
+ */
+export const kindOfBody = (bytes: Uint8Array): string | undefined => {
+  const start = startOf(bytes)
+  return start === "" ? "an empty body" : start.startsWith("<") ? "a page of HTML or XML" : undefined
+}
 
 /** What is wrong with JSON that is not read yet, by what its scanner has seen of it. @internal */
 export const refusal = (scanner: Scanner, limit: Limit.Limit): string | undefined =>
@@ -217,8 +222,15 @@ export const parse = (
   const text = Either.try(() => new TextDecoder("utf-8", { fatal: true }).decode(bytes))
   return Either.isLeft(text)
     ? Either.left("not UTF-8")
-    : Either.try({ try: () => JSON.parse(text.right) as unknown, catch: () => show(bytes, "not JSON: ") })
+    : Either.try({ try: () => JSON.parse(text.right) as unknown, catch: () => kindOfBody(bytes) ?? "not JSON" })
 }
+
+/**
+ * A value of a peer's or of a call in a few words, which do not quote its text.
+ *
+ * @internal
+ */
+export const kind = (value: unknown): string => typeof value === "string" ? "a string" : describe(value)
 
 /**
  * A value in a few words, whatever its size.

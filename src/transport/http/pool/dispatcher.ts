@@ -17,6 +17,13 @@ import type { Registry } from "../../../Connections.js"
 import { type Handler, type Options, Origin, poolClosed, type Shared, Watched } from "./origin.js"
 
 /**
+ * Whether undici is there. Bun puts a part of it in its place, whose dispatchers make no requests.
+ *
+ * @internal
+ */
+export const isSupported = (): boolean => Predicate.isFunction(undici.Dispatcher.prototype.request)
+
+/**
  * What undici or Node find wrong with the options, without a connection.
  *
  * @internal

@@ -16,7 +16,7 @@ import * as Scope from "effect/Scope"
 import * as Net from "node:net"
 import * as Classify from "../../../Classify.js"
 import type { Status } from "../../../Connections.js"
-import type { Progress } from "../../../Deadline.js"
+import * as Deadline from "../../../Deadline.js"
 import { Fatal } from "../../../RpcError.js"
 
 /** @internal */
@@ -76,10 +76,10 @@ export class Watched extends Decorator {
   /** While undici is being given it. */
   sending = false
   /** When it was sent, and how many answers had begun then. */
-  sentAt = BigInt(0)
+  sentAt = 0
   answers = 0
   private readonly signal: AbortSignal | undefined
-  readonly progress: Progress | undefined
+  readonly progress: Deadline.Progress | undefined
 
   constructor(
     readonly options: Undici.Dispatcher.DispatchOptions,
@@ -89,7 +89,7 @@ export class Watched extends Decorator {
     super(handler)
     const { signal } = options as Undici.Dispatcher.RequestOptions
     this.signal = signal instanceof AbortSignal ? signal : undefined
-    this.progress = (options as { readonly [progressKey]?: Progress })[progressKey]
+    this.progress = (options as { readonly [progressKey]?: Deadline.Progress })[progressKey]
   }
 
   /** undici looks at the signal when it would send, and then gives up the connection too. So it is watched until then. */
@@ -324,7 +324,7 @@ export class Origin {
       }
       this.waiting.delete(request)
       request.answers = this.answers
-      request.sentAt = this.shared.clock.unsafeCurrentTimeNanos()
+      request.sentAt = Deadline.unsafeNow(this.shared.clock)
       lane.send(request)
     }
   }
@@ -374,7 +374,7 @@ export class Origin {
       return false
     }
     // no one has had an answer since it was sent: the connections may lead nowhere
-    this.waited += Number(this.shared.clock.unsafeCurrentTimeNanos() - request.sentAt) / 1e6
+    this.waited += Deadline.unsafeNow(this.shared.clock) - request.sentAt
     return this.waited >= patience
   }
 
