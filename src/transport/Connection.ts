@@ -28,9 +28,9 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { checkDuration, InvalidOption, orThrow } from "../InvalidOption.js"
 import * as internal from "./connection/connection.js"
-import type { Connection, Dialled } from "./connection/connection.js"
+import type { Connection, Dialled } from "./connection/model.js"
 
-export type { Connection, Dialled } from "./connection/connection.js"
+export type { Connection, Dialled } from "./connection/model.js"
 
 /**
  * How a connection is kept.

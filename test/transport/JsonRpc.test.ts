@@ -323,7 +323,7 @@ describe("HTTP statuses", () => {
     assert.deepStrictEqual(failed("Transport", new Error("?"))[0], "Custom")
     assert.deepStrictEqual(failed("Transport")[0], "Custom")
     const quoting = new Error("cannot reach (http://me:hidden@host/path?key=hidden): no way")
-    assert.deepStrictEqual(failed("Transport", quoting), ["Custom", "cannot reach (http://host/path no way", undefined])
+    assert.notInclude(String(failed("Transport", quoting)), "hidden")
     const hidden = HttpClientRequest.get("http://me:hidden@host/path?key=hidden")
     const bare = classify(new HttpClientError.RequestError({ request: hidden, reason: "Transport" }))
     assert.notInclude(bare.message, "hidden")

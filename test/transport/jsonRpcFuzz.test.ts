@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Random from "effect/Random"
 import { isFatal, isRetryable } from "../../src/RpcError.js"
+import type { Reply } from "../../src/transport/http/exchange.js"
 import * as JsonRpc from "../../src/transport/jsonRpc/message.js"
 import { assert, describe, it } from "../support/vitest.js"
 
@@ -101,7 +102,7 @@ describe("answers of JSON-RPC, fuzzed", () => {
       for (let i = 0; i < rounds; i++) {
         // some mutate what was mutated already, most start from a sound message
         body = mutate(next(3) === 0 && body.length < 100_000 ? body : text.encode(seeds[next(seeds.length)]), next)
-        const reply: JsonRpc.Reply = {
+        const reply: Reply = {
           status: statuses[next(statuses.length)]!,
           retryAfter: undefined,
           encoding: undefined,

@@ -10,6 +10,7 @@ import { Fatal } from "../../RpcError.js"
 import { fail, Problem, Writer } from "../gob/bytes.js"
 import * as decoder from "../gob/decoder.js"
 import { Encoder } from "../gob/encoder.js"
+import { uintField } from "../gob/peek.js"
 import { Stream, type Value } from "../gob/stream.js"
 import * as Type from "../gob/type.js"
 import { decodeInParts, giveWay } from "../shared/schemaParts.js"
@@ -54,7 +55,7 @@ const headerOf = (value: Value): ResponseHeader => {
     const { Error, Seq } = decoder.decode(value, responseHeader) as { readonly Seq: number; readonly Error: Uint8Array }
     return { Seq, Error: lenient.decode(Error), problem: undefined }
   }
-  const Seq = decoder.uintField(value, "Seq")
+  const Seq = uintField(value, "Seq")
   return Seq === undefined ? fail(value.problem) : { Seq, Error: "", problem: value.problem }
 }
 

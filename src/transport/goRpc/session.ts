@@ -12,8 +12,8 @@ import * as Either from "effect/Either"
 import type * as Scope from "effect/Scope"
 import * as Deadline from "../../Deadline.js"
 import { Fatal, Retryable } from "../../RpcError.js"
-import type { Dialled } from "../connection/connection.js"
 import { closed, lossOf, unsent } from "../connection/loss.js"
+import type { Dialled } from "../connection/model.js"
 
 /**
  * The wire format of one connection: what was said on it before may be part of it.

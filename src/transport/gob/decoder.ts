@@ -5,10 +5,11 @@
  */
 import * as Either from "effect/Either"
 import * as Limit from "../shared/limit.js"
+import { anyBasic, basic, built, bytes, cost, costOfObject, costOfTable, define, notSent, put } from "./build.js"
 import { fail, Problem, Reader } from "./bytes.js"
 import { maxDepth, type Named } from "./encoder.js"
 import type { Value } from "./stream.js"
-import type { Basic, GobType } from "./type.js"
+import type { GobType } from "./type.js"
 import { forget, type Types } from "./types.js"
 import { concrete, Walker } from "./walker.js"
 import * as Wire from "./wire.js"
@@ -24,49 +25,8 @@ export const decode = (value: Value, type: GobType | undefined): unknown => {
   return reading.result
 }
 
-/** A field of a struct that is an unsigned integer, where only the beginning of the struct is there. @internal */
-export const uintField = ({ parts, types }: Value, name: string): number | undefined => {
-  const reader = new Reader(parts[0]!)
-  const wire = types.of(reader.int())
-  if (wire?.kind !== "struct") {
-    return undefined
-  }
-  const place = wire.fields.findIndex((field) => field.name === name && field.id === Wire.basicIds.uint)
-  let at = -1
-  for (let delta = reader.uint(); delta !== 0; delta = reader.uint()) {
-    at += delta
-    if (at >= place) {
-      break
-    }
-    new Walker(types, forget, Wire.fieldOf(wire, at).id, 1).walk(reader)
-  }
-  // a zero is not sent
-  return place === -1 ? undefined : at === place ? reader.uint() : 0
-}
-
 /** How many items and fields are read in one step: a few milliseconds. @internal */
 export const perStep = 10_000
-
-/**
- * What values take, in bytes of memory, measured with Node 20 on 64 bits. `slot` is the place of a value in a list or an object.
- * An object keeps its first fields in itself, more of them beside it, and many in a table.
- */
-const cost = {
-  slot: 8,
-  list: 40,
-  map: 192,
-  mapEntry: 56,
-  record: 64,
-  recordEntry: 88,
-  bytes: 216,
-  text: 24,
-  bigint: 24,
-  complex: 80
-}
-
-const costOfObject = (fields: number): number => fields <= 4 ? 64 : fields <= 12 ? 64 + 8 * fields : costOfTable(fields)
-
-const costOfTable = (fields: number): number => 64 + 44 * fields
 
 /** Instead of a value, where the step ends before it is read. */
 const paused = Symbol("paused")
@@ -148,7 +108,7 @@ export class Reading {
     return paused
   }
 
-  private charge(memory: number): void {
+  private readonly charge = (memory: number): void => {
     this.memory -= memory
     if (this.memory < 0) {
       fail(`is ${Limit.tooMuch(this.value.limit)}`)
@@ -216,26 +176,28 @@ export class Reading {
       case "struct":
         return wire?.kind === "struct" ? this.struct(reader, type, wire, depth) : mismatch()
       case "external":
-        return wire?.kind === "external" && wire.by === type.by ? this.bytes(reader) : mismatch()
+        return wire?.kind === "external" && wire.by === type.by ? bytes(reader, this.charge) : mismatch()
       case "bytes":
         // a string of Go need not be text
-        return id === Wire.basicIds.bytes || id === Wire.basicIds.string ? this.bytes(reader) : mismatch()
+        return id === Wire.basicIds.bytes || id === Wire.basicIds.string ? bytes(reader, this.charge) : mismatch()
       default:
-        return id === Wire.basicIds[type.kind] ? this.basic(reader, type.kind) : mismatch()
+        return id === Wire.basicIds[type.kind] ? basic(reader, type.kind, this.charge) : mismatch()
     }
   }
 
   private any(reader: Reader, wire: Wire.WireType | undefined, id: number, depth: number): unknown {
     switch (wire?.kind) {
       case undefined:
-        return id === Wire.interfaceId ? this.named(reader, undefined, depth) : this.anyBasic(reader, Wire.kindOfId(id))
+        return id === Wire.interfaceId
+          ? this.named(reader, undefined, depth)
+          : anyBasic(reader, Wire.kindOfId(id), this.charge)
       case "slice":
       case "array":
         return this.list(reader, undefined, wire.item, reader.count(), depth)
       case "map":
         return this.map(reader, undefined, wire, depth)
       case "external":
-        return this.bytes(reader)
+        return bytes(reader, this.charge)
       case "struct":
         this.charge(cost.record)
         return this.anyFields(reader, wire, depth, {}, -1)
@@ -319,7 +281,7 @@ export class Reading {
 
   private entry(map: Entries, key: unknown): unknown {
     const value = this.read(map.reader, map.type?.value(), map.wire.value, map.depth + 1)
-    return value === paused ? this.save((value) => put(map, key, value)) : put(map, key, value)
+    return value === paused ? this.save((value) => put(map.out, key, value)) : put(map.out, key, value)
   }
 
   private struct(
@@ -356,7 +318,7 @@ export class Reading {
       this.path.pop()
       read[own] = value
     }
-    return this.built(fields, read, depth)
+    return built(fields, read, depth, this.charge)
   }
 
   private saveField(struct: Fields): typeof paused {
@@ -365,19 +327,6 @@ export class Reading {
       struct.read[struct.own] = value
       return this.fields(struct)
     })
-  }
-
-  /** Always in the order of the fields, so that all values of a type are alike. */
-  private built(fields: Fields["fields"], read: ReadonlyArray<unknown>, depth: number): unknown {
-    const value: Record<string, unknown> = {}
-    for (let i = 0; i < fields.length; i++) {
-      const { name, type } = fields[i]!
-      const field = read[i] === notSent ? this.zero(type, depth + 1) : read[i]
-      if (field !== undefined || type.kind !== "optional") {
-        define(value, name, field)
-      }
-    }
-    return value
   }
 
   private anyFields(
@@ -437,106 +386,4 @@ export class Reading {
     const value = this.read(reader, type, id, depth + 1)
     return value === paused ? this.save((value) => ({ name, value })) : { name, value }
   }
-
-  private bytes(reader: Reader): Uint8Array {
-    const block = reader.block()
-    this.charge(cost.bytes + block.length)
-    return block.slice()
-  }
-
-  private basic(reader: Reader, kind: Basic): unknown {
-    switch (kind) {
-      case "bool":
-        return reader.uint() !== 0
-      case "int":
-        return reader.int()
-      case "int64":
-        this.charge(cost.bigint)
-        return reader.bigInt()
-      case "uint":
-        return reader.uint()
-      case "uint64":
-        this.charge(cost.bigint)
-        return reader.bigUint()
-      case "float":
-        return reader.float()
-      case "complex":
-        this.charge(cost.complex)
-        return { re: reader.float(), im: reader.float() }
-      case "string": {
-        const before = reader.left
-        const text = reader.text()
-        this.charge(text.length < 2 ? 0 : cost.text + before - reader.left)
-        return text
-      }
-      case "bytes":
-        return this.bytes(reader)
-    }
-  }
-
-  /** An integer is a bigint only where a number does not hold it. */
-  private anyBasic(reader: Reader, kind: Basic): unknown {
-    if (kind !== "int" && kind !== "uint") {
-      return this.basic(reader, kind)
-    }
-    const n = kind === "int" ? reader.bigInt() : reader.bigUint()
-    return Number.isSafeInteger(Number(n)) ? Number(n) : n
-  }
-
-  /** What a field that was not sent is. */
-  private zero(type: GobType, depth: number): unknown {
-    if (depth > maxDepth) {
-      return fail(`is nested deeper than ${maxDepth} levels: a struct that holds itself must do so by a pointer`)
-    }
-    switch (type.kind) {
-      case "optional":
-        return type.absent
-      case "interface":
-        return undefined
-      case "slice":
-        this.charge(cost.list)
-        return []
-      case "array":
-        this.charge(cost.list + cost.slot * type.length)
-        return Array.from({ length: type.length }, () => this.zero(type.item(), depth + 1))
-      case "map":
-        this.charge(type.record ? cost.record : cost.map)
-        return type.record ? {} : new Map()
-      case "external":
-      case "bytes":
-        this.charge(cost.bytes)
-        return new Uint8Array()
-      case "struct":
-        this.charge(costOfObject(type.fields().length))
-        return this.built(type.fields(), type.fields().map(() => notSent), depth)
-      case "complex":
-        this.charge(cost.complex)
-        return { re: 0, im: 0 }
-      default:
-        return zeros[type.kind]
-    }
-  }
 }
-
-const put = ({ out }: Entries, key: unknown, value: unknown): void => {
-  if (out instanceof Map) {
-    out.set(key, value)
-  } else {
-    out[key === "__proto__" ? fail(protoKey) : key as string] = value
-  }
-}
-
-const protoKey = "has the key \"__proto__\", which Schema.Record does not hold: use Gob.map"
-
-/** `__proto__` is a name like others in Go. */
-const define = (value: Record<string, unknown>, name: string, field: unknown): void => {
-  if (name === "__proto__") {
-    Object.defineProperty(value, name, { value: field, enumerable: true, configurable: true, writable: true })
-  } else {
-    value[name] = field
-  }
-}
-
-const notSent = Symbol("notSent")
-
-const zeros = { bool: false, int: 0, int64: 0n, uint: 0, uint64: 0n, float: 0, string: "" }

@@ -14,10 +14,25 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Stream from "effect/Stream"
 import type { Fatal, Retryable } from "../../RpcError.js"
-import type { Reply } from "../jsonRpc/message.js"
+import type { ServerHint } from "../../ServerHint.js"
 import * as Json from "../shared/json.js"
 import * as Limit from "../shared/limit.js"
 import * as HttpFailure from "./failure.js"
+
+/**
+ * A whole HTTP response. `body` is `Left`, with what is wrong, where it was too large to be read.
+ *
+ * @internal
+ */
+export interface Reply {
+  readonly status: number
+  readonly retryAfter: ServerHint | undefined
+  /** How it says that it is compressed. A client that reads such answers has undone it. */
+  readonly encoding: string | undefined
+  readonly body: Either.Either<Uint8Array, string>
+  /** The most bytes it may have. */
+  readonly limit: number
+}
 
 interface Options {
   readonly url: string

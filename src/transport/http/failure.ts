@@ -207,13 +207,7 @@ const library = (isInBody: boolean): Classify.Rule => (failure) => {
   return Option.none()
 }
 
-/** What nobody knows is told in the words of the HTTP library, which likes to quote the URL. */
-const unknown: Classify.Rule = (failure) => {
-  const { cause, message } = Classify.unknown(failure) as Fatal
-  return Option.some(new Fatal({ reason: "Custom", message: Url.withShown(message), cause }))
-}
-
-const ofHead = Classify.firstOf(dialled, library(false), ...Classify.rules, runtimes, unknown)
+const ofHead = Classify.firstOf(dialled, library(false), ...Classify.rules, runtimes)
 
 const ofBody = Classify.firstOf(library(true), ...Classify.rules, runtimes)
 
@@ -252,4 +246,4 @@ export const rule: Classify.Rule = (failure) =>
     : Option.none()
 
 /** @internal */
-export const classify: Classify.Classifier = Classify.firstOf(rule, ...Classify.rules, unknown)
+export const classify: Classify.Classifier = Classify.firstOf(rule, ...Classify.rules)

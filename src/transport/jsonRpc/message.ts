@@ -8,27 +8,13 @@ import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import { type Code, Fatal, type FatalReason, Retryable } from "../../RpcError.js"
 import type { ServerHint } from "../../ServerHint.js"
+import type { Reply } from "../http/exchange.js"
 import * as HttpFailure from "../http/failure.js"
 import { isUnimplemented } from "../shared/goErrors.js"
 import * as Json from "../shared/json.js"
 
 /** @internal */
 export type Dialect = "2.0" | "1.0"
-
-/**
- * A whole HTTP response. `body` is `Left`, with what is wrong, where it was too large to be read.
- *
- * @internal
- */
-export interface Reply {
-  readonly status: number
-  readonly retryAfter: ServerHint | undefined
-  /** How it says that it is compressed. A client that reads such answers has undone it. */
-  readonly encoding: string | undefined
-  readonly body: Either.Either<Uint8Array, string>
-  /** The most bytes it may have. */
-  readonly limit: number
-}
 
 /** What a server answered, and how many bytes came with it. @internal */
 export class Result {

@@ -16,13 +16,6 @@ import * as Json from "./json.js"
 export const shown = (url: string): string => url.replace(/[?#][^]*$/, "").replace(/\/\/[^/]*@/, "//")
 
 /**
- * A text of somebody else's for a message, with the URLs in it cut down.
- *
- * @internal
- */
-export const withShown = (text: string): string => text.replaceAll(/[a-z][a-z0-9+.-]*:\/\/[^\s"'<>]+/gi, shown)
-
-/**
  * A URL without a host is one all the same: a client may put its host before it.
  *
  * @internal

@@ -1,0 +1,181 @@
+/**
+ * Makes JavaScript values of what was read, each paid for with the memory that it takes.
+ *
+ * @internal
+ */
+import { fail, type Reader } from "./bytes.js"
+import { maxDepth } from "./encoder.js"
+import type { Basic, GobType } from "./type.js"
+
+/**
+ * Takes so many bytes from what an answer may be made into; throws a `Problem` when that is not enough.
+ *
+ * @internal
+ */
+export type Charge = (memory: number) => void
+
+/**
+ * What values take, in bytes of memory, measured with Node 20 on 64 bits. `slot` is the place of a value in a list or an object.
+ * An object keeps its first fields in itself, more of them beside it, and many in a table.
+ *
+ * @internal
+ */
+export const cost = {
+  slot: 8,
+  list: 40,
+  map: 192,
+  mapEntry: 56,
+  record: 64,
+  recordEntry: 88,
+  bytes: 216,
+  text: 24,
+  bigint: 24,
+  complex: 80
+}
+
+/** @internal */
+export const costOfObject = (fields: number): number =>
+  fields <= 4 ? 64 : fields <= 12 ? 64 + 8 * fields : costOfTable(fields)
+
+/** @internal */
+export const costOfTable = (fields: number): number => 64 + 44 * fields
+
+/** @internal */
+export const put = (out: Map<unknown, unknown> | Record<string, unknown>, key: unknown, value: unknown): void => {
+  if (out instanceof Map) {
+    out.set(key, value)
+  } else {
+    out[key === "__proto__" ? fail(protoKey) : key as string] = value
+  }
+}
+
+const protoKey = "has the key \"__proto__\", which Schema.Record does not hold: use Gob.map"
+
+/**
+ * `__proto__` is a name like others in Go.
+ *
+ * @internal
+ */
+export const define = (value: Record<string, unknown>, name: string, field: unknown): void => {
+  if (name === "__proto__") {
+    Object.defineProperty(value, name, { value: field, enumerable: true, configurable: true, writable: true })
+  } else {
+    value[name] = field
+  }
+}
+
+/**
+ * In place of a field that was not sent.
+ *
+ * @internal
+ */
+export const notSent = Symbol("notSent")
+
+const zeros = { bool: false, int: 0, int64: 0n, uint: 0, uint64: 0n, float: 0, string: "" }
+
+/**
+ * A struct of the values of its fields, always in their order, so that all values of a type are alike.
+ *
+ * @internal
+ */
+export const built = (
+  fields: ReadonlyArray<{ readonly name: string; readonly type: GobType }>,
+  read: ReadonlyArray<unknown>,
+  depth: number,
+  charge: Charge
+): unknown => {
+  const value: Record<string, unknown> = {}
+  for (let i = 0; i < fields.length; i++) {
+    const { name, type } = fields[i]!
+    const field = read[i] === notSent ? zero(type, depth + 1, charge) : read[i]
+    if (field !== undefined || type.kind !== "optional") {
+      define(value, name, field)
+    }
+  }
+  return value
+}
+
+/** @internal */
+export const bytes = (reader: Reader, charge: Charge): Uint8Array => {
+  const block = reader.block()
+  charge(cost.bytes + block.length)
+  return block.slice()
+}
+
+/** @internal */
+export const basic = (reader: Reader, kind: Basic, charge: Charge): unknown => {
+  switch (kind) {
+    case "bool":
+      return reader.uint() !== 0
+    case "int":
+      return reader.int()
+    case "int64":
+      charge(cost.bigint)
+      return reader.bigInt()
+    case "uint":
+      return reader.uint()
+    case "uint64":
+      charge(cost.bigint)
+      return reader.bigUint()
+    case "float":
+      return reader.float()
+    case "complex":
+      charge(cost.complex)
+      return { re: reader.float(), im: reader.float() }
+    case "string": {
+      const before = reader.left
+      const text = reader.text()
+      charge(text.length < 2 ? 0 : cost.text + before - reader.left)
+      return text
+    }
+    case "bytes":
+      return bytes(reader, charge)
+  }
+}
+
+/**
+ * An integer is a bigint only where a number does not hold it.
+ *
+ * @internal
+ */
+export const anyBasic = (reader: Reader, kind: Basic, charge: Charge): unknown => {
+  if (kind !== "int" && kind !== "uint") {
+    return basic(reader, kind, charge)
+  }
+  const n = kind === "int" ? reader.bigInt() : reader.bigUint()
+  return Number.isSafeInteger(Number(n)) ? Number(n) : n
+}
+
+/** What a field that was not sent is. */
+const zero = (type: GobType, depth: number, charge: Charge): unknown => {
+  if (depth > maxDepth) {
+    return fail(`is nested deeper than ${maxDepth} levels: a struct that holds itself must do so by a pointer`)
+  }
+  switch (type.kind) {
+    case "optional":
+      return type.absent
+    case "interface":
+      return undefined
+    case "slice":
+      charge(cost.list)
+      return []
+    case "array":
+      charge(cost.list + cost.slot * type.length)
+      return Array.from({ length: type.length }, () => zero(type.item(), depth + 1, charge))
+    case "map":
+      charge(type.record ? cost.record : cost.map)
+      return type.record ? {} : new Map()
+    case "external":
+    case "bytes":
+      charge(cost.bytes)
+      return new Uint8Array()
+    case "struct":
+      charge(costOfObject(type.fields().length))
+      return built(type.fields(), type.fields().map(() => notSent), depth, charge)
+    case "complex":
+      charge(cost.complex)
+      return { re: 0, im: 0 }
+    default:
+      return zeros[type.kind]
+  }
+}
