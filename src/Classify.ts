@@ -51,10 +51,13 @@ import { Fatal, isFatal, isRetryable, Retryable } from "./RpcError.js"
 import * as ServerHint from "./ServerHint.js"
 
 /**
+ * Makes `Retryable | Fatal` of any failure.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Classifier {
+  /** Classifies one failure. Throws for none. */
   (failure: unknown): Retryable | Fatal
 }
 
@@ -65,6 +68,7 @@ export interface Classifier {
  * @category models
  */
 export interface Rule {
+  /** Classifies one failure, or returns `None` for one that it does not know. */
   (failure: unknown): Option.Option<Retryable | Fatal>
 }
 

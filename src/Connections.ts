@@ -24,32 +24,38 @@ import type * as Scope from "effect/Scope"
 export type State = "idle" | "connecting" | "ready" | "draining" | "broken" | "closed"
 
 /**
- * - `name`: where it leads: `tcp://10.0.0.7:1234`.
- * - `dials`: how often it was dialled; `failedDials`: how many of those failed.
+ * How one connection is now.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Status {
+  /** Where it leads, for example `tcp://10.0.0.7:1234`. */
   readonly name: string
+  /** What it does now. */
   readonly state: State
+  /** How often it was dialled. */
   readonly dials: number
+  /** How many of the dials failed. */
   readonly failedDials: number
 }
 
 /**
- * - `add`: enters a connection until the scope closes.
- * - `all`: how all of them are now, in the order they were entered.
+ * A list of connections.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Registry {
+  /** Adds a connection until the scope closes. */
   readonly add: (status: Effect.Effect<Status>) => Effect.Effect<void, never, Scope.Scope>
+  /** Returns the status of all connections, in the order they were added. */
   readonly all: Effect.Effect<ReadonlyArray<Status>>
 }
 
 /**
+ * Makes an empty registry.
+ *
  * @since 0.1.0
  * @category constructors
  */

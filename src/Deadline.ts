@@ -124,16 +124,15 @@ export const remaining: Effect.Effect<Option.Option<Duration.Duration>> = Effect
 /**
  * What an attempt has to tell the server of its call.
  *
- * - `idempotencyKey`: see `IdempotencyKey`.
- * - `previousAttempts`: how many attempts of the call came before this one.
- * - `remaining`: whole milliseconds until the deadline, at least 1; `undefined` without a deadline.
- *
  * @since 0.1.0
  * @category models
  */
 export interface Facts {
+  /** The key of the call, the same for all its attempts; `undefined` without one. See {@link IdempotencyKey}. */
   readonly idempotencyKey: string | undefined
+  /** How many attempts of the call came before this one. */
   readonly previousAttempts: number
+  /** Whole milliseconds until the deadline, at least 1; `undefined` without a deadline. */
   readonly remaining: number | undefined
 }
 

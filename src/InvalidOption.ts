@@ -49,7 +49,10 @@ export const checkDuration = (
   where: string,
   field: string,
   input: Duration.DurationInput,
-  options?: { readonly zero?: boolean | undefined }
+  options?: {
+    /** Whether zero is allowed. Default `false`. */
+    readonly zero?: boolean | undefined
+  }
 ): Either.Either<Duration.Duration, InvalidOption> =>
   Either.mapLeft(
     duration.decode(input, { zero: options?.zero ?? false }),
@@ -66,7 +69,14 @@ export const checkNumber = (
   where: string,
   field: string,
   input: number,
-  range: { readonly min: number; readonly max: number; readonly integer?: boolean | undefined }
+  range: {
+    /** The least that is allowed. */
+    readonly min: number
+    /** The most that is allowed. */
+    readonly max: number
+    /** Whether it must be an integer. Default `false`. */
+    readonly integer?: boolean | undefined
+  }
 ): Either.Either<number, InvalidOption> => {
   const valid = Number.isFinite(input) && input >= range.min && input <= range.max &&
     (range.integer !== true || Number.isInteger(input))

@@ -56,17 +56,18 @@ export const TypeId = "~effect-rpc-retry/RetryBudget"
 export type TypeId = typeof TypeId
 
 /**
- * - `capacity`: the most it can hold, as it was when the budget was last used or asked for its level.
- * - `level`: what it holds now.
- * - `sustained`: how many retries per call it allows lastingly, in addition to the first attempt.
+ * A budget: made with {@link make}, {@link grpc} or {@link aws2026}.
  *
  * @since 0.1.0
  * @category models
  */
 export interface RetryBudget {
   readonly [TypeId]: TypeId
+  /** The most retries that it can hold, as it was when the budget was last used or asked for its level. */
   readonly capacity: number
+  /** How many retries it holds now. */
   readonly level: Effect.Effect<number>
+  /** How many retries per call it allows lastingly, in addition to the first attempt. */
   readonly sustained: number
   /** @internal */
   readonly account: internal.Account
@@ -178,16 +179,15 @@ const checked = (cost: (error: Retryable) => number) => (error: Retryable): numb
  *
  * It does not regain by time: a client that calls rarely waits long after an outage.
  *
- * - `maxTokens`: greater than 0, at most 1000.
- * - `tokenRatio`: at least 0.001; decimals beyond the third are dropped.
- *
  * Throws `InvalidOption` for a value out of range.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const grpc = (options: {
+  /** The tokens that it starts with and can hold: greater than 0, at most 1000. */
   readonly maxTokens: number
+  /** The tokens that an answer earns: at least 0.001; decimals beyond the third are dropped. */
   readonly tokenRatio: number
 }): Effect.Effect<RetryBudget> => {
   const { maxTokens, tokenRatio } = orThrow(validateGrpc(options))

@@ -56,9 +56,6 @@ export type {
  * The events of the service from now on: all of its calls that start after the stream does, and its updates. It never ends by
  * itself. Without a layer these are the calls that no layer gives their policy.
  *
- * - `capacity`: how many events wait for a slow reader; what comes beyond pushes out the oldest, and an `EventsDropped` takes
- *   their place. At least 1, default 1024.
- *
  * @example
  * ```ts
  * import { RetryEvent } from "effect-rpc-retry"
@@ -74,7 +71,13 @@ export type {
  * @since 0.1.0
  * @category streams
  */
-export const stream = (options?: { readonly capacity?: number | undefined }): Stream.Stream<RetryEvent> => {
+export const stream = (options?: {
+  /**
+   * How many events wait for a slow reader: at least 1. What comes beyond pushes out the oldest, and an `EventsDropped` takes their
+   * place. Default 1024.
+   */
+  readonly capacity?: number | undefined
+}): Stream.Stream<RetryEvent> => {
   orThrow(checkKnown("RetryEvent.stream", options ?? {}, ["capacity"]))
   const capacity = orThrow(
     checkNumber("RetryEvent.stream", "capacity", options?.capacity ?? buffer.defaultCapacity, {

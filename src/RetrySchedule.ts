@@ -63,10 +63,6 @@ const baseAndCap = (where: string, options: {
  * Exponential backoff, for ever: the first delay is `base`, each next one is `factor` times as long, none is longer than
  * `cap`.
  *
- * - `base`: the first delay. Default 100 milliseconds.
- * - `factor`: at least 1. Default 1.5.
- * - `cap`: the longest delay, at least `base`. Default 1 second.
- *
  * Throws `InvalidOption` for a value out of range.
  *
  * @example
@@ -81,8 +77,11 @@ const baseAndCap = (where: string, options: {
  * @category constructors
  */
 export const exponential = (options?: {
+  /** The first delay. Default 100 milliseconds. */
   readonly base?: Duration.DurationInput | undefined
+  /** What each delay is multiplied by to give the next: at least 1. Default 1.5. */
   readonly factor?: number | undefined
+  /** The longest delay, at least `base`. Default 1 second. */
   readonly cap?: Duration.DurationInput | undefined
 }): Schedule.Schedule<Duration.Duration> => {
   const where = "RetrySchedule.exponential"
@@ -99,16 +98,15 @@ export const exponential = (options?: {
  * Decorrelated jitter, for ever: each delay is drawn between `base` and three times the delay before it, none is longer
  * than `cap`. The range is cut at the cap before drawing, so that callers at the cap stay spread out.
  *
- * - `base`: the shortest delay, and the first delay is at most three times as long. Default 100 milliseconds.
- * - `cap`: the longest delay, at least `base`. Default 1 second.
- *
  * Throws `InvalidOption` for a value out of range.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const decorrelated = (options?: {
+  /** The shortest delay; the first delay is at most three times as long. Default 100 milliseconds. */
   readonly base?: Duration.DurationInput | undefined
+  /** The longest delay, at least `base`. Default 1 second. */
   readonly cap?: Duration.DurationInput | undefined
 }): Schedule.Schedule<Duration.Duration> => {
   const where = "RetrySchedule.decorrelated"
@@ -229,18 +227,19 @@ export const byReason = <R = never>(
  * `min(initialBackoff x backoffMultiplier^(n-1), maxBackoff)`, times a random factor from 0.8 to 1.2. As in gRPC the factor
  * comes after the cap, so a delay may be 20 % above `maxBackoff`.
  *
- * - `maxAttempts`: the first attempt included, at least 2. There is no hidden limit of 5.
- * - `backoffMultiplier`: greater than 0; below 1 the delays get shorter.
- *
  * Throws `InvalidOption` for a value out of range.
  *
  * @since 0.1.0
  * @category constructors
  */
 export const grpcA6 = (options: {
+  /** The most attempts, the first one included: at least 2. There is no hidden limit of 5. */
   readonly maxAttempts: number
+  /** The delay before the first retry. */
   readonly initialBackoff: Duration.DurationInput
+  /** The longest delay, before the random factor. */
   readonly maxBackoff: Duration.DurationInput
+  /** What each delay is multiplied by to give the next: greater than 0; below 1 the delays get shorter. */
   readonly backoffMultiplier: number
 }): Schedule.Schedule<Duration.Duration> => {
   const where = "RetrySchedule.grpcA6"

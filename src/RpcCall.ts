@@ -33,25 +33,35 @@ export const TypeId = "~effect-rpc-retry/RpcCall"
 export type TypeId = typeof TypeId
 
 /**
- * - `method`: `"Service.Method"`.
- * - `idempotent`: `true` when running twice is the same as running once, `false` when it is not, `undefined` when nobody
- *   said. What a call says itself comes before what a layer says of its method.
+ * An effect that knows its method and whether it may run twice.
  *
  * @since 0.1.0
  * @category models
  */
 export interface RpcCall<out A, out E = never, out R = never> extends Effect.Effect<A, E, R> {
   readonly [TypeId]: TypeId
+  /** `"Service.Method"`. */
   readonly method: string
+  /**
+   * `true` when running the call twice is the same as running it once, `false` when it is not, `undefined` when that is not known.
+   * It comes before what a layer says of the method.
+   */
   readonly idempotent: boolean | undefined
 }
 
 /**
+ * What {@link make} says of a call.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
+  /** `"Service.Method"`. */
   readonly method: string
+  /**
+   * `true` when running the call twice is the same as running it once, `false` when it is not, `undefined` when that is not known.
+   * It comes before what a layer says of the method. Default: not known.
+   */
   readonly idempotent?: boolean | undefined
 }
 
@@ -121,15 +131,6 @@ export const make: {
 /**
  * A call of any client that returns promises.
  *
- * - `try`: starts one attempt. The signal aborts when the attempt times out or the caller is interrupted: pass it on, or
- *   the request goes on behind the caller's back.
- * - `method`: `"Service.Method"`.
- * - `classify`: makes `Retryable | Fatal` of what the promise rejects with. Default `Classify.promise`.
- * - `idempotent`: see `RpcCall`.
- * - `signal`: a signal of the caller's own that spans the whole call, as `AbortSignal.timeout(5_000)` made once for it. When it
- *   fires the attempt ends and no other is made: `Fatal`, reason `Cancelled`. Default: none. (A signal that was mixed in by
- *   hand is noticed by its second rejection with the same error.)
- *
  * @example
  * ```ts
  * import { RpcCall, withRpcRetry } from "effect-rpc-retry"
@@ -149,10 +150,22 @@ export const make: {
  * @category constructors
  */
 export const fromPromise = <A>(options: {
+  /**
+   * Starts one attempt. The signal aborts when the attempt times out or the caller is interrupted: pass it on, or the request goes
+   * on behind the caller's back.
+   */
   readonly try: (signal: AbortSignal) => PromiseLike<A>
+  /** `"Service.Method"`. */
   readonly method: string
+  /** Makes `Retryable | Fatal` of what the promise rejects with. Default `Classify.promise`. */
   readonly classify?: Classify.Classifier | undefined
+  /** Whether the call may run twice. See {@link RpcCall}. Default: not known. */
   readonly idempotent?: boolean | undefined
+  /**
+   * A signal of the caller's own that spans the whole call, such as an `AbortSignal.timeout(5_000)` made once for it. When it fires
+   * the attempt ends and no other is made: `Fatal`, reason `Cancelled`. A signal that is mixed in by hand is noticed by its second
+   * rejection with the same error. Default: none.
+   */
   readonly signal?: AbortSignal | undefined
 }): RpcCall<A, Retryable | Fatal> => {
   const { classify = Classify.promise, method, signal: own } = options

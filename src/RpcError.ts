@@ -254,6 +254,8 @@ export const Attempt = Schema.Struct({
 })
 
 /**
+ * One failed attempt, as `RetryExhausted` remembers it.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -319,6 +321,8 @@ export class CallRejected extends lean(
 export const RpcError = Schema.Union(Retryable, Fatal, RetryExhausted, CallRejected)
 
 /**
+ * Any of the four errors.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -219,8 +219,6 @@ export const layerConfig = (
  *
  * The `timeout` of a method is its `deadline`. `retryThrottling` is one budget for all methods; without it there is none.
  *
- * - `maxAttempts`: the client's own limit, at least 1, for all methods. Default: none.
- *
  * As in gRPC a method without a retry policy is not retried, and the entry that names a method most exactly holds alone. Not
  * as in gRPC, `maxAttempts` above 5 is what it says. A failure whose `code` is no gRPC status counts as the one it would have been: `UNAVAILABLE` for refused and lost connections,
  * `DEADLINE_EXCEEDED` for timeouts, `RESOURCE_EXHAUSTED` for `Throttled`. A `hedgingPolicy` is an error until there is hedging.
@@ -230,7 +228,10 @@ export const layerConfig = (
  */
 export const layerServiceConfig = (
   json: unknown,
-  options?: { readonly maxAttempts?: number | undefined }
+  options?: {
+    /** The most attempts that any method makes, the first one included: at least 1. Default: no limit. */
+    readonly maxAttempts?: number | undefined
+  }
 ): Layer.Layer<never, InvalidOption> =>
   built(
     Effect.gen(function*() {
@@ -352,14 +353,17 @@ export const remove = (name: string): Effect.Effect<void, InvalidOption> =>
   Effect.flatMap(RpcRetry, (service) => service.remove(name))
 
 /**
- * - `service`: the first part of the names of calls that do not know their own: `"Users"` for `"Users.get"`.
- * - `idempotencyKey`: whether each call has a key, made anew for it. Default `false`.
+ * The options of {@link client}: any field of a policy, and how calls are named and keyed.
  *
  * @since 0.1.0
  * @category models
  */
 export interface ClientOptions extends RetryPolicy.Options {
+  /**
+   * The first part of the names of calls that do not know their own: `"Users"` for `"Users.get"`. Default: they stay unnamed.
+   */
   readonly service?: string | undefined
+  /** Whether each call has an idempotency key, made anew for it. Default `false`. */
   readonly idempotencyKey?: boolean | undefined
 }
 
@@ -510,17 +514,20 @@ export const annotateLogs = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effe
   Effect.provideService(self, AnnotateLogs, true)
 
 /**
- * What one call says for itself: any field of a policy, and
- *
- * - `method`: `"Service.Method"`, for the policy, the errors and the telemetry. An `RpcCall` knows its own.
- * - `idempotencyKey`: `true` for a key made anew for each call, or the key itself, not empty. All attempts of the call see it as
- *   `Deadline.IdempotencyKey`, for the transport to send. Default: none.
+ * The options of one call: any field of a policy, its name and its key.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options extends RetryPolicy.Options {
+  /**
+   * `"Service.Method"`, for the policy, the errors and the telemetry. Default: the name of the `RpcCall`; other calls have none.
+   */
   readonly method?: string | undefined
+  /**
+   * The idempotency key of the call, not empty, or `true` for one that is made anew for each call. All attempts see it as
+   * `Deadline.IdempotencyKey`, for the transport to send. Default: none.
+   */
   readonly idempotencyKey?: string | boolean | undefined
 }
 
@@ -650,6 +657,7 @@ const combinator = (builtWith?: Service): WithRpcRetry => {
  * @category models
  */
 export interface WithRpcRetry {
+  /** Retries the call that it is given or, given options or nothing, returns a function that does. */
   <T extends AnyCall | Options = {}>(x?: T & NoExcess<T>, options?: Options): Retried<T>
 }
 

@@ -15,6 +15,8 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 
 /**
+ * The delay that a server asks for, or `"Never"`: do not retry.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -36,6 +36,12 @@ const scenes = (server: FlakyServer.FlakyServer, call: Call) => {
   const down = Effect.zipRight(server.stop, Effect.sleep("20 millis"))
   return [
     {
+      // also brings the connection up: what a program does for the first time takes some milliseconds more
+      title: "All is well",
+      expected: "answer",
+      play: show(call, { schedule })
+    },
+    {
       title: "The server is down, and comes back after 180 ms",
       expected: "answer",
       play: Effect.gen(function*() {

@@ -32,6 +32,8 @@ export const RetryableReason = Schema.Literal(
 )
 
 /**
+ * The reason of a `Retryable`.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -47,6 +49,8 @@ export type RetryableReason = typeof RetryableReason.Type
 export const Delivery = Schema.Literal("NotSent", "Unknown")
 
 /**
+ * Whether the server can have seen the request.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -83,6 +87,8 @@ export const FatalReason = Schema.Literal(
 )
 
 /**
+ * The reason of a `Fatal`.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -117,6 +123,8 @@ export const ExhaustedReason = Schema.Literal(
 )
 
 /**
+ * The reason of a `RetryExhausted`.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -138,6 +146,8 @@ export type ExhaustedReason = typeof ExhaustedReason.Type
 export const RejectedReason = Schema.Literal("CircuitOpen", "DeadlineExceeded", "Throttled", "BulkheadFull")
 
 /**
+ * The reason of a `CallRejected`.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -152,6 +162,8 @@ export type RejectedReason = typeof RejectedReason.Type
 export const Code = Schema.Union(Schema.String, Schema.Number)
 
 /**
+ * A code of the protocol: text or a number.
+ *
  * @since 0.1.0
  * @category models
  */

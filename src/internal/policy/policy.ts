@@ -36,16 +36,27 @@ export type TypeId = typeof TypeId
  */
 export interface RetryPolicy extends Pipeable {
   readonly [TypeId]: TypeId
+  /** How many retries, and the delay before each. */
   readonly schedule: Schedule.Schedule<unknown, Retryable> | undefined
+  /** The bound on one attempt. */
   readonly attemptTimeout: Duration.Duration | undefined
+  /** The bound on the whole call: all attempts and delays. */
   readonly deadline: Duration.Duration | undefined
+  /** Whether the call may run twice. `false`: only attempts that were not sent are retried. */
   readonly idempotent: boolean | undefined
+  /** Which `Retryable` errors are retried. */
   readonly retryIf: Predicate.Predicate<Retryable> | undefined
+  /** The shortest delay after a server hint. */
   readonly minServerDelay: Duration.Duration | undefined
+  /** The longest delay that a server may ask for. */
   readonly maxServerDelay: Duration.Duration | undefined
+  /** The shared allowance that retries are paid from. */
   readonly budget: RetryBudget.RetryBudget | undefined
+  /** The handler of the events of the call. */
   readonly onEvent: ((event: RetryEvent) => Effect.Effect<void>) | undefined
+  /** Whether the call and each attempt have a span. */
   readonly spans: boolean | undefined
+  /** Whether retries and giving up are logged. */
   readonly logs: boolean | undefined
 }
 
@@ -56,41 +67,67 @@ export interface RetryPolicy extends Pipeable {
  * @category models
  */
 export interface Complete extends RetryPolicy {
+  /** How many retries, and the delay before each. */
   readonly schedule: Schedule.Schedule<unknown, Retryable>
+  /** The longest delay that a server may ask for. */
   readonly maxServerDelay: Duration.Duration
 }
 
 /**
- * What `make` takes. A `RetryPolicy` is one too.
- *
- * - `schedule`: any `Schedule` that takes a `Retryable` and needs nothing (provide what it needs first). Its state is
- *   per call, and effects inside it run once per decision.
- * - `attemptTimeout`: finite, greater than zero, not longer than `deadline`. An attempt that reaches it fails with
- *   `Retryable AttemptTimeout`; the call goes on at once, even when the attempt is slow to let go.
- * - `deadline`: finite, greater than zero. A delay that would pass it is not slept: the call ends at once.
- * - `minServerDelay`: finite, zero or more. `Retry-After: 0`, or a date that has passed, says nothing of how soon is too soon, so
- *   by default no hint is waited for a shorter time than the schedule waits first. Zero takes every hint as it is.
- * - `maxServerDelay`: finite, zero or more.
- * - `budget`: one that is shared with other calls; `RetryBudget.unlimited` to be free of the layer's.
- * - `onEvent`: run for each event of a call, one after the other, in a fiber beside the call. The call does not wait for it,
- *   and goes on when it dies, which is logged as a warning. See `RetryEvent`.
- * - `spans`: a span for the call, a child of it for each attempt.
- * - `logs`: a retry is logged at DEBUG, giving up once at WARN.
+ * The options of {@link make}. A {@link RetryPolicy} can be given too. Every option may be left out.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
+  /**
+   * How many retries, and the delay before each: any `Schedule` that takes a `Retryable` and needs no service (provide what it
+   * needs first). Its state is per call, and an effect inside it runs once per decision. Default `RetrySchedule.standard`: 3 retries
+   * after 100, 150 and 225 ms.
+   */
   readonly schedule?: Schedule.Schedule<unknown, Retryable> | undefined
+  /**
+   * The bound on one attempt: finite, greater than zero, not longer than `deadline`. An attempt that reaches it fails with
+   * `Retryable AttemptTimeout`, and the call goes on at once, even when the attempt is slow to be interrupted. Default: none.
+   */
   readonly attemptTimeout?: Duration.DurationInput | undefined
+  /**
+   * The bound on the whole call, all attempts and delays included: finite, greater than zero. A delay that would pass it is not
+   * slept; the call ends at once with the reason `DeadlineTooClose`. Default: none.
+   */
   readonly deadline?: Duration.DurationInput | undefined
+  /**
+   * Whether running the call twice is the same as running it once. `false`: only attempts with the delivery `NotSent` are retried.
+   * Default: what the call says of itself; where nobody says anything every `Retryable` is retried.
+   */
   readonly idempotent?: boolean | undefined
+  /**
+   * Which `Retryable` errors are retried; for the others the call ends with the reason `NotRetried`. Default: all of them.
+   */
   readonly retryIf?: Predicate.Predicate<Retryable> | undefined
+  /**
+   * The shortest delay after a server hint; a shorter hint is lengthened to it: finite, zero or more. Zero takes every hint as it
+   * is. Default: the first delay of the schedule, as `Retry-After: 0`, or a date that has passed, does not say how soon is too soon.
+   */
   readonly minServerDelay?: Duration.DurationInput | undefined
+  /**
+   * The longest delay that a server may ask for: finite, zero or more. For a longer one the call ends with the reason
+   * `ServerSaidNo`. Default 30 seconds.
+   */
   readonly maxServerDelay?: Duration.DurationInput | undefined
+  /**
+   * The allowance that retries are paid from, shared with other calls. `RetryBudget.unlimited` frees a call from the budget of the
+   * layer. Default: the budget that the layer makes for the destination; none without a layer.
+   */
   readonly budget?: RetryBudget.RetryBudget | undefined
+  /**
+   * Runs for each event of the call, one after the other, in a fiber of its own that the call does not wait for. What it dies with
+   * is logged as a warning. Calls made in it make no events. Default: none.
+   */
   readonly onEvent?: ((event: RetryEvent) => Effect.Effect<void>) | undefined
+  /** Whether the call has a span, with a child for each attempt. Default `false`. */
   readonly spans?: boolean | undefined
+  /** Whether a retry is logged at DEBUG, and giving up once at WARN. Default `true`. */
   readonly logs?: boolean | undefined
 }
 
@@ -246,7 +283,12 @@ export const merge: {
     logs: that.logs ?? self.logs
   }))
 
-/** @internal */
+/**
+ * The library default: 4 attempts at most, delays of 100, 150 and 225 milliseconds, no timeouts.
+ *
+ * @since 0.1.0
+ * @category policies
+ */
 export const default_: Complete = fromFields({
   schedule: RetrySchedule.standard,
   attemptTimeout: undefined,
@@ -264,29 +306,51 @@ export const default_: Complete = fromFields({
 /**
  * A policy in numbers.
  *
- * - `delays`: the delay before each retry, as a range where there is jitter; up to 1000 of them. Where the schedule chooses
- *   by the failure, those for the reason with the most retries. A deadline ends them.
- * - `totalWait`: all delays together.
- * - `longestCall`: attempts and delays at their longest, as far as timeout and deadline bound them. Delays that a server asks
- *   for are not counted.
- * - `amplification`: attempts per call when every attempt fails, without a budget; and what the budget allows lastingly.
- * - `retried`, `notRetried`: the reasons that `retryIf` and the schedule let through, and the others.
- * - `onlyNotSent`: whether only what was not sent is retried.
- *
  * @since 0.1.0
  * @category inspection
  */
 export interface Description {
+  /** The most attempts that a call makes; `Infinity` when the schedule never ends. */
   readonly attempts: number
+  /** The most retries: `attempts` less 1. */
   readonly retries: number
-  readonly delays: ReadonlyArray<{ readonly shortest: Duration.Duration; readonly longest: Duration.Duration }>
-  readonly totalWait: { readonly shortest: Duration.Duration; readonly longest: Duration.Duration }
+  /**
+   * The delay before each retry, as a range where there is jitter; up to 1000 of them. Where the schedule chooses by the failure,
+   * those for the reason with the most retries. A deadline ends them.
+   */
+  readonly delays: ReadonlyArray<{
+    /** The delay at its shortest. */
+    readonly shortest: Duration.Duration
+    /** The delay at its longest. */
+    readonly longest: Duration.Duration
+  }>
+  /** All delays together. */
+  readonly totalWait: {
+    /** All delays at its shortest. */
+    readonly shortest: Duration.Duration
+    /** All delays at its longest. */
+    readonly longest: Duration.Duration
+  }
+  /** The bound on one attempt. */
   readonly attemptTimeout: Duration.Duration | undefined
+  /** The bound on a call. */
   readonly deadline: Duration.Duration | undefined
+  /**
+   * Attempts and delays at their longest, as far as timeout and deadline bound them. Delays that a server asks for are not counted.
+   */
   readonly longestCall: Duration.Duration
-  readonly amplification: { readonly withoutBudget: number; readonly withBudget: number | undefined }
+  /** Attempts per call when every attempt fails. */
+  readonly amplification: {
+    /** What the schedule allows. */
+    readonly withoutBudget: number
+    /** What the budget allows lastingly; `undefined` without a budget. */
+    readonly withBudget: number | undefined
+  }
+  /** The reasons that `retryIf` and the schedule let through. */
   readonly retried: ReadonlyArray<RetryableReason>
+  /** The reasons that they do not let through. */
   readonly notRetried: ReadonlyArray<RetryableReason>
+  /** Whether only attempts that were not sent are retried. */
   readonly onlyNotSent: boolean
 }
 

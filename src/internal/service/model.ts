@@ -12,24 +12,25 @@ import type { Telemetry } from "../call/observer.js"
 import type * as RetryPolicy from "../policy/policy.js"
 
 /**
- * The policies in force.
- *
- * - `policy`: the complete policy of a method, its budget included.
- * - `policies`: what was said by name, and what comes of it.
- * - `update`, `remove`, `inspect`: see the functions of the same names.
+ * The service that gives calls their policy, budget and telemetry.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Service {
+  /** Returns the complete policy of a method, its budget included. */
   readonly policy: (method: string | undefined) => RetryPolicy.Complete
+  /** What is in force: `default`, then every name that has a policy. */
   readonly policies: Effect.Effect<ReadonlyArray<InForce>>
+  /** See `RpcRetry.update`. */
   readonly update: (
     name: string,
     policy: RetryPolicy.Options | "off",
     options?: UpdateOptions
   ) => Effect.Effect<void, InvalidOption>
+  /** See `RpcRetry.remove`. */
   readonly remove: (name: string) => Effect.Effect<void, InvalidOption>
+  /** See `RpcRetry.inspect`. */
   readonly inspect: Effect.Effect<Inspection>
   /** @internal */
   readonly telemetry: Telemetry
@@ -38,69 +39,104 @@ export interface Service {
 /**
  * A policy in force.
  *
- * - `name`: a method, a pattern, or `default`.
- * - `policy`: the complete policy of a method of that name.
- * - `from`: where each of its fields was said: `library`, `default`, or a name; `layer` for a budget that the layer made.
- *
  * @since 0.1.0
  * @category models
  */
 export interface InForce {
+  /** A method, a pattern, or `default`. */
   readonly name: string
+  /** The complete policy of a method of that name. */
   readonly policy: RetryPolicy.Complete
+  /** Where each field was set: `library`, `default`, or a name; `layer` for a budget that the layer made. */
   readonly from: Readonly<Partial<Record<RetryPolicy.Field, string>>>
 }
 
 /**
- * - `default`: what holds for every method; the rest comes from `RetryPolicy.default`.
- * - `methods`: policies, or some of their fields, by name: a method (`"Users.Get"`), a pattern (`"Users.*"`) or `"*"`. Of
- *   the patterns that fit a method the longest holds. `"off"` is one attempt.
- * - `budget`: the effect that makes the budget of a destination (the service part of a method), run when the destination is
- *   first called, and once before to see that it works. Default `RetryBudget.make()`; `"off"` for none. Beyond a thousand
- *   destinations the others share one.
- * - `metrics`: `"off"` for none. `maxMethods`: how many methods have metrics of their own, from 1 to 100 000, default 1000;
- *   those beyond count as one, with the name `other`.
+ * The options of `RpcRetry.layer`.
  *
  * @since 0.1.0
  * @category models
  */
 export interface LayerOptions {
+  /** The policy of every method, field by field. Default: `RetryPolicy.default`. */
   readonly default?: RetryPolicy.Options | undefined
+  /**
+   * Policies, or some of their fields, by name: a method (`"Users.Get"`), a pattern (`"Users.*"`) or `"*"`. Of the patterns that fit
+   * a method the longest one holds. `"off"` is one attempt. Default: none.
+   */
   readonly methods?: Readonly<Record<string, RetryPolicy.Options | "off">> | undefined
+  /**
+   * The effect that makes the budget of a destination, which is the service part of a method. It runs when the destination is first
+   * called, and once before to see that it works. `"off"` for no budgets. Beyond 1000 destinations the others share one budget.
+   * Default `RetryBudget.make()`.
+   */
   readonly budget?: Effect.Effect<RetryBudget.RetryBudget> | "off" | undefined
-  readonly metrics?: "off" | { readonly maxMethods?: number | undefined } | undefined
+  /** `"off"` for no metrics. Default: on, for at most 1000 methods. */
+  readonly metrics?: "off" | {
+    /**
+     * How many methods have metrics of their own, from 1 to 100 000; those beyond count as one, with the name `other`.
+     * Default 1000.
+     */
+    readonly maxMethods?: number | undefined
+  } | undefined
 }
 
 /**
- * What is in force now, as values that `JSON.stringify` writes whole: for an endpoint to look at.
- *
- * - `policies`: what the policy of each name comes to, as `RetryPolicy.describe` has it, and where each field was said.
- *   At most 20 delays are shown. Where a function of the policy fails in the dry run, what needs it is `unknown`.
- * - `budgets`: those with a limit that the layer made, one for each destination that was called or that a policy names: what it holds, and can
- *   hold.
- * - `connections`: those of this process. See `Connections`.
+ * What is in force now, as plain values for `JSON.stringify`: for a debug endpoint.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Inspection {
+  /** The policy of each name, as a dry run of it says. */
   readonly policies: ReadonlyArray<{
+    /** A method, a pattern, or `default`. */
     readonly name: string
+    /** Where each field was set. See {@link InForce}. */
     readonly from: InForce["from"]
+    /** The most attempts that a call makes. `unknown` where a function of the policy fails in the dry run. */
     readonly attempts: number | "unlimited" | "unknown"
+    /** The delays before the retries; a range where there is jitter. At most 20 are shown. */
     readonly delays: ReadonlyArray<string>
+    /** All delays together, at their longest. */
     readonly totalWait: string
+    /** The bound on one attempt; `null` for none. */
     readonly attemptTimeout: string | null
+    /** The bound on a call; `null` for none. */
     readonly deadline: string | null
+    /** Whether the calls may run twice; `null` where nobody said so. */
     readonly idempotent: boolean | null
+    /** The shortest delay after a server hint; `null` for the first delay of the schedule. */
     readonly minServerDelay: string | null
+    /** The longest delay that a server may ask for. */
     readonly maxServerDelay: string
+    /** The reasons that are retried. */
     readonly retried: ReadonlyArray<RetryableReason>
-    readonly budget: { readonly level: number; readonly capacity: number } | "unlimited" | null
+    /** What the budget holds; `null` for no budget. */
+    readonly budget:
+      | {
+        /** How many retries the budget holds now. */
+        readonly level: number
+        /** How many it can hold. */
+        readonly capacity: number
+      }
+      | "unlimited"
+      | null
+    /** Whether calls have spans. */
     readonly spans: boolean
+    /** Whether retries are logged. */
     readonly logs: boolean
   }>
-  readonly budgets: ReadonlyArray<{ readonly destination: string; readonly level: number; readonly capacity: number }>
+  /** The limited budgets of the layer: one for each destination that was called or that a policy names. */
+  readonly budgets: ReadonlyArray<{
+    /** The service part of a method. */
+    readonly destination: string
+    /** How many retries the budget holds now. */
+    readonly level: number
+    /** How many it can hold. */
+    readonly capacity: number
+  }>
+  /** The connections of this process. See `Connections`. */
   readonly connections: ReadonlyArray<Connections.Status>
 }
 
