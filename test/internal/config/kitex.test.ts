@@ -1,0 +1,317 @@
+/**
+ * Kitex's failure policies. Case numbers are those of research/kitex.md, section 2; where the meaning here differs it says so.
+ */
+import {
+  InvalidOption,
+  Retryable,
+  RetryBudget,
+  RetryPolicy,
+  RetrySchedule,
+  RpcRetry,
+  withRpcRetry
+} from "effect-rpc-retry"
+import * as Faults from "effect-rpc-retry/testing/Faults"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Random from "effect/Random"
+import { exhaustedOf, play } from "../../support/play.js"
+import { assert, describe, it } from "../../support/vitest.js"
+
+const stopPolicy = { max_retry_times: 2, max_duration_ms: 0, disable_chain_stop: false, cb_policy: { error_rate: 0.1 } }
+
+const failure = (stop: object = {}, more: object = {}) => ({
+  enable: true,
+  type: 0,
+  failure_policy: { stop_policy: { ...stopPolicy, ...stop }, ...more }
+})
+
+const backOff = (backoff_type: string, cfg_items?: object) =>
+  failure({}, { backoff_policy: { backoff_type, cfg_items } })
+
+const decoded = (document: unknown) => Either.getOrThrow(RetryPolicy.fromKitex(document))
+
+const timeout = Effect.fail(new Retryable({ reason: "AttemptTimeout", delivery: "Unknown" }))
+
+const attemptsOf = (method: string, call: Effect.Effect<unknown, Retryable> = timeout) =>
+  Effect.gen(function*() {
+    const script = yield* Faults.script([call])
+    yield* Effect.ignore(script.pipe(withRpcRetry({ method })))
+    return yield* script.attempts
+  })
+
+const refuses = (document: unknown, field: string, problem: string) => {
+  const error = Either.getOrThrow(Either.flip(RetryPolicy.fromKitex(document)))
+  assert.instanceOf(error, InvalidOption)
+  assert.strictEqual(error.field, field)
+  assert.include(error.problem, problem)
+}
+
+describe("failure policies as documents", () => {
+  it("case 25: a valid failure policy", () => {
+    assert.strictEqual(decoded(failure()).retryRatio, 0.1)
+    assert.strictEqual(decoded(JSON.stringify(failure({ cb_policy: { error_rate: 0.3 } }))).retryRatio, 0.3)
+  })
+
+  it("case 26, stricter here: an empty failure policy is refused, as it says nothing", () => {
+    refuses({ enable: true, type: 0, failure_policy: {} }, "failure_policy.stop_policy", "is missing")
+  })
+
+  it("cases 27, 28: a policy of another kind, or none", () => {
+    refuses({ enable: true, type: 0, mixed_policy: { retry_delay_ms: 10 } }, "failure_policy", "is missing")
+    refuses({ enable: true, type: 0 }, "failure_policy", "is missing")
+    refuses({ enable: true, type: 0, failure_policy: null }, "failure_policy", "is missing")
+  })
+
+  it("cases 29, 59 to 61: backup and mixed policies are named, as there is no hedging yet", () => {
+    refuses({ ...failure(), type: 1 }, "type", "backup policy, is not supported")
+    refuses({ enable: true, type: 1, backup_policy: { retry_delay_ms: 0 } }, "type", "backup policy, is not supported")
+    refuses({ enable: true, type: 1, mixed_policy: {} }, "type", "backup policy, is not supported")
+    refuses({ enable: true, type: 2, mixed_policy: { retry_delay_ms: 10 } }, "type", "mixed policy, is not supported")
+    refuses({ enable: true, type: 2 }, "type", "mixed policy, is not supported")
+    refuses({ ...failure(), failure_policy: [] }, "failure_policy", "must be")
+    refuses({ ...failure(), failure_policy: 5 }, "failure_policy", "must be")
+    refuses({ ...failure(), type: 3 }, "type", "must be 0, a failure policy, got 3")
+  })
+
+  it.effect("cases 30, 31, 52: with policies of other kinds and unknown keys beside it the failure policy is used", () =>
+    Effect.gen(function*() {
+      const { policy } = decoded({ ...failure(), backup_policy: { retry_delay_ms: 10 }, unknown: [1] })
+      const { exit } = yield* play(withRpcRetry(timeout, policy))
+      assert.strictEqual(exhaustedOf(exit).attempts, 3)
+    }))
+
+  it("cases 57, 63: retries from 0 to 5", () => {
+    for (const [n, path] of [[-1, "-1"], [6, "6"], [1.5, "1.5"]] as const) {
+      refuses(failure({ max_retry_times: n }), "failure_policy.stop_policy.max_retry_times", `from 0 to 5, got ${path}`)
+    }
+    decoded(failure({ max_retry_times: 0 }))
+    decoded(failure({ max_retry_times: 5 }))
+  })
+
+  it("cases 57, 62, stricter here: an error rate out of range is refused, not replaced", () => {
+    for (const error_rate of [0.5, 0.4, -0.1, 0]) {
+      refuses(
+        failure({ cb_policy: { error_rate } }),
+        "failure_policy.stop_policy.cb_policy.error_rate",
+        `must be greater than 0 and at most 0.3, got ${error_rate}`
+      )
+    }
+  })
+
+  it("case 64, stricter here: a backoff without its numbers is refused", () => {
+    const cfg = "failure_policy.backoff_policy.cfg_items"
+    refuses(backOff("fixed"), cfg, "must be")
+    refuses(backOff("fixed", { fix_ms: 0 }), `${cfg}.fix_ms`, "must be an integer from 1")
+    refuses(backOff("fixed", { fix_ms: -5 }), `${cfg}.fix_ms`, "must be an integer from 1")
+    refuses(backOff("random"), cfg, "must be")
+    refuses(backOff("random", { min_ms: 20, max_ms: 10 }), `${cfg}.max_ms`, "must be greater than min_ms")
+    refuses(backOff("random", { min_ms: 20, max_ms: 20 }), `${cfg}.max_ms`, "must be greater than min_ms")
+    refuses(
+      backOff("exponential", { initial_ms: 1, multiplier: 2 }),
+      "failure_policy.backoff_policy.backoff_type",
+      "exponential"
+    )
+  })
+
+  it("case 65, and 1 to 3: the delays of the three backoffs", () => {
+    const delays = (document: unknown, seed: string) =>
+      Effect.runSync(
+        RetrySchedule.delays(decoded(document).policy.schedule!, 9).pipe(Effect.withRandom(Random.make(seed)))
+      )
+        .map(Duration.toMillis)
+    assert.deepStrictEqual(delays(failure(), ""), [0, 0])
+    assert.deepStrictEqual(delays(backOff("none"), ""), [0, 0])
+    assert.deepStrictEqual(delays(backOff("fixed", { fix_ms: 50 }), ""), [50, 50])
+    for (let seed = 0; seed < 100; seed++) {
+      assert.isTrue(
+        delays(backOff("random", { min_ms: 10, max_ms: 20 }), String(seed)).every((d) => d >= 10 && d <= 20)
+      )
+    }
+  })
+
+  it.effect("case 24: a timeout, then success: exactly 2 attempts", () =>
+    Effect.gen(function*() {
+      const call = yield* Faults.script([timeout, Effect.succeed("ok")])
+      assert.strictEqual(yield* call.pipe(withRpcRetry(decoded(failure()).policy)), "ok")
+      assert.strictEqual(yield* call.attempts, 2)
+    }))
+
+  it.effect("case 56: only timeouts are retried, unless a condition says otherwise", () =>
+    Effect.gen(function*() {
+      const { policy } = decoded(failure())
+      const ends = (call: Effect.Effect<never, Retryable>, options: RpcRetry.Options) =>
+        Effect.map(
+          play(withRpcRetry(call, options)),
+          ({ exit }) => [exhaustedOf(exit).attempts, exhaustedOf(exit).reason]
+        )
+      assert.deepStrictEqual(yield* ends(timeout, policy), [3, "AttemptsExhausted"])
+      assert.deepStrictEqual(yield* ends(Faults.reset, policy), [1, "NotRetried"])
+      const notForTimeout = (error: Retryable) => error.reason !== "AttemptTimeout"
+      assert.deepStrictEqual(yield* ends(timeout, { ...policy, retryIf: notForTimeout }), [1, "NotRetried"])
+    }))
+
+  it.effect("max_duration_ms is the deadline, and bounds the last delay and attempt too", () =>
+    Effect.gen(function*() {
+      const document = failure({ max_duration_ms: 120 }, {
+        backoff_policy: { backoff_type: "fixed", cfg_items: { fix_ms: 100 } }
+      })
+      const { exit, took } = yield* play(withRpcRetry(Effect.delay(timeout, 50), decoded(document).policy))
+      assert.deepStrictEqual([exhaustedOf(exit).reason, took], ["DeadlineTooClose", 50])
+    }))
+
+  it.effect("cases 70, 71: a call that must not be retried is made exactly once", () =>
+    Effect.gen(function*() {
+      const call = yield* Faults.script([timeout])
+      yield* Effect.ignore(call.pipe(withRpcRetry({ ...decoded(failure()).policy, retryIf: () => false })))
+      assert.strictEqual(yield* call.attempts, 1)
+      yield* Effect.ignore(call.pipe(withRpcRetry(decoded(failure({ max_retry_times: 0 })).policy)))
+      assert.strictEqual(yield* call.attempts, 2)
+    }))
+})
+
+describe("policies in a container", () => {
+  const enabled = decoded(failure()).policy
+  const disabled = decoded({ enable: false }).policy
+
+  it.effect("cases 52, 58: enabled, disabled in place, enabled again", () =>
+    Effect.gen(function*() {
+      yield* RpcRetry.update("A.B", enabled)
+      assert.strictEqual(yield* attemptsOf("A.B"), 3)
+      yield* RpcRetry.update("A.B", disabled)
+      assert.strictEqual(yield* attemptsOf("A.B"), 1)
+      yield* RpcRetry.update("A.B", enabled)
+      assert.strictEqual(yield* attemptsOf("A.B"), 3)
+    }).pipe(Effect.provide(RpcRetry.layer({ budget: "off", default: RetryPolicy.none }))))
+
+  it.effect("case 53: a disabled policy has an entry, and shadows *", () =>
+    Effect.gen(function*() {
+      yield* RpcRetry.update("A.B", disabled)
+      assert.deepStrictEqual((yield* RpcRetry.policies).map(({ name }) => name), ["default", "*", "A.B"])
+      assert.strictEqual(yield* attemptsOf("A.B"), 1)
+      assert.strictEqual(yield* attemptsOf("A.C"), 3)
+    }).pipe(Effect.provide(RpcRetry.layer({ methods: { "*": enabled } }))))
+
+  it.effect("case 54: an update of retries and backoff is in effect", () =>
+    Effect.gen(function*() {
+      yield* RpcRetry.update("A.B", enabled)
+      const updated = decoded({
+        enable: true,
+        failure_policy: {
+          stop_policy: { max_retry_times: 3 },
+          backoff_policy: { backoff_type: "fixed", cfg_items: { fix_ms: 40 } }
+        }
+      })
+      yield* RpcRetry.update("A.B", updated.policy)
+      const { took } = yield* play(withRpcRetry(timeout, { method: "A.B" }))
+      assert.strictEqual(took, 120)
+    }).pipe(Effect.provide(RpcRetry.layer())))
+
+  it.effect("case 66: a bad policy is an error, and removing what is not there is harmless", () =>
+    Effect.gen(function*() {
+      yield* RpcRetry.remove("No.Such")
+      const error = yield* Effect.flip(RpcRetry.update("A.B", { attemptTimeout: -1 }))
+      assert.strictEqual(error.field, "A.B.attemptTimeout")
+      assert.deepStrictEqual((yield* RpcRetry.policies).map(({ name }) => name), ["default"])
+    }).pipe(Effect.provide(RpcRetry.layer())))
+
+  it.effect("case 67: the dump shows each policy and where it was said", () =>
+    Effect.gen(function*() {
+      yield* RpcRetry.update("A.B", enabled)
+      const dump = (yield* RpcRetry.policies).map((
+        { from, name }
+      ) => [name, from.schedule, from.retryIf, from.deadline])
+      assert.deepStrictEqual(dump, [
+        ["default", "library", undefined, "default"],
+        ["A.B", "A.B", "A.B", "default"]
+      ])
+    }).pipe(Effect.provide(RpcRetry.layer({ default: { deadline: 1000 } }))))
+
+  it.effect("case 68: one policy for a method, another for *", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* attemptsOf("A.B"), 3)
+      assert.strictEqual(yield* attemptsOf("C.D"), 2)
+    }).pipe(
+      Effect.provide(
+        RpcRetry.layer({ methods: { "A.B": enabled, "*": decoded(failure({ max_retry_times: 1 })).policy } })
+      )
+    ))
+
+  it.effect("case 69: without a policy a success passes, and a timeout is returned after exactly 1 call", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* attemptsOf("A.B", Effect.void), 1)
+      assert.strictEqual(yield* attemptsOf("A.B"), 1)
+    }).pipe(Effect.provide(RpcRetry.layer({ budget: "off", default: RetryPolicy.none }))))
+
+  it.effect("case 14: with a budget the first calls are retried, those after it are refused", () =>
+    Effect.gen(function*() {
+      const call = Effect.flatMap(Faults.script([timeout, Effect.void]), withRpcRetry({ method: "A.B" }))
+      const ends = yield* Effect.replicateEffect(
+        Effect.map(
+          Effect.either(call),
+          (end) => end._tag === "Right" ? "ok" : String(end.left._tag === "RetryExhausted" && end.left.reason)
+        ),
+        10
+      )
+      assert.deepStrictEqual(ends, [...Array<string>(5).fill("ok"), ...Array<string>(5).fill("BudgetExhausted")])
+    }).pipe(
+      Effect.provide(RpcRetry.layer({
+        default: enabled,
+        budget: RetryBudget.make({ ratio: decoded(failure()).retryRatio, capacity: 5 })
+      }))
+    ))
+})
+
+describe("presets against the numbers of their sources", () => {
+  const described = (policy: RetryPolicy.RetryPolicy) =>
+    Effect.map(RetryPolicy.describe(policy), ({ attempts, delays, retried }) => ({
+      attempts,
+      delays: delays.map(({ longest, shortest }) => [Duration.toMillis(shortest), Duration.toMillis(longest)]),
+      retried
+    }))
+
+  it.effect("kitexFailure: 2 retries at once, after timeouts", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* described(RetryPolicy.kitexFailure), {
+        attempts: 3,
+        delays: [[0, 0], [0, 0]],
+        retried: ["AttemptTimeout"]
+      })
+    }))
+
+  it.effect("aws2026: 3 attempts, below 50 and 100 ms; throttled below 1 and 2 s; the exponent counts all", () =>
+    Effect.gen(function*() {
+      const aws = yield* described(RetryPolicy.aws2026)
+      // described by its worst: throttled
+      assert.deepStrictEqual([aws.attempts, aws.delays], [3, [[0, 1000], [0, 2000]]])
+      const throttled = new Retryable({ reason: "Throttled", delivery: "NotSent" })
+      const longest = RetrySchedule.delays(RetrySchedule.aws2026, 9).pipe(Effect.withRandom(Random.fixed([1])))
+      assert.deepStrictEqual((yield* longest).map(Duration.toMillis), [50, 100])
+      const call = yield* Faults.script([Faults.reset, Effect.fail(throttled), Effect.void])
+      const { took } = yield* play(call.pipe(withRpcRetry(RetryPolicy.aws2026), Effect.withRandom(Random.fixed([1]))))
+      assert.strictEqual(took, 50 + 2000)
+    }))
+
+  it.effect("sreTenPercent: 3 attempts a call, and a tenth of retries", () =>
+    Effect.gen(function*() {
+      const sre = yield* described(RetryPolicy.sreTenPercent)
+      assert.deepStrictEqual([sre.attempts, sre.delays], [3, [[0, 100], [0, 200]]])
+      // every second call fails once: the budget allows a retry for ten answers, after the 10 it starts with
+      let attempts = 0
+      const policy = {
+        ...RetryPolicy.sreTenPercent,
+        schedule: RetrySchedule.retries(RetrySchedule.exponential({ base: 1, cap: 1 }), 2)
+      }
+      const calls = 1000
+      yield* play(
+        Effect.forEach(Array.from({ length: calls }), (_, i) =>
+          Effect.gen(function*() {
+            const call = yield* Faults.script(i % 2 === 0 ? [Faults.reset, Effect.void] : [Effect.void])
+            yield* Effect.ignore(call.pipe(withRpcRetry(policy)))
+            attempts += yield* call.attempts
+          }), { discard: true }).pipe(Effect.provide(RpcRetry.layer({ budget: RetryBudget.make({ capacity: 10 }) })))
+      )
+      assert.isAtMost(attempts, calls * 1.1 + 10)
+      assert.isAtLeast(attempts, calls * 1.04)
+    }))
+})

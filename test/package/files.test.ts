@@ -1,0 +1,28 @@
+/**
+ * What the package holds.
+ */
+import { execFileSync } from "node:child_process"
+import { readFileSync } from "node:fs"
+import * as Path from "node:path"
+import { assert, describe, it } from "../support/vitest.js"
+
+const root = Path.join(import.meta.dirname, "..", "..")
+
+const packed = (): ReadonlyArray<string> => {
+  const [listed] = JSON.parse(
+    execFileSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], { cwd: root, encoding: "utf8" })
+  ) as ReadonlyArray<{ readonly files: ReadonlyArray<{ readonly path: string }> }>
+  return listed!.files.map(({ path }) => path)
+}
+
+describe("the package", () => {
+  it("holds no tsconfig that extends a file which is not in it: an editor that opens a source would report it", () => {
+    const files = packed()
+    assert.include(files, "src/index.ts")
+    const broken = files.filter((path) => /tsconfig.*\.json$/.test(path)).filter((path) => {
+      const { extends: base } = JSON.parse(readFileSync(Path.join(root, path), "utf8")) as { extends?: string }
+      return base !== undefined && !files.includes(Path.posix.join(Path.posix.dirname(path), base))
+    })
+    assert.deepStrictEqual(broken, [])
+  })
+})
