@@ -499,7 +499,7 @@ export const redial: Schedule.Schedule<unknown> = Schedule.recurs(1).pipe(
  */
 export const layerProtocolSocket = (options?: {
   /**
-   * Keeps calls waiting while a connection cannot be opened, in place of failing those in flight. Default `false`.
+   * Keeps calls waiting when a connection does not open or a ping is not answered, in place of failing them. Default `false`.
    */
   readonly retryTransientErrors?: boolean | undefined
   /** The delays before a lost connection is dialled again. Default {@link redial}. */
