@@ -8,16 +8,15 @@ import * as Effectable from "effect/Effectable"
 import { Retryable } from "../RpcError.js"
 
 /**
- * A call whose attempts follow a script.
- *
- * - `attempts`: how many attempts were started.
- * - `interrupted`: how many of them were interrupted.
+ * A call whose attempts follow a script. It is made with {@link script}.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Script<out A, out E = never, out R = never> extends Effect.Effect<A, E, R> {
+  /** Counts the attempts that were started. */
   readonly attempts: Effect.Effect<number>
+  /** Counts the attempts that were interrupted. */
   readonly interrupted: Effect.Effect<number>
 }
 
@@ -49,8 +48,8 @@ class ScriptImpl<A, E, R> extends Effectable.Class<A, E, R> implements Script<A,
 }
 
 /**
- * A call of which the first attempt runs the first step, the second the second, and so on; after the last step, the last
- * one again. A step is any effect: `Effect.succeed`, `Effect.fail`, `Effect.never` to hang, `Effect.die` to crash,
+ * Makes a call whose first attempt runs the first step, the second attempt the second step, and so on; attempts after the last
+ * step run the last step again. A step is any effect: `Effect.succeed`, `Effect.fail`, `Effect.never` to hang, `Effect.die` to crash,
  * `Effect.delay` to take time.
  *
  * @example
@@ -78,7 +77,7 @@ export const script = <const Steps extends readonly [Step, ...Array<Step>]>(
 type Step = Effect.Effect<unknown, unknown, unknown>
 
 /**
- * An attempt that found nobody listening: not sent.
+ * An attempt whose connection was refused: `Retryable ConnectionRefused`, not sent.
  *
  * @since 0.1.0
  * @category steps
@@ -88,7 +87,7 @@ export const refused: Effect.Effect<never, Retryable> = Effect.failSync(() =>
 )
 
 /**
- * An attempt whose connection was reset: it may have run.
+ * An attempt whose connection was reset: `Retryable ConnectionLost`, may have run.
  *
  * @since 0.1.0
  * @category steps

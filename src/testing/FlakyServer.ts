@@ -32,7 +32,7 @@ import * as Net from "node:net"
 import * as JsonFrames from "../transport/goRpc/jsonFrames.js"
 
 /**
- * What the server does with one request in place of answering it.
+ * What the server does with one request, in place of answering it at once.
  *
  * @since 0.1.0
  * @category models
@@ -57,6 +57,8 @@ export type Fault = Data.TaggedEnum<{
 const { Answer, Close, Error: ErrorFault, Garbage, Late, Reset, Stall } = Data.taggedEnum<Fault>()
 
 /**
+ * Answers the request as without a fault.
+ *
  * @since 0.1.0
  * @category faults
  */
@@ -111,46 +113,58 @@ export const garbage = (bytes: string | Uint8Array = "HTTP/1.1 400 Bad Request\r
 export const error = (message: string): Fault => ErrorFault({ message })
 
 /**
- * A request as the server saw it. `connection` counts the connections of this server from 1.
+ * A request as the server received it.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Request {
+  /** The method: `"Service.Method"`. */
   readonly method: string
+  /** The arguments of the call. */
   readonly args: unknown
+  /** The number of the connection that it came on, counted from 1 since the server was made. */
   readonly connection: number
 }
 
 /**
- * A method: from the arguments to the reply, or to the error string.
+ * The implementation of a method.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Method {
+  /** Returns the reply to the arguments, or fails with the error string to answer with. */
   (args: unknown): Effect.Effect<unknown, string>
 }
 
 /**
- * - `address`: where it listens, on loopback; the port stays the same over `stop` and `start`.
- * - `script`: what it does with the next requests, in order; later ones it answers.
- * - `stop`: closes the port and resets all connections: from now on calls are refused.
- * - `start`: listens again.
- * - `restart`: `stop`, then `start`.
- * - `requests`: all it has received.
- * - `connections`: how many are open.
+ * A server that misbehaves on cue. It is made with {@link make}.
  *
  * @since 0.1.0
  * @category models
  */
 export interface FlakyServer {
-  readonly address: { readonly host: string; readonly port: number }
+  /** The address that the server listens on, as `GoRpc.make` takes it. It stays the same over `stop` and `start`. */
+  readonly address: {
+    /** The loopback address. */
+    readonly host: string
+    /** The TCP port. */
+    readonly port: number
+  }
+  /**
+   * Sets what the server does with the next requests, in order; it answers later requests. Faults of earlier scripts come first.
+   */
   readonly script: (...faults: ReadonlyArray<Fault>) => Effect.Effect<void>
+  /** Closes the port and resets all connections: connections are refused until {@link FlakyServer.start}. */
   readonly stop: Effect.Effect<void>
+  /** Listens again, on the same port. */
   readonly start: Effect.Effect<void>
+  /** Runs `stop`, then `start`. */
   readonly restart: Effect.Effect<void>
+  /** Returns all requests that the server has received. */
   readonly requests: Effect.Effect<ReadonlyArray<Request>>
+  /** Counts the open connections. */
   readonly connections: Effect.Effect<number>
 }
 
@@ -159,12 +173,13 @@ const host = "127.0.0.1"
 /**
  * Starts a server on a free port; it stops with the scope.
  *
- * - `methods`: by `"Service.Method"`. A request for another gets the error string that Go's `net/rpc` gives.
- *
  * @since 0.1.0
  * @category constructors
  */
 export const make = (options: {
+  /**
+   * The methods, by `"Service.Method"`. A request for any other gets the error string that Go's `net/rpc` answers with.
+   */
   readonly methods: Readonly<Record<string, Method>>
 }): Effect.Effect<FlakyServer, never, Scope.Scope> =>
   Effect.gen(function*() {

@@ -19,8 +19,8 @@
  * const program = users.getUser({ value: "u1" }).pipe(withRpcRetry)
  * ```
  *
- * Over HTTP/2 make the transport with `effect-rpc-retry/ConnectNode`: over those of `@connectrpc/connect-node` 2.2 a call that is
- * given up may reach its handler as an empty message, and a call whose connection has gone may wait for ever.
+ * Over HTTP/2 make the transport with `effect-rpc-retry/ConnectNode`: with the transports of `@connectrpc/connect-node` 2.2 an
+ * interrupted call may reach its handler as an empty message, and a call whose connection is lost may wait for ever.
  *
  * An attempt is one RPC, and runs the interceptors of the transport once.
  *
@@ -54,8 +54,8 @@
  * `google.rpc.RetryInfo` among them, the trailer `grpc-retry-pushback-ms` and the header `Retry-After` become the `retryAfter`.
  *
  * Sent with each attempt: the time that remains until the deadline, as the `timeoutMs` of the library; `idempotency-key`, for a
- * call that asks for one; and on a retry `grpc-previous-rpc-attempts` and `x-retry-attempt`, 1 for the first. A header of these that
- * is among yours stays as you set it.
+ * call that asks for one; and on a retry `grpc-previous-rpc-attempts` and `x-retry-attempt`, 1 for the first. One of these headers
+ * that you set yourself is sent as you set it.
  *
  * A call that is interrupted aborts its request.
  *
@@ -84,7 +84,7 @@ export type { Client, ServerStream, Unary } from "./connect/options.js"
 export type { CallOptions, MethodOptions, Options, RetryOn } from "./connect/options.js"
 
 /**
- * A client with the arguments of the library's `createClient`. Nothing is retried in it: pipe a call through `withRpcRetry`.
+ * Makes a client, with the arguments of the library's `createClient`. Its calls are not retried: pipe them through `withRpcRetry`.
  *
  * Throws `InvalidOption` for an option that cannot be used.
  *
@@ -135,7 +135,7 @@ export const client = <S extends DescService>(service: S, transport: Transport, 
 }
 
 /**
- * One unary method.
+ * Makes a function that returns calls of one unary method.
  *
  * Throws `InvalidOption` for an option that cannot be used.
  *
@@ -173,7 +173,7 @@ export const unary = <I extends DescMessage, O extends DescMessage>(
   )
 
 /**
- * One server-streaming method.
+ * Makes a function that returns calls of one server-streaming method. See {@link ServerStream}.
  *
  * Throws `InvalidOption` for an option that cannot be used.
  *
@@ -226,7 +226,8 @@ const callOf = <M extends DescMethod, Request, A, R>(
 }
 
 /**
- * A `ConnectError` of any client, as in the table above. `Retry-After` is not among what it reads: a date needs the time of day.
+ * Classifies a `ConnectError` of any client, as in the table above. It does not read `Retry-After`, as a date needs the time of
+ * day.
  *
  * @example
  * ```ts

@@ -22,11 +22,11 @@
  *
  * What they do that those of `@connectrpc/connect-node` 2.2 do not, over HTTP/2:
  *
- * - A request that is given up is reset. The library ends it: a server takes what has come of it for the whole message, and an
- *   empty message is a valid one, so that an interrupted `Orders.Place` places a default order.
- * - The length of a unary message of the protocol Connect is told, so that a server knows one that was cut short on its way.
- * - A call whose connection has gone fails with `ConnectionLost`. The library may leave it waiting.
- * - An error of a connection ends the calls on it, and not the process.
+ * - The stream of an interrupted request is reset. The library ends it instead: the server then takes the part that has arrived for
+ *   the whole message, and an empty message is a valid one, so that an interrupted `Orders.Place` places a default order.
+ * - The length of a unary message of the protocol Connect is sent, so that a server recognizes one that was cut short on its way.
+ * - A call whose connection is lost fails with `ConnectionLost`. The library may leave it waiting.
+ * - An error of a connection fails the calls on it, and does not end the process.
  * - A call that ends before anything of its request was written counts as not sent: in a dial, a TLS handshake, or a wait for
  *   either.
  * - A request that the server has certainly not looked at (`REFUSED_STREAM`, or a GOAWAY that names an earlier one) is made once
@@ -52,26 +52,26 @@ import * as ConnectSessions from "./connect/sessions.js"
 import * as ConnectWatch from "./connect/watch.js"
 
 /**
- * How HTTP/2 connections are made, kept alive and given up. All times are in milliseconds, and `Infinity` is never.
+ * How HTTP/2 connections are dialled, kept alive and closed. All times are in milliseconds; `Infinity` means never.
  *
  * @since 0.1.0
  * @category models
  */
 export interface SessionOptions {
   /**
-   * How long a connection may be quiet while requests wait on it before it is asked for a sign of life with a PING; and how long
-   * one may have been quiet that is used again without being asked. Default `Infinity`.
+   * How long a connection with waiting requests may be silent before a PING is sent on it; and how long an idle connection may
+   * have been silent and still be used again without a PING first. In milliseconds, more than 0. Default `Infinity`.
    */
   readonly pingIntervalMs?: number | undefined
-  /** How long a PING may be unanswered before the connection ends, with its calls. Default 15 seconds. */
+  /** How long a PING may be unanswered before the connection and its calls fail, in milliseconds. Default 15 seconds. */
   readonly pingTimeoutMs?: number | undefined
-  /** Whether connections without requests are asked too, every `pingIntervalMs`. Default `false`. */
+  /** Sends a PING every `pingIntervalMs` on connections without requests too. Default `false`. */
   readonly pingIdleConnection?: boolean | undefined
-  /** How long a connection without requests is kept. Default 15 minutes. */
+  /** How long a connection without requests is kept, in milliseconds. Default 15 minutes. */
   readonly idleConnectionTimeoutMs?: number | undefined
-  /** How long a connection may take to be made, with its TLS handshake. Default 20 seconds. */
+  /** Bounds one dial, TLS handshake included, in milliseconds. Default 20 seconds. */
   readonly connectTimeoutMs?: number | undefined
-  /** For `connect` of `node:http2`, as in `{ ca, servername }`. */
+  /** Options for `connect` of `node:http2`, as in `{ ca, servername }`. Default none. */
   readonly nodeOptions?: Http2.ClientSessionOptions | Http2.SecureClientSessionOptions | undefined
 }
 
@@ -90,7 +90,7 @@ export interface SessionManager {
 }
 
 /**
- * What all protocols take, whatever the version of HTTP.
+ * The options that all protocols take, over any version of HTTP.
  *
  * @since 0.1.0
  * @category models
@@ -109,8 +109,9 @@ export type TransportOptions =
  * @category models
  */
 export interface Http1Options {
+  /** Chooses HTTP/1.1. Its connections are those of Node's agent. */
   readonly httpVersion: "1.1"
-  /** For `request` of `node:http`, as in `{ agent }`. */
+  /** Options for `request` of `node:http`, as in `{ agent }`. Default none. */
   readonly nodeOptions?: Omit<Http.RequestOptions, "signal"> | Omit<Https.RequestOptions, "signal"> | undefined
 }
 
@@ -121,6 +122,7 @@ export interface Http1Options {
  * @category models
  */
 export interface Http2Options extends SessionOptions {
+  /** Chooses HTTP/2; see {@link SessionOptions} for its connections. */
   readonly httpVersion: "2"
   /** The connections to use, made with {@link sessionManager}. The options of connections have no effect beside it. */
   readonly sessionManager?: SessionManager | undefined
@@ -136,7 +138,7 @@ export type ConnectTransportOptions =
   & TransportOptions
   & (Http1Options | Http2Options)
   & {
-    /** Whether methods with `NO_SIDE_EFFECTS` are called with GET. Default `false`. */
+    /** Calls methods with `NO_SIDE_EFFECTS` with GET. Default `false`. */
     readonly useHttpGet?: boolean | undefined
   }
 

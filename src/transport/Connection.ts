@@ -1,16 +1,15 @@
 /**
- * One connection, shared by all callers: dialled when the first one asks, dialled anew after it broke.
+ * One connection, shared by all callers: dialled when the first caller needs it, and dialled anew after it broke.
  *
- * - Callers that ask while it is being dialled wait for that dial, and all get its result.
- * - A dial that fails is forgotten before its waiters hear of it: who asks next dials again.
- * - A connection that was discarded is never given out again. It is closed at once, in the background.
- * - A caller that is interrupted while it waits leaves at once. A dial that has begun goes on: it is the connection's, not
- *   the caller's.
- * - After a dial that failed, the next one waits for the `dialBackoff`, and so do those who ask in the meantime; one dial
- *   serves them all. Each dial that fails takes one step of the `dialBackoff`. A connection that broke before it was
- *   healthy counts as a dial that failed. After one that was healthy the next dial is made at once.
- * - At its maximum age, or when it was not used for long, it takes no more calls, finishes those it has and is closed; who
- *   asks next dials anew.
+ * - Callers that need it while it is being dialled wait for that dial, and all get its result.
+ * - A dial that fails is removed before its waiters get the failure: the next caller dials again.
+ * - A connection that was discarded is never used again. It is closed at once, in the background.
+ * - A caller that is interrupted while it waits stops waiting at once. A dial that has begun goes on, as other callers may use it.
+ * - After a failed dial the next one is delayed by the {@link Lifetime.dialBackoff}. Callers that arrive in the meantime wait too,
+ *   and one dial serves them all. Each failed dial takes one step of the `dialBackoff`. A connection that broke before it was
+ *   healthy counts as a failed dial. After a healthy connection the next dial is made at once.
+ * - At its maximum age, or when it was idle for long, it takes no more calls, finishes the calls in flight and is closed; the next
+ *   caller dials anew.
  *
  * ```
  * idle -> connecting -> ready -> draining -> idle
@@ -33,39 +32,39 @@ import type { Connection, Dialled } from "./connection/model.js"
 export type { Connection, Dialled } from "./connection/model.js"
 
 /**
- * How a connection is kept.
- *
- * - `dialBackoff`: the delays after dials that failed; a schedule that ends begins again. Default 100 ms, then 1.5 times as
- *   long each time, at most 1 second: as the default delays between attempts, so that the attempts of one call do not wait for their dials.
- * - `healthyAfter`: a connection that lasted this long was healthy, also when `healthy` was not run. Default 10 seconds.
- * - `idleTimeout`: it is closed when nobody used it for this long, or at the latest after twice as long. Default never.
- * - `maxAge`: it is replaced when it is this old, give or take a tenth. Default never.
- * - `drainTimeout`: how long the end of the scope waits for those who use it. Default 0: they are told at once.
+ * How a connection is redialled, replaced and closed.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Lifetime {
+  /**
+   * The delays after failed dials; a schedule that ends starts over. Default 100 ms, then 1.5 times as long each time, at most 1
+   * second: as the default delays between attempts, so that the attempts of one call do not wait for their dials.
+   */
   readonly dialBackoff?: Schedule.Schedule<unknown> | undefined
+  /**
+   * A connection that lasted this long counts as healthy, also when {@link Dialled.healthy} was not run; zero is allowed. Default 10
+   * seconds.
+   */
   readonly healthyAfter?: Duration.DurationInput | undefined
+  /**
+   * Closes the connection when it was not used for this long, or at the latest after twice as long. Default never.
+   */
   readonly idleTimeout?: Duration.DurationInput | undefined
+  /** Replaces the connection at this age, give or take a tenth. Default never. */
   readonly maxAge?: Duration.DurationInput | undefined
+  /** How long the end of the scope waits for the calls in flight. Default 0: they fail at once. */
   readonly drainTimeout?: Duration.DurationInput | undefined
 }
 
 /**
  * Makes a connection that lives as long as the scope it is made in.
  *
- * - `dial`: opens it, in a scope of its own that closes when it is discarded.
- * - `closed`: the error for a caller that asks after the end of the scope, or is waiting at that moment.
- * - `name`: under which `RpcRetry.inspect` shows it. Default `"connection"`.
- * - `afterWait`: what a caller is told when the dial failed that the `dialBackoff` had held back for so long. Default the failure of
- *   the dial, as it is told to those who did not wait.
+ * A dial runs in the context that the connection was made in. Its failure is the failure of all callers that wait for it; turn an
+ * interruption that comes from outside into a `Retryable`, or they are interrupted.
  *
- * A dial sees the context that the connection was made in. Its failure is the failure of all who wait for it; make a
- * `Retryable` of an interruption that comes from outside, or they are interrupted.
- *
- * Throws `InvalidOption` for a duration that is none.
+ * Throws `InvalidOption` for an invalid duration.
  *
  * @example
  * ```ts
@@ -97,9 +96,18 @@ export interface Lifetime {
  */
 export const make = <A, E, R>(
   options: Lifetime & {
+    /** Opens the connection, in a scope of its own that closes when the connection is discarded. */
     readonly dial: (dialled: Dialled) => Effect.Effect<A, E, R>
+    /**
+     * Makes the error for callers that use the connection after the end of the scope, or wait for it at that moment.
+     */
     readonly closed: LazyArg<E>
+    /** The name under which `RpcRetry.inspect` shows the connection. Default `"connection"`. */
     readonly name?: string | undefined
+    /**
+     * Makes the error of a caller whose dial was delayed by the `dialBackoff` and then failed, from the failure of the dial and the
+     * delay. Default: the failure of the dial unchanged, as callers get it that did not wait.
+     */
     readonly afterWait?: ((error: E, waited: Duration.Duration) => E) | undefined
   }
 ): Effect.Effect<Connection<A, E>, never, Exclude<R, Scope.Scope> | Scope.Scope> => {
@@ -114,8 +122,8 @@ export const make = <A, E, R>(
 }
 
 /**
- * The options of a lifetime with their defaults, or what is wrong with them; for transports, which name themselves in
- * `where`.
+ * Checks the options of a {@link Lifetime} and fills in their defaults; the error names the option that is invalid. It is for
+ * transports, which name themselves in `where`.
  *
  * @since 0.1.0
  * @category validation

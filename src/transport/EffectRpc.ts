@@ -96,7 +96,7 @@ import * as Observed from "./effectRpc/socket.js"
 import * as UntilFirst from "./shared/untilFirst.js"
 
 /**
- * An annotation of an rpc, or of a whole group: whether it may run twice. See `RpcCall`.
+ * Annotates an rpc, or a whole group, with whether it may run twice; see {@link RpcCall.RpcCall}. Default: not known.
  *
  * @example
  * ```ts
@@ -167,32 +167,32 @@ type Calls<Rpcs extends Rpc.Any, K extends Kind, Prefix extends string = ""> = {
 /**
  * The options of a call, as the library's client has them.
  *
- * - `headers`: of RPC, for this call. They go before all others.
- * - `discard`: done when the request is sent; whatever the server says is not waited for.
- *
  * @since 0.1.0
  * @category models
  */
 export interface CallOptions<Discard = false> {
+  /** Headers of RPC for this call. They override all others of the same name. Default none. */
   readonly headers?: Headers.Input | undefined
+  /** A context that is passed to the library's client for this call. Default none. */
   readonly context?: Context.Context<never> | undefined
+  /** Completes the call when the request is sent, without waiting for the answer. Default `false`. */
   readonly discard?: Discard | undefined
 }
 
 /**
  * The options of a stream, as the library's client has them.
  *
- * - `headers`: of RPC, for this stream. They go before all others.
- * - `asMailbox`: the elements in a mailbox.
- * - `streamBufferSize`: how many elements are read ahead, where the protocol can be told to wait. Default 16.
- *
  * @since 0.1.0
  * @category models
  */
 export interface StreamOptions<AsMailbox = false> {
+  /** Headers of RPC for this stream. They override all others of the same name. Default none. */
   readonly headers?: Headers.Input | undefined
+  /** A context that is passed to the library's client for this stream. Default none. */
   readonly context?: Context.Context<never> | undefined
+  /** Returns the elements in a mailbox, in place of a stream. Default `false`. */
   readonly asMailbox?: AsMailbox | undefined
+  /** How many elements are read ahead, where the protocol supports backpressure. Default 16. */
   readonly streamBufferSize?: number | undefined
 }
 
@@ -212,15 +212,20 @@ type Call<K extends Kind, A, Declared, R> = K extends "Attempt" ? RpcCall.RpcCal
   : Effect.Effect<A, Exclude<Declared, Retryable> | Fatal | RetryExhausted | CallRejected, R>
 
 /**
- * - `service`: the service of the rpcs whose tag has no prefix: with `"Users"` the method of `Get` is `Users.Get`. Default
- *   `"Rpc"`. A tag with a prefix, as `group.prefix("users.")` gives it, is the method: `users.Get`.
- * - `idempotent`: whether an rpc may run twice, by its tag. What is said here goes before the annotation `Idempotent`.
+ * The options of the calls of a group.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options<Tag extends string = string> {
+  /**
+   * The service of the rpcs whose tag has no prefix: with `"Users"` the method of `Get` is `Users.Get`. It must not be empty. Default
+   * `"Rpc"`. A tag with a prefix, as `group.prefix("users.")` makes it, is the method itself: `users.Get`.
+   */
   readonly service?: string | undefined
+  /**
+   * Says whether an rpc may run twice, by its tag. It overrides the annotation {@link Idempotent}. Default: the annotation.
+   */
   readonly idempotent?: { readonly [T in Tag]?: boolean | undefined } | undefined
 }
 
@@ -231,9 +236,13 @@ export interface Options<Tag extends string = string> {
  * @category models
  */
 export interface MakeOptions<Tag extends string = string> extends Options<Tag> {
+  /** The prefix of the names of the library's spans. Default `"RpcClient"`. */
   readonly spanPrefix?: string | undefined
+  /** Attributes of the library's spans. Default none. */
   readonly spanAttributes?: Record<string, unknown> | undefined
+  /** Makes the id of each request. Default: the library's counter. */
   readonly generateRequestId?: (() => RequestId) | undefined
+  /** Turns the library's spans off. Default `false`. */
   readonly disableTracing?: boolean | undefined
 }
 
@@ -258,7 +267,7 @@ const naming = <Rpcs extends Rpc.Any>(
 }
 
 /**
- * A client of a group, made with `RpcClient.make` on the `Protocol` of the context.
+ * Makes a client of a group, with `RpcClient.make` on the `Protocol` of the context.
  *
  * The table is that of `layerProtocolHttp` and `layerProtocolSocket`, which any number of clients share. Other protocols are used
  * as they are: what they fail to send may have been sent, an answer that does not come is waited for, and those of the
@@ -350,11 +359,11 @@ export const client = <Rpcs extends Rpc.Any>(
   }) as Client<Rpcs>
 
 /**
- * Makes a call of a stream: done when its first elements have come (a chunk that a filter left empty has none), or its end, with
- * a stream of all of them. So it is retried until then; a stream that breaks later fails, as what was seen of it cannot be
- * taken back. For the same reason it can be run once: after that it fails with `Fatal Custom`.
+ * Makes a call of a stream. The call completes when the first elements (a chunk that a filter left empty has none) or the end have
+ * arrived, with a stream of all elements. It is retried until then; a stream that breaks later fails, as elements that were
+ * received cannot be taken back. For the same reason the stream can be run once: after that it fails with `Fatal Custom`.
  *
- * A stream carries neither the name of its rpc nor its annotation `Idempotent`: say both here.
+ * A stream carries neither the name of its rpc nor its annotation {@link Idempotent}: give both as options.
  *
  * @example
  * ```ts
@@ -392,8 +401,8 @@ export const untilFirst: {
 )
 
 /**
- * Failures of any client of `@effect/rpc`, by their cause. Of what is no typed error (see the table) it says nothing, and
- * `Retry-After` is not among what it reads: a date needs the time of day.
+ * Classifies the failures of any client of `@effect/rpc`, by their cause. It leaves failures that are no typed errors (see the
+ * table) unclassified, and does not read `Retry-After`, as a date needs the time of day.
  *
  * @example
  * ```ts
@@ -442,7 +451,12 @@ export const rpcClientError: Classify.Rule = Failure.clientError()
  * @category layers
  */
 export const layerProtocolHttp = (options: {
+  /**
+   * The URL that requests are posted to. A URL without a host needs an `HttpClient` that adds one. It must not have a password in
+   * it.
+   */
   readonly url: string
+  /** Changes the `HttpClient` before it is used, as to add a header. Default: it is used unchanged. */
   readonly transformClient?:
     | (<E, R>(client: HttpClient.HttpClient.With<E, R>) => HttpClient.HttpClient.With<E, R>)
     | undefined
@@ -450,7 +464,7 @@ export const layerProtocolHttp = (options: {
   Layer.scoped(RpcClient.Protocol, Http.makeProtocol(options))
 
 /**
- * When a lost connection is dialled again: at once, then after 50 ms, growing by half up to 1 s.
+ * The delays before a lost connection is dialled again: none at first, then 50 ms, growing by half up to 1 second.
  *
  * @since 0.1.0
  * @category schedules
@@ -484,7 +498,11 @@ export const redial: Schedule.Schedule<unknown> = Schedule.recurs(1).pipe(
  * @category layers
  */
 export const layerProtocolSocket = (options?: {
+  /**
+   * Keeps calls waiting when a connection does not open or a ping is not answered, in place of failing them. Default `false`.
+   */
   readonly retryTransientErrors?: boolean | undefined
+  /** The delays before a lost connection is dialled again. Default {@link redial}. */
   readonly retrySchedule?: Schedule.Schedule<unknown, Socket.SocketError> | undefined
 }): Layer.Layer<RpcClient.Protocol, never, RpcSerialization.RpcSerialization | Socket.Socket> =>
   Layer.scoped(

@@ -18,8 +18,8 @@
  * const program = Arith.Divide({ A: 17, B: 5 }).pipe(withRpcRetry)
  * ```
  *
- * One connection serves all calls at once. It is dialled when the first call needs it, and again after it broke: a
- * connection that failed is never used again, and its calls fail with `Retryable ConnectionLost`. See `Connection`.
+ * One connection carries all calls at the same time. It is dialled when the first call needs it, and anew after it broke: a
+ * connection that failed is never used again, and its calls in flight fail with `Retryable ConnectionLost`. See `Connection`.
  *
  * | what happens                                                | error of the call                                   |
  * | ----------------------------------------------------------- | --------------------------------------------------- |
@@ -40,11 +40,10 @@
  * | the answer does not fit the `reply` schema                  | `Fatal Protocol`; the connection stays              |
  * | the client is closed                                        | `Fatal Cancelled`                                   |
  *
- * A call that is interrupted is forgotten: `net/rpc` has no way to cancel, so the server may go on, and its late answer is
- * dropped.
+ * `net/rpc` has no way to cancel a call: after an interruption the server may go on, and its late answer is dropped.
  *
- * With JSON, numbers are JavaScript numbers: integers beyond 2^53 lose precision. With gob, `Gob.Int64` keeps them whole; and
- * a call needs a schema for its `args`, since a value alone does not say what type of Go it is.
+ * With JSON, numbers are JavaScript numbers: integers beyond 2^53 lose precision. With gob, `Gob.Int64` keeps them exact; and
+ * a call needs a schema for its `args`, since a value alone does not determine its type in Go.
  *
  * @since 0.1.0
  */
@@ -76,44 +75,48 @@ import * as Session from "./goRpc/session.js"
 export type { Address, Options, Ping, Settings } from "./goRpc/options.js"
 
 /**
- * - `idempotent`: whether the method may run twice. See `RpcCall`.
+ * The options of a call.
  *
  * @since 0.1.0
  * @category models
  */
 export interface CallOptions {
+  /** Says whether the method may run twice: `true` or `false`; see {@link RpcCall.RpcCall}. Default: not known. */
   readonly idempotent?: boolean | undefined
 }
 
 /**
- * - `call`: one call of `"Service.Method"`, not retried: pipe it through `withRpcRetry`. With a schema for the `reply` the
- *   answer is decoded by it; without one it is `unknown`. With a schema for the `args` they are encoded by it; gob needs one.
- * - `pending`: how many calls wait for their answer now.
- * - `state`, `states`: of the connection. See `Connections.State`.
- * - `close`: takes no more calls, and ends when those that are pending have ended and the connection is closed. The end of
- *   the scope closes at once, unless `drainTimeout` gives it time.
+ * A client of one server, over one connection. It is made with {@link make} or {@link layer}.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Client {
+  /**
+   * Makes one call of `"Service.Method"`, which is not retried: pipe it through `withRpcRetry`. With a schema for the `reply` the
+   * answer is decoded by it; without one it is `unknown`. With a schema for the `args` they are encoded by it; gob needs one.
+   */
   readonly call: {
+    /** Calls a method without schemas: the arguments are sent as they are, and the answer is `unknown`. */
     (
       method: string,
       args: unknown,
       options?: CallOptions & { readonly args?: undefined; readonly reply?: undefined }
     ): RpcCall.RpcCall<unknown, Retryable | Fatal>
+    /** Calls a method and decodes the answer by the schema `reply`; the arguments are sent as they are. */
     <A, I, R>(
       method: string,
       args: unknown,
       options: CallOptions & { readonly args?: undefined; readonly reply: Schema.Schema<A, I, R> }
     ): RpcCall.RpcCall<A, Retryable | Fatal, R>
+    /** Calls a method and encodes the arguments by the schema `args`; the answer is `unknown`. */
     <Args, AI, AR>(
       method: string,
       args: NoInfer<Args>,
       options: CallOptions & { readonly args: Schema.Schema<Args, AI, AR>; readonly reply?: undefined }
     ): RpcCall.RpcCall<unknown, Retryable | Fatal, AR>
-    // last, as it is the one that the compiler speaks of when none of them fits
+    // last, as it is the one that the compiler reports when none of them fits
+    /** Calls a method, encodes the arguments by the schema `args` and decodes the answer by the schema `reply`. */
     <Args, AI, AR, A, I, R>(
       method: string,
       args: NoInfer<Args>,
@@ -123,22 +126,31 @@ export interface Client {
       }
     ): RpcCall.RpcCall<A, Retryable | Fatal, AR | R>
   }
+  /** Counts the calls that wait for their answer now. */
   readonly pending: Effect.Effect<number>
+  /** Returns the {@link State} of the connection now. */
   readonly state: Effect.Effect<State>
+  /** Emits the {@link State} of the connection now, and each later one; it ends when the client is closed. */
   readonly states: Stream.Stream<State>
+  /**
+   * Takes no more calls, and completes when the calls in flight have ended and the connection is closed. The end of the scope
+   * closes at once, unless `drainTimeout` gives calls in flight more time.
+   */
   readonly close: Effect.Effect<void>
 }
 
 /**
+ * The tag of a {@link Client} in the context; {@link layer} provides it, and {@link service} uses it by default.
+ *
  * @since 0.1.0
  * @category tags
  */
 export class GoRpc extends Context.Tag("effect-rpc-retry/GoRpc")<GoRpc, Client>() {}
 
 /**
- * A client that lives as long as the scope. It does not connect before the first call.
+ * Makes a client that lives as long as the scope. The first call dials the connection.
  *
- * Throws `InvalidOption` for an address that is none, TLS options that Node refuses, or a setting out of range.
+ * Throws `InvalidOption` for an invalid address, TLS options that Node refuses, or a setting out of range.
  *
  * @example
  * ```ts
@@ -163,7 +175,7 @@ export const make = (options: Options): Effect.Effect<Client, never, Scope.Scope
   options.codec === "gob" ? client(options, gob.codec) : client(options, json.codec)
 
 /**
- * The client as a service. Throws as `make` does.
+ * Provides the client as a service. Throws as {@link make} does.
  *
  * @example
  * ```ts
@@ -182,18 +194,20 @@ export const make = (options: Options): Effect.Effect<Client, never, Scope.Scope
 export const layer = (options: Options): Layer.Layer<GoRpc> => Layer.scoped(GoRpc, make(options))
 
 /**
- * - `args`, `reply`: as `net/rpc` has them in the signature of the method: `func (t *Arith) Divide(args *Args, reply *Quotient) error`.
+ * The types of a method, as in its signature in Go: `func (t *Arith) Divide(args *Args, reply *Quotient) error`.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Method extends CallOptions {
+  /** The schema that encodes the arguments: the first parameter of the method in Go. */
   readonly args: Schema.Schema.Any
+  /** The schema that decodes the answer: the second parameter of the method in Go. */
   readonly reply: Schema.Schema.Any
 }
 
 /**
- * The methods of a Go service, as functions that give calls.
+ * The methods of a Go service, as functions that return calls.
  *
  * @since 0.1.0
  * @category models
@@ -206,15 +220,13 @@ export type Service<Methods extends Readonly<Record<string, Method>>, E = never,
   >
 }
 
-/** A misspelt `idempotent` is not to be one that is not said. */
+/** Rejects unknown fields, so that a misspelt `idempotent` is a compile error. */
 type NoOthers<Methods> = {
   readonly [Name in keyof Methods]: { readonly [Key in Exclude<keyof Methods[Name], keyof Method>]: never }
 }
 
 /**
- * A Go service by its name and the types of its methods.
- *
- * - `client`: the client to call it with: for programs that know several servers. Default the one of the context.
+ * Describes a Go service by its name and the types of its methods, and returns its methods as functions that return calls.
  *
  * @example
  * ```ts
@@ -246,7 +258,10 @@ type NoOthers<Methods> = {
 export const service = <const Methods extends Readonly<Record<string, Method>>, E = never, R = GoRpc>(
   name: string,
   methods: Methods & NoOthers<Methods>,
-  options?: { readonly client?: Effect.Effect<Client, E, R> | undefined }
+  options?: {
+    /** The client to call the service with, for programs with several servers. Default: the {@link GoRpc} of the context. */
+    readonly client?: Effect.Effect<Client, E, R> | undefined
+  }
 ): Service<Methods, E, R> => {
   const client: Effect.Effect<Client, E, R | GoRpc> = options?.client ?? GoRpc
   const calls = Object.entries(methods as Readonly<Record<string, Method>>).map(([key, options]) => {

@@ -1,5 +1,5 @@
 /**
- * Go's `encoding/gob`, driven by `Schema`: what Go writes is read, and what is written Go reads.
+ * Go's `encoding/gob`, driven by `Schema`: reads what Go writes, and writes what Go reads.
  *
  * ```ts
  * import * as Gob from "effect-rpc-retry/Gob"
@@ -153,7 +153,9 @@ export const array = <A, I, R>(
  * @category schemas
  */
 export const map = <K, KI, KR, V, VI, VR>(options: {
+  /** The schema of the keys. */
   readonly key: Schema.Schema<K, KI, KR>
+  /** The schema of the values. */
   readonly value: Schema.Schema<V, VI, VR>
 }): Schema.Schema<Map<K, V>, ReadonlyMap<KI, VI>, KR | VR> =>
   Type.annotated(Schema.MapFromSelf(options), {
@@ -205,7 +207,7 @@ export const named = <Types extends Readonly<Record<string, Schema.Schema.Any>>>
 }
 
 /**
- * What `named` reads.
+ * The value of {@link named}: the name of a type and a value of it, or `undefined` for `nil`.
  *
  * @since 0.1.0
  * @category models
@@ -215,6 +217,8 @@ export type Named<Types extends Readonly<Record<string, Schema.Schema.Any>>> =
   | undefined
 
 /**
+ * The encoded form of {@link Named}, with the value as its schema encodes it.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -325,10 +329,16 @@ const attempt = <A>(evaluate: () => A): Either.Either<A, GobError> => Either.try
  * @category models
  */
 export interface Encoder {
+  /**
+   * Encodes a value, and returns the bytes to send next on the stream. Fails with {@link GobError} for a value that does not fit the
+   * schema, or a schema that is no type of Go.
+   */
   readonly encode: <A, I>(schema: Schema.Schema<A, I>, value: A) => Either.Either<Uint8Array, GobError>
 }
 
 /**
+ * Makes an encoder for a new stream.
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -351,30 +361,35 @@ export const makeEncoder = (): Encoder => {
 }
 
 /**
- * A value that has come. What it is to be is said when it is read; it can be read again, and as something else.
- *
- * - `as`: the value as the schema has it.
- * - `unknown`: the value by what the stream says of it: a struct is an object of the fields that were sent, which zeros are
- *   not; a map a `Map`; an integer a `bigint` where a number does not hold it; an interface `{ name, value }`.
+ * A value that was received. Its schema is chosen when it is read; it can be read several times, with different schemas.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Value {
+  /**
+   * Decodes the value by a schema. Fails with {@link GobError} when it does not fit, or is over the limit of the decoder.
+   */
   readonly as: <A, I>(schema: Schema.Schema<A, I>) => Either.Either<A, GobError>
+  /**
+   * Decodes the value by the types that the stream defines: a struct is an object of the fields that were sent, which zeros are not;
+   * a map is a `Map`; an integer is a `bigint` where a number does not hold it; an interface is `{ name, value }`.
+   */
   readonly unknown: Either.Either<unknown, GobError>
 }
 
 /**
  * Reads one stream.
  *
- * - `push`: the values that are complete with these bytes, and why nothing after them can be read. After a `problem` the
- *   stream is lost. A value over the limit is a value too, whose `as` and `unknown` say so.
- *
  * @since 0.1.0
  * @category models
  */
 export interface Decoder {
+  /**
+   * Takes the next bytes of the stream. Returns the `values` that are complete with them, and the `problem` because of which nothing
+   * after them can be read. After a `problem` the stream is lost. A value over the limit is among the `values`, and its `as` and
+   * `unknown` fail.
+   */
   readonly push: (bytes: Uint8Array) => {
     readonly values: ReadonlyArray<Value>
     readonly problem: GobError | undefined
@@ -393,9 +408,7 @@ const valueOf = (value: Stream.Value): Value => ({
 })
 
 /**
- * - `maxBytes`: a value of more is an error, and one that would be made into more than 4 times as much memory. Default 4 MiB.
- *
- * Throws `InvalidOption` for a limit that is none.
+ * Makes a decoder for a new stream. Throws `InvalidOption` for an invalid limit.
  *
  * @example
  * ```ts
@@ -412,7 +425,13 @@ const valueOf = (value: Stream.Value): Value => ({
  * @since 0.1.0
  * @category constructors
  */
-export const makeDecoder = (options?: { readonly maxBytes?: number | undefined }): Decoder => {
+export const makeDecoder = (options?: {
+  /**
+   * Limits one value, in bytes. A larger value is an error, and so is one that would take more than 4 times as much memory once
+   * decoded. An integer of at least 1. Default 4 MiB.
+   */
+  readonly maxBytes?: number | undefined
+}): Decoder => {
   const maxBytes = orThrow(
     checkNumber("Gob.makeDecoder", "maxBytes", options?.maxBytes ?? Limit.defaultBytes, {
       min: 1,
@@ -435,7 +454,7 @@ export const makeDecoder = (options?: { readonly maxBytes?: number | undefined }
 }
 
 /**
- * A stream of one value.
+ * Encodes one value as a whole stream.
  *
  * @since 0.1.0
  * @category encoding
@@ -444,7 +463,7 @@ export const encode = <A, I>(schema: Schema.Schema<A, I>) => (value: A): Either.
   makeEncoder().encode(schema, value)
 
 /**
- * The first value of a stream; what follows it is not looked at.
+ * Decodes the first value of a stream, and ignores what follows it.
  *
  * @since 0.1.0
  * @category decoding

@@ -17,9 +17,9 @@
  * const program = users.getUser({ id: "1" }).pipe(withRpcRetry)
  * ```
  *
- * An attempt is one call of the library. What no server has processed, as its stream was refused or the connection had just gone,
- * is repeated once and at once within its attempt, so that a server that is replaced loses no call. See `channelOptions` for the
- * retries that the library makes itself.
+ * An attempt is one call of the library. A request that no server has processed, because its stream was refused or the connection
+ * had just closed, is repeated at once within its attempt, at most once, so that replacing a server loses no call. See
+ * {@link channelOptions} for the retries that the library makes itself.
  *
  * | what happens                                                    | error of the call                                       |
  * | --------------------------------------------------------------- | ------------------------------------------------------- |
@@ -52,17 +52,17 @@
  * `code` is the name of the status, or the number where it has none; of a broken stream the error code of HTTP/2, such as
  * `"INTERNAL_ERROR"`. The `cause` is the `ServiceError`.
  *
- * That nothing was sent is told by the peer of the call, which is the target of the channel until a stream is opened. Of what was
- * refused it is not known without `channelOptions`: an attempt of the library's own before it, or beside it, may have run. The
- * other failures of transport have no mark but the words that grpc-js puts in `details`; they are matched as it writes them,
- * where no answer of a server came with them.
+ * The peer of the call shows that nothing was sent: it is the target of the channel until a stream is opened. Whether a refused
+ * request was not sent is known only with `channelOptions`: without them an attempt that the library made before or beside it may
+ * have run. The other failures of the transport are recognized by the text that grpc-js puts in `details`, where no answer of a
+ * server came with it.
  *
  * `retryAfter` is, in this order: the trailer `grpc-retry-pushback-ms`; a `google.rpc.RetryInfo` in `grpc-status-details-bin`;
  * and of a proxy `Retry-After`.
  *
  * Sent with each attempt: the time that remains until the ambient deadline as `grpc-timeout`, of unary methods; on a retry
- * `grpc-previous-rpc-attempts`, 1 for the first one; `idempotency-key`, for a call that asks for one. Keys that the user's metadata
- * has are sent as they are there. A call that is interrupted resets its stream.
+ * `grpc-previous-rpc-attempts`, 1 for the first one; `idempotency-key`, for a call that asks for one. Keys of these that
+ * are in your own metadata are sent as you set them. A call that is interrupted resets its stream.
  *
  * @since 0.1.0
  */
@@ -133,7 +133,7 @@ export type ServerStreamNames<C extends grpc.Client> = {
 }[Exclude<keyof C, keyof grpc.Client>]
 
 /**
- * A unary method as a function that gives calls.
+ * A unary method as a function that returns calls.
  *
  * @since 0.1.0
  * @category models
@@ -141,7 +141,7 @@ export type ServerStreamNames<C extends grpc.Client> = {
 export type UnaryCall<F> = (request: Unary<F>["request"]) => RpcCall.RpcCall<Unary<F>["answer"], Retryable | Fatal>
 
 /**
- * A method that streams its answer, as a function that gives calls. See `serverStream`.
+ * A method that streams its answer, as a function that returns calls. See {@link serverStream}.
  *
  * @since 0.1.0
  * @category models
@@ -151,7 +151,8 @@ export type ServerStreamCall<F> = (
 ) => RpcCall.RpcCall<Stream.Stream<ServerStream<F>["answer"], Retryable | Fatal>, Retryable | Fatal, Scope.Scope>
 
 /**
- * A method as a function that gives calls. What a client without types has under a name may be a stream, which needs a scope.
+ * A method as a function that returns calls. On a client without types any method may be one that streams its answer, which needs
+ * a scope.
  *
  * @since 0.1.0
  * @category models
@@ -162,7 +163,7 @@ export type MethodCall<F> = Function extends F
   : UnaryCall<F>
 
 /**
- * The methods of a client, each as a function that gives calls. Those that stream their request are not among them.
+ * The methods of a client, each as a function that returns calls. Methods that stream their request are left out.
  *
  * @since 0.1.0
  * @category models
@@ -203,8 +204,8 @@ const callOf = (client: grpc.Client, method: Method.Method, settings: GrpcOption
   )
 
 /**
- * One unary method of a client. The calls are not retried: pipe them through `withRpcRetry`. Their method is
- * `package.Service.Method`, as service configs name it.
+ * Makes a function that returns calls of one unary method of a client. The calls are not retried: pipe them through
+ * `withRpcRetry`. Their method is `package.Service.Method`, as service configs name it.
  *
  * Throws `InvalidOption` when the client has no such method, or is one of another copy of `@grpc/grpc-js`, and for an option that
  * cannot be used.
@@ -241,16 +242,16 @@ export const unary = <C extends grpc.Client, K extends UnaryNames<C> & string>(
   ) as UnaryCall<C[K]>
 
 /**
- * One method of a client that streams its answer. A call is done when its first message has come, or its end, and gives the
- * stream: so `withRpcRetry` retries until then, and never after; no message comes twice. What fails later fails in the
- * stream.
+ * Makes a function that returns calls of one method that streams its answer. A call completes with the stream when the first
+ * message or the end has arrived: `withRpcRetry` retries until then, and never after, so no message is received twice. A later
+ * failure is a failure of the stream.
  *
- * - The stream can be run once: after that it fails with `Fatal Custom`. Its messages are asked for as they are taken.
- * - The call on the wire is cancelled when the stream is done or given up, and when the scope is closed.
+ * - The stream can be run once: after that it fails with `Fatal Custom`. It asks for a message when its consumer pulls one.
+ * - The call on the wire is cancelled when the stream ends or is interrupted, and when the scope is closed.
  * - `attemptTimeout` and `deadline` bound the time until the first message. The deadline is not sent, or the server would cut the
  *   stream by it; a `deadline` in the `callOptions` bounds the whole of the stream, as in gRPC.
  *
- * Throws as `unary` does.
+ * Throws as {@link unary} does.
  *
  * @example
  * ```ts
@@ -284,7 +285,7 @@ export const serverStream = <C extends grpc.Client, K extends ServerStreamNames<
   ) as ServerStreamCall<C[K]>
 
 /**
- * All methods of a client that are unary or stream their answer, under the names they have on it.
+ * Makes functions that return calls of all methods of a client that are unary or stream their answer, under the same names.
  *
  * Throws `InvalidOption` for an option that cannot be used, and for a client that has no such method, or is one of another copy of
  * `@grpc/grpc-js`.

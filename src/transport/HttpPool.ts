@@ -5,7 +5,7 @@
  * forgot them, all of them may be dead and look alive: only the next request finds out, and only about the one connection
  * that it was given. With n such connections a call meets the next dead one at each of its retries.
  *
- * Here the first request that finds one drops them all. Its retry, and every request from then on, gets a new connection:
+ * With this client the first request that finds a dead one drops them all. Its retry, and every request from then on, gets a new connection:
  * a restart costs a call at most one failed attempt, not n.
  *
  * ```ts
@@ -26,11 +26,11 @@
  *   too, those that took its place are left alone.
  * - A connection that fails is one that is refused, reset, closed or times out; not an answer, whatever its status, and not a
  *   stream that a request was sending.
- * - A router that forgot the connections may not even reset them. So requests that are given up, as by an `attemptTimeout`,
- *   drop the connections too, when they have waited for 100 ms in all and no answer to any request has come from that origin
- *   meanwhile. Less is no sign of anything: a hedge is given up sooner.
- * - A request that is given up takes its connection with it, or the dial for it, as HTTP/1.1 has no other way. One that still
- *   waits for a connection takes nothing.
+ * - A router that forgot the connections may not even reset them. So requests that are cut, as by an `attemptTimeout`, drop the
+ *   connections too, when they have waited for 100 ms in all and no answer to any request has come from that origin meanwhile. A
+ *   shorter wait says nothing about the connections: hedges are interrupted sooner.
+ * - A request that is interrupted closes its connection, or ends its dial, as HTTP/1.1 has no other way to cancel. One that still
+ *   waits for a connection closes nothing.
  * - An attempt that is cut before its request is written, while it dials, shakes hands or waits for a connection, is not sent: it
  *   is repeated also where it must not run twice.
  * - Idle connections are not kept for longer than `keepAliveTimeout`, 4 seconds where the server does not say.
@@ -60,12 +60,13 @@ import * as PoolDispatcher from "./http/pool/dispatcher.js"
 import { progressKey } from "./http/pool/origin.js"
 
 /**
- * Options of undici's `Pool`, less what would let one request disturb another. Times are in milliseconds.
+ * The options of undici's `Pool`, without those that would let one request disturb another. Times are in milliseconds.
+ *
+ * Of the options of undici, these have a meaning or a default of their own here:
  *
  * - `connections`: the most connections to one origin, dropped ones with a request in flight included; requests beyond that
  *   wait. Default no limit.
- * - `connect`: TLS options (`ca`, `cert`, `servername`, ...), or a function that makes the socket.
- * - `connectTimeout`: bound on one dial. Default 10 seconds.
+ * - `connectTimeout`: bounds one dial. Default 10 seconds.
  * - `keepAliveTimeout`: how long an idle connection is kept, where the server does not say. Default 4 seconds.
  *
  * @since 0.1.0
@@ -87,11 +88,20 @@ export interface Options extends
     | "socketPath"
   >
 {
-  readonly connect?: (Partial<Undici.buildConnector.BuildOptions> & { readonly allowH2?: never }) | Connector
+  /**
+   * TLS options (`ca`, `cert`, `servername`, ...), or a function that makes the socket; see {@link Connector}. Default: the dial of
+   * undici.
+   */
+  readonly connect?:
+    | (Partial<Undici.buildConnector.BuildOptions> & {
+      /** Must not be set: HTTP/2 is not used. */
+      readonly allowH2?: never
+    })
+    | Connector
 }
 
 /**
- * A function that makes the socket. One that also returns it, before it is connected, lets the scope end that dial.
+ * A function that makes the socket. If it also returns the socket before it is connected, the end of the scope can end that dial.
  *
  * @since 0.1.0
  * @category models
@@ -99,7 +109,7 @@ export interface Options extends
 export type Connector = Undici.buildConnector.connector
 
 /**
- * A client that lives as long as the scope. It connects when the first request needs it.
+ * Makes a client that lives as long as the scope. Connections are dialled when a request needs them.
  *
  * Throws `InvalidOption` for an option that cannot be used, or that it does not have; and on Bun, which has only a part of undici:
  * `FetchHttpClient.layer` of `@effect/platform` is for that.
@@ -136,7 +146,7 @@ export const make = (options: Options = {}): Effect.Effect<HttpClient.HttpClient
 }
 
 /**
- * The client as the `HttpClient` of a program. Throws as `make` does.
+ * Provides the client as the `HttpClient` of a program. Throws as {@link make} does.
  *
  * @example
  * ```ts

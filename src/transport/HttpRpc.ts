@@ -14,9 +14,9 @@
  * })
  * ```
  *
- * An attempt is exactly one request: four attempts are four requests. That holds for an `HttpClient` that does not retry. One
- * that was made with `HttpClient.retry` or `retryTransient` repeats requests where nobody here can see it;
- * `retryTransient({ times: 3 })` alone can make 16.
+ * An attempt is exactly one request, so four attempts are four requests, provided that the `HttpClient` does not retry. One that
+ * was made with `HttpClient.retry` or `retryTransient` repeats requests unseen by this module: with
+ * `retryTransient({ times: 3 })` the four attempts can be 16 requests.
  *
  * | what happens                                          | becomes                                            |
  * | ----------------------------------------------------- | -------------------------------------------------- |
@@ -37,16 +37,17 @@
  * `Retry-After`, in seconds or as a date, becomes the `retryAfter` of a `Retryable`. The `cause` of a status is a
  * `ResponseError` with the response and, as its description, the beginning of the body.
  *
- * `GET`, `HEAD`, `PUT`, `DELETE` and `OPTIONS` may run twice. `POST` and `PATCH` may not, unless they are said to be `idempotent`:
- * they are retried only when nothing was sent. A redirect that fails was sent; and as `fetch` follows redirects itself, nothing
- * that fails there is known not to be, unless `FetchHttpClient.RequestInit` says `redirect: "manual"` where the call runs.
+ * `GET`, `HEAD`, `PUT`, `DELETE` and `OPTIONS` may run twice. `POST` and `PATCH` may not, unless {@link Options.idempotent} says
+ * so: they are retried only when nothing was sent. A request that fails after a redirect was sent. As `fetch` follows redirects
+ * itself, no failure of it is known to be not sent, unless `FetchHttpClient.RequestInit` sets `redirect: "manual"` where the call
+ * runs.
  *
  * Sent as headers with each attempt, unless the request has them already: `idempotency-key`, for a call that asks for one;
  * `x-retry-attempt` on a retry, 1 for the first, as `go-grpc-middleware` counts; and the milliseconds that remain until the
- * deadline as `x-envoy-expected-rq-timeout-ms`, as Envoy tells the servers behind it. See `headers`.
+ * deadline as `x-envoy-expected-rq-timeout-ms`, as Envoy tells the servers behind it. See {@link headers}.
  *
- * A body that can be read only once, such as a stream, is never sent a second time: the attempt that has begun to read it ends its
- * call when it fails, also with what would be retried otherwise. See `repeatableBody`.
+ * A body that can be read only once, such as a stream, is never sent a second time: when an attempt fails after it has begun to
+ * read such a body, the call ends, also with a failure that would be retried otherwise. See {@link repeatableBody}.
  *
  * A call that is interrupted aborts its request.
  *
@@ -78,29 +79,30 @@ import { httpHeadersOf } from "./shared/callHeaders.js"
 export type { Options } from "./http/call.js"
 
 /**
- * What `withRpcRetry` is, with options or without.
+ * The type of `withRpcRetry`, with options or without, as {@link retrying} takes it.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Retry {
+  /** Retries a call, and removes `Retryable` from its errors. */
   <A, E, R>(
     self: Effect.Effect<A, E, R>
   ): Effect.Effect<A, Exclude<E, Retryable> | RetryExhausted | CallRejected, R>
 }
 
 /**
- * A client that retries its requests. Its statuses stay responses, except those of the table and of `retryOn`: when they do not
- * go away the request fails with `RetryExhausted`.
+ * Makes a client that retries its requests. Statuses stay responses, except those of the table above and of
+ * {@link Options.retryOn}: when the last attempt still gets one of these, the request fails with `RetryExhausted`.
  *
  * - `retry`: `withRpcRetry`, or `withRpcRetry({ ... })`.
  *
- * Where a layer of `RpcRetry` is in force where the client is made (in the fiber that runs this line), it is that of all its
+ * A layer of `RpcRetry` that is provided where the client is made (to the fiber that runs this function) holds for all its
  * requests, wherever they run.
  *
- * What is retried is the request, until the head of a response is there. A body that breaks off later is the reader's; to
- * have it read as a part of the attempt see `call`. Failures of the client's own that are no `HttpClientError` pass as they
- * are.
+ * An attempt ends when the head of a response has arrived. A body that breaks off later fails in the code that reads it, and is
+ * not retried; to read the body as a part of the attempt, see {@link call}. Failures of the client that are no `HttpClientError`
+ * pass unchanged.
  *
  * Throws `InvalidOption` for an option that cannot be used.
  *
@@ -144,7 +146,7 @@ export const retrying: {
 )
 
 /**
- * What a client fails with that retries.
+ * The errors of a client that retries.
  *
  * @since 0.1.0
  * @category models
@@ -152,11 +154,8 @@ export const retrying: {
 export type Failure<E> = Exclude<E, HttpClientError.HttpClientError | Retryable> | Fatal | RetryExhausted | CallRejected
 
 /**
- * One request as a call, not retried: pipe it through `withRpcRetry`.
- *
- * - `read`: what to make of the response, as a part of the attempt: a body that breaks off is retried, one that does not fit
- *   is `Fatal`. Failures of its own, as the `ParseError` of a schema, pass as they are. Default: the response itself, with its
- *   body yet to be read.
+ * Makes a call of one request, and reads its response with `read` as a part of the attempt. It is not retried: pipe it through
+ * `withRpcRetry`.
  *
  * Throws `InvalidOption` for an option that cannot be used.
  *
@@ -186,8 +185,23 @@ export type Failure<E> = Exclude<E, HttpClientError.HttpClientError | Retryable>
 export function call<E, R, A, E2, R2>(
   client: HttpClient.HttpClient.With<E, R>,
   request: HttpClientRequest.HttpClientRequest,
-  options: Options & { readonly read: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<A, E2, R2> }
+  options: Options & {
+    /**
+     * Reads the response, as a part of the attempt: a body that breaks off is retried, and one that does not fit is `Fatal`. Its
+     * other failures, such as the `ParseError` of a schema, pass unchanged.
+     */
+    readonly read: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<A, E2, R2>
+  }
 ): RpcCall.RpcCall<A, Exclude<E | E2, HttpClientError.HttpClientError> | Retryable | Fatal, R | R2>
+/**
+ * Makes a call of one request that returns the response itself, with its body not read yet. It is not retried: pipe it through
+ * `withRpcRetry`.
+ *
+ * Throws `InvalidOption` for an option that cannot be used.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
 export function call<E, R>(
   client: HttpClient.HttpClient.With<E, R>,
   request: HttpClientRequest.HttpClientRequest,
@@ -197,6 +211,7 @@ export function call<E, R>(
   Exclude<E, HttpClientError.HttpClientError> | Retryable | Fatal,
   R
 >
+/** The implementation of both signatures. */
 export function call<E, R>(
   client: HttpClient.HttpClient.With<E, R>,
   request: HttpClientRequest.HttpClientRequest,
@@ -208,28 +223,24 @@ export function call<E, R>(
 }
 
 /**
- * What is known of a body before it is made.
+ * The headers that describe a body before it is made.
  *
  * @since 0.1.0
  * @category models
  */
 export interface BodyOptions {
-  /**
-   * What the header `content-type` says, unless the request has one. Default `application/octet-stream`.
-   */
+  /** The header `content-type`, unless the request has one. Default `application/octet-stream`. */
   readonly contentType?: string
-  /**
-   * Its length in bytes, for the header `content-length`. Default not known: it is sent in chunks.
-   */
+  /** The length in bytes, for the header `content-length`. Default not known: the body is sent in chunks. */
   readonly contentLength?: number
 }
 
 /**
- * A body that can be sent again, as each attempt makes it anew.
+ * Makes a body that can be sent again, as each attempt makes its stream anew.
  *
- * Without it a stream is taken for one that can be read only once, as nobody can tell of a stream: a second run of an async
- * generator or of an open file is empty, and would be sent as an empty body. An attempt that fails when it has begun to read one
- * ends its call, as the table above says. Text, bytes, forms and blobs can always be sent again.
+ * Any other stream counts as one that can be read only once: a second run of an async generator or of an open file is empty, and
+ * would be sent as an empty body. An attempt that fails after it has begun to read such a stream ends its call, as the table
+ * above says. Text, bytes, forms and blobs can always be sent again.
  *
  * - `make`: makes the stream, once for each attempt.
  *
@@ -261,7 +272,8 @@ export const repeatableBody = (
 ): HttpBody.Stream => repeatable(make, options)
 
 /**
- * What is sent of an attempt, unless `Options.headers` says otherwise.
+ * Makes the headers that each attempt sends about itself, unless {@link Options.headers} makes others: `idempotency-key`,
+ * `x-retry-attempt` and `x-envoy-expected-rq-timeout-ms`.
  *
  * @since 0.1.0
  * @category headers
@@ -269,8 +281,8 @@ export const repeatableBody = (
 export const headers: (facts: Deadline.Facts) => Readonly<Record<string, string>> = httpHeadersOf
 
 /**
- * The failures of any `HttpClient`: those of the connection by their cause, statuses by `fromStatus`. `Retry-After` is not
- * among what it reads: a date needs the time of day.
+ * Classifies the failures of any `HttpClient`: those of the connection by their cause, statuses by {@link fromStatus}. It does
+ * not read `Retry-After`, as a date needs the time of day.
  *
  * @example
  * ```ts
@@ -294,7 +306,7 @@ export const headers: (facts: Deadline.Facts) => Readonly<Record<string, string>
 export const httpClientError: Classify.Rule = HttpFailure.rule
 
 /**
- * What a status means that is not that of an answer:
+ * Returns the error for a status that is not that of an answer:
  *
  * | status                                | becomes                                      |
  * | ------------------------------------- | -------------------------------------------- |
@@ -331,8 +343,11 @@ export const httpClientError: Classify.Rule = HttpFailure.rule
 export const fromStatus = (
   status: number,
   details?: {
+    /** The delay that the server asks for before the next attempt. A `Fatal` ignores it. Default none. */
     readonly retryAfter?: ServerHint | undefined
+    /** Text after `HTTP <status>` in the message of a `Fatal`. Default none. */
     readonly message?: string | undefined
+    /** The `cause` of the error. Default none. */
     readonly cause?: unknown
   }
 ): Retryable | Fatal => HttpStatus.fromStatus(status, details)

@@ -14,8 +14,8 @@
  * }).pipe(Effect.provide(FetchHttpClient.layer))
  * ```
  *
- * An attempt is exactly one HTTP request. That holds for an `HttpClient` that does not retry: one that was made with
- * `HttpClient.retry` or `retryTransient` repeats requests where nobody here can see it.
+ * An attempt is exactly one HTTP request, provided that the `HttpClient` does not retry: one that was made with
+ * `HttpClient.retry` or `retryTransient` repeats requests unseen by this client.
  *
  * | what happens                                              | error of the call                                        |
  * | --------------------------------------------------------- | -------------------------------------------------------- |
@@ -43,8 +43,8 @@
  * | an answer that does not fit the `reply` schema            | `Fatal Protocol`                                         |
  * | the `HttpPool` is closed                                  | `Fatal Cancelled`                                        |
  *
- * `Retry-After`, in seconds or as a date, becomes the `retryAfter` of a `Retryable`. `code` is that of the JSON-RPC error, or
- * the status. An error object is the `cause`, with its `data`.
+ * `Retry-After`, in seconds or as a date, becomes the `retryAfter` of a `Retryable`. `code` is the code of the JSON-RPC error,
+ * or the HTTP status. The `cause` of a JSON-RPC error is its error object, with its `data`.
  *
  * Sent as headers with each attempt: `idempotency-key`, for a call that asks for one; `x-retry-attempt` on a retry, 1 for
  * the first, as `go-grpc-middleware` counts; and the milliseconds that remain until the deadline as
@@ -80,39 +80,51 @@ export type { ErrorObject } from "./jsonRpc/options.js"
 export type { Batch, Options } from "./jsonRpc/options.js"
 
 /**
- * - `params`: encodes the arguments. Those that do not fit are `Fatal InvalidArgument`, and nothing is sent.
- * - `idempotent`: whether the method may run twice. See `RpcCall`.
+ * The options of a call.
  *
  * @since 0.1.0
  * @category models
  */
 export interface CallOptions<P = unknown, I = unknown, R = never> {
+  /**
+   * The schema that encodes the arguments. Arguments that do not fit it are `Fatal InvalidArgument`, and nothing is sent.
+   * Default: the arguments are sent as they are.
+   */
   readonly params?: Schema.Schema<P, I, R> | undefined
+  /** Says whether the method may run twice: `true` or `false`; see {@link RpcCall.RpcCall}. Default: not known. */
   readonly idempotent?: boolean | undefined
 }
 
 /**
- * - `call`: one call, not retried: pipe it through `withRpcRetry`. The arguments of JSON-RPC 2.0 are an object, an array, or
- *   `undefined` for none; those of 1.0 are one value, sent as the only element of `params`. With a schema for the `reply` the
- *   answer is decoded by it; without one it is `unknown`.
- * - `notify`: a request that wants no answer: done when the server has taken it. It is never part of a batch.
+ * A client of one server. It is made with {@link make} or {@link layer}.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Client {
+  /**
+   * Makes one call, which is not retried: pipe it through `withRpcRetry`. The arguments of JSON-RPC 2.0 are an object, an array, or
+   * `undefined` for none; those of 1.0 are one value, sent as the only element of `params`. With a schema for the `reply` the
+   * answer is decoded by it; without one it is `unknown`.
+   */
   readonly call: {
+    /** Calls a method and decodes the answer by the schema `reply`. */
     <A, AI, AR, P = unknown, I = unknown, R = never>(
       method: string,
       params: NoInfer<P>,
       options: CallOptions<P, I, R> & { readonly reply: Schema.Schema<A, AI, AR> }
     ): RpcCall.RpcCall<A, Retryable | Fatal, AR | R>
+    /** Calls a method; the answer is `unknown`. */
     <P = unknown, I = unknown, R = never>(
       method: string,
       params: NoInfer<P>,
       options?: CallOptions<P, I, R>
     ): RpcCall.RpcCall<unknown, Retryable | Fatal, R>
   }
+  /**
+   * Sends a request that has no answer (a notification). It completes when the server has accepted it, and is never part of a
+   * batch. It is not retried: pipe it through `withRpcRetry`.
+   */
   readonly notify: <P = unknown, I = unknown, R = never>(
     method: string,
     params: NoInfer<P>,
@@ -121,13 +133,15 @@ export interface Client {
 }
 
 /**
+ * The tag of a {@link Client} in the context; {@link layer} provides it.
+ *
  * @since 0.1.0
  * @category tags
  */
 export class JsonRpc extends Context.Tag("effect-rpc-retry/JsonRpc")<JsonRpc, Client>() {}
 
 /**
- * A client that makes its requests with the `HttpClient` of the context. It keeps nothing open itself.
+ * Makes a client that sends its requests with the `HttpClient` of the context. It holds no connection of its own.
  *
  * Throws `InvalidOption` for an option that cannot be used.
  *
@@ -216,7 +230,7 @@ export const make = (options: Options): Effect.Effect<Client, never, HttpClient.
 }
 
 /**
- * The client as a service. Throws as `make` does.
+ * Provides the client as a service. Throws as {@link make} does.
  *
  * @example
  * ```ts

@@ -1,5 +1,5 @@
 /**
- * Clients of Apache Thrift's and Kitex's servers, made of the code that the Thrift compiler generated for Node.
+ * Clients for servers of Apache Thrift and Kitex, made from the code that the Thrift compiler generates for Node.
  *
  * ```ts
  * import { type Fatal, type Retryable, type RpcCall, withRpcRetry } from "effect-rpc-retry"
@@ -21,21 +21,22 @@
  * }).pipe(Effect.scoped)
  * ```
  *
- * What a method declares that it `throws` is in the type of its call, and comes untouched: it is an answer.
+ * The exceptions that a method declares with `throws` are in the error type of its call and pass unchanged: they count as
+ * answers, and are not retried.
  *
- * A connection makes one call at a time, since servers of Thrift answer the requests of a connection one after another. There
- * are as many as there are calls at the same time, up to `connections`; each is dialled when a call needs it. One that failed,
- * and one whose call was given up, is closed and never used again: that is how the server learns of it. When one breaks under a
- * call, those idle ones are closed too on which nothing was heard since the call began, as they may lead to the same server that
- * is gone.
+ * A connection carries one call at a time, since servers of Thrift answer the requests of a connection one after another. The
+ * pool holds as many connections as there are calls in flight, up to {@link Settings.connections}; each is dialled when a call
+ * needs it. A connection that failed, or whose call was interrupted, is closed and never used again; closing it is how the server
+ * learns that the call was interrupted. When a connection breaks during a call, idle connections that have received nothing
+ * since that call began are closed too, as they may lead to the same dead server.
  *
- * A server that speaks another `transport` or `protocol` often says nothing at all, so give calls an `attemptTimeout`.
+ * A server that speaks another `transport` or `protocol` often does not answer at all, so give calls an `attemptTimeout`.
  *
  * | what happens                                                   | error of the call                               |
  * | -------------------------------------------------------------- | ----------------------------------------------- |
  * | nobody listens, no such host, no answer to the dial            | `Retryable`, not sent                           |
  * | the connection breaks before the request is written            | `Retryable`, mostly `ConnectionLost`, not sent  |
- * | the attempt is cut before that: no connection is free, or there | `Retryable AttemptTimeout`, not sent            |
+ * | the attempt is cut before that: none is free, none dialled     | `Retryable AttemptTimeout`, not sent            |
  * | the connection breaks after that                               | `Retryable ConnectionLost`, may have run        |
  * | an exception that the method declares                          | the exception                                   |
  * | `TApplicationException`: unknown method 1; Kitex: 20, 21       | `Fatal Unimplemented`                           |
@@ -45,13 +46,13 @@
  * | a `BizStatusError` of Kitex                                    | `Fatal ServerError`                             |
  * | any of these that `retryOn` names                              | `Retryable Custom`, may have run                |
  * | the arguments cannot be written                                | `Fatal InvalidArgument`, nothing sent           |
- * | an answer that cannot be read, is too large, or of another     | `Fatal Protocol`, and the connection is closed  |
+ * | an answer that is unreadable, too large, or of another call    | `Fatal Protocol`, and the connection is closed  |
  * | the certificate of the peer does not verify                    | `Fatal Protocol`                                |
  * | the client is closed                                           | `Fatal Cancelled`                               |
  *
- * `code` is the type of the `TApplicationException`, or the status; the exception is the `cause`.
+ * `code` is the type of the `TApplicationException`, or the status of the `BizStatusError`; the exception is the `cause`.
  *
- * Plain messages have no place for the facts of an attempt. With `transport: "header"` or `"ttheader"` each attempt says them:
+ * Plain messages have no headers. With `transport: "header"` or `"ttheader"` each attempt sends these headers:
  *
  * | fact                    | `"header"`                 | `"ttheader"`                                        |
  * | ----------------------- | -------------------------- | --------------------------------------------------- |
@@ -80,9 +81,9 @@ import * as Pool from "./thrift/pool.js"
 export type { Address, MethodName, MethodOptions, Options, Settings } from "./thrift/options.js"
 
 /**
- * The methods of a generated client, as functions that give calls. They are not retried: pipe them through `withRpcRetry`.
+ * The methods of a generated client, as functions that return calls. They are not retried: pipe them through `withRpcRetry`.
  *
- * Of a client without types (`--gen js:node` without `ts`) nothing is known of what its methods take and give.
+ * The methods of a client without types (`--gen js:node` without `ts`) take and return `unknown`.
  *
  * @since 0.1.0
  * @category models
@@ -96,21 +97,24 @@ export type Calls<Client> = string extends keyof Client
   }
 
 /**
- * An error of the server that is not declared: a `TApplicationException`, or the status of a `BizStatusError`.
+ * An error of the server that the method does not declare: a `TApplicationException`, or the status of a `BizStatusError`.
  *
  * @since 0.1.0
  * @category models
  */
 export interface ServerException {
+  /** The type of the `TApplicationException`, or the status of the `BizStatusError`. */
   readonly code: number
+  /** The message that the server sent with it. */
   readonly message: string
+  /** The exception itself, which becomes the `cause` of the call's error. */
   readonly cause: unknown
 }
 
 /**
- * The calls of a service, over connections that live as long as the scope. It does not connect before the first call.
+ * Makes the calls of a service, over connections that live as long as the scope. The first call dials the first connection.
  *
- * Throws `InvalidOption` for an address that is none, TLS options that Node refuses, a class that was not generated, or a
+ * Throws `InvalidOption` for an invalid address, TLS options that Node refuses, a class that the compiler did not generate, or a
  * setting out of range.
  *
  * @example
@@ -175,7 +179,7 @@ export const make = <Client extends object = Readonly<Record<string, unknown>>>(
 }
 
 /**
- * The calls as a service of the program, under a tag of yours. Throws as `make` does.
+ * Provides the calls as a service of the program, under a tag of yours. Throws as {@link make} does.
  *
  * @example
  * ```ts

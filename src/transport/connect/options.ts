@@ -1,5 +1,5 @@
 /**
- * What a descriptor and the options say of a method.
+ * The types and options of `Connect`, and what the descriptor of a method says of it.
  *
  * @internal
  */
@@ -17,26 +17,29 @@ import type * as RpcCall from "../../RpcCall.js"
 import type { Fatal, Retryable } from "../../RpcError.js"
 
 /**
- * One request, one answer.
+ * A unary method: one request, one answer.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Unary<I extends DescMessage, O extends DescMessage> {
+  /** Makes a call, which is not retried: pipe it through `withRpcRetry`. */
   (request: MessageInitShape<I>, options?: CallOptions): RpcCall.RpcCall<MessageShape<O>, Retryable | Fatal>
 }
 
 /**
- * One request, many answers. The call is done when the first answer has come, or the end: until then it can be retried, and
- * never after. What fails later fails the stream.
+ * A server-streaming method: one request, many answers. The call completes when the first answer or the end of the stream has
+ * arrived: it can be retried until then, and never after. A later failure is a failure of the stream.
  *
- * The request ends with the scope, or with the stream if that is earlier. The stream asks for a message when it is wanted. It can
- * be run once: after that it fails with `Fatal Custom`. The deadline bounds the call and not the stream, so it is not sent.
+ * The request ends with the scope, or with the stream if that is earlier. The stream asks for a message when its consumer pulls
+ * one. It can be run once: after that it fails with `Fatal Custom`. The deadline bounds the call and not the stream, so it is not
+ * sent.
  *
  * @since 0.1.0
  * @category models
  */
 export interface ServerStream<I extends DescMessage, O extends DescMessage> {
+  /** Makes a call that returns the stream of answers. It is not retried: pipe it through `withRpcRetry`. */
   (request: MessageInitShape<I>, options?: CallOptions): RpcCall.RpcCall<
     Stream.Stream<MessageShape<O>, Retryable | Fatal>,
     Retryable | Fatal,
@@ -45,7 +48,8 @@ export interface ServerStream<I extends DescMessage, O extends DescMessage> {
 }
 
 /**
- * The unary and the server-streaming methods of a service. The others take a stream of requests, which cannot be sent again.
+ * The unary and the server-streaming methods of a service. The others are left out: they take a stream of requests, which cannot
+ * be sent again.
  *
  * @since 0.1.0
  * @category models
@@ -59,7 +63,7 @@ export type Client<S extends DescService> = {
 }
 
 /**
- * What else the server may say that is worth another attempt: codes, or a predicate. It becomes `Retryable Custom`, delivery
+ * Makes more errors of the server worth another attempt: a list of codes, or a predicate. They become `Retryable Custom`, delivery
  * `Unknown`; `resource_exhausted` becomes `Throttled`. A predicate must not throw: what it throws is a defect of the call.
  *
  * @since 0.1.0
@@ -68,47 +72,63 @@ export type Client<S extends DescService> = {
 export type RetryOn = ReadonlyArray<Code> | ((error: ConnectError) => boolean)
 
 /**
- * - `idempotent`: whether the method may run twice. Without it the descriptor is asked: `true` for `IDEMPOTENT` and
- *   `NO_SIDE_EFFECTS`, nothing for a method without the option `idempotency_level`.
- * - `retryOn`: see `RetryOn`. Default none.
+ * The options of one method.
  *
  * @since 0.1.0
  * @category models
  */
 export interface MethodOptions {
+  /**
+   * Says whether the method may run twice; see {@link RpcCall.RpcCall}. Default: what the descriptor says, `true` for `IDEMPOTENT`
+   * and `NO_SIDE_EFFECTS`, not known for a method without the option `idempotency_level`.
+   */
   readonly idempotent?: boolean | undefined
+  /** Errors of the server that are worth another attempt; see {@link RetryOn}. Default none. */
   readonly retryOn?: RetryOn | undefined
 }
 
 /**
- * - `retryOn`: see `RetryOn`. For methods that say nothing else.
- * - `methods`: what is otherwise for single methods, by the names of the client.
+ * The options of a client.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options<S extends DescService = DescService> {
+  /**
+   * Errors of the server that are worth another attempt, for methods without a `retryOn` of their own; see {@link RetryOn}.
+   * Default none.
+   */
   readonly retryOn?: RetryOn | undefined
+  /** Sets the options of single methods, by their names on the client. Default none. */
   readonly methods?: { readonly [K in keyof Client<S>]?: MethodOptions | undefined } | undefined
 }
 
 /**
- * The options of the library, without `signal`: interrupt the fiber, or give the signal to `Effect.runPromise`.
- *
- * - `timeoutMs`: bounds one attempt; of a stream its whole life. Of it and the time that remains the smaller one is sent. The
- *   `defaultTimeoutMs` of a transport holds only for attempts without either. Whole milliseconds, at least 1; 0, `Infinity` and
- *   more than 99999999 are no bound. The call fails with `Fatal InvalidArgument` for what is no number, or negative.
- * - `headers`, `contextValues`: go with each attempt.
- * - `onHeader`, `onTrailer`: called by the attempt that is answered.
+ * The options of a call: those of the library without `signal`. To cancel a call, interrupt its fiber, or give the signal to
+ * `Effect.runPromise`.
  *
  * @since 0.1.0
  * @category models
  */
 export interface CallOptions {
+  /**
+   * Bounds one attempt, or the whole life of a stream, in whole milliseconds of at least 1. The smaller of it and the time that
+   * remains until the deadline is sent. Default: only the deadline; the `defaultTimeoutMs` of a transport holds for attempts without
+   * either.
+   *
+   * 0, `Infinity` and more than 99999999 are no bound. The call fails with `Fatal InvalidArgument` for a negative value, or one that
+   * is no number.
+   */
   readonly timeoutMs?: number | undefined
+  /** Headers that each attempt sends. Default none. */
   readonly headers?: HeadersInit | undefined
+  /** Values that each attempt passes to the interceptors of the transport. Default none. */
   readonly contextValues?: ContextValues | undefined
+  /**
+   * Called with the response headers by the attempt that is answered. If it throws, the call fails with `Fatal Custom`.
+   */
   readonly onHeader?: ((headers: Headers) => void) | undefined
+  /** Called with the trailers by the attempt that is answered. If it throws, the call fails with `Fatal Custom`. */
   readonly onTrailer?: ((trailers: Headers) => void) | undefined
 }
 

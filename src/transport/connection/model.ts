@@ -9,37 +9,42 @@ import type { State } from "../../Connections.js"
 import type { Progress } from "../../Deadline.js"
 
 /**
+ * A connection that is shared by all callers, and dialled anew when it is lost. It is made with `Connection.make`.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Connection<out A, out E> {
   /**
-   * Gives the connection, dialled if need be, to the function for as long as its effect runs.
+   * Runs the function with the connection, which is dialled first if there is none.
    *
-   * - `progress`: of the request that waits for the connection. While it waits it is told how the last dial failed.
+   * - `progress`: the progress of the request that waits for the connection. It gets the failure of each dial in that time.
    */
   readonly use: <B, E2, R>(
     f: (connection: A) => Effect.Effect<B, E2, R>,
     options?: { readonly progress?: Progress | undefined }
   ) => Effect.Effect<B, E | E2, R>
-  /** How it is now. */
+  /** Returns the state of the connection now. */
   readonly state: Effect.Effect<State>
-  /** How it is and becomes; the stream ends when it is closed. */
+  /** Emits the state of the connection now, and each later one; the stream ends when the connection is closed. */
   readonly states: Stream.Stream<State>
-  /** Takes no more calls, and ends when those that are running have ended and the connection is closed. */
+  /** Takes no more calls, and completes when the calls in flight have ended and the connection is closed. */
   readonly close: Effect.Effect<void>
 }
 
 /**
- * What a dial is given of the connection it opens.
- *
- * - `discard`: to be run as soon as the connection is known to be broken, and before anybody who uses it is told.
- * - `healthy`: to be run when the peer has answered for the first time: the next dial then need not wait.
+ * The effects with which a dial reports how the connection it opens is doing.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Dialled {
+  /**
+   * Discards the connection. Run it as soon as the connection is known to be broken, before its calls in flight fail.
+   */
   readonly discard: Effect.Effect<void>
+  /**
+   * Marks the connection as healthy. Run it when the peer has answered for the first time: the next dial is then not delayed.
+   */
   readonly healthy: Effect.Effect<void>
 }

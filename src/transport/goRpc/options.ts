@@ -15,12 +15,7 @@ import * as NodeSocket from "../connection/socket.js"
 import * as Limit from "../shared/limit.js"
 
 /**
- * Where the server is.
- *
- * - `host` and `port`, or the `path` of a Unix socket.
- * - `tls`: Node's options; an empty object trusts what Node trusts.
- * - `http`: for a server that uses `rpc.HandleHTTP`: `true`, or the path if it is not `/_goRPC_`.
- * - `socket`: instead of these, anything that makes a `Socket` of `@effect/platform`. It is made anew for every dial.
+ * The address of the server: `host` and `port`, the `path` of a Unix socket, or a `socket` of your own.
  *
  * TCP connections send small requests at once (no delay), and probe a silent peer after 15 seconds (keep-alive).
  *
@@ -29,65 +24,91 @@ import * as Limit from "../shared/limit.js"
  */
 export type Address =
   | {
+    /** The host name or the IP address of the server. */
     readonly host: string
+    /** The TCP port of the server: an integer from 1 to 65535. */
     readonly port: number
+    /**
+     * Turns TLS on, with Node's options; an empty object trusts the certificate authorities that Node trusts. Default: no TLS.
+     */
     readonly tls?: ConnectionOptions | undefined
+    /**
+     * Connects to a server that uses `rpc.HandleHTTP`: `true`, or the path if it is not `/_goRPC_`. Default `false`.
+     */
     readonly http?: boolean | string | undefined
   }
   | {
+    /** The path of the server's Unix socket. */
     readonly path: string
+    /**
+     * Turns TLS on, with Node's options; an empty object trusts the certificate authorities that Node trusts. Default: no TLS.
+     */
     readonly tls?: ConnectionOptions | undefined
+    /**
+     * Connects to a server that uses `rpc.HandleHTTP`: `true`, or the path if it is not `/_goRPC_`. Default `false`.
+     */
     readonly http?: boolean | string | undefined
   }
   | {
+    /** Makes a `Socket` of `@effect/platform`, in place of an address. It runs anew for every dial. */
     readonly socket: Effect.Effect<Socket.Socket, Socket.SocketError>
   }
 
 /**
- * - `codec`: what the server speaks: `"gob"` is Go's default (`rpc.ServeConn`), `"json"` that of `net/rpc/jsonrpc`. Default
- *   `"json"`.
- * - `dialTimeout`: bound on one dial. Default 5 seconds.
- * - `maxFrameBytes`: the largest answer that is read, in bytes. Default 4 MiB. One that would be made into more than 4 times as
- *   much memory, or is nested deeper than 1000 levels, is not read either. Its call fails with `Fatal Protocol`; the others go on.
- * - `ping`: asks a peer that was silent whether it is there. Default no ping. See {@link Ping}.
+ * The options of a client besides its {@link Address} and the {@link Connection.Lifetime} of its connection.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Settings {
+  /**
+   * The codec that the server speaks: `"gob"` is Go's default (`rpc.ServeConn`), `"json"` that of `net/rpc/jsonrpc`. Default
+   * `"json"`.
+   */
   readonly codec?: "json" | "gob" | undefined
+  /** Bounds one dial; more than zero. Default 5 seconds. */
   readonly dialTimeout?: Duration.DurationInput | undefined
+  /**
+   * Limits the answer that is read, in bytes. Default 4 MiB. An answer that would take more than 4 times as much memory once
+   * decoded, or that is nested deeper than 1000 levels, is not read either. Its call fails with `Fatal Protocol`; the other calls
+   * on the connection go on.
+   */
   readonly maxFrameBytes?: number | undefined
+  /** Checks with a ping that a silent peer is still there; see {@link Ping}. Default: no ping. */
   readonly ping?: Ping | undefined
 }
 
 /**
- * How a peer that was silent is asked whether it is there. Every server answers, if only that it does not know the method, so
- * this needs nothing there. When no answer of any kind comes in time the connection is broken, and its calls are lost.
+ * Sends a ping to a peer that has been silent, to check that it is still there. The server needs no special method: any answer
+ * counts, also one that says that the method is unknown. When no answer of any kind comes in time, the connection counts as
+ * broken, and its calls in flight fail with `Retryable ConnectionLost`.
  *
- * A server that answers one request after the other, a loop of `rpc.ServeRequest`, answers a ping after the calls before it. So
- * a ping without an answer does not break the connection while a call that was sent before it still waits, unless the server is
- * known to answer out of order.
+ * A server that answers one request after the other (a loop of `rpc.ServeRequest`) answers a ping after the calls before it. So
+ * an unanswered ping does not break the connection while a call that was sent before it still waits, unless the server is known
+ * to answer out of order.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Ping {
-  /** How long the peer is silent before it is asked; more than zero. */
+  /** How long the peer must be silent before a ping is sent; more than zero. */
   readonly every: Duration.DurationInput
-  /** How long an answer may take. Default 5 seconds. */
+  /** How long the answer to a ping may take; more than zero. Default 5 seconds. */
   readonly timeout?: Duration.DurationInput | undefined
-  /** What is called, without arguments. Default `"Ping"`. */
+  /** The method that a ping calls, without arguments. Default `"Ping"`. */
   readonly method?: string | undefined
   /**
-   * `true`: the server works at several calls at once and answers the one that is ready first, as with `rpc.Accept`,
-   * `rpc.ServeConn` and `jsonrpc.ServeConn`; then a ping breaks the connection also while calls wait. Default `false`, until
-   * the server is seen to do so.
+   * `true`: the server works on several calls at once and answers the one that is ready first, as with `rpc.Accept`,
+   * `rpc.ServeConn` and `jsonrpc.ServeConn`; then an unanswered ping breaks the connection also while calls wait. Default
+   * `false`, until the server is seen to answer out of order.
    */
   readonly outOfOrder?: boolean | undefined
 }
 
 /**
+ * Everything that a client of `net/rpc` is made with: the {@link Address} of the server, the {@link Settings} of the client, and
+ * the {@link Connection.Lifetime} of its connection.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -22,37 +22,54 @@ import type { Method } from "./method.js"
 export type StatusCode = keyof typeof grpc.status | number
 
 /**
- * - `metadata`: sent with each attempt. It is copied, never changed; a function is asked for each attempt. Metadata made with
- *   `{ waitForReady: true }` waits for a connection where others fail. What takes time, such as a token that is fetched, is the
- *   work of call credentials, in `callOptions`: `grpc.credentials.createFromMetadataGenerator`.
- * - `callOptions`: passed on as they are; a function is asked for each attempt. Of their `deadline` and the ambient one the earlier
- *   holds. What passes theirs is `Fatal`, as in gRPC: a bound on one attempt is the `attemptTimeout` of a policy.
- * - `retryOn`: statuses that are worth another attempt beside those of the table, by their codes or by a predicate. The
- *   `retryIf` of a policy is how to retry less. Default none.
- * - `idempotent`: whether the method may run twice; see `RpcCall`. Default: what the `idempotency_level` in the `.proto` says,
- *   where the client was loaded by `@grpc/proto-loader`.
+ * The options of the calls of a method.
  *
- * A function for `metadata` or `callOptions` that throws ends its call, as an interceptor does that throws: `Fatal Custom`, with what it
- * threw; one that returns what cannot be used, `Fatal InvalidArgument`. A predicate that throws is a defect.
+ * A function for `metadata` or `callOptions` that throws ends its call with `Fatal Custom`, as an interceptor that throws does; the
+ * `cause` is what it threw. One that returns an unusable value ends its call with `Fatal InvalidArgument`.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
+  /**
+   * The metadata that each attempt sends: a value, which is copied and never changed, or a function that runs for each attempt.
+   * Default none.
+   *
+   * Metadata made with `{ waitForReady: true }` waits for a connection where others fail. Work that takes time, such as fetching a
+   * token, belongs into call credentials, in {@link Options.callOptions}: `grpc.credentials.createFromMetadataGenerator`.
+   */
   readonly metadata?: grpc.Metadata | (() => grpc.Metadata) | undefined
+  /**
+   * The call options of grpc-js for each attempt, passed on unchanged: a value, or a function that runs for each attempt. Default
+   * none.
+   *
+   * The earlier of their `deadline` and the ambient one holds. A call that exceeds their `deadline` is `Fatal`, as in gRPC: to bound
+   * one attempt, use the `attemptTimeout` of a policy.
+   */
   readonly callOptions?: grpc.CallOptions | (() => grpc.CallOptions) | undefined
+  /**
+   * Makes more statuses worth another attempt than the table names, by their codes or by a predicate. To retry less, use the
+   * `retryIf` of a policy. Default none. A predicate that throws is a defect.
+   */
   readonly retryOn?: ReadonlyArray<StatusCode> | ((error: grpc.ServiceError) => boolean) | undefined
+  /**
+   * Says whether the method may run twice; see `RpcCall`. Default: what the `idempotency_level` in the `.proto` says, where the client
+   * was loaded by `@grpc/proto-loader`.
+   */
   readonly idempotent?: boolean | undefined
 }
 
 /**
- * - `methods`: what is said of one method takes the place of what is said of all, field by field. A method of two names, such as
- *   `GetUser` and `getUser`, has what is said of either.
+ * The options of all calls of a client, and those of single methods.
  *
  * @since 0.1.0
  * @category models
  */
 export interface ClientOptions<Name extends PropertyKey = string> extends Omit<Options, "idempotent"> {
+  /**
+   * Sets the options of single methods, by their names on the client. They replace those of the client field by field. Options that
+   * are given under either name of a method with two names, such as `GetUser` and `getUser`, hold for both. Default none.
+   */
   readonly methods?: { readonly [K in Name]?: Options | undefined } | undefined
 }
 

@@ -15,55 +15,70 @@ import { checkUrl } from "../shared/url.js"
 import type { Dialect, RetryOn } from "./message.js"
 
 /**
- * The error of an answer. `code` is a number in JSON-RPC 2.0; a server of the older version may give none.
+ * The error object of an answer.
  *
  * @since 0.1.0
  * @category models
  */
 export interface ErrorObject {
+  /** The code of the error: a number in JSON-RPC 2.0. A server of the older version may give none. */
   readonly code: Code | undefined
+  /** The message of the error. */
   readonly message: string
+  /** What else the server says about the error; `undefined` if nothing. */
   readonly data: unknown
 }
 
 /**
- * Calls made within `window` of the first one go out as one request, at most `maxCalls` of them.
+ * Sends calls that are made within `window` of the first one as one request, at most `maxCalls` of them.
  *
- * Each stays a call of its own: with its own answer, whatever the order; retried alone, in whatever batch is open then;
- * interrupted alone. Of a batch that all have left the request is aborted. An attempt that is cut in the window was not sent.
+ * Each call keeps its own answer, whatever the order of the answers. It is retried alone, in whatever batch is open then, and
+ * interrupted alone. The request is aborted when all calls of its batch were interrupted. An attempt that is cut within the
+ * window was not sent.
  *
- * What belongs to one call cannot be a header of many: `x-retry-attempt` and the time that remains are not sent, and a call
- * with an idempotency key goes out alone. Nor is a batch in the span of one of its calls, or bound by its deadline. `maxResponseBytes` and the bound on
- * depth hold for the whole of its answer.
+ * A batch has no headers that belong to one call: `x-retry-attempt` and the time that remains are not sent, and a call with an
+ * idempotency key is sent alone. A batch is not in the span of any of its calls, and not bounded by their deadlines.
+ * {@link Options.maxResponseBytes} and the limit on depth hold for the whole answer of a batch.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Batch {
+  /** The most calls in one batch: an integer of at least 1. A full batch is sent at once. */
   readonly maxCalls: number
+  /** How long a batch stays open after its first call; zero is allowed. */
   readonly window: Duration.DurationInput
 }
 
 /**
- * - `url`: where calls are posted to. One without a host needs an `HttpClient` that adds it, or a browser.
- * - `dialect`: `"1.0"` for `gorilla/rpc`'s `json` codec and other servers of the older version; its `json2` is `"2.0"`, the
- *   default.
- * - `headers`: sent with every request. `content-type` is `application/json` unless it is among them.
- * - `maxResponseBytes`: the largest answer that is read, in bytes. Default 4 MiB, as gRPC has it. An answer that would be made
- *   into more than 4 times as much memory is refused too: 4 MB of `[]` are a million arrays.
- * - `retryOn`: errors of the server that are worth another attempt, by their codes or by a predicate: Ethereum nodes say
- *   -32005 for "limit exceeded". They become `Retryable Custom`, delivery `Unknown`. Default none.
- * - `batch`: see `Batch`. JSON-RPC 2.0 only. Default off.
+ * The options of a client.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
+  /** The URL that calls are posted to. A URL without a host needs an `HttpClient` that adds one, or a browser. */
   readonly url: string
+  /**
+   * The version of JSON-RPC. `"1.0"` is for the `json` codec of `gorilla/rpc` and other servers of the older version; its `json2`
+   * codec is `"2.0"`. Default `"2.0"`.
+   */
   readonly dialect?: "2.0" | "1.0" | undefined
+  /**
+   * Headers that are sent with every request. `content-type` is `application/json` unless it is among them. Default none.
+   */
   readonly headers?: Readonly<Record<string, string>> | undefined
+  /**
+   * The largest answer that is read, in bytes. A larger one is `Fatal Protocol`, and so is one that would be made into more than 4
+   * times as much memory: 4 MB of `[]` are a million arrays. Default 4 MiB, as in gRPC.
+   */
   readonly maxResponseBytes?: number | undefined
+  /**
+   * Makes errors of the server worth another attempt, by their codes or by a predicate: Ethereum nodes answer -32005 for "limit
+   * exceeded". They become `Retryable Custom`, delivery `Unknown`. Default none.
+   */
   readonly retryOn?: ReadonlyArray<Code> | ((error: ErrorObject) => boolean) | undefined
+  /** Sends several calls as one request; see {@link Batch}. JSON-RPC 2.0 only. Default: each call is a request. */
   readonly batch?: Batch | undefined
 }
 

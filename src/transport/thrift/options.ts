@@ -14,7 +14,7 @@ import type { Transport } from "./frames.js"
 import { type Procedure, procedures, type Protocol, type ServerException } from "./message.js"
 
 /**
- * What the compiler declares of a method last: the signature with a callback. It alone has the exceptions.
+ * Reads the last signature that the compiler declares for a method: the one with a callback, which alone names the exceptions.
  */
 export type Signature<Method> = Method extends (...args: infer Args) => unknown
   ? Required<Args> extends [...infer Params, (error: infer Exception, response: infer Result) => void]
@@ -23,20 +23,28 @@ export type Signature<Method> = Method extends (...args: infer Args) => unknown
   : never
 
 /**
- * Where the server is: `host` and `port`, or the `path` of a Unix socket. `tls` takes Node's options; an empty object trusts
- * what Node trusts.
+ * The address of the server: `host` and `port`, or the `path` of a Unix socket.
  *
  * @since 0.1.0
  * @category models
  */
 export type Address =
   | {
+    /** The host name or the IP address of the server. */
     readonly host: string
+    /** The TCP port of the server: an integer from 1 to 65535. */
     readonly port: number
+    /**
+     * Turns TLS on, with Node's options; an empty object trusts the certificate authorities that Node trusts. Default: no TLS.
+     */
     readonly tls?: ConnectionOptions | undefined
   }
   | {
+    /** The path of the server's Unix socket. It cannot be given together with `host`. */
     readonly path: string
+    /**
+     * Turns TLS on, with Node's options; an empty object trusts the certificate authorities that Node trusts. Default: no TLS.
+     */
     readonly tls?: ConnectionOptions | undefined
   }
 
@@ -52,52 +60,73 @@ export type MethodName<Client> = string extends keyof Client ? string
   }[keyof Client]
 
 /**
- * - `idempotent`: whether the method may run twice. See `RpcCall`.
+ * The options of one method of the service.
  *
  * @since 0.1.0
  * @category models
  */
 export interface MethodOptions {
+  /** Says whether the method may run twice: `true` or `false`; see `RpcCall`. Default: not known. */
   readonly idempotent?: boolean | undefined
 }
 
 /**
- * - `service`: the name of the service; with that of the method it is the `method` of a call: `"Users.getUser"`.
- * - `client`: the class `Client` that the compiler generated, with any of the options of `--gen js:node`.
- * - `transport`, `protocol`: what the server speaks. Default `"buffered"` and `"binary"`, as those of the library `thrift`. A
- *   server of Kitex finds out which of `"buffered"`, `"framed"` and `"ttheader"` is spoken; it takes `"binary"` only. Without
- *   `"ttheader"` a `BizStatusError` of a `void` method is a success.
- *   `"header"` is Apache's THeader.
- * - `multiplexed`: for a server with several services, a `TMultiplexedProcessor`: `service` goes before the names of methods.
- *   Default `false`.
- * - `methods`: what is to be known of single methods.
- * - `connections`: how many calls there may be at the same time; more wait. Default 16.
- * - `dialTimeout`: bound on one dial. Default 5 seconds.
- * - `maxFrameBytes`: the largest answer that is read, in bytes. What is made of an answer may take 8 times as much memory, by
- *   estimate. A larger or richer one is `Fatal Protocol`. Default 4 MiB, as in gRPC.
- * - `retryOn`: errors that are worth another attempt, by their codes or by a predicate. They become `Retryable Custom`, delivery
- *   `Unknown`. Default none. A predicate that throws is a mistake in the program: the call dies of it.
+ * The options of a client besides its {@link Address} and the {@link Connection.Lifetime} of its connections.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Settings<Client> {
+  /** Names the service. With the name of the method it is the `method` of a call: `"Users.getUser"`. */
   readonly service: string
+  /** The class `Client` that the Thrift compiler generated, with any of the options of `--gen js:node`. */
   readonly client: new(output: never, protocol: never) => Client
+  /**
+   * The transport that the server speaks. `"header"` is Apache's THeader, `"ttheader"` is Kitex's TTHeader. Default `"buffered"`,
+   * as that of the library `thrift`.
+   *
+   * A server of Kitex detects which of `"buffered"`, `"framed"` and `"ttheader"` a client speaks. Without `"ttheader"` a
+   * `BizStatusError` of a `void` method counts as a success.
+   */
   readonly transport?: "buffered" | "framed" | "header" | "ttheader" | undefined
+  /**
+   * The protocol that the server speaks. A server of Kitex, and the transport `"ttheader"`, take only `"binary"`. Default
+   * `"binary"`, as that of the library `thrift`.
+   */
   readonly protocol?: "binary" | "compact" | undefined
+  /**
+   * Puts `service` before the names of the methods, for a server with several services (`TMultiplexedProcessor`); `service` then
+   * must contain no colon. Default `false`.
+   */
   readonly multiplexed?: boolean | undefined
+  /** Sets the options of single methods, by their names. Default none. */
   readonly methods?:
     // an object has these by itself, so nothing could be given without them
     | { readonly [Name in Exclude<MethodName<Client>, keyof typeof Object.prototype>]?: MethodOptions | undefined }
     | undefined
+  /**
+   * Limits the connections, and so the calls that are in flight at the same time; more calls wait. An integer from 1 to 1000.
+   * Default 16.
+   */
   readonly connections?: number | undefined
+  /** Bounds one dial; more than zero. Default 5 seconds. */
   readonly dialTimeout?: Duration.DurationInput | undefined
+  /**
+   * Limits the answer that is read, in bytes. The values decoded from it may take 8 times as much memory, by estimate. An answer
+   * beyond either limit fails its call with `Fatal Protocol`. Default 4 MiB, as in gRPC.
+   */
   readonly maxFrameBytes?: number | undefined
+  /**
+   * Makes more errors of the server worth another attempt, by their codes or by a predicate. They become `Retryable Custom`,
+   * delivery `Unknown`. Default none. A predicate that throws is a mistake in the program: the call ends with a defect.
+   */
   readonly retryOn?: ReadonlyArray<number> | ((exception: ServerException) => boolean) | undefined
 }
 
 /**
+ * Everything that a client of Thrift is made with: the {@link Address} of the server, the {@link Settings} of the client, and the
+ * {@link Connection.Lifetime} of its connections.
+ *
  * @since 0.1.0
  * @category models
  */
