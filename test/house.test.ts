@@ -30,12 +30,21 @@ const ground = new Set([
   "InvalidOption",
   "Connections",
   "ServerHint",
+  "internal/excerpt",
   "internal/grpcCodes",
+  "internal/redact",
   "internal/wiring"
 ])
 
 /** What `RpcError` is made of. */
-const under = new Set(["internal/codec", "internal/report", "internal/read", "internal/reasons", "internal/redact"])
+const under = new Set([
+  "internal/codec",
+  "internal/excerpt",
+  "internal/report",
+  "internal/read",
+  "internal/reasons",
+  "internal/redact"
+])
 
 const rules: ReadonlyArray<Rule> = [
   {

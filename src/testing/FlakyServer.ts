@@ -29,6 +29,7 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
+import { checkKnown, orThrow } from "../InvalidOption.js"
 import * as JsonFrames from "../transport/internal/jsonFrames.js"
 
 /**
@@ -166,8 +167,9 @@ const host = "127.0.0.1"
  */
 export const make = (options: {
   readonly methods: Readonly<Record<string, Method>>
-}): Effect.Effect<FlakyServer, never, Scope.Scope> =>
-  Effect.gen(function*() {
+}): Effect.Effect<FlakyServer, never, Scope.Scope> => {
+  orThrow(checkKnown("FlakyServer.make", options, ["methods"]))
+  return Effect.gen(function*() {
     const run = yield* FiberSet.makeRuntime<never, void, never>()
     const faults: Array<Fault> = []
     const requests: Array<Request> = []
@@ -274,6 +276,7 @@ export const make = (options: {
       connections: Effect.sync(() => open.size)
     }
   })
+}
 
 const isRequest = Schema.is(Schema.Struct({
   method: Schema.String,

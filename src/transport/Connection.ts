@@ -29,7 +29,7 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { State } from "../Connections.js"
 import type { Progress } from "../Deadline.js"
-import { checkDuration, InvalidOption, orThrow } from "../InvalidOption.js"
+import { checkDuration, checkKnown, InvalidOption, orThrow } from "../InvalidOption.js"
 import * as internal from "./internal/connection.js"
 
 /**
@@ -139,13 +139,15 @@ export const make = <A, E, R>(
     readonly afterWait?: ((error: E, waited: Duration.Duration) => E) | undefined
   }
 ): Effect.Effect<Connection<A, E>, never, Exclude<R, Scope.Scope> | Scope.Scope> => {
+  const where = "Connection.make"
   const { dial, closed, name, afterWait } = options
+  orThrow(checkKnown(where, options, ["dial", "closed", "name", "afterWait", ...internal.lifetimeFields]))
   return internal.make({
     dial,
     closed,
     name: name ?? "connection",
     afterWait: afterWait ?? identity,
-    ...orThrow(checkLifetime("Connection.make", options))
+    ...orThrow(checkLifetime(where, options))
   })
 }
 

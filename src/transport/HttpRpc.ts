@@ -64,7 +64,7 @@ import type * as Stream from "effect/Stream"
 import type * as Classify from "../Classify.js"
 import type * as Deadline from "../Deadline.js"
 import * as Wiring from "../internal/wiring.js"
-import { orThrow } from "../InvalidOption.js"
+import { checkKnown, orThrow } from "../InvalidOption.js"
 import type * as RpcCall from "../RpcCall.js"
 import type { CallRejected, Fatal, Retryable, RetryExhausted } from "../RpcError.js"
 import type { ServerHint } from "../ServerHint.js"
@@ -280,7 +280,10 @@ export interface BodyOptions {
 export const repeatableBody = (
   make: LazyArg<Stream.Stream<Uint8Array, unknown>>,
   options: BodyOptions = {}
-): HttpBody.Stream => repeatable(make, options)
+): HttpBody.Stream => {
+  orThrow(checkKnown("HttpRpc.repeatableBody", options, ["contentType", "contentLength"]))
+  return repeatable(make, options)
+}
 
 /**
  * What is sent of an attempt, unless `Options.headers` says otherwise.
