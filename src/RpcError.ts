@@ -141,7 +141,10 @@ export interface RetryableProps {
   readonly retryAfter?: Duration.DurationInput | "Never" | undefined
   /** How long the attempt waited before its dial, because dials before it had failed; absent when it did not wait. */
   readonly waited?: Duration.Duration | undefined
-  /** The failure as it arrived. Printed and encoded without the credentials in it. */
+  /**
+   * The failure as it arrived. Printed and encoded without the credentials in it. Where it quotes a part of an answer or of arguments it
+   * is a `Redacted` of Effect: `Redacted.value` gives it.
+   */
   readonly cause?: unknown
 }
 
@@ -153,7 +156,7 @@ export interface RetryableProps {
  *   `withRpcRetry` wherever the error has passed through on its way.
  * - `code`: the protocol's own code.
  * - `waited`: how long the attempt waited before its dial was made, as dials before it had failed; absent when it did not.
- * - `cause`: the failure as it arrived.
+ * - `cause`: the failure as it arrived, a `Redacted` where it quotes a part of an answer or of arguments.
  *
  * @example
  * ```ts
@@ -202,7 +205,10 @@ export interface FatalProps {
    * URLs in it, and bearer tokens, are replaced by `<redacted>`.
    */
   readonly message: string
-  /** The failure as it arrived. Printed and encoded without the credentials in it. */
+  /**
+   * The failure as it arrived. Printed and encoded without the credentials in it. Where it quotes a part of an answer or of arguments it
+   * is a `Redacted` of Effect: `Redacted.value` gives it.
+   */
   readonly cause?: unknown
 }
 
@@ -421,6 +427,37 @@ export const withWait = (error: Retryable, waited: Duration.Duration): Retryable
   new Retryable({ ...fieldsOf(error), waited })
 
 /**
+ * Takes secrets of your own out of the errors of attempts: rewrites their message, a `code` that is text, and the `cause`, which is
+ * text afterwards: an `Error` keeps its name and message, an excerpt stays hidden. Use it after whatever looks into the cause, and
+ * before `withRpcRetry`: then messages, logs, reports and encoded errors of the whole call have only what it returns.
+ *
+ * - `rewrite`: given each text without the credentials that are taken out by default; returns what is to stand there.
+ *
+ * @example
+ * ```ts
+ * import { type Fatal, type Retryable, RpcError, withRpcRetry } from "effect-rpc-retry"
+ * import * as Effect from "effect/Effect"
+ *
+ * declare const call: Effect.Effect<string, Retryable | Fatal>
+ *
+ * const program = call.pipe(
+ *   Effect.mapError(RpcError.redactWith((text) => text.replaceAll(/cus_\w+/g, "<customer>"))),
+ *   withRpcRetry
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const redactWith = (rewrite: (text: string) => string) => (error: Retryable | Fatal): Retryable | Fatal => {
+  const cause = codec.rewritten(error.cause, rewrite)
+  const code = typeof error.code === "string" ? rewrite(error.code) : error.code
+  return error._tag === "Retryable"
+    ? new Retryable({ ...fieldsOf(error), cause, code })
+    : new Fatal({ reason: error.reason, method: error.method, code, message: rewrite(error.message), cause })
+}
+
+/**
  * The whole story of a failed call, to be read in a terminal: one line that says why it stopped and, for a call that
  * made attempts, a table of them.
  *
@@ -450,4 +487,18 @@ export const withWait = (error: Retryable, waited: Duration.Duration): Retryable
  * @since 0.1.0
  * @category formatting
  */
-export const report = (error: RpcError): string => internal.report(error)
+export const report = (error: RpcError, options?: ReportOptions): string => internal.report(error, options)
+
+/**
+ * What {@link report} shows.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ReportOptions {
+  /**
+   * Whether excerpts of answers and arguments are shown, below the rest and as they came, up to 4000 characters each. They may have
+   * secrets in them: for a developer's eyes, not for logs. Default `false`.
+   */
+  readonly excerpts?: boolean | undefined
+}

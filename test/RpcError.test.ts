@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
 import { inspect } from "node:util"
 import { assert, describe, it } from "./support/vitest.js"
 
@@ -463,5 +464,87 @@ describe("RpcError.withWait", () => {
     assert.strictEqual(encoded.waited, 225)
     assert.deepStrictEqual(Schema.decodeSync(Retryable)(encoded).waited, waited)
     assert.deepStrictEqual(RpcError.withDelivery(error, "Unknown").waited, waited)
+  })
+})
+
+describe("RpcError.redactWith", () => {
+  const rewrite = RpcError.redactWith((text) => text.replaceAll(/cus_\w+/g, "<customer>"))
+  const cause = Object.assign(new TypeError("no such customer: cus_42"), { customer: "cus_42" })
+
+  it("takes a customer's number out of message, cause, code, terminal and encoding of a Fatal", () => {
+    const error = rewrite(
+      new Fatal({ reason: "NotFound", method: "Users.Get", code: "cus_42", message: "no cus_42", cause })
+    )
+    assert.instanceOf(error, Fatal)
+    assert.deepStrictEqual([error.reason, error.method, error.message], ["NotFound", "Users.Get", "no <customer>"])
+    assert.deepStrictEqual(
+      [String(error.cause), error.code],
+      ["TypeError: no such customer: <customer>", "<customer>"]
+    )
+    for (const text of [inspect(error, { depth: 9 }), JSON.stringify(error), Cause.pretty(Cause.fail(error))]) {
+      assert.notInclude(text, "cus_42")
+    }
+  })
+
+  it("keeps the other fields of a Retryable, whose message is made of what is left", () => {
+    const whole = new Retryable({
+      reason: "Custom",
+      delivery: "Unknown",
+      method: "Users.Get",
+      idempotent: false,
+      retryAfter: "1 second",
+      waited: Duration.millis(7),
+      cause
+    })
+    const error = rewrite(whole)
+    assert.instanceOf(error, Retryable)
+    assert.strictEqual(error.message, whole.message.replaceAll("cus_42", "<customer>"))
+    const fields = Struct.omit("cause", "message")
+    assert.deepStrictEqual({ ...fields(error) }, { ...fields(whole) })
+  })
+
+  it("leaves a cause that is not there, and rewrites an excerpt where it is hidden", () => {
+    assert.strictEqual(rewrite(new Fatal({ reason: "Custom", message: "x" })).cause, undefined)
+    const error = rewrite(new Fatal({ reason: "Custom", message: "x", cause: Redacted.make({ id: "cus_42" }) }))
+    assert.isTrue(Redacted.isRedacted(error.cause))
+    assert.include(String(Redacted.value(error.cause as Redacted.Redacted<unknown>)), "<customer>")
+    assert.include(JSON.stringify(error), "\"cause\":\"<redacted>\"")
+  })
+
+  it("looks at a long text before it is cut, so that no half of a number is left", () => {
+    const long = rewrite(new Fatal({ reason: "Custom", message: "x", cause: `${"x".repeat(3_995)} cus_42` }))
+    assert.notInclude(String(long.cause), "cus_")
+  })
+})
+
+describe("RpcError.report with excerpts", () => {
+  const hidden = new Retryable({
+    reason: "Unavailable",
+    delivery: "Unknown",
+    code: 503,
+    cause: Object.assign(new Error("refused"), { cause: Redacted.make("the database\u001b[2J is gone") })
+  })
+
+  it("shows those of each attempt, harmless to a terminal, only to who asks for them", () => {
+    const history = [attempt(1), { ...attempt(2), error: hidden }]
+    const error = new RetryExhausted({ ...exhausted, reason: "AttemptsExhausted", last: hidden, history })
+    assert.notInclude(RpcError.report(error), "database")
+    assert.strictEqual(RpcError.report(error, { excerpts: false }), RpcError.report(error))
+    assert.strictEqual(
+      RpcError.report(error, { excerpts: true }),
+      `${RpcError.report(error)}\n\n  excerpt of attempt 2: the database [2J is gone`
+    )
+  })
+
+  it("says nothing more of an error without one", () => {
+    for (
+      const error of [
+        refused,
+        new CallRejected({ reason: "DeadlineExceeded" }),
+        new Fatal({ reason: "Custom", message: "x" })
+      ]
+    ) {
+      assert.strictEqual(RpcError.report(error, { excerpts: true }), RpcError.report(error))
+    }
   })
 })

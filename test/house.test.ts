@@ -53,10 +53,12 @@ const ground = new Set([
   "ServerHint"
 ])
 
-/** What transports need of the core that is no face: tables of codes, and the service that `HttpRpc.retrying` was built with. */
+/** What transports need of the core that is no face: tables of codes, what may be told of values, and the service that `HttpRpc.retrying` was built with. */
 const lent = new Set([
+  "internal/errors/excerpt",
   "internal/errors/grpcCodes",
   "internal/errors/httpStatus",
+  "internal/errors/redact",
   "internal/service/reference"
 ])
 

@@ -29,6 +29,7 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
+import { checkKnown, orThrow } from "../InvalidOption.js"
 import * as JsonFrames from "../transport/goRpc/jsonFrames.js"
 
 /**
@@ -181,8 +182,9 @@ export const make = (options: {
    * The methods, by `"Service.Method"`. A request for any other gets the error string that Go's `net/rpc` answers with.
    */
   readonly methods: Readonly<Record<string, Method>>
-}): Effect.Effect<FlakyServer, never, Scope.Scope> =>
-  Effect.gen(function*() {
+}): Effect.Effect<FlakyServer, never, Scope.Scope> => {
+  orThrow(checkKnown("FlakyServer.make", options, ["methods"]))
+  return Effect.gen(function*() {
     const run = yield* FiberSet.makeRuntime<never, void, never>()
     const faults: Array<Fault> = []
     const requests: Array<Request> = []
@@ -289,6 +291,7 @@ export const make = (options: {
       connections: Effect.sync(() => open.size)
     }
   })
+}
 
 const isRequest = Schema.is(Schema.Struct({
   method: Schema.String,

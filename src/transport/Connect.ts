@@ -221,8 +221,12 @@ const callOf = <M extends DescMethod, Request, A, R>(
   const name = ConnectOptions.nameOf(method)
   const named = { method: name, idempotent: own.idempotent ?? ConnectOptions.idempotencyOf(method) }
   const settings = { method: name, retryOn: own.retryOn }
-  return (request: Request, options?: CallOptions): RpcCall.RpcCall<A, Retryable | Fatal, R> =>
-    RpcCall.make(attempt(transport, method, settings, request, options), named)
+  return (request: Request, options?: CallOptions): RpcCall.RpcCall<A, Retryable | Fatal, R> => {
+    if (options !== undefined) {
+      orThrow(ConnectOptions.checkCall(options))
+    }
+    return RpcCall.make(attempt(transport, method, settings, request, options), named)
+  }
 }
 
 /**

@@ -46,7 +46,7 @@ import * as Either from "effect/Either"
 import type * as Http from "node:http"
 import type * as Http2 from "node:http2"
 import type * as Https from "node:https"
-import { InvalidOption, orThrow } from "../InvalidOption.js"
+import { checkKnown, InvalidOption, orThrow } from "../InvalidOption.js"
 import * as ConnectHttp2 from "./connect/http2.js"
 import * as ConnectSessions from "./connect/sessions.js"
 import * as ConnectWatch from "./connect/watch.js"
@@ -180,6 +180,45 @@ const originOf = (where: string, url: string): Either.Either<string, InvalidOpti
   )
 }
 
+/** The names of all options: the compiler misses one that is left out. */
+const namesOf = <Options>(names: { readonly [Name in keyof Options]-?: true }): ReadonlyArray<string> =>
+  Object.keys(names)
+
+const ofSession = namesOf<SessionOptions>({
+  pingIntervalMs: true,
+  pingTimeoutMs: true,
+  pingIdleConnection: true,
+  idleConnectionTimeoutMs: true,
+  connectTimeoutMs: true,
+  nodeOptions: true
+})
+
+const ofTransport = namesOf<TransportOptions>({
+  baseUrl: true,
+  acceptCompression: true,
+  binaryOptions: true,
+  compressMinBytes: true,
+  defaultTimeoutMs: true,
+  interceptors: true,
+  jsonOptions: true,
+  readMaxBytes: true,
+  sendCompression: true,
+  useBinaryFormat: true,
+  writeMaxBytes: true
+})
+
+/** The connections are the library's own affair over HTTP/1.1, as is all that stands in `nodeOptions`. */
+const checkTransport = (
+  where: string,
+  options: TransportOptions & { readonly httpVersion?: string },
+  others: ReadonlyArray<string>
+): Either.Either<void, InvalidOption> =>
+  checkKnown(where, options, [
+    ...ofTransport,
+    ...(options.httpVersion === "1.1" ? ["nodeOptions"] : [...ofSession, "sessionManager"]),
+    ...others
+  ])
+
 const times = ["pingIntervalMs", "pingTimeoutMs", "idleConnectionTimeoutMs", "connectTimeoutMs"] as const
 
 const make = (
@@ -231,8 +270,11 @@ const make = (
  * @since 0.1.0
  * @category constructors
  */
-export const sessionManager = (url: string, options: SessionOptions = {}): SessionManager =>
-  orThrow(make("ConnectNode.sessionManager", url, options))
+export const sessionManager = (url: string, options: SessionOptions = {}): SessionManager => {
+  const where = "ConnectNode.sessionManager"
+  orThrow(checkKnown(where, options, ofSession))
+  return orThrow(make(where, url, options))
+}
 
 const sessionsOf = (
   where: string,
@@ -298,12 +340,15 @@ const transport = (
  * @since 0.1.0
  * @category constructors
  */
-export const createConnectTransport = (options: ConnectTransportOptions): Transport =>
-  transport(
-    "ConnectNode.createConnectTransport",
+export const createConnectTransport = (options: ConnectTransportOptions): Transport => {
+  const where = "ConnectNode.createConnectTransport"
+  orThrow(checkTransport(where, options, ["httpVersion", "useHttpGet"]))
+  return transport(
+    where,
     options,
     (common) => ProtocolConnect.createTransport({ ...common, useHttpGet: options.useHttpGet ?? false })
   )
+}
 
 /**
  * A transport of the protocol gRPC.
@@ -320,8 +365,12 @@ export const createConnectTransport = (options: ConnectTransportOptions): Transp
  * @since 0.1.0
  * @category constructors
  */
-export const createGrpcTransport = (options: GrpcTransportOptions): Transport =>
-  transport("ConnectNode.createGrpcTransport", { ...options, httpVersion: "2" }, ProtocolGrpc.createTransport)
+export const createGrpcTransport = (options: GrpcTransportOptions): Transport => {
+  const where = "ConnectNode.createGrpcTransport"
+  // the other transports have it, and so do options that are made for all of them
+  orThrow(checkTransport(where, options, ["httpVersion"]))
+  return transport(where, { ...options, httpVersion: "2" }, ProtocolGrpc.createTransport)
+}
 
 /**
  * A transport of the protocol gRPC-web.
@@ -338,5 +387,8 @@ export const createGrpcTransport = (options: GrpcTransportOptions): Transport =>
  * @since 0.1.0
  * @category constructors
  */
-export const createGrpcWebTransport = (options: GrpcWebTransportOptions): Transport =>
-  transport("ConnectNode.createGrpcWebTransport", options, ProtocolGrpcWeb.createTransport)
+export const createGrpcWebTransport = (options: GrpcWebTransportOptions): Transport => {
+  const where = "ConnectNode.createGrpcWebTransport"
+  orThrow(checkTransport(where, options, ["httpVersion"]))
+  return transport(where, options, ProtocolGrpcWeb.createTransport)
+}

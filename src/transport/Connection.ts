@@ -25,7 +25,7 @@ import * as Either from "effect/Either"
 import { identity, type LazyArg } from "effect/Function"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import { checkDuration, InvalidOption, orThrow } from "../InvalidOption.js"
+import { checkDuration, checkKnown, InvalidOption, orThrow } from "../InvalidOption.js"
 import * as internal from "./connection/connection.js"
 import type { Connection, Dialled } from "./connection/model.js"
 
@@ -111,13 +111,15 @@ export const make = <A, E, R>(
     readonly afterWait?: ((error: E, waited: Duration.Duration) => E) | undefined
   }
 ): Effect.Effect<Connection<A, E>, never, Exclude<R, Scope.Scope> | Scope.Scope> => {
+  const where = "Connection.make"
   const { dial, closed, name, afterWait } = options
+  orThrow(checkKnown(where, options, ["dial", "closed", "name", "afterWait", ...internal.lifetimeFields]))
   return internal.make({
     dial,
     closed,
     name: name ?? "connection",
     afterWait: afterWait ?? identity,
-    ...orThrow(checkLifetime("Connection.make", options))
+    ...orThrow(checkLifetime(where, options))
   })
 }
 

@@ -85,7 +85,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { NoInfer } from "effect/Types"
 import type * as Classify from "../Classify.js"
-import { InvalidOption } from "../InvalidOption.js"
+import { checkKnown, InvalidOption, orThrow } from "../InvalidOption.js"
 import * as RpcCall from "../RpcCall.js"
 import type { CallRejected, Fatal, Retryable, RetryExhausted } from "../RpcError.js"
 import * as internal from "./effectRpc/client.js"
@@ -250,8 +250,11 @@ export interface MakeOptions<Tag extends string = string> extends Options<Tag> {
 const naming = <Rpcs extends Rpc.Any>(
   where: string,
   group: RpcGroup.RpcGroup<Rpcs>,
-  { idempotent = {}, service = "Rpc" }: Options
+  options: Options,
+  others: ReadonlyArray<string> = []
 ): (rpc: Rpc.AnyWithProps) => internal.Named => {
+  orThrow(checkKnown(where, options, ["service", "idempotent", ...others]))
+  const { idempotent = {}, service = "Rpc" } = options
   if (service === "") {
     throw new InvalidOption({ where, field: "service", problem: "must not be empty" })
   }
@@ -303,7 +306,12 @@ export const make = <Rpcs extends Rpc.Any>(
   group: RpcGroup.RpcGroup<Rpcs>,
   options: MakeOptions<NoInfer<Rpcs["_tag"]>> = {}
 ): Effect.Effect<Client<Rpcs>, never, RpcClient.Protocol | Rpc.MiddlewareClient<Rpcs> | Scope.Scope> => {
-  const named = naming("EffectRpc.make", group, options)
+  const named = naming("EffectRpc.make", group, options, [
+    "spanPrefix",
+    "spanAttributes",
+    "generateRequestId",
+    "disableTracing"
+  ])
   return Effect.gen(function*() {
     const guarded = yield* Effect.flatMap(RpcClient.Protocol, (protocol) => Guard.make(protocol))
     const original = yield* Effect.provideService(RpcClient.make(group, options), RpcClient.Protocol, guarded)
@@ -504,8 +512,10 @@ export const layerProtocolSocket = (options?: {
   readonly retryTransientErrors?: boolean | undefined
   /** The delays before a lost connection is dialled again. Default {@link redial}. */
   readonly retrySchedule?: Schedule.Schedule<unknown, Socket.SocketError> | undefined
-}): Layer.Layer<RpcClient.Protocol, never, RpcSerialization.RpcSerialization | Socket.Socket> =>
-  Layer.scoped(
+}): Layer.Layer<RpcClient.Protocol, never, RpcSerialization.RpcSerialization | Socket.Socket> => {
+  orThrow(checkKnown("EffectRpc.layerProtocolSocket", options ?? {}, ["retryTransientErrors", "retrySchedule"]))
+  return Layer.scoped(
     RpcClient.Protocol,
     Observed.makeProtocol({ ...options, retrySchedule: options?.retrySchedule ?? redial })
   )
+}

@@ -59,7 +59,7 @@ import type { NoInfer } from "effect/Types"
 import * as Classify from "../Classify.js"
 import type { State } from "../Connections.js"
 import * as Deadline from "../Deadline.js"
-import { orThrow } from "../InvalidOption.js"
+import { checkKnown, orThrow } from "../InvalidOption.js"
 import * as RpcCall from "../RpcCall.js"
 import { type Fatal, Retryable, withDelivery, withMethod, withWait } from "../RpcError.js"
 import * as Connection from "./Connection.js"
@@ -263,9 +263,11 @@ export const service = <const Methods extends Readonly<Record<string, Method>>, 
     readonly client?: Effect.Effect<Client, E, R> | undefined
   }
 ): Service<Methods, E, R> => {
+  orThrow(checkKnown("GoRpc.service", options ?? {}, ["client"]))
   const client: Effect.Effect<Client, E, R | GoRpc> = options?.client ?? GoRpc
   const calls = Object.entries(methods as Readonly<Record<string, Method>>).map(([key, options]) => {
     const method = `${name}.${key}`
+    orThrow(checkKnown("GoRpc.service", options, callFields, `${key}.`))
     const { args, idempotent, reply } = options as
       & CallOptions
       & { readonly [Key in "args" | "reply"]: Schema.Schema<unknown, unknown, unknown> }
@@ -323,6 +325,9 @@ const client = <Request>(options: Options, codec: Codec<Request>): Effect.Effect
         readonly reply?: Schema.Schema<unknown, unknown, unknown>
       }
     ) => {
+      if (options !== undefined) {
+        orThrow(checkKnown("GoRpc.call", options, callFields))
+      }
       const schemas = { args: options?.args, reply: options?.reply }
       const answer = codec.request(method, args, schemas).pipe(
         Effect.flatMap((request) =>
@@ -342,6 +347,8 @@ const client = <Request>(options: Options, codec: Codec<Request>): Effect.Effect
     }
   })
 }
+
+const callFields = ["args", "reply", "idempotent"]
 
 const notDialled = (code: string) => new Retryable({ reason: "Unavailable", delivery: "NotSent", code })
 

@@ -42,7 +42,7 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
-import { checkNumber, InvalidOption, orThrow } from "../InvalidOption.js"
+import { checkKnown, checkNumber, InvalidOption, orThrow } from "../InvalidOption.js"
 import { fail, Problem, Writer } from "./gob/bytes.js"
 import * as decoder from "./gob/decoder.js"
 import * as encoder from "./gob/encoder.js"
@@ -157,13 +157,15 @@ export const map = <K, KI, KR, V, VI, VR>(options: {
   readonly key: Schema.Schema<K, KI, KR>
   /** The schema of the values. */
   readonly value: Schema.Schema<V, VI, VR>
-}): Schema.Schema<Map<K, V>, ReadonlyMap<KI, VI>, KR | VR> =>
-  Type.annotated(Schema.MapFromSelf(options), {
+}): Schema.Schema<Map<K, V>, ReadonlyMap<KI, VI>, KR | VR> => {
+  orThrow(checkKnown("Gob.map", options, ["key", "value"]))
+  return Type.annotated(Schema.MapFromSelf(options), {
     kind: "map",
     key: Type.once(() => Type.of(options.key.ast)),
     value: Type.once(() => Type.of(options.value.ast)),
     record: false
   })
+}
 
 /**
  * An `interface{}`: a value of one of the types that Go knows by name (`gob.Register`), or `undefined` for `nil`. Go's own
@@ -432,6 +434,7 @@ export const makeDecoder = (options?: {
    */
   readonly maxBytes?: number | undefined
 }): Decoder => {
+  orThrow(checkKnown("Gob.makeDecoder", options ?? {}, ["maxBytes"]))
   const maxBytes = orThrow(
     checkNumber("Gob.makeDecoder", "maxBytes", options?.maxBytes ?? Limit.defaultBytes, {
       min: 1,

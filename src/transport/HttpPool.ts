@@ -55,7 +55,8 @@ import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
 import { Connections } from "../Connections.js"
 import * as Deadline from "../Deadline.js"
-import { checkNumber, InvalidOption, orThrow } from "../InvalidOption.js"
+import * as Excerpt from "../internal/errors/excerpt.js"
+import { checkKnown, checkNumber, InvalidOption, orThrow } from "../InvalidOption.js"
 import * as PoolDispatcher from "./http/pool/dispatcher.js"
 import { progressKey } from "./http/pool/origin.js"
 
@@ -213,7 +214,11 @@ const isHttp1: Check = (value) => value === true ? "must not be set: HTTP/2 is n
 
 const others: Readonly<Record<Exclude<keyof Options, (typeof numbers)[number][0]>, Check>> = {
   autoSelectFamily: must("a boolean", Predicate.isBoolean),
-  connect: must("an object or a function", (value) => Predicate.isRecord(value) || Predicate.isFunction(value)),
+  // a text may be a key
+  connect: (value) =>
+    Predicate.isRecord(value) || Predicate.isFunction(value)
+      ? undefined
+      : `must be an object or a function, got ${Excerpt.kindOf(value)}`,
   localAddress: isAddress,
   socketPath: isString
 }
@@ -244,7 +249,7 @@ const checkFields = (
   return Either.void
 }
 
-const known = new Set([...numbers.map(([field]) => String(field)), ...Object.keys(others)])
+const known = [...numbers.map(([field]) => String(field)), ...Object.keys(others)]
 
 const check = (options: Options): Either.Either<Options, InvalidOption> =>
   Either.gen(function*() {
@@ -258,11 +263,7 @@ const check = (options: Options): Either.Either<Options, InvalidOption> =>
     if (!Predicate.isRecord(given)) {
       return yield* fail("options", `must be an object, got ${Inspectable.toStringUnknown(given, 0)}`)
     }
-    for (const field of Object.keys(given)) {
-      if (!known.has(field)) {
-        yield* fail(field, "is not an option")
-      }
-    }
+    yield* checkKnown(where, given, known)
     for (const [field, min] of numbers) {
       const value = options[field]
       if (value !== undefined && value !== null) {

@@ -66,7 +66,7 @@ import type * as Classify from "../Classify.js"
 import type * as Deadline from "../Deadline.js"
 import * as HttpStatus from "../internal/errors/httpStatus.js"
 import * as Wiring from "../internal/service/reference.js"
-import { orThrow } from "../InvalidOption.js"
+import { checkKnown, orThrow } from "../InvalidOption.js"
 import type * as RpcCall from "../RpcCall.js"
 import type { CallRejected, Fatal, Retryable, RetryExhausted } from "../RpcError.js"
 import type { ServerHint } from "../ServerHint.js"
@@ -269,7 +269,10 @@ export interface BodyOptions {
 export const repeatableBody = (
   make: LazyArg<Stream.Stream<Uint8Array, unknown>>,
   options: BodyOptions = {}
-): HttpBody.Stream => repeatable(make, options)
+): HttpBody.Stream => {
+  orThrow(checkKnown("HttpRpc.repeatableBody", options, ["contentType", "contentLength"]))
+  return repeatable(make, options)
+}
 
 /**
  * Makes the headers that each attempt sends about itself, unless {@link Options.headers} makes others: `idempotency-key`,

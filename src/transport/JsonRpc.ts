@@ -63,7 +63,7 @@ import type * as Schema from "effect/Schema"
 import * as Tracer from "effect/Tracer"
 import type { NoInfer } from "effect/Types"
 import * as Deadline from "../Deadline.js"
-import { orThrow } from "../InvalidOption.js"
+import { checkKnown, orThrow } from "../InvalidOption.js"
 import * as RpcCall from "../RpcCall.js"
 import { type Fatal, type Retryable, withMethod } from "../RpcError.js"
 import * as Exchange from "./http/exchange.js"
@@ -199,6 +199,7 @@ export const make = (options: Options): Effect.Effect<Client, never, HttpClient.
       params: unknown,
       options?: CallOptions<unknown, unknown, R> & { readonly reply?: Schema.Schema<unknown, unknown, R> }
     ) => {
+      checkCall("JsonRpc.call", options, ["params", "reply", "idempotent"])
       const answer = attempt(method, params, options, () => ++ids, (text, id) => send(id!, text))
       const reply = Effect.flatMap(
         answer,
@@ -211,19 +212,24 @@ export const make = (options: Options): Effect.Effect<Client, never, HttpClient.
       return RpcCall.make(reply, { method, idempotent: options?.idempotent })
     }
 
-    const notify = <R>(method: string, params: unknown, options?: CallOptions<unknown, unknown, R>) =>
-      RpcCall.make(
-        attempt(method, params, options, () =>
-          undefined, (text) =>
-          Effect.flatMap(Deadline.facts, (facts) =>
-            Effect.flatMap(
-              Effect.flatMap(writable(httpHeadersOf(facts)), (headers) =>
-                exchange(text, headers)),
-              (reply) =>
-                Messages.acknowledged(reply, checked.retryOn)
-            ))),
+    const notify = <R>(method: string, params: unknown, options?: CallOptions<unknown, unknown, R>) => {
+      checkCall("JsonRpc.notify", options, ["params", "idempotent"])
+      return RpcCall.make(
+        attempt(
+          method,
+          params,
+          options,
+          () => undefined,
+          (text) =>
+            Effect.flatMap(Deadline.facts, (facts) =>
+              Effect.flatMap(
+                Effect.flatMap(writable(httpHeadersOf(facts)), (headers) => exchange(text, headers)),
+                (reply) => Messages.acknowledged(reply, checked.retryOn)
+              ))
+        ),
         { method, idempotent: options?.idempotent }
       )
+    }
 
     return { call, notify } as Client
   })
@@ -256,6 +262,12 @@ export const layer = (options: Options): Layer.Layer<JsonRpc, never, HttpClient.
 // -----------------------------------------------------------------------------
 // internal
 // -----------------------------------------------------------------------------
+
+const checkCall = (where: string, options: object | undefined, known: ReadonlyArray<string>): void => {
+  if (options !== undefined) {
+    orThrow(checkKnown(where, options, known))
+  }
+}
 
 /** What is known here of the call that the client was made in: of an attempt that is over, say, nothing more may be written. */
 const isOfCall = (key: string): boolean => key === Tracer.ParentSpan.key || key.startsWith("effect-rpc-retry/Deadline/")

@@ -99,7 +99,7 @@ describe.skipIf(GoServer.skipped !== undefined)(`JsonRpc and Go's gorilla/rpc ${
           const lost = yield* JsonRpc.make({ url: `http://${server.address}/nowhere`, dialect: flavour[1] })
           assert.deepStrictEqual(summary(yield* Effect.flip(lost.call("Arith.Multiply", {}))), [
             "NotFound",
-            "HTTP 404",
+            "HTTP 404: a body of 19 bytes",
             404
           ])
           const plain = yield* JsonRpc.make({

@@ -7,19 +7,40 @@
 import * as Duration from "effect/Duration"
 import * as Inspectable from "effect/Inspectable"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import * as Excerpt from "./excerpt.js"
 import * as Read from "./read.js"
 import { redactDump } from "./redact.js"
 
 /** Enough to know what it was; a cause can quote a whole message. */
 const maxText = 4_000
 
-const textOf = (get: () => unknown): string =>
-  Read.attempt(() => redactDump(Inspectable.toStringUnknown(get())).slice(0, maxText)) ?? "unreadable"
+const textOf = (get: () => unknown, rewrite: (text: string) => string): string => {
+  const text = Read.attempt(() => redactDump(stringOf(get())))
+  return text === undefined ? "unreadable" : rewrite(text).slice(0, maxText)
+}
+
+const stringOf = (value: unknown): string =>
+  Redacted.isRedacted(value) ? String(value) : Inspectable.toStringUnknown(value)
 
 const isError = (cause: unknown): cause is Error => Read.attempt(() => cause instanceof Error) === true
 
 const Encoded = Schema.Union(Schema.String, Schema.Struct({ name: Schema.String, message: Schema.String }))
+
+const encode = (cause: unknown, rewrite: (text: string) => string): typeof Encoded.Type =>
+  isError(cause)
+    ? { name: textOf(() => cause.name, rewrite), message: textOf(() => cause.message, rewrite) }
+    : textOf(() => cause, rewrite)
+
+const decode = (encoded: typeof Encoded.Type): unknown => {
+  if (typeof encoded === "string") {
+    return encoded
+  }
+  const error = new Error(encoded.message)
+  error.name = encoded.name
+  return error
+}
 
 /**
  * What an error was caused by: an `Error` as its name and message, anything else as text.
@@ -28,19 +49,21 @@ const Encoded = Schema.Union(Schema.String, Schema.Struct({ name: Schema.String,
  */
 export const Cause = Schema.transform(Encoded, Schema.Unknown, {
   strict: true,
-  decode: (encoded) => {
-    if (typeof encoded === "string") {
-      return encoded
-    }
-    const error = new Error(encoded.message)
-    error.name = encoded.name
-    return error
-  },
-  encode: (cause) =>
-    isError(cause)
-      ? { name: textOf(() => cause.name), message: textOf(() => cause.message) }
-      : textOf(() => cause)
+  decode: (encoded) => decode(encoded),
+  encode: (cause) => encode(cause, (text) => text)
 })
+
+/**
+ * A cause as the text of it that is encoded, rewritten. An excerpt stays one, and its own text is rewritten.
+ *
+ * @internal
+ */
+export const rewritten = (cause: unknown, rewrite: (text: string) => string): unknown =>
+  cause === undefined
+    ? undefined
+    : Redacted.isRedacted(cause)
+    ? Excerpt.of(decode(encode(Redacted.value(cause), rewrite)))
+    : decode(encode(cause, rewrite))
 
 /**
  * A hint of the server's: milliseconds, or `"Never"`, which is also what waiting for ever comes to.

@@ -4,6 +4,7 @@
  * @internal
  */
 import * as Duration from "effect/Duration"
+import * as Excerpt from "./excerpt.js"
 import * as Read from "./read.js"
 import type { Code, Delivery, ExhaustedReason, FatalReason, RejectedReason, RetryableReason } from "./reasons.js"
 import { redactDump, redactText } from "./redact.js"
@@ -207,8 +208,27 @@ export const inspect = (error: RpcError, show: (value: unknown) => string): stri
   }`
 }
 
+/** What is hidden in the causes of an error, each attempt with its own. */
+const excerpts = (error: RpcError): ReadonlyArray<string> => {
+  const of = (cause: unknown, where: string) =>
+    Excerpt.shownOf(cause).map((text) => `  ${where}: ${oneLine(text, maxMessage)}`)
+  switch (error._tag) {
+    case "RetryExhausted":
+      return error.history.flatMap(({ attempt, error }) => of(error, `excerpt of attempt ${attempt}`))
+    case "CallRejected":
+      return []
+    default:
+      return of(error, "excerpt")
+  }
+}
+
 /** @internal */
-export const report = (error: RpcError): string => {
+export const report = (error: RpcError, options?: { readonly excerpts?: boolean | undefined }): string => {
+  const lines = options?.excerpts === true ? excerpts(error) : []
+  return lines.length === 0 ? summary(error) : `${summary(error)}\n\n${lines.join("\n")}`
+}
+
+const summary = (error: RpcError): string => {
   switch (error._tag) {
     case "RetryExhausted":
       return `${error.message}\n\n${table(error.history)}`

@@ -20,6 +20,7 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as Classify from "../../Classify.js"
 import * as Deadline from "../../Deadline.js"
+import * as Excerpt from "../../internal/errors/excerpt.js"
 import { Fatal, type Retryable, withDelivery, withMethod } from "../../RpcError.js"
 import { headersOf } from "../shared/callHeaders.js"
 import { untilFirst } from "../shared/untilFirst.js"
@@ -90,7 +91,8 @@ const headers = (options: CallOptions | undefined, facts: Deadline.Facts): Effec
       Object.entries(factsOf(facts)).forEach(([name, value]) => headers.has(name) || headers.set(name, value))
       return headers
     },
-    catch: (cause) => new Fatal({ reason: "InvalidArgument", message: "a header cannot be written as HTTP", cause })
+    catch: (cause) =>
+      new Fatal({ reason: "InvalidArgument", message: "a header cannot be written as HTTP", cause: Excerpt.of(cause) })
   })
 
 /** What an attempt knows of its request while it is made. */

@@ -7,6 +7,7 @@ import { Code, ConnectError } from "@connectrpc/connect"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Classify from "../../Classify.js"
+import * as Excerpt from "../../internal/errors/excerpt.js"
 import { names } from "../../internal/errors/grpcCodes.js"
 import { Fatal, type FatalReason, Retryable, withDelivery } from "../../RpcError.js"
 import * as ServerHint from "../../ServerHint.js"
@@ -86,26 +87,51 @@ const ofNode: Classify.Rule = (error) => {
   }
   return code.startsWith("HPE_") || code === "ERR_HTTP2_ERROR"
     ? Option.some(
-      new Fatal({ reason: "Protocol", code, message: "the peer does not speak HTTP as agreed", cause: error })
+      new Fatal({
+        reason: "Protocol",
+        code,
+        message: "the peer does not speak HTTP as agreed",
+        cause: Excerpt.of(error)
+      })
     )
     : Option.none()
 }
 
-/** The library's own words, where the code would tell it as the server's mistake, or as the caller's. */
+/**
+ * The library's own words, where the code would tell it as the server's mistake, or as the caller's: as far as they quote nothing
+ * of messages and headers.
+ */
 const words: ReadonlyArray<readonly [RegExp, FatalReason]> = [
-  [/^(serialize binary: |cannot encode |message .*is larger than configured writeMaxBytes)/, "InvalidArgument"],
   [
-    /^(protocol error: |parse binary: |cannot decode |unsupported content type |unsupported response encoding |failed to parse EndStreamResponse|message .*is larger than configured readMaxBytes)/,
+    /^(serialize binary(?=: )|cannot encode [^:"'`]*|message .*is larger than configured writeMaxBytes.*)/,
+    "InvalidArgument"
+  ],
+  [
+    /^(protocol error: [^"'`]*|parse binary(?=: )|cannot decode [^:"'`]*|unsupported content type|unsupported response encoding|failed to parse EndStreamResponse|invalid end stream|invalid grpc-status|message .*is larger than configured readMaxBytes.*)/,
     "Protocol"
   ]
 ]
 
+/** What `JSON.parse` says of an answer, which it quotes. */
+const isNotJson = ({ cause }: ConnectError): boolean => cause instanceof SyntaxError
+
 const ofLibrary: Classify.Rule = (error) => {
-  const message = error instanceof ConnectError ? error.rawMessage : ""
-  const known = words.find(([words]) => words.test(message))
-  return known === undefined || !(error instanceof ConnectError)
-    ? Option.none()
-    : Option.some(new Fatal({ reason: known[1], code: names[error.code] ?? error.code, message, cause: error }))
+  if (!(error instanceof ConnectError)) {
+    return Option.none()
+  }
+  const known = words.find(([words]) => words.test(error.rawMessage))
+  if (known === undefined && !isNotJson(error)) {
+    return Option.none()
+  }
+  const [pattern, reason] = known ?? [undefined, "Protocol"]
+  return Option.some(
+    new Fatal({
+      reason,
+      code: names[error.code] ?? error.code,
+      message: pattern?.exec(error.rawMessage)?.[0].trim() ?? "the answer is not JSON",
+      cause: Excerpt.of(error)
+    })
+  )
 }
 
 /** The library's own timer, whoever set it: the call, its deadline or the transport. @internal */
@@ -228,7 +254,8 @@ export const rule = ({ answer = "NotKnown", now, retryOn = () => false }: Option
       { code: failure.code, message: failure.rawMessage, hint: hintOf(failure, now), cause: failure },
       retryOn(failure)
     )
-  return isAnswer(failure)
+  // the library takes the status for the server's, and quotes it
+  return isAnswer(failure) && !failure.rawMessage.startsWith("invalid grpc-status: ")
     ? Option.some(status())
     : Option.some(certain(failure, Option.getOrElse(ofConnection(failure), status), answer))
 }

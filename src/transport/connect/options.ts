@@ -12,7 +12,7 @@ import * as Either from "effect/Either"
 import type * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import { InvalidOption } from "../../InvalidOption.js"
+import { checkKnown, InvalidOption } from "../../InvalidOption.js"
 import type * as RpcCall from "../../RpcCall.js"
 import type { Fatal, Retryable } from "../../RpcError.js"
 
@@ -192,11 +192,12 @@ const checkMethod = (
   path: string = "",
   retryOn: Predicate.Predicate<ConnectError> = never
 ): Either.Either<Checked, InvalidOption> =>
-  Either.zipWith(
-    checkIdempotent(where, `${path}idempotent`, options?.idempotent),
-    checkRetryOn(where, `${path}retryOn`, options?.retryOn),
-    (idempotent, own) => ({ idempotent, retryOn: own ?? retryOn })
-  )
+  Either.gen(function*() {
+    yield* checkKnown(where, options ?? {}, ["idempotent", "retryOn"], path)
+    const idempotent = yield* checkIdempotent(where, `${path}idempotent`, options?.idempotent)
+    const own = yield* checkRetryOn(where, `${path}retryOn`, options?.retryOn)
+    return { idempotent, retryOn: own ?? retryOn }
+  })
 
 /** Of a method that is given alone, and must be of a kind. @internal */
 export const checkOne = (
@@ -212,6 +213,10 @@ export const checkOne = (
   return Either.left(new InvalidOption({ where, field: "method", problem }))
 }
 
+/** Of one call. @internal */
+export const checkCall = (options: CallOptions): Either.Either<void, InvalidOption> =>
+  checkKnown("Connect.call", options, ["timeoutMs", "headers", "contextValues", "onHeader", "onTrailer"])
+
 /** The options of each method, by its name in the client. @internal */
 export const check = <S extends DescService>(
   service: S,
@@ -219,6 +224,7 @@ export const check = <S extends DescService>(
 ): Either.Either<(localName: string) => Checked, InvalidOption> =>
   Either.gen(function*() {
     const where = "Connect.client"
+    yield* checkKnown(where, options ?? {}, ["retryOn", "methods"])
     const common = yield* checkMethod(where, { retryOn: options?.retryOn })
     const methods = new Map<string, Checked>()
     for (const [name, own] of Object.entries<MethodOptions | undefined>(options?.methods ?? {})) {

@@ -22,6 +22,9 @@ import { Connections, type State } from "../../Connections.js"
 import * as Deadline from "../../Deadline.js"
 import type { Connection, Dialled } from "./model.js"
 
+/** The options of `Connection.Lifetime`. @internal */
+export const lifetimeFields = ["dialBackoff", "healthyAfter", "idleTimeout", "maxAge", "drainTimeout"] as const
+
 /**
  * What `Connection.make` was told, checked.
  *

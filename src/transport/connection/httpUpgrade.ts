@@ -5,6 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Net from "node:net"
+import * as Excerpt from "../../internal/errors/excerpt.js"
 import { Fatal, Retryable } from "../../RpcError.js"
 import { Inbox } from "./inbox.js"
 
@@ -26,8 +27,9 @@ const refusal = (answer: string): Retryable | Fatal => {
       reason: "Protocol",
       code: status,
       message: `the peer does not speak net/rpc over HTTP there: it answered CONNECT with ${
-        JSON.stringify(line.slice(0, 100))
-      }`
+        status === undefined ? "what is not HTTP" : `status ${status}`
+      }`,
+      cause: Excerpt.of(line)
     })
 }
 

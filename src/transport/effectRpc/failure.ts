@@ -16,6 +16,7 @@ import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Predicate from "effect/Predicate"
 import * as Classify from "../../Classify.js"
+import * as Excerpt from "../../internal/errors/excerpt.js"
 import * as HttpStatus from "../../internal/errors/httpStatus.js"
 import { Fatal, isFatal, isRetryable, Retryable, withMethod } from "../../RpcError.js"
 import * as HttpFailure from "../http/failure.js"
@@ -51,7 +52,7 @@ const unreadable: Classify.Rule = (failure) =>
 const worker: Classify.Rule = (failure) =>
   WorkerError.isWorkerError(failure)
     ? Option.some(
-      new Retryable({ reason: "Unavailable", delivery: "Unknown", code: failure.reason, cause: failure })
+      new Retryable({ reason: "Unavailable", delivery: "Unknown", code: failure.reason, cause: Excerpt.of(failure) })
     )
     : Option.none()
 
@@ -74,16 +75,20 @@ const isAnswer = ({ actual }: ParseResult.ParseIssue): boolean =>
   Array.isArray(actual) || Predicate.isTagged(actual, "Success") || Predicate.isTagged(actual, "Failure")
 
 const malformed = (cause: unknown): Fatal =>
-  new Fatal({ reason: "Protocol", message: "the peer sent what is not a message of RPC", cause })
+  new Fatal({ reason: "Protocol", message: "the peer sent what is not a message of RPC", cause: Excerpt.of(cause) })
 
 const unfit = (cause: unknown): Fatal =>
-  new Fatal({ reason: "Protocol", message: "the answer does not fit the schema of the rpc", cause })
+  new Fatal({ reason: "Protocol", message: "the answer does not fit the schema of the rpc", cause: Excerpt.of(cause) })
 
 /** Where nobody saw the request leave, what did not fit is known by its shape. */
 const ofParseError = (defect: ParseResult.ParseError, { attempt, isGuarded }: Circumstances): Fatal =>
   attempt.id !== undefined || (!isGuarded && isAnswer(defect.issue))
     ? unfit(defect)
-    : new Fatal({ reason: "InvalidArgument", message: "the payload does not fit the schema of the rpc", cause: defect })
+    : new Fatal({
+      reason: "InvalidArgument",
+      message: `the payload does not fit the schema of the rpc: ${Excerpt.explain(defect).words}`,
+      cause: Excerpt.of(defect)
+    })
 
 interface Circumstances {
   readonly attempt: Attempt
@@ -104,7 +109,7 @@ const ofEnded = ({ message, why }: Ended, { id, tag }: Attempt): Retryable | Fat
       : new Retryable({ reason: "Unavailable", delivery: "Unknown", cause: message })
   }
   if (why.requestId !== id) {
-    return new Retryable({ reason: "Unavailable", delivery: "Unknown", cause: why.cause })
+    return new Retryable({ reason: "Unavailable", delivery: "Unknown", cause: Excerpt.of(why.cause) })
   }
   return why.isMessage ? unfit(why.cause) : malformed(why.cause)
 }

@@ -16,6 +16,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import * as Deadline from "../../Deadline.js"
+import * as Excerpt from "../../internal/errors/excerpt.js"
 import { Fatal, Retryable } from "../../RpcError.js"
 import { type Attempt, CurrentAttempt, CurrentProgress, Ended, unsent } from "./attempt.js"
 import * as Message from "./message.js"
@@ -64,11 +65,14 @@ class CurrentExchange extends Context.Reference<CurrentExchange>()("effect-rpc-r
 
 const failed = (message: string, cause: unknown) => new RpcClientError({ reason: "Protocol", message, cause })
 
+/** What cannot be read or written is quoted in what is said of it. */
+const hidden = (cause: unknown): unknown => cause === undefined ? undefined : Excerpt.of(cause)
+
 const fatal = (reason: Fatal["reason"], message: string, cause?: unknown) =>
-  failed(message, new Fatal({ reason, message, cause }))
+  failed(message, new Fatal({ reason, message, cause: hidden(cause) }))
 
 const unavailable = (message: string, cause?: unknown) =>
-  failed(message, new Retryable({ reason: "Unavailable", delivery: "Unknown", cause }))
+  failed(message, new Retryable({ reason: "Unavailable", delivery: "Unknown", cause: hidden(cause) }))
 
 const notAMessage = (cause: unknown) => fatal("Protocol", "the peer sent what is not a message of RPC", cause)
 
@@ -197,6 +201,9 @@ const encode = (
     }
   )
 
+/** A defect of reading becomes the error of the call. The fiber in the library that it ends would log it too, with what it quotes. */
+const quiet = Effect.withUnhandledErrorLogLevel(Option.none())
+
 const sending = (
   send: Effect.Effect<void, RpcClientError>,
   kind: Kind | undefined,
@@ -205,7 +212,7 @@ const sending = (
 ): Effect.Effect<void, RpcClientError> => {
   switch (kind?._tag) {
     case "Http":
-      return onHttp(send, request)
+      return onHttp(quiet(send), request)
     case "Socket":
       return Deadline.whileUnsent((progress) =>
         Effect.tapErrorTag(send, "RpcClientError", (error) => Effect.sync(() => progress.failed(error.cause))).pipe(
@@ -215,7 +222,7 @@ const sending = (
         )
       )
     default:
-      return Effect.catchAllDefect(send, (defect) => Effect.fail(ofSend(defect)))
+      return Effect.catchAllDefect(quiet(send), (defect) => Effect.fail(ofSend(defect)))
   }
 }
 

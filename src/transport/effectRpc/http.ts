@@ -11,7 +11,7 @@ import { constPing } from "@effect/rpc/RpcMessage"
 import * as RpcSerialization from "@effect/rpc/RpcSerialization"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import { InvalidOption, orThrow } from "../../InvalidOption.js"
+import { checkKnown, InvalidOption, orThrow } from "../../InvalidOption.js"
 import { statusError } from "../http/exchange.js"
 import * as HttpFailure from "../http/failure.js"
 import { checkUrl } from "../shared/url.js"
@@ -41,6 +41,7 @@ const checkSerialization = (serialization: RpcSerialization.RpcSerialization["Ty
 
 /** @internal */
 export const makeProtocol = (options: Options) => {
+  orThrow(checkKnown(where, options, ["url", "transformClient"]))
   const url = orThrow(checkUrl(where, options.url))
   return Effect.gen(function*() {
     orThrow(checkSerialization(yield* RpcSerialization.RpcSerialization))

@@ -8,6 +8,7 @@ import * as RpcClient from "@effect/rpc/RpcClient"
 import * as Effect from "effect/Effect"
 import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
+import * as Excerpt from "../../internal/errors/excerpt.js"
 import { Fatal } from "../../RpcError.js"
 import { CurrentProgress } from "./attempt.js"
 import * as Guard from "./guard.js"
@@ -31,7 +32,11 @@ interface Observed {
 const malformed = (cause: unknown) =>
   new Socket.SocketGenericError({
     reason: "Read",
-    cause: new Fatal({ reason: "Protocol", message: "the peer sent what is not a message of RPC", cause })
+    cause: new Fatal({
+      reason: "Protocol",
+      message: "the peer sent what is not a message of RPC",
+      cause: Excerpt.of(cause)
+    })
   })
 
 type Write = Effect.Effect.Success<Socket.Socket["writer"]>

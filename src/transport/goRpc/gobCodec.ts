@@ -6,6 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
+import * as Excerpt from "../../internal/errors/excerpt.js"
 import { Fatal } from "../../RpcError.js"
 import { fail, Problem, Writer } from "../gob/bytes.js"
 import * as decoder from "../gob/decoder.js"
@@ -62,7 +63,7 @@ const headerOf = (value: Value): ResponseHeader => {
 const unread = (problem: string) => new Fatal({ reason: "Protocol", message: `the peer sent gob that ${problem}` })
 
 const problemOf = (failure: unknown): string =>
-  failure instanceof Problem ? `gob that ${failure.message}` : `what cannot be read: ${String(failure)}`
+  failure instanceof Problem ? `gob that ${failure.message}` : `what cannot be read: ${Excerpt.explain(failure).words}`
 
 const wire = (maxFrameBytes: number): Session.Wire<Request> => {
   const encoder = new Encoder()

@@ -9,8 +9,10 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import type { ConnectionOptions } from "node:tls"
-import { checkDuration, checkNumber, InvalidOption } from "../../InvalidOption.js"
+import * as Excerpt from "../../internal/errors/excerpt.js"
+import { checkDuration, checkKnown, checkNumber, InvalidOption } from "../../InvalidOption.js"
 import * as Connection from "../Connection.js"
+import { lifetimeFields } from "../connection/connection.js"
 import * as NodeSocket from "../connection/socket.js"
 import * as Limit from "../shared/limit.js"
 
@@ -143,7 +145,7 @@ const checkAddress = (address: Address) =>
     if (tls !== undefined) {
       const problem = Predicate.isRecord(tls)
         ? NodeSocket.validateTls(tls)
-        : Either.left(`must be an object, ${got(tls)}`)
+        : Either.left(`must be an object, got ${Excerpt.kindOf(tls)}`)
       yield* Either.mapLeft(problem, (problem) => new InvalidOption({ where, field: "tls", problem }))
     }
     if (http !== undefined && !Predicate.isBoolean(http) && !(Predicate.isString(http) && /^\/[!-~]*$/.test(http))) {
@@ -153,6 +155,7 @@ const checkAddress = (address: Address) =>
 
 const checkPing = (ping: NonNullable<Options["ping"]>) =>
   Either.gen(function*() {
+    yield* checkKnown(where, ping, ["every", "timeout", "method", "outOfOrder"], "ping.")
     const { every, method = "Ping", outOfOrder = false, timeout = "5 seconds" } = ping
     return {
       every: yield* checkDuration(where, "ping.every", every),
@@ -164,9 +167,14 @@ const checkPing = (ping: NonNullable<Options["ping"]>) =>
     }
   })
 
+const ofAddress = ["host", "port", "path", "tls", "http", "socket"]
+
+const fields = [...ofAddress, "codec", "dialTimeout", "maxFrameBytes", "ping", ...lifetimeFields]
+
 /** @internal */
 export const check = (options: Options) =>
   Either.gen(function*() {
+    yield* checkKnown(where, options, fields)
     const { codec, dialTimeout = "5 seconds", maxFrameBytes = Limit.defaultBytes, ping } = options
     yield* checkAddress(options)
     if (codec !== undefined && codec !== "json" && codec !== "gob") {

@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Scope from "effect/Scope"
 import * as Deadline from "../../Deadline.js"
+import * as Excerpt from "../../internal/errors/excerpt.js"
 import { Fatal, Retryable } from "../../RpcError.js"
 import { closed, lossOf, unsent } from "../connection/loss.js"
 import type { Dialled } from "../connection/model.js"
@@ -196,7 +197,7 @@ class SessionImpl<Request> implements Session<Request> {
     // this runs in a listener of the socket, where a throw would end the process
     const violation = Either.merge(Either.try({
       try: () => this.read(chunk),
-      catch: (error) => `what cannot be read: ${String(error)}`
+      catch: (error) => `what cannot be read: ${Excerpt.explain(error).words}`
     }))
     if (violation !== undefined) {
       this.isViolated = true

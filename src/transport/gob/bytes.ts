@@ -5,13 +5,10 @@
  */
 
 import * as Either from "effect/Either"
+import { Problem } from "../../internal/errors/excerpt.js"
 
-/**
- * What a stream, a value or a schema is found to be wrong with. It is thrown inside the codec and caught where the codec ends.
- *
- * @internal
- */
-export class Problem extends Error {}
+/** What a stream, a value or a schema is found to be wrong with. It is thrown inside the codec and caught where the codec ends. */
+export { Problem }
 
 /** @internal */
 export const fail = (problem: string): never => {
@@ -263,5 +260,5 @@ export const widthOf = (first: number): number =>
 
 const safe = (n: bigint): number =>
   n > BigInt(Number.MAX_SAFE_INTEGER) || n < BigInt(Number.MIN_SAFE_INTEGER)
-    ? fail(`has the integer ${n}, which a number does not hold: use Gob.Int64 or Gob.Uint64`)
+    ? fail("has an integer that a number does not hold: use Gob.Int64 or Gob.Uint64")
     : Number(n)

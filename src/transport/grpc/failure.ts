@@ -9,6 +9,7 @@
  */
 import * as Grpc from "@grpc/grpc-js"
 import * as Option from "effect/Option"
+import * as Excerpt from "../../internal/errors/excerpt.js"
 import { Fatal, type FatalReason, isRetryable, Retryable } from "../../RpcError.js"
 import * as ServerHint from "../../ServerHint.js"
 import { fromStatus } from "../shared/grpcStatus.js"
@@ -85,8 +86,14 @@ const unsentDelivery = (failed: Failed): Retryable["delivery"] => isRepeated(fai
 const refusedDelivery = (failed: Failed): Retryable["delivery"] =>
   failed.isSingle && !isRepeated(failed) ? "NotSent" : "Unknown"
 
-const fatalOf = ({ error, status: { code, details } }: Failed, reason: FatalReason): Fatal =>
-  new Fatal({ reason, code: Grpc.status[code]!, message: details, cause: error })
+/** The library's words for what went wrong on this side, without what it quotes after them. */
+const fatalOf = ({ error, status: { code, details } }: Failed, reason: FatalReason, words: RegExp): Fatal =>
+  new Fatal({
+    reason,
+    code: Grpc.status[code]!,
+    message: (words.exec(details)?.[0] ?? "").replace(/[: ]+$/, ""),
+    cause: Excerpt.of(error)
+  })
 
 /** The connection went away between the choice of it and its use. */
 const notStarted =
@@ -96,8 +103,9 @@ const unsent = (failed: Failed): Retryable | Fatal | undefined => {
   const { code, details } = failed.status
   const retryable = (reason: Retryable["reason"]) =>
     new Retryable({ reason, delivery: unsentDelivery(failed), code: "UNAVAILABLE", cause: failed.error })
-  if (code === INTERNAL && details.startsWith("Failed to start HTTP/2 stream with error ")) {
-    return notStarted.test(details) ? retryable("ConnectionLost") : fatalOf(failed, "InvalidArgument")
+  const notStartable = /^Failed to start HTTP\/2 stream(?= with error )/
+  if (code === INTERNAL && notStartable.test(details)) {
+    return notStarted.test(details) ? retryable("ConnectionLost") : fatalOf(failed, "InvalidArgument", notStartable)
   }
   if (code !== UNAVAILABLE) {
     return undefined
@@ -176,21 +184,21 @@ const broken = (failed: Failed): Retryable | Fatal | undefined => {
 /** The library's words for what would go wrong again: a message that cannot be written, or one that cannot be read. */
 const unusable: ReadonlyArray<readonly [code: number, words: RegExp, reason: FatalReason]> = [
   [INTERNAL, /^Request message serialization failure: /, "InvalidArgument"],
-  [RESOURCE_EXHAUSTED, /^Attempted to send message with a size larger than /, "InvalidArgument"],
-  [INTERNAL, /^(Response message parsing error: |Failed to decompress )/, "Protocol"],
-  [RESOURCE_EXHAUSTED, /^Received message (larger than max |that decompresses to a size larger than )/, "Protocol"]
+  [RESOURCE_EXHAUSTED, /^Attempted to send message with a size larger than .*/, "InvalidArgument"],
+  [INTERNAL, /^(Response message parsing error: |Failed to decompress [^:]*)/, "Protocol"],
+  [RESOURCE_EXHAUSTED, /^Received message (larger than max |that decompresses to a size larger than ).*/, "Protocol"]
 ]
 
 const ofMessage = (failed: Failed): Fatal | undefined => {
   const { head, status } = failed
   // of an end without a message, which has trailers of the server's
   if (status.code === UNIMPLEMENTED && status.details === "No message received") {
-    return head === undefined ? undefined : fatalOf(failed, "Protocol")
+    return head === undefined ? undefined : fatalOf(failed, "Protocol", /.*/)
   }
   const known = isEmpty(status.metadata)
     ? unusable.find(([code, words]) => status.code === code && words.test(status.details))
     : undefined
-  return known === undefined ? undefined : fatalOf(failed, known[2])
+  return known === undefined ? undefined : fatalOf(failed, known[2], known[1])
 }
 
 const textsOf = (metadata: Grpc.Metadata, key: string): ReadonlyArray<string> =>

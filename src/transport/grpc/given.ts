@@ -5,8 +5,8 @@
  */
 import * as Grpc from "@grpc/grpc-js"
 import * as Either from "effect/Either"
-import * as Inspectable from "effect/Inspectable"
 import * as Predicate from "effect/Predicate"
+import * as Excerpt from "../../internal/errors/excerpt.js"
 import { Fatal } from "../../RpcError.js"
 
 interface Problem {
@@ -17,7 +17,7 @@ interface Problem {
 /** @internal */
 export type Check = (value: unknown) => Problem | undefined
 
-const got = (value: unknown): string => value instanceof Promise ? "a promise" : Inspectable.toStringUnknown(value, 0)
+const got = (value: unknown): string => value instanceof Promise ? "a promise" : Excerpt.kindOf(value)
 
 /** @internal */
 export const metadata: Check = (value) =>
@@ -40,7 +40,16 @@ export const callOptions: Check = (value) =>
     }
     : value["deadline"] === undefined || isDeadline(value["deadline"])
     ? undefined
-    : { field: "callOptions.deadline", problem: `must be a number or a valid Date, got ${got(value["deadline"])}` }
+    : {
+      field: "callOptions.deadline",
+      problem: `must be a number or a valid Date, got ${
+        Predicate.isNumber(value["deadline"]) ? value["deadline"] : got(value["deadline"])
+      }`
+    }
+
+/** The library quotes the value of a header that it refuses. */
+const hidden = (thrown: unknown): unknown =>
+  thrown instanceof Error && /^Metadata (string|key|keys|binary)\b/.test(thrown.message) ? Excerpt.of(thrown) : thrown
 
 /**
  * The value for one attempt. What a function throws, or returns that cannot be used, ends the attempt and the call.
@@ -55,11 +64,12 @@ export const forAttempt = <A extends object>(
 ): Either.Either<A, Fatal> =>
   Either.try({
     try: () => Predicate.isFunction(given) ? given() : given,
-    catch: (cause) => new Fatal({ reason: "Custom", method, message: `the function for ${field} has thrown`, cause })
+    catch: (cause) =>
+      new Fatal({ reason: "Custom", method, message: `the function for ${field} has thrown`, cause: hidden(cause) })
   }).pipe(Either.filterOrLeft(
     (value) => check(value) === undefined,
     (value) => {
       const { field, problem } = check(value)!
-      return new Fatal({ reason: "InvalidArgument", method, message: `${field} ${problem}`, cause: value })
+      return new Fatal({ reason: "InvalidArgument", method, message: `${field} ${problem}`, cause: Excerpt.of(value) })
     }
   ))

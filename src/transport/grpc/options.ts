@@ -7,7 +7,7 @@ import type * as grpc from "@grpc/grpc-js"
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import { names } from "../../internal/errors/grpcCodes.js"
-import { InvalidOption } from "../../InvalidOption.js"
+import { checkKnown, InvalidOption } from "../../InvalidOption.js"
 import type { Settings } from "./call.js"
 import type { RetryOn } from "./failure.js"
 import * as Given from "./given.js"
@@ -113,12 +113,20 @@ const checkGiven = (where: string, path: string, given: unknown, check: Given.Ch
   return wrong === undefined ? Either.void : invalid(where, `${path}${wrong.field}`, wrong.problem)
 }
 
+const fields = ["metadata", "callOptions", "retryOn", "idempotent"] as const
+
 /**
  * - `path`: where among the options they are, with a dot at its end.
+ * - `known`: the options that there are.
  *
  * @internal
  */
-export const check = (where: string, options: Options, path: string = ""): Either.Either<Checked, InvalidOption> =>
+export const check = (
+  where: string,
+  options: Options,
+  path: string = "",
+  known: ReadonlyArray<string> = fields
+): Either.Either<Checked, InvalidOption> =>
   Either.gen(function*() {
     const given: unknown = options
     if (!Predicate.isRecord(given)) {
@@ -128,6 +136,7 @@ export const check = (where: string, options: Options, path: string = ""): Eithe
         `must be an object, got ${String(given)}`
       )
     }
+    yield* checkKnown(where, given, known, path)
     const { callOptions, idempotent, metadata } = options
     yield* checkGiven(where, path, metadata, Given.metadata)
     yield* checkGiven(where, path, callOptions, Given.callOptions)
@@ -137,8 +146,6 @@ export const check = (where: string, options: Options, path: string = ""): Eithe
     const retryOn = yield* checkRetryOn(where, `${path}retryOn`, options.retryOn)
     return { metadata, callOptions, retryOn, idempotent }
   })
-
-const fields = ["metadata", "callOptions", "retryOn", "idempotent"] as const
 
 /** What is said of one method by several of its names, together. */
 const merge = (
@@ -169,9 +176,10 @@ export const checkAll = (
   methods: ReadonlyArray<Method>
 ): Either.Either<(method: Method) => Checked, InvalidOption> =>
   Either.gen(function*() {
-    const common = yield* check(where, options)
+    const common = yield* check(where, options, "", ["metadata", "callOptions", "retryOn", "methods"])
+    const { methods: given = {}, ...shared } = options
     const own = new Map<string, Options>()
-    for (const [key, said = {}] of Object.entries(options.methods ?? {})) {
+    for (const [key, said = {}] of Object.entries(given)) {
       const path = `methods.${key}`
       const method = methods.find((method) => method.key === key)
       if (method === undefined) {
@@ -182,7 +190,7 @@ export const checkAll = (
     }
     const checked = new Map<string, Checked>()
     for (const [name, said] of own) {
-      checked.set(name, yield* check(where, { ...options, ...said }))
+      checked.set(name, yield* check(where, { ...shared, ...said }))
     }
     return ({ name }: Method) => checked.get(name) ?? common
   })

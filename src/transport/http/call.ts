@@ -15,7 +15,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Deadline from "../../Deadline.js"
 import * as HttpStatus from "../../internal/errors/httpStatus.js"
-import { InvalidOption } from "../../InvalidOption.js"
+import { checkKnown, InvalidOption } from "../../InvalidOption.js"
 import * as RpcCall from "../../RpcCall.js"
 import { type Fatal, isFatal, isRetryable, Retryable, withDelivery, withMethod } from "../../RpcError.js"
 import { httpHeadersOf } from "../shared/callHeaders.js"
@@ -80,6 +80,15 @@ const isStatus = (u: unknown): u is number => Number.isInteger(u) && (u as numbe
 
 /** @internal */
 export const check = (
+  where: string,
+  options: Options
+): Either.Either<Checked, InvalidOption> =>
+  Either.flatMap(
+    checkKnown(where, options, ["method", "idempotent", "retryOn", "headers"]),
+    () => checkValues(where, options)
+  )
+
+const checkValues = (
   where: string,
   { headers = httpHeadersOf, idempotent, method, retryOn = [] }: Options
 ): Either.Either<Checked, InvalidOption> => {

@@ -136,7 +136,7 @@ export const statusError = (
       request: response.request,
       response,
       reason: "StatusCode",
-      description: Json.excerpt(body)
+      cause: Json.excerpt(body)
     }))
 
 /** Of a body whose announced length is above the limit nothing is waited for. */

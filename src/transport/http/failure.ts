@@ -9,6 +9,7 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Classify from "../../Classify.js"
+import * as Excerpt from "../../internal/errors/excerpt.js"
 import { fromStatus, isWaiting } from "../../internal/errors/httpStatus.js"
 import { Fatal, isRetryable, Retryable, withDelivery } from "../../RpcError.js"
 import * as ServerHint from "../../ServerHint.js"
@@ -109,6 +110,10 @@ const isCut = (link: object): boolean =>
   stringOf(link, "name") === "HTTPParserError" || stringOf(link, "code") === "UND_ERR_RES_CONTENT_LENGTH_MISMATCH" ||
   stringOf(link, "code") === "HPE_INVALID_EOF_STATE"
 
+/** `fetch` has no code for a header or a URL that it refuses, and quotes them. */
+const isRefused = (link: object): boolean =>
+  link instanceof TypeError && /is an invalid header (name|value)|URL that includes credentials/.test(link.message)
+
 const isNotHttp = (link: object): boolean => {
   const code = stringOf(link, "code") ?? ""
   return stringOf(link, "name") === "HTTPParserError" || code.startsWith("HPE_") || code.startsWith("UND_ERR_RES_") ||
@@ -135,16 +140,18 @@ const runtimes: Classify.Rule = (failure) => {
 const library = (isInBody: boolean): Classify.Rule => (failure) => {
   for (const link of chain(failure)) {
     const code = stringOf(link, "code")
-    if (code !== undefined && unwritable.has(code)) {
+    if ((code !== undefined && unwritable.has(code)) || isRefused(link)) {
       const message = "the request cannot be written as HTTP"
-      return Option.some(new Fatal({ reason: "InvalidArgument", code, message, cause: failure }))
+      return Option.some(new Fatal({ reason: "InvalidArgument", code, message, cause: Excerpt.of(failure) }))
     }
     if (isInBody && isCut(link)) {
-      return Option.some(new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code, cause: failure }))
+      return Option.some(
+        new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code, cause: Excerpt.of(failure) })
+      )
     }
     if (isNotHttp(link)) {
       return Option.some(
-        new Fatal({ reason: "Protocol", code, message: "the peer does not speak HTTP", cause: failure })
+        new Fatal({ reason: "Protocol", code, message: "the peer does not speak HTTP", cause: Excerpt.of(failure) })
       )
     }
   }
@@ -161,7 +168,7 @@ const ofRequest = (error: HttpClientError.RequestError): Retryable | Fatal =>
     : new Fatal({
       reason: "InvalidArgument",
       message: error.reason === "InvalidUrl" ? "the URL is not valid" : "the request cannot be encoded",
-      cause: error
+      cause: Excerpt.of(error)
     })
 
 const ofResponse = (error: HttpClientError.ResponseError): Retryable | Fatal => {
@@ -179,7 +186,7 @@ const ofResponse = (error: HttpClientError.ResponseError): Retryable | Fatal => 
   const failure = ofBody(error.cause ?? error)
   // `Custom` is what no rule knows
   return failure.reason === "Custom"
-    ? new Fatal({ reason: "Protocol", message: "the body of the answer cannot be read", cause: error })
+    ? new Fatal({ reason: "Protocol", message: "the body of the answer cannot be read", cause: Excerpt.of(error) })
     : failure
 }
 

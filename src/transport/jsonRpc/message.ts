@@ -6,6 +6,7 @@
  */
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
+import * as Excerpt from "../../internal/errors/excerpt.js"
 import * as HttpStatus from "../../internal/errors/httpStatus.js"
 import { type Code, Fatal, type FatalReason, Retryable } from "../../RpcError.js"
 import type { ServerHint } from "../../ServerHint.js"
@@ -50,13 +51,16 @@ export const encode = (
   return Either.flatMap(
     Either.try({
       try: () => JSON.stringify(params) as string | undefined,
-      catch: (cause) => invalid("the arguments cannot be written as JSON", cause)
+      catch: (failure) => {
+        const { cause, words } = Excerpt.explain(failure)
+        return invalid(`the arguments cannot be written as JSON: ${words}`, cause)
+      }
     }),
     (text) => {
       // what is written counts, not what it is written from: a `toJSON` may make anything of it
       if (text === undefined ? params !== undefined : dialect === "2.0" && !/^[[{]/.test(text)) {
         return Either.left(invalid(
-          `the arguments must be ${dialect === "2.0" ? "an object or an array" : "JSON"}, not ${Json.kind(params)}`
+          `the arguments must be ${dialect === "2.0" ? "an object or an array" : "JSON"}, not ${Excerpt.kindOf(params)}`
         ))
       }
       const member = text === undefined ? "" : `,"params":${text}`
@@ -86,7 +90,7 @@ const present = (u: object, key: string): unknown => Predicate.hasProperty(u, ke
 /** Servers of both versions write `null` for the one that there is not, or leave it out. */
 const messageOf = (value: unknown): Either.Either<Message, string> => {
   if (!Predicate.isRecord(value)) {
-    return Either.left(`${Json.kind(value)} where an answer was expected`)
+    return Either.left(`${Excerpt.kindOf(value)} where an answer was expected`)
   }
   const [id, error, result] = [present(value, "id"), present(value, "error"), present(value, "result")]
   if (error !== undefined && error !== null) {
@@ -113,7 +117,7 @@ const errorOf = (error: unknown): ErrorObject => {
     code: Number.isFinite(code) || (typeof code === "string" && code.length <= 100) ? code as Code : undefined,
     message: typeof message === "string"
       ? message.slice(0, maxMessage) || "unspecified error"
-      : `${Json.kind(error)} as the error`,
+      : `${Excerpt.kindOf(error)} as the error`,
     data: Predicate.isRecord(error) ? error["data"] : undefined
   }
 }
@@ -132,12 +136,29 @@ const failureOf = (error: unknown, retryOn: RetryOn, retryAfter?: ServerHint): R
   return new Fatal({ reason, code, message, cause: error })
 }
 
-/** What the status alone says; with the body, as far as it says more. */
-const byStatus = ({ body, retryAfter, status }: Reply, cause?: unknown): Retryable | Fatal => {
-  const message = Either.match(body, { onLeft: (problem) => problem, onRight: Json.kindOfBody })
-  const excerpt = Either.getOrUndefined(Either.map(body, Json.excerpt))
-  return HttpStatus.fromStatus(status, { retryAfter, message, cause: { status, body: cause ?? excerpt } })
+/** The beginning of the body, for who asks for it. */
+const excerptOf = ({ body }: Reply) => Either.match(body, { onLeft: () => undefined, onRight: Json.excerpt })
+
+/** What the server gave as its error, where a body has one. */
+const saidOf = (value: unknown): string | undefined => {
+  const error = Predicate.isRecord(value) ? value["error"] : undefined
+  const message = Predicate.isRecord(error) ? error["message"] : error
+  return typeof message === "string" ? message.slice(0, maxMessage) : undefined
 }
+
+/** What the status alone says, with the server's message where there is one, or the kind of the body. */
+const byStatus = (reply: Reply, value?: unknown): Retryable | Fatal => {
+  const { body, retryAfter, status } = reply
+  const message = saidOf(value) ?? Either.match(body, { onLeft: (problem) => problem, onRight: Json.kindOf })
+  return HttpStatus.fromStatus(status, {
+    retryAfter,
+    message,
+    cause: value === undefined ? excerptOf(reply) : Excerpt.of(value)
+  })
+}
+
+/** The names of encodings that are told: a header may say anything. */
+const encodings: ReadonlySet<string> = new Set(["gzip", "x-gzip", "br", "deflate", "zstd", "compress", "identity"])
 
 /** The body, where it may decide. */
 const read = (reply: Reply): Either.Either<unknown, Retryable | Fatal> => {
@@ -151,10 +172,11 @@ const read = (reply: Reply): Either.Either<unknown, Retryable | Fatal> => {
   return Either.mapLeft(
     value,
     (problem) => {
-      const encoding = reply.encoding === undefined ? "" : `, with content-encoding ${Json.describe(reply.encoding)}`
-      const excerpt = Either.getOrUndefined(Either.map(reply.body, Json.excerpt))
+      const encoding = reply.encoding === undefined
+        ? ""
+        : `, with content-encoding ${encodings.has(reply.encoding) ? reply.encoding : "of no known name"}`
       return HttpFailure.isOk(reply.status)
-        ? protocol(`the answer is ${problem}${encoding}`, { status: reply.status, body: excerpt })
+        ? protocol(`the answer is ${problem}${encoding}`, excerptOf(reply))
         : byStatus(reply)
     }
   )
@@ -172,7 +194,10 @@ const outcomeOf = ({ result }: Message, reply: Reply, retryOn: RetryOn): Outcome
 
 /** Of an answer that is none. */
 const strange = (problem: string, reply: Reply, cause: unknown): Retryable | Fatal =>
-  HttpFailure.isOk(reply.status) ? protocol(problem, cause) : byStatus(reply, cause)
+  HttpFailure.isOk(reply.status) ? protocol(problem, Excerpt.of(cause)) : byStatus(reply, cause)
+
+/** Those of ours are numbers. */
+const idOf = (id: unknown): string => Number.isInteger(id) ? String(id) : Excerpt.kindOf(id)
 
 /** An error for a request whose id the server could not read, or did not give back. */
 const isNobodys = (message: Message): message is Message & { readonly result: Either.Left<unknown, unknown> } =>
@@ -190,7 +215,7 @@ export const answer = (reply: Reply, id: number, retryOn: RetryOn): Outcome =>
       onRight: (message) =>
         message.id === id || isNobodys(message)
           ? outcomeOf(message, reply, retryOn)
-          : Either.left(strange(`an answer to another request, ${Json.kind(message.id)}`, reply, value))
+          : Either.left(strange(`an answer to another request, ${idOf(message.id)}`, reply, value))
     }))
 
 /**
@@ -211,7 +236,7 @@ export const answers = (
       return Either.left(
         Either.isRight(message) && Either.isLeft(message.right.result)
           ? failureOf(message.right.result.left, retryOn, reply.retryAfter)
-          : strange(`${Json.kind(value)} as the answer to a batch`, reply, value)
+          : strange(`${Excerpt.kindOf(value)} as the answer to a batch`, reply, value)
       )
     }
     const wanted = new Set<unknown>(ids)

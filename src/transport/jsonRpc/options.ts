@@ -6,7 +6,8 @@
 import type * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
-import { checkDuration, checkNumber, InvalidOption } from "../../InvalidOption.js"
+import * as Excerpt from "../../internal/errors/excerpt.js"
+import { checkDuration, checkKnown, checkNumber, InvalidOption } from "../../InvalidOption.js"
 import type { Code } from "../../RpcError.js"
 import { problemOf } from "../http/headers.js"
 import * as Json from "../shared/json.js"
@@ -99,7 +100,8 @@ const invalid = (field: string, problem: string) => Either.left(new InvalidOptio
 const checkHeaders = (headers: unknown): Either.Either<Readonly<Record<string, string>>, InvalidOption> => {
   // a `Map` or `Headers` would have no entries here, and lose them without a word
   if (!Predicate.isRecord(headers) || Symbol.iterator in headers) {
-    return invalid("headers", `must be an object of names and values, got ${Json.describe(headers)}`)
+    // a text may be a credential
+    return invalid("headers", `must be an object of names and values, got ${Excerpt.kindOf(headers)}`)
   }
   const found = problemOf(headers)
   if (found !== undefined) {
@@ -136,6 +138,7 @@ const checkBatch = (
     if (!Predicate.isRecord(batch)) {
       return yield* invalid("batch", `must have maxCalls and window, got ${Json.describe(batch)}`)
     }
+    yield* checkKnown(where, batch, ["maxCalls", "window"], "batch.")
     if (dialect === "1.0") {
       return yield* invalid("batch", "must not be given with the dialect \"1.0\", which has no batches")
     }
@@ -155,6 +158,7 @@ export const check = (options: Options): Either.Either<Checked, InvalidOption> =
     if (!Predicate.isRecord(options)) {
       return yield* invalid("options", `must be an object, got ${Json.describe(options)}`)
     }
+    yield* checkKnown(where, options, ["url", "dialect", "headers", "maxResponseBytes", "retryOn", "batch"])
     const dialect = options.dialect ?? "2.0"
     if (dialect !== "2.0" && dialect !== "1.0") {
       return yield* invalid("dialect", `must be "2.0" or "1.0", got ${Json.describe(dialect)}`)

@@ -5,6 +5,8 @@
  */
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
+import type * as Redacted from "effect/Redacted"
+import * as Excerpt from "../../internal/errors/excerpt.js"
 import * as Limit from "./limit.js"
 
 /** Far deeper than any message, and not so deep that code which recurses over one runs out of stack. @internal */
@@ -164,32 +166,32 @@ export class Scanner {
   }
 }
 
-/** How much of a text is shown. */
-const maxExcerpt = 200
-
-const shorten = (text: string): string => {
-  const line = text.replaceAll(/\s+/g, " ").trim()
-  return line.length > maxExcerpt ? `${line.slice(0, maxExcerpt)}...` : line
-}
+/** How much of a text is kept. */
+const maxExcerpt = 1_000
 
 /** Of a body of any size only the start is looked at. */
-const startOf = (bytes: Uint8Array): string => shorten(new TextDecoder().decode(bytes.subarray(0, 4 * maxExcerpt)))
+const startOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes.subarray(0, 4 * maxExcerpt)).trim()
 
 /**
- * The beginning of a body, for who looks at the cause of an error: it may have secrets in it, so it is for no message.
+ * The beginning of a body, for who asks for it.
  *
  * @internal
  */
-export const excerpt = (bytes: Uint8Array): string => startOf(bytes)
+export const excerpt = (bytes: Uint8Array): Redacted.Redacted<unknown> =>
+  Excerpt.of(startOf(bytes).slice(0, maxExcerpt))
 
 /**
- * A body in a few words, which quote nothing of it; `undefined` where there are none.
+ * What a body is, in words that quote nothing of it.
  *
  * @internal
  */
-export const kindOfBody = (bytes: Uint8Array): string | undefined => {
+export const kindOf = (bytes: Uint8Array): string => {
   const start = startOf(bytes)
-  return start === "" ? "an empty body" : start.startsWith("<") ? "a page of HTML or XML" : undefined
+  return start === ""
+    ? "an empty body"
+    : start.startsWith("<")
+    ? "a page of HTML or XML"
+    : `a body of ${bytes.length} bytes`
 }
 
 /** What is wrong with JSON that is not read yet, by what its scanner has seen of it. @internal */
@@ -222,18 +224,24 @@ export const parse = (
   const text = Either.try(() => new TextDecoder("utf-8", { fatal: true }).decode(bytes))
   return Either.isLeft(text)
     ? Either.left("not UTF-8")
-    : Either.try({ try: () => JSON.parse(text.right) as unknown, catch: () => kindOfBody(bytes) ?? "not JSON" })
+    : Either.try({ try: () => JSON.parse(text.right) as unknown, catch: () => notJson(bytes) })
+}
+
+const notJson = (bytes: Uint8Array): string => {
+  const kind = kindOf(bytes)
+  return kind.endsWith(" bytes") ? `not JSON: ${kind}` : kind
+}
+
+/** Of an option, how much of a text is shown. */
+const maxShown = 200
+
+const shorten = (text: string): string => {
+  const line = text.replaceAll(/\s+/g, " ").trim()
+  return line.length > maxShown ? `${line.slice(0, maxShown)}...` : line
 }
 
 /**
- * A value of a peer's or of a call in a few words, which do not quote its text.
- *
- * @internal
- */
-export const kind = (value: unknown): string => typeof value === "string" ? "a string" : describe(value)
-
-/**
- * A value in a few words, whatever its size.
+ * An option in a few words, whatever its size. Of what a peer has sent only {@link Excerpt.kindOf} may be told.
  *
  * @internal
  */
@@ -243,7 +251,7 @@ export const describe = (value: unknown): string =>
     : value === null || typeof value === "boolean" || typeof value === "number"
     ? String(value)
     : typeof value === "string"
-    ? JSON.stringify(shorten(value.slice(0, 4 * maxExcerpt)))
+    ? JSON.stringify(shorten(value.slice(0, 4 * maxShown)))
     : Array.isArray(value)
     ? `an array of ${value.length}`
     : Predicate.isObject(value)

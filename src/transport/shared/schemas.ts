@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
+import * as Excerpt from "../../internal/errors/excerpt.js"
 import { Fatal } from "../../RpcError.js"
 import * as Proto from "./proto.js"
 import { decodeInParts, giveWay } from "./schemaParts.js"
@@ -14,19 +15,17 @@ import { decodeInParts, giveWay } from "./schemaParts.js"
 /** A schema of a call, whatever it is for. @internal */
 export type Any = Schema.Schema<unknown, unknown, unknown>
 
-/** A schema quotes what it does not expect, and that may be all of a large value. */
-const maxProblem = 1_000
-
-const problemOf = (cause: unknown): string =>
-  (cause instanceof Error ? cause.message : String(cause)).slice(0, maxProblem)
+/** @internal */
+export const badArguments = (failure: unknown): Fatal => {
+  const { cause, words } = Excerpt.explain(failure)
+  return new Fatal({ reason: "InvalidArgument", message: `the arguments cannot be written: ${words}`, cause })
+}
 
 /** @internal */
-export const badArguments = (cause: unknown): Fatal =>
-  new Fatal({ reason: "InvalidArgument", message: `the arguments cannot be written: ${problemOf(cause)}`, cause })
-
-/** @internal */
-export const badReply = (cause: unknown): Fatal =>
-  new Fatal({ reason: "Protocol", message: `the reply is not as expected: ${problemOf(cause)}`, cause })
+export const badReply = (failure: unknown): Fatal => {
+  const { cause, words } = Excerpt.explain(failure)
+  return new Fatal({ reason: "Protocol", message: `the reply is not as expected: ${words}`, cause })
+}
 
 /**
  * What a schema makes of a value; one that throws is not to end more than its call. Most are done at once, and then there is

@@ -5,6 +5,7 @@
  */
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
+import { redactText } from "../../internal/errors/redact.js"
 import { InvalidOption } from "../../InvalidOption.js"
 import * as Json from "./json.js"
 
@@ -28,7 +29,7 @@ export const checkUrl = (where: string, url: unknown): Either.Either<string, Inv
   const parsed = Either.try(() => new URL(url, "http://host"))
   // a space would be taken for one of a path
   if (Either.isLeft(parsed) || !["http:", "https:"].includes(parsed.right.protocol) || /\s/.test(url)) {
-    return invalid(`must be a URL of http or https, got ${Json.describe(shown(url))}`)
+    return invalid(`must be a URL of http or https, got ${redactText(Json.describe(url))}`)
   }
   // some clients leave them out without a word; and an error would quote the password
   return parsed.right.username !== "" || parsed.right.password !== ""

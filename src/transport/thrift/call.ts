@@ -6,6 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Deadline from "../../Deadline.js"
+import * as Excerpt from "../../internal/errors/excerpt.js"
 import { Fatal, Retryable, withMethod } from "../../RpcError.js"
 import type { Frames } from "./frames.js"
 import * as Message from "./message.js"
@@ -78,7 +79,7 @@ const reader = (
     skipped += length
     if (answer instanceof Message.Stray) {
       if (!wantedNone(answer.id)) {
-        throw new Error(answer.problem)
+        throw new Excerpt.Problem(answer.problem)
       }
       readFrame = frames.reader()
       return read(bytes, wantedNone)
@@ -134,12 +135,10 @@ export const caller = ({ codec, frames, pool, retryOn }: Options) => {
         Effect.flatMap(Deadline.facts, (facts) =>
           Effect.try({
             try: () => frames.write(message, procedure, id, facts),
-            catch: (cause) =>
-              new Fatal({
-                reason: "InvalidArgument",
-                message: `the headers cannot be written: ${Message.messageOf(cause)}`,
-                cause
-              })
+            catch: (failure) => {
+              const { cause, words } = Excerpt.explain(failure)
+              return new Fatal({ reason: "InvalidArgument", message: `the headers cannot be written: ${words}`, cause })
+            }
           }))
       return codec.encode(procedure, id, args).pipe(
         Effect.flatMap((message) =>

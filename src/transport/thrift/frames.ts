@@ -4,6 +4,7 @@
  * @internal
  */
 import type { Facts } from "../../Deadline.js"
+import { Problem } from "../../internal/errors/excerpt.js"
 import * as Header from "./header.js"
 import type { Procedure, Protocol } from "./message.js"
 import * as Scanner from "./scanner.js"
@@ -44,7 +45,7 @@ const whole = (bytes: Uint8Array, maxFrameBytes: number): Uint8Array | Incomplet
   const length = new DataView(bytes.buffer, bytes.byteOffset).getInt32(0)
   if (length < 0 || length > maxFrameBytes) {
     // bytes of a text or of an unframed message are such a length too
-    throw new Error(`a frame of ${length} bytes; the most is ${maxFrameBytes}`)
+    throw new Problem(`a frame of ${length} bytes; the most is ${maxFrameBytes}`)
   }
   return bytes.length < lengthBytes + length
     ? { needed: lengthBytes + length }
@@ -78,7 +79,7 @@ const unframed = (maxFrameBytes: number, protocol: Protocol) => (): ReadFrame =>
   return (bytes) => {
     const found = scanner.scan(bytes)
     if (("needed" in found ? found.needed : found.length) > maxFrameBytes) {
-      throw new Error(`a message of more than ${maxFrameBytes} bytes`)
+      throw new Problem(`a message of more than ${maxFrameBytes} bytes`)
     }
     return "needed" in found
       ? found

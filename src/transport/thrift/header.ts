@@ -5,6 +5,7 @@
  * @internal
  */
 import type { Facts } from "../../Deadline.js"
+import { Problem } from "../../internal/errors/excerpt.js"
 
 /** A message and what was said beside it. @internal */
 export interface Headed {
@@ -27,7 +28,7 @@ const maxHeaderBytes = 4 * max16
 /** What both begin with: the flags are zero, and the headers are counted in words of four bytes. */
 const frame = (magic: number, id: number, headers: ReadonlyArray<number>, payload: Uint8Array): Uint8Array => {
   if (headers.length > maxHeaderBytes) {
-    throw new Error(`headers of more than ${maxHeaderBytes} bytes`)
+    throw new Problem(`headers of more than ${maxHeaderBytes} bytes`)
   }
   const size = Math.ceil(headers.length / 4) * 4
   const bytes = new Uint8Array(fixedBytes + size + payload.length)
@@ -63,14 +64,14 @@ class Reader {
         return value
       }
     }
-    throw new Error("headers with a number that does not end")
+    throw new Problem("headers with a number that does not end")
   }
 
   readonly text = (length: () => number): string => textOf(this.take(length()))
 
   private take(length: number): Uint8Array {
     if (this.at + length > this.bytes.length) {
-      throw new Error("headers that end too early")
+      throw new Problem("headers that end too early")
     }
     this.at += length
     return this.bytes.subarray(this.at - length, this.at)
@@ -81,11 +82,11 @@ class Reader {
 const parts = (bytes: Uint8Array, magic: number) => {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   if (bytes.length < fixedBytes || view.getUint16(4) !== magic) {
-    throw new Error("a frame without the headers that were agreed on")
+    throw new Problem("a frame without the headers that were agreed on")
   }
   const end = fixedBytes + view.getUint16(12) * 4
   if (end > bytes.length) {
-    throw new Error("headers that are longer than their frame")
+    throw new Problem("headers that are longer than their frame")
   }
   return { reader: new Reader(bytes.subarray(fixedBytes, end)), payload: bytes.subarray(end) }
 }
@@ -134,10 +135,10 @@ export const readTHeader = (bytes: Uint8Array, protocol: keyof typeof theaderPro
   const { payload, reader } = parts(bytes, theaderMagic)
   const spoken = reader.varint()
   if (spoken !== theaderProtocols[protocol]) {
-    throw new Error(`an answer in protocol ${spoken} of THeader, not in ${protocol}`)
+    throw new Problem(`an answer in protocol ${spoken} of THeader, not in ${protocol}`)
   }
   if (reader.varint() > 0) {
-    throw new Error("an answer that is transformed, which was not asked for")
+    throw new Problem("an answer that is transformed, which was not asked for")
   }
   const headers = new Map<string, string>()
   // zeros fill the last word; of kinds of information that are not known the length is not known either
@@ -165,7 +166,7 @@ const uint16 = (value: number): ReadonlyArray<number> => [value >> 8, value & 0x
 const ttheaderText = (text: string): ReadonlyArray<number> => {
   const bytes = utf8.encode(text)
   if (bytes.length > max16) {
-    throw new Error(`a text of more than ${max16} bytes in the headers`)
+    throw new Problem(`a text of more than ${max16} bytes in the headers`)
   }
   return [...uint16(bytes.length), ...bytes]
 }
@@ -225,7 +226,7 @@ export const readTTHeader = (bytes: Uint8Array): Headed => {
     } else if (kind === kinds.token) {
       reader.text(reader.uint16)
     } else if (kind !== kinds.padding) {
-      throw new Error(`headers of the unknown kind ${kind}`)
+      throw new Problem(`headers of the unknown kind ${kind}`)
     }
   }
   return { payload, headers }

@@ -9,6 +9,7 @@
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import * as thrift from "thrift"
+import * as Excerpt from "../../internal/errors/excerpt.js"
 import { Fatal } from "../../RpcError.js"
 
 /** Of `thrift` what is used here and its types leave out. */
@@ -109,6 +110,7 @@ export const codec = (
   multiplexed: string | undefined
 ): Codec => {
   const Read = protocols[protocol]
+  const known = new Set(procedures(Client).map(({ name }) => name))
   const Write = multiplexed === undefined ? Read : prefixed(Read, multiplexed)
   const generated = (id: number, output: thrift.TTransport) => {
     const client = new Client(output as never, Write as never) as Generated
@@ -125,12 +127,10 @@ export const codec = (
           send.call(client, ...args)
           return Buffer.concat(chunks)
         },
-        catch: (cause) =>
-          new Fatal({
-            reason: "InvalidArgument",
-            message: `the arguments cannot be written: ${messageOf(cause)}`,
-            cause
-          })
+        catch: (failure) => {
+          const { cause, words } = Excerpt.explain(failure, ofLibrary)
+          return new Fatal({ reason: "InvalidArgument", message: `the arguments cannot be written: ${words}`, cause })
+        }
       }),
     decode: (procedure, id, message) => {
       // the library's transport for messages that are complete
@@ -142,29 +142,40 @@ export const codec = (
       // who cannot read a request knows neither its name nor its number
       const isOfUnread = mtype === EXCEPTION && rseqid === 0 && name === ""
       if (rseqid !== id && !isOfUnread) {
-        return new Stray(rseqid, strange(rseqid, name, procedure))
+        return new Stray(rseqid, strange(rseqid, name, procedure, known))
       }
       if (mtype === EXCEPTION) {
         return Either.left(applicationException(input))
       }
       if (mtype !== REPLY || name !== procedure.name) {
-        throw new Error(strange(rseqid, name, procedure))
+        throw new Excerpt.Problem(strange(rseqid, name, procedure, known))
       }
       return replyOf(generated(id, transport), procedure, input, id)
     }
   }
 }
 
-const strange = (id: number, name: string, procedure: Procedure): string =>
-  `an answer to request ${id} of ${JSON.stringify(name.slice(0, 100))}, not to ${procedure.name}`
+/** A name that the service has not got may be anything. */
+const strange = (id: number, name: string, procedure: Procedure, known: ReadonlySet<string>): string =>
+  `an answer to request ${id} of ${
+    known.has(name) ? JSON.stringify(name) : "what is no method"
+  }, not to ${procedure.name}`
 
 /** Refers to the same bytes. */
 const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
 
-/** @internal */
-export const messageOf = (error: unknown): string =>
-  // the error of the library for a message that ends too early says nothing
-  error instanceof Error ? error.message || error.name : String(error)
+/** What the library and the code that it generates say of values, without them. */
+const ofLibrary: ReadonlyArray<RegExp> = [
+  /^\w+ called without a string\/Buffer argument/,
+  /^Required field \w+ is unset!/,
+  /^Cannot read message/,
+  /^(Bad version|No protocol version|Bad protocol) \w*/,
+  /^Invalid type/,
+  /^Maximum skip depth exceeded/
+]
+
+/** What is wrong with bytes that cannot be read. @internal */
+export const problemOf = (failure: unknown): string => Excerpt.explain(failure, ofLibrary).words
 
 const applicationException = (input: thrift.TProtocol): ServerException => {
   const exception = new thrift.Thrift.TApplicationException(0, "") as unknown as ApplicationException
@@ -189,7 +200,7 @@ const replyOf = (client: Generated, { name }: Procedure, input: thrift.TProtocol
   const receive = client[`recv_${name}`] as Method
   receive.call(client, input, REPLY, id)
   if (answer === undefined) {
-    throw new Error("an answer that the generated code did not take")
+    throw new Excerpt.Problem("an answer that the generated code did not take")
   }
   return answer
 }

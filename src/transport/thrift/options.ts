@@ -7,8 +7,10 @@ import type * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import type { ConnectionOptions } from "node:tls"
-import { checkDuration, checkNumber, InvalidOption } from "../../InvalidOption.js"
+import * as Excerpt from "../../internal/errors/excerpt.js"
+import { checkDuration, checkKnown, checkNumber, InvalidOption } from "../../InvalidOption.js"
 import * as Connection from "../Connection.js"
+import { lifetimeFields } from "../connection/connection.js"
 import * as NodeSocket from "../connection/socket.js"
 import type { Transport } from "./frames.js"
 import { type Procedure, procedures, type Protocol, type ServerException } from "./message.js"
@@ -166,7 +168,7 @@ const checkAddress = (address: Address) =>
     if (tls !== undefined) {
       const problem = isObject(tls)
         ? NodeSocket.validateTls(tls)
-        : Either.left(`must be an object, ${got(tls)}`)
+        : Either.left(`must be an object, got ${Excerpt.kindOf(tls)}`)
       yield* Either.mapLeft(problem, (problem) => new InvalidOption({ where, field: "tls", problem }))
     }
   })
@@ -184,10 +186,7 @@ const checkMethods = (methods: unknown, service: string, all: ReadonlyArray<Proc
       if (options !== undefined && !isObject(options)) {
         return yield* invalid(field, `must be an object, ${got(options)}`)
       }
-      const strange = Object.keys(options ?? {}).find((key) => key !== "idempotent")
-      if (strange !== undefined) {
-        return yield* invalid(`${field}.${strange}`, "is no option of a method")
-      }
+      yield* checkKnown(where, options ?? {}, ["idempotent"], `${field}.`)
       const { idempotent } = options ?? {}
       if (idempotent !== undefined && !Predicate.isBoolean(idempotent)) {
         return yield* invalid(`${field}.idempotent`, `must be a boolean, ${got(idempotent)}`)
@@ -243,9 +242,28 @@ const checkRetryOn = (retryOn: unknown) => {
     : invalid("retryOn", `must be codes, which are numbers, or a predicate, ${got(retryOn)}`)
 }
 
+const fields = [
+  "host",
+  "port",
+  "path",
+  "tls",
+  "service",
+  "client",
+  "transport",
+  "protocol",
+  "multiplexed",
+  "methods",
+  "connections",
+  "dialTimeout",
+  "maxFrameBytes",
+  "retryOn",
+  ...lifetimeFields
+]
+
 /** @internal */
 export const check = <C>(options: Options<C>) =>
   Either.gen(function*() {
+    yield* checkKnown(where, options, fields)
     const { connections = 16, dialTimeout = "5 seconds", maxFrameBytes = 4 * 1024 * 1024 } = options
     yield* checkAddress(options)
     return {

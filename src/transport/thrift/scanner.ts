@@ -5,6 +5,7 @@
  *
  * @internal
  */
+import { Problem } from "../../internal/errors/excerpt.js"
 import type { Protocol } from "./message.js"
 
 /** The stack ends somewhat deeper. */
@@ -125,13 +126,13 @@ abstract class Scanner {
   protected spend(cost: number): void {
     this.cost += cost
     if (this.cost > this.maxCost) {
-      throw new Error(`more values than fit into ${this.maxCost} bytes by estimate`)
+      throw new Problem(`more values than fit into ${this.maxCost} bytes by estimate`)
     }
   }
 
   private push(open: Open): void {
     if (this.open.length > maxDepth) {
-      throw new Error(`values nested deeper than ${maxDepth} levels`)
+      throw new Problem(`values nested deeper than ${maxDepth} levels`)
     }
     this.open.push(open)
   }
@@ -197,7 +198,7 @@ abstract class Scanner {
 
 const counted = (length: number): number => {
   if (length < 0) {
-    throw new Error(`a length of ${length}`)
+    throw new Problem(`a length of ${length}`)
   }
   return length
 }
@@ -207,9 +208,9 @@ const binaryVersion = 0x8001 - 0x10000
 
 const compactId = 0x82
 
-const notThrift = () => new Error("what is no message of this protocol")
+const notThrift = () => new Problem("what is no message of this protocol")
 
-const unknownType = (type: number) => new Error(`a value of the unknown type ${type}`)
+const unknownType = (type: number) => new Problem(`a value of the unknown type ${type}`)
 
 class BinaryScanner extends Scanner {
   constructor(maxCost: number) {
@@ -284,7 +285,7 @@ class CompactScanner extends Scanner {
         return value
       }
     }
-    throw new Error("a number that does not end")
+    throw new Problem("a number that does not end")
   }
 
   protected override begin(): boolean {

@@ -18,7 +18,7 @@ import { Inbox } from "../connection/inbox.js"
 import { closed, lossOf, unsent } from "../connection/loss.js"
 import type { Dialled } from "../connection/model.js"
 import type { Incomplete } from "./frames.js"
-import { messageOf } from "./message.js"
+import { problemOf } from "./message.js"
 
 /**
  * A whole answer.
@@ -193,7 +193,7 @@ class LineImpl<A> implements Line<A> {
     this.inbox.push(chunk)
     // this runs in a listener of the socket, where a throw would end the process
     const wantedNone = (id: number) => this.oneway !== undefined && id >= this.oneway && id < entry.request.id
-    const result = Either.try({ try: () => read(this.inbox.peek(), wantedNone), catch: messageOf })
+    const result = Either.try({ try: () => read(this.inbox.peek(), wantedNone), catch: problemOf })
     if (Either.isLeft(result)) {
       return this.violated(result.left)
     }

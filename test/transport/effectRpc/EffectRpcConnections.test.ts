@@ -16,6 +16,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -39,6 +40,9 @@ import * as Peer from "../../support/peer.js"
 import { assert, describe, it } from "../../support/vitest.js"
 
 const turns = (count: number) => Effect.repeatN(Effect.yieldNow(), count)
+
+/** What only who asks for it sees. */
+const hidden = (error: unknown) => Redacted.value((error as Fatal).cause as Redacted.Redacted<unknown>)
 
 describe("EffectRpc: connections", () => {
   each(all, "a connection that breaks under a call may have run it", ({ rpc, server }) =>
@@ -295,7 +299,7 @@ describe("EffectRpc: connections", () => {
       const rpc = yield* Server.connect(Server.tcp.protocol(port), EffectRpc.make(Server.Group))
       const error = yield* failure(rpc.Echo({ text: "x" }))
       assert.strictEqual(says(error), "Fatal Protocol")
-      assert.instanceOf((error as Fatal).cause, SyntaxError)
+      assert.instanceOf(hidden(error), SyntaxError)
     }))
 
   it.scopedLive("so is one that speaks JSON, but nothing that a server says", () =>
@@ -306,7 +310,7 @@ describe("EffectRpc: connections", () => {
       const rpc = yield* Server.connect(Server.tcp.protocol(port), EffectRpc.make(Server.Group))
       const error = yield* failure(rpc.Echo({ text: "x" }))
       assert.strictEqual(says(error), "Fatal Protocol")
-      assert.deepStrictEqual((error as Fatal).cause, { jsonrpc: "2.0" })
+      assert.deepStrictEqual(hidden(error), { jsonrpc: "2.0" })
     }))
 
   each(sockets, "the next dial after a lost connection is made at once", ({ rpc, server }) =>

@@ -389,15 +389,15 @@ describe("GoRpc over HTTP", () => {
     ["HTTP/1.1 502 Bad Gateway\r\n\r\n", ["Unavailable", "NotSent", "502"]],
     ["HTTP/1.1 405 Method Not Allowed\r\n\r\n", [
       "Protocol",
-      "the peer does not speak net/rpc over HTTP there: it answered CONNECT with \"HTTP/1.1 405 Method Not Allowed\""
+      "the peer does not speak net/rpc over HTTP there: it answered CONNECT with status 405"
     ]],
     ["HTTP/1.1 200 OK\r\n\r\n", [
       "Protocol",
-      "the peer does not speak net/rpc over HTTP there: it answered CONNECT with \"HTTP/1.1 200 OK\""
+      "the peer does not speak net/rpc over HTTP there: it answered CONNECT with status 200"
     ]],
     ["x".repeat(10_000), [
       "Protocol",
-      `the peer does not speak net/rpc over HTTP there: it answered CONNECT with "${"x".repeat(100)}"`
+      "the peer does not speak net/rpc over HTTP there: it answered CONNECT with what is not HTTP"
     ]]
   ]
   for (const [answer, expected] of refusals) {
@@ -420,7 +420,7 @@ describe("GoRpc over HTTP", () => {
       assert.strictEqual((yield* Effect.flip(absent.call)).code, "404")
       // who speaks first, and not HTTP, is not waited for
       const other = yield* setup((socket) => socket.write("SSH-2.0-x\r\n"), { http: true, dialTimeout: "1 minute" })
-      assert.include((yield* Effect.flip(other.call)).message, "it answered CONNECT with \"SSH-2.0-x\"")
+      assert.include((yield* Effect.flip(other.call)).message, "it answered CONNECT with what is not HTTP")
       const silent = yield* setup((socket) => socket.resume(), { http: true, dialTimeout: "30 millis" })
       assert.deepStrictEqual(summary(yield* Effect.flip(silent.call)), ["Unavailable", "NotSent", "DIAL_TIMEOUT"])
     }))

@@ -164,7 +164,7 @@ describe("Grpc: functions of the options", () => {
     ["a promise of metadata", { metadata: async () => new grpc.Metadata() }, /^metadata must be .*, got a promise$/],
     ["plain metadata", { metadata: () => ({ authorization: "x" }) }, /^metadata must be /],
     ["a promise of options", { callOptions: async () => ({}) }, /^callOptions must be .*, got a promise$/],
-    ["no options", { callOptions: () => undefined }, /^callOptions must be .*, got undefined$/],
+    ["no options", { callOptions: () => undefined }, /^callOptions must be .*, got nothing$/],
     [
       "a deadline that is no time",
       { callOptions: () => ({ deadline: NaN }) },

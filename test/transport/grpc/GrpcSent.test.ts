@@ -547,7 +547,7 @@ describe("Grpc: options", () => {
         [null, /^options must be an object, got null$/],
         [
           { metadata: { authorization: "x" } },
-          /^metadata must be a Metadata of @grpc\/grpc-js, .* got \{"authorization":"x"\}$/
+          /^metadata must be a Metadata of @grpc\/grpc-js, .* got an object$/
         ],
         [{ callOptions: 5 }, /^callOptions must be CallOptions of @grpc\/grpc-js, .* got 5$/],
         [{ callOptions: { deadline: NaN } }, /^callOptions\.deadline must be a number or a valid Date, got NaN$/],

@@ -4,11 +4,11 @@
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
-import { assert, describe, it } from "@effect/vitest"
 import type { Fatal, Retryable } from "effect-rpc-retry"
 import * as HttpRpc from "effect-rpc-retry/HttpRpc"
 import * as JsonRpc from "effect-rpc-retry/JsonRpc"
 import * as Effect from "effect/Effect"
+import { assert, describe, it } from "../../support/vitest.js"
 
 const url = "http://127.0.0.1:33259/p?key=hidden"
 

@@ -238,13 +238,13 @@ describe("HTTP statuses", () => {
     ["299 with an error object", withError(299, -32601), ["Unimplemented", "no", -32601]],
     ["400 in plain text", HttpServer.respond(400, "no\n such  thing"), [
       "InvalidArgument",
-      "HTTP 400",
+      "HTTP 400: a body of 15 bytes",
       400
     ]],
     ["400 with an error object", withError(400, -32000), ["ServerError", "no", -32000]],
     ["400 with a result", HttpServer.json({ jsonrpc: "2.0", id: 1, result: 1 }, 400), [
       "InvalidArgument",
-      "HTTP 400",
+      "HTTP 400: a body of 35 bytes",
       400
     ]],
     ["401", HttpServer.respond(401), ["Unauthenticated", "HTTP 401: an empty body", 401]],
@@ -391,9 +391,9 @@ describe("answers", () => {
     ["empty", "", "the answer is an empty body"],
     ["white space", " \n ", "the answer is an empty body"],
     ["HTML", "<html><body>hello</body></html>", "the answer is a page of HTML or XML"],
-    ["text", "hello", "the answer is not JSON"],
-    ["cut off", "{\"jsonrpc\":\"2.0\",\"id\":1,", "the answer is not JSON"],
-    ["long garbage", "x".repeat(1_000_000), "the answer is not JSON"],
+    ["text", "hello", "the answer is not JSON: a body of 5 bytes"],
+    ["cut off", "{\"jsonrpc\":\"2.0\",\"id\":1,", "the answer is not JSON: a body of 24 bytes"],
+    ["long garbage", "x".repeat(1_000_000), "the answer is not JSON: a body of 1000000 bytes"],
     ["no UTF-8", new Uint8Array([0x7b, 0xff, 0x7d]), "the answer is not UTF-8"],
     ["deep", "[".repeat(2_000_000), "the answer is nested deeper than 1000 levels"],
     [
@@ -404,8 +404,8 @@ describe("answers", () => {
     ["an empty array", "[]", "an array of 0 where an answer was expected"],
     ["a batch", "[{\"id\":1,\"result\":1}]", "an array of 1 where an answer was expected"],
     ["null", "null", "null where an answer was expected"],
-    ["a string", "\"hello\"", "a string where an answer was expected"],
-    ["a number", "7", "7 where an answer was expected"],
+    ["a string", "\"hello\"", "a string of 5 characters where an answer was expected"],
+    ["a number", "7", "a number where an answer was expected"],
     ["an empty object", "{}", "an answer without a result or an error"],
     ["neither", () => ({ id: 1, error: null }), "an answer without a result or an error"],
     [
@@ -415,7 +415,7 @@ describe("answers", () => {
     ],
     ["another id", () => ({ id: 77, result: 1 }), "an answer to another request, 77"],
     ["another id, an error", () => ({ id: 77, error: { code: 1, message: "x" } }), "an answer to another request, 77"],
-    ["an id as text", () => ({ id: "1", result: 1 }), "an answer to another request, a string"],
+    ["an id as text", () => ({ id: "1", result: 1 }), "an answer to another request, a string of 1 characters"],
     ["no id", () => ({ result: 1 }), "an answer to another request, nothing"],
     ["a null id", () => ({ id: null, result: 1 }), "an answer to another request, null"]
   ]
@@ -563,7 +563,7 @@ describe("answers", () => {
         }
       })
       const thrown = fatal(yield* Effect.flip(rpc.call("Echo", [], { reply: Throwing })))
-      assert.deepStrictEqual(summary(thrown), ["Protocol", "the reply is not as expected: thrown", undefined])
+      assert.deepStrictEqual(summary(thrown), ["Protocol", "the reply is not as expected: Error", undefined])
     }).pipe(pooled))
 })
 
@@ -606,7 +606,7 @@ describe("requests", () => {
           ["divide by zero", ["ServerError", "divide by zero", undefined]],
           ["", ["ServerError", "unspecified error", undefined]],
           [{ code: -8, message: "out of range" }, ["ServerError", "out of range", -8]],
-          [false, ["ServerError", "false as the error", undefined]],
+          [false, ["ServerError", "a boolean as the error", undefined]],
           ["rpc: can't find service \"Users.Get\"", [
             "Unimplemented",
             "rpc: can't find service \"Users.Get\"",
@@ -681,7 +681,7 @@ describe("options", () => {
     [null, "options must be an object, got null"],
     [{ ...good, headers: new Headers({ a: "b" }) }, "headers must be an object of names and values, got an object"],
     [{ ...good, headers: new Map([["a", "b"]]) }, "headers must be an object of names and values, got an object"],
-    [{ ...good, headers: "a: b" }, "headers must be an object of names and values, got \"a: b\""],
+    [{ ...good, headers: "a: b" }, "headers must be an object of names and values, got a string of 4 characters"],
     [{ ...good, maxResponseBytes: 0 }, "maxResponseBytes must be an integer of at least 1, got 0"],
     [{ ...good, maxResponseBytes: Number.NaN }, "maxResponseBytes must be an integer of at least 1, got NaN"],
     [{ ...good, retryOn: -32005 }, "retryOn must be a list of codes or a predicate, got -32005"],

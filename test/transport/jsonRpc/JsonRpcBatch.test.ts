@@ -173,7 +173,7 @@ describe("JsonRpc in batches", () => {
           "no batches"
         ]],
         [HttpServer.respond(404), ["NotFound", "HTTP 404: an empty body"]],
-        [HttpServer.respond(500, "[]"), ["ServerError", "HTTP 500"]],
+        [HttpServer.respond(500, "[]"), ["ServerError", "HTTP 500: a body of 2 bytes"]],
         [HttpServer.respond(503, "<html>"), ["Retryable", "Unavailable"]],
         [HttpServer.reset, ["Retryable", "ConnectionLost"]]
       ]

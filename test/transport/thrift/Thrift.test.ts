@@ -214,7 +214,7 @@ describe("Thrift", () => {
       assert.deepStrictEqual(summary(error), [
         "Fatal",
         "InvalidArgument",
-        "the arguments cannot be written: writeString called without a string/Buffer argument: 1",
+        "the arguments cannot be written: writeString called without a string/Buffer argument",
         undefined
       ])
       assert.strictEqual((error as Fatal).method, "Probe.echo")
@@ -324,7 +324,7 @@ describe("Thrift", () => {
       ["host", { host: "" }, "must be a name or an address, got \"\""],
       ["port", { port: 0 }, "must be an integer from 1 to 65535, got 0"],
       ["path", { path: 5 }, "must be the path of a socket, got 5"],
-      ["tls", { tls: true }, "must be an object, got true"],
+      ["tls", { tls: true }, "must be an object, got a boolean"],
       ["tls", { tls: { cert: "?" } }, ""],
       ["service", { service: "" }, "must be the name of the service, got \"\""],
       ["client", { client: {} }, "must be the class that the Thrift compiler generated, got [object Object]"],
@@ -333,7 +333,11 @@ describe("Thrift", () => {
       ["methods", { methods: null }, "must be an object of methods and their options, got null"],
       ["methods", { methods: [] }, "must be an object of methods and their options, got "],
       ["methods.echo", { methods: { echo: true } }, "must be an object, got true"],
-      ["methods.echo.idempotnet", { methods: { echo: { idempotnet: true } } }, "is no option of a method"],
+      [
+        "methods.echo.idempotnet",
+        { methods: { echo: { idempotnet: true } } },
+        "is not an option, did you mean idempotent?"
+      ],
       ["methods.echo.idempotent", { methods: { echo: { idempotent: "yes" } } }, "must be a boolean, got \"yes\""],
       ["methods.toString", { methods: { toString: {} } }, "is no method of Probe"],
       ["path", { path: "/tmp/probe.sock" }, "cannot be given together with host"],
