@@ -248,6 +248,13 @@ describe("RetryBudget.make", () => {
       assert.strictEqual(yield* attempts(call).pipe(Effect.provide(RpcRetry.layer({ budget: "off" }))), 1001)
       assert.strictEqual(yield* attempts(call), 1001)
     }))
+
+  it.effect("unlimited is always full", () =>
+    Effect.gen(function*() {
+      yield* Effect.ignore(withRpcRetry(Faults.refused, { schedule: always, budget: RetryBudget.unlimited }))
+      assert.strictEqual(yield* RetryBudget.unlimited.level, Infinity)
+      assert.strictEqual(RetryBudget.unlimited.account.left(0), 1)
+    }))
 })
 
 describe("RetryBudget.make with a capacity that follows the traffic, the default", () => {

@@ -6,7 +6,7 @@ import * as FastCheck from "effect/FastCheck"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import { play } from "./support/play.js"
-import { assert, describe, it } from "./support/vitest.js"
+import { assert, describe, epoch, it } from "./support/vitest.js"
 
 const millis = <Out>(schedule: Schedule.Schedule<Out, Retryable>, n: number, seed = "seed") =>
   Effect.runSync(RetrySchedule.delays(schedule, n).pipe(Effect.withRandom(Random.make(seed)))).map(Duration.toMillis)
@@ -69,6 +69,17 @@ describe("RetrySchedule", () => {
       assert.strictEqual(delays.length, 5)
       delays.forEach((delay, i) => assert.approximately(delay, outputs[i]!, 1e-3))
     }
+  })
+
+  it("a dry run asks about Unavailable, not sent, unless told otherwise", () => {
+    const only = (test: (error: Retryable) => boolean) => millis(Schedule.whileInput(RetrySchedule.standard, test), 9)
+    assert.deepStrictEqual(only(({ reason }) => reason === "Unavailable"), [100, 150, 225])
+    assert.deepStrictEqual(only(({ delivery }) => delivery === "NotSent"), [100, 150, 225])
+  })
+
+  it("a dry run lets the time of the delays pass for the schedule", () => {
+    const schedule = Schedule.spaced("100 millis").pipe(Schedule.upTo("250 millis"))
+    assert.deepStrictEqual(millis(schedule, 9), [100, 100, 100])
   })
 
   it("outputs the delay, not a tuple", () => {
@@ -164,6 +175,14 @@ describe("RetrySchedule", () => {
       RetrySchedule.exponential()
     )
 
+    it("its output is the delay, whatever the clock says", () => {
+      const failures = ["Unavailable", "Throttled", "Unavailable"] as const
+      for (const now of [0, epoch]) {
+        const outputs = Effect.runSync(Schedule.run(schedule, now, failures.map(error)))
+        assert.deepStrictEqual(Array.from(outputs, Duration.toMillis), [100, 1000, 150])
+      }
+    })
+
     it("each reason has its own schedule, with a state of its own", () => {
       assert.deepStrictEqual(
         after(schedule, "Unavailable", "Throttled", "ConnectionLost", "Throttled", "Unavailable"),
@@ -228,6 +247,14 @@ describe("RetrySchedule", () => {
     [
       () => RetrySchedule.grpcA6({ maxAttempts: 2, initialBackoff: 1, maxBackoff: 1, backoffMultiplier: 0 }),
       "RetrySchedule.grpcA6: backoffMultiplier must be a number of at least"
+    ],
+    [
+      () => RetrySchedule.grpcA6({ maxAttempts: 2, initialBackoff: -1, maxBackoff: 1, backoffMultiplier: 1 }),
+      "RetrySchedule.grpcA6: initialBackoff must not be negative, got -1"
+    ],
+    [
+      () => RetrySchedule.grpcA6({ maxAttempts: 2, initialBackoff: 1, maxBackoff: -1, backoffMultiplier: 1 }),
+      "RetrySchedule.grpcA6: maxBackoff must not be negative, got -1"
     ],
     [
       () => RetrySchedule.proportional(RetrySchedule.standard, 1.5),

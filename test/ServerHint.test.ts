@@ -1,7 +1,7 @@
 /**
  * What servers say, and what comes of it in a call. Case numbers are those of research/grpc.md.
  */
-import { Retryable, RetrySchedule, ServerHint, withRpcRetry } from "effect-rpc-retry"
+import { Deadline, Retryable, RetrySchedule, ServerHint, withRpcRetry } from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -82,6 +82,30 @@ describe("grpc-retry-pushback-ms", () => {
       const jittered = yield* pushedBack([["777"]])
       const { took } = yield* play(withRpcRetry(jittered, { schedule: RetrySchedule.fullJitter(schedule) }))
       assert.strictEqual(took, 777)
+    }))
+
+  it.effect("each hint lets the delays start over, the second like the first", () =>
+    Effect.gen(function*() {
+      const call = yield* pushedBack([[], ["777"], [], [], ["777"], [], []])
+      const schedule = RetrySchedule.exponential().pipe(RetrySchedule.retries(9))
+      const { took } = yield* play(call.pipe(withRpcRetry({ schedule })))
+      assert.strictEqual(took, 100 + 777 + 100 + 150 + 777 + 100 + 150)
+    }))
+
+  it.effect("a hint does not end a long call: it goes on with the longest delays after the hundredth retry", () =>
+    Effect.gen(function*() {
+      const call = Effect.gen(function*() {
+        const isFirst = (yield* Deadline.CurrentAttempt) === 1
+        return yield* new Retryable({
+          reason: "Unavailable",
+          delivery: "NotSent",
+          retryAfter: isFirst ? Duration.millis(777) : undefined
+        })
+      })
+      const schedule = RetrySchedule.exponential().pipe(RetrySchedule.retries(100))
+      const { exit, took } = yield* play(call.pipe(withRpcRetry({ schedule })))
+      assert.strictEqual(exhaustedOf(exit).attempts, 101)
+      assert.strictEqual(took, 777 + 100 + 150 + 225 + 337.5 + 506.25 + 759.375 + 93 * 1000)
     }))
 
   it.effect("case 104: on the last attempt there is no retry", () =>

@@ -73,9 +73,7 @@ export const following = (unit: number): Capacity => {
   let answers = 0
   let countedAt: number | undefined
   const fade = (now: number) => {
-    if (countedAt !== undefined && now > countedAt) {
-      answers *= Math.exp((countedAt - now) / fadesIn)
-    }
+    answers *= Math.exp(Math.min(0, (countedAt ?? now) - now) / fadesIn)
     countedAt = now
   }
   return {

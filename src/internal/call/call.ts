@@ -128,14 +128,10 @@ export const learn = (call: Call, error: Retryable, ambient: Context.Context<nev
     return
   }
   const policy = call.settings.policyOf(error.method)
-  if (policy === call.policy) {
-    return
-  }
-  const ambientDeadline = read(ambient, CurrentDeadline, Infinity)
   call.policy = { ...policy, spans: call.policy.spans }
   call.budget = policy.budget?.account
-  call.deadline = deadlineOf(policy, call.startedAt, ambientDeadline)
-  call.facts = Facts.withDeadline(call.facts, call.deadline === ambientDeadline ? undefined : call.deadline)
+  call.deadline = deadlineOf(policy, call.startedAt, read(ambient, CurrentDeadline, Infinity))
+  call.facts = Facts.withDeadline(call.facts, call.deadline)
 }
 
 /**

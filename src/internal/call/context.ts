@@ -65,10 +65,10 @@ export const make = (
  *
  * @internal
  */
-export const withDeadline = (facts: Facts, deadline: number | undefined): Facts =>
-  deadline === undefined
-    ? facts
-    : { ...facts, common: Context.add(facts.common ?? Context.empty(), CurrentDeadline, deadline) }
+export const withDeadline = (facts: Facts, deadline: number): Facts => ({
+  ...facts,
+  common: Context.add(facts.common ?? Context.empty(), CurrentDeadline, deadline)
+})
 
 /**
  * Provides only what differs: providing a context costs more than all the rest of a call that succeeds at once.

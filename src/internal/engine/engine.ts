@@ -129,7 +129,7 @@ const afterFailure = Effect.fnUntraced(function*(call: Call.Call, attempt: Attem
   if (!pay(call, attempt, error)) {
     return yield* giveUp(call, error, "BudgetExhausted")
   }
-  call.history?.waits(Duration.millis(decision.delay))
+  call.history!.waits(Duration.millis(decision.delay))
   yield* Observe.retryScheduled(call, attempt, error, decision.delay)
   return decision.delay
 })
@@ -177,7 +177,7 @@ const credited = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effec
   })
 }
 
-/** Ends a call that is not retried any more. */
+/** Ends a call that is not retried any more: its attempts have been recorded. */
 const giveUp = (
   call: Call.Call,
   last: Retryable,
@@ -189,7 +189,7 @@ const giveUp = (
     attempts: call.attempts,
     elapsed: Duration.millis(Monotonic.between(call.startedAt, Monotonic.now(call.clock))),
     last,
-    history: call.history?.attempts() ?? []
+    history: call.history!.attempts()
   })
   return Effect.zipRight(Observe.gaveUp(call, error), Effect.fail(error))
 }
@@ -208,7 +208,7 @@ const reject = (
   reason: RejectedReason,
   retryIn?: Duration.Duration
 ): Effect.Effect<never, CallRejected> => {
-  const error = new CallRejected({ method: call.method, reason, ...(retryIn === undefined ? {} : { retryIn }) })
+  const error = new CallRejected({ method: call.method, reason, retryIn })
   return Effect.zipRight(Observe.notRetried(call, error), Effect.fail(error))
 }
 

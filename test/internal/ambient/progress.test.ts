@@ -155,6 +155,29 @@ describe("an attempt that is cut behind an operator", () => {
     }))
 })
 
+describe("an attempt of several calls that is cut", () => {
+  it.effect("is not made again when one of them must not run twice, and is when nobody said so", () =>
+    Effect.gen(function*() {
+      for (
+        const [said, attempts] of [
+          [[true, true], 3],
+          [[true, false], 1],
+          [[false, true], 1],
+          [[false, undefined], 1],
+          [[undefined, false], 1],
+          [[true, undefined], 3],
+          [[undefined, true], 3]
+        ] as const
+      ) {
+        const calls = said.map((idempotent, i) => RpcCall.make(silent(1_000), { method: `A.${i}`, idempotent }))
+        const { exit } = yield* play(
+          withRpcRetry(Effect.all(calls, { concurrency: 2 }), { attemptTimeout: 100, schedule: Schedule.recurs(2) })
+        )
+        assert.strictEqual(exhaustedOf(exit).attempts, attempts, said.join())
+      }
+    }))
+})
+
 describe("whileUnsent", () => {
   it.effect("lets a request be written that nothing would cut", () =>
     Effect.gen(function*() {

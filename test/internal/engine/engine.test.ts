@@ -136,6 +136,16 @@ describe("rule 2: the default", () => {
       assert.include(RpcError.report(error), "... 92 more ...")
     }))
 
+  it.effect("without a delay there is no timer between the attempts", () =>
+    Effect.gen(function*() {
+      const clock = yield* Effect.clock
+      const untimed: Clock.Clock = Object.assign(Object.create(clock) as Clock.Clock, {
+        sleep: () => Effect.dieMessage("slept")
+      })
+      const { exit } = yield* play(withRpcRetry(Faults.refused, fast).pipe(Effect.withClock(untimed)))
+      assert.strictEqual(exhaustedOf(exit).attempts, 4)
+    }))
+
   it.effect("none: one attempt", () =>
     Effect.gen(function*() {
       const call = yield* Faults.script([Faults.refused])

@@ -3,6 +3,7 @@
  */
 import { Deadline, InvalidOption, Retryable, RetryBudget, RpcCall, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -128,6 +129,84 @@ describe("policies per method", () => {
   })
 })
 
+describe("the policy of a call whose failures name a method", () => {
+  const failing = (method: string | undefined) =>
+    Effect.fail(new Retryable({ reason: "ConnectionLost", delivery: "Unknown", method }))
+
+  const storyOf = (call: Effect.Effect<unknown, Retryable>, options?: RpcRetry.Options) =>
+    Effect.map(play(withRpcRetry(call, options)), ({ exit }) => {
+      const { attempts, reason } = exhaustedOf(exit)
+      return [attempts, reason]
+    })
+
+  const layer = RpcRetry.layer({
+    ...off,
+    methods: { "A.B": retries(1), "C.D": { ...retries(5), retryIf: ({ method }) => method === "C.D" } }
+  })
+
+  it.effect("is that of its own name, if it has one", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* storyOf(failing("C.D"), { method: "A.B" }), [2, "AttemptsExhausted"])
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("is else that of the first name, which it keeps", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* storyOf(failing("C.D")), [6, "AttemptsExhausted"])
+      const first = yield* Faults.script([failing("C.D"), failing("A.B")])
+      assert.deepStrictEqual(yield* storyOf(first), [2, "NotRetried"])
+      const other = yield* Faults.script([failing("A.B"), failing("C.D")])
+      assert.deepStrictEqual(yield* storyOf(other), [2, "AttemptsExhausted"])
+      const late = yield* Faults.script([failing(undefined), failing("C.D"), failing("A.B")])
+      assert.deepStrictEqual(yield* storyOf(late), [4, "AttemptsExhausted"])
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("says for a failure without a name what it says of itself, not what the layer says of others", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* storyOf(failing(undefined), { method: "A.B" }), [2, "AttemptsExhausted"])
+      assert.deepStrictEqual(yield* storyOf(failing("A.B"), { method: "A.B" }), [2, "AttemptsExhausted"])
+      assert.deepStrictEqual(yield* storyOf(failing("C.D"), { method: "A.B" }), [1, "NotIdempotent"])
+    }).pipe(
+      Effect.provide(
+        RpcRetry.layer({
+          ...off,
+          default: { idempotent: false },
+          methods: { "A.B": { ...retries(1), idempotent: true } }
+        })
+      )
+    ))
+
+  it.effect("stays what it was at its start, though an update marks its method as not to run twice", () =>
+    Effect.gen(function*() {
+      const call = Effect.zipRight(Effect.orDie(RpcRetry.update("A.B", { idempotent: false })), failing("A.B"))
+      assert.deepStrictEqual(yield* storyOf(call, { method: "A.B" }), [2, "AttemptsExhausted"])
+      assert.deepStrictEqual(yield* storyOf(call, { method: "A.B" }), [1, "NotIdempotent"])
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("shows its attempts the deadline of the method once that is known, also where it is the caller's", () =>
+    Effect.gen(function*() {
+      const start = yield* Clock.currentTimeMillis
+      const seen: Array<number> = []
+      const call = (method: string) =>
+        Effect.zipRight(
+          Effect.map(Deadline.CurrentDeadline, (deadline) => seen.push(deadline - start)),
+          failing(method)
+        )
+      const within = Effect.provideService(Deadline.CurrentDeadline, start + 2_000)
+      for (const method of ["Short.Run", "Long.Run"]) {
+        yield* within(Effect.flip(withRpcRetry(call(method), { schedule: Schedule.recurs(2) })))
+      }
+      assert.deepStrictEqual(seen, [500, 100, 100, 500, 2_000, 2_000])
+    }).pipe(
+      Effect.provide(
+        RpcRetry.layer({
+          ...off,
+          default: { deadline: 500 },
+          methods: { "Short.Run": { deadline: 100 }, "Long.Run": { deadline: 5_000 } }
+        })
+      )
+    ))
+})
+
 describe("budgets of a layer", () => {
   it.effect("one for each destination, shared by its methods", () =>
     Effect.gen(function*() {
@@ -172,6 +251,13 @@ describe("budgets of a layer", () => {
       assert.strictEqual(yield* attemptsOf("S6.M"), 11)
       assert.strictEqual(yield* attemptsOf("S2000.M"), 11)
       assert.strictEqual(yield* attemptsOf("S3000.M"), 1)
+      const { budgets } = yield* RpcRetry.inspect
+      assert.deepStrictEqual(
+        budgets.filter(({ destination }) =>
+          !/^S\d{1,3}$/.test(destination)
+        ).map(({ destination }) => destination),
+        ["*"]
+      )
     }).pipe(Effect.provide(RpcRetry.layer({ default: retries(100), budget: RetryBudget.make({ capacity: 10 }) }))))
 
   it.effect("each build of a layer has budgets of its own", () =>
