@@ -108,7 +108,7 @@ describe.skipIf(GoServer.skipped !== undefined)(`JsonRpc and Go's gorilla/rpc ${
           })
           assert.deepStrictEqual(summary(yield* Effect.flip(plain.call("Arith.Multiply", {}))), [
             "Protocol",
-            "HTTP 415",
+            "HTTP 415: a body of 42 bytes",
             415
           ])
           assert.strictEqual(yield* calls, 0)

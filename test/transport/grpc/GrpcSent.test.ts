@@ -549,10 +549,10 @@ describe("Grpc: options", () => {
           { metadata: { authorization: "x" } },
           /^metadata must be a Metadata of @grpc\/grpc-js, .* got an object$/
         ],
-        [{ callOptions: 5 }, /^callOptions must be CallOptions of @grpc\/grpc-js, .* got 5$/],
+        [{ callOptions: 5 }, /^callOptions must be CallOptions of @grpc\/grpc-js, .* got a number$/],
         [{ callOptions: { deadline: NaN } }, /^callOptions\.deadline must be a number or a valid Date, got NaN$/],
         [{ callOptions: { deadline: new Date("x") } }, /^callOptions\.deadline must be /],
-        [{ callOptions: { deadline: "soon" } }, /^callOptions\.deadline must be .* got soon$/],
+        [{ callOptions: { deadline: "soon" } }, /^callOptions\.deadline must be .* got a string of 4 characters$/],
         [{ idempotent: "yes" }, /^idempotent must be true or false, got "yes"$/]
       ]
       for (const [options, message] of refused) {

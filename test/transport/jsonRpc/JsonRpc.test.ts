@@ -24,6 +24,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { contract } from "../../support/contract.js"
@@ -510,7 +511,8 @@ describe("answers", () => {
       assert.notInclude(refused("ftp://me:hidden@127.0.0.1/?key=hidden"), "hidden")
       // what was said is in the cause
       server.script(HttpServer.respond(400, "what was said"))
-      assert.deepStrictEqual((yield* Effect.flip(rpc.call("A.B", []))).cause, { status: 400, body: "what was said" })
+      const { cause } = yield* Effect.flip(rpc.call("A.B", []))
+      assert.strictEqual(Redacted.value(cause as Redacted.Redacted<unknown>), "what was said")
     }).pipe(pooled))
 
   it.scopedLive("what servers do that the specification does not have is understood", () =>
