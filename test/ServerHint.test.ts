@@ -92,20 +92,21 @@ describe("grpc-retry-pushback-ms", () => {
       assert.strictEqual(took, 100 + 777 + 100 + 150 + 777 + 100 + 150)
     }))
 
-  it.effect("a hint does not end a long call: it goes on with the longest delays after the hundredth retry", () =>
+  it.effect("a call of seventy retries has the delays of its schedule, and after a hint the first 64 of them", () =>
     Effect.gen(function*() {
-      const call = Effect.gen(function*() {
-        const isFirst = (yield* Deadline.CurrentAttempt) === 1
-        return yield* new Retryable({
-          reason: "Unavailable",
-          delivery: "NotSent",
-          retryAfter: isFirst ? Duration.millis(777) : undefined
-        })
-      })
-      const schedule = RetrySchedule.exponential().pipe(RetrySchedule.retries(100))
-      const { exit, took } = yield* play(call.pipe(withRpcRetry({ schedule })))
-      assert.strictEqual(exhaustedOf(exit).attempts, 101)
-      assert.strictEqual(took, 777 + 100 + 150 + 225 + 337.5 + 506.25 + 759.375 + 93 * 1000)
+      const schedule = RetrySchedule.retries(Schedule.linear("1 millis"), 70)
+      const call = (hint: Duration.Duration | undefined) =>
+        Effect.flatMap(Deadline.CurrentAttempt, (attempt) =>
+          new Retryable({
+            reason: "Unavailable",
+            delivery: "NotSent",
+            retryAfter: attempt === 1 ? hint : undefined
+          })).pipe(withRpcRetry({ schedule }))
+      const sum = (n: number) => n * (n + 1) / 2
+      const plain = yield* play(call(undefined))
+      assert.deepStrictEqual([exhaustedOf(plain.exit).attempts, plain.took], [71, sum(70)])
+      const hinted = yield* play(call(Duration.millis(777)))
+      assert.deepStrictEqual([exhaustedOf(hinted.exit).attempts, hinted.took], [71, 777 + sum(64) + 5 * 64])
     }))
 
   it.effect("case 104: on the last attempt there is no retry", () =>

@@ -226,6 +226,6 @@ export const refund = (call: Call): Effect.Effect<void> =>
   Effect.sync(() => {
     if (call.owed) {
       call.owed = false
-      call.budget?.refund(Monotonic.now(call.clock), call.paid)
+      call.budget!.refund(Monotonic.now(call.clock), call.paid)
     }
   })

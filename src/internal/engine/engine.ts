@@ -78,7 +78,7 @@ const attempts = <A, E, R>(
       (delay) => Effect.zipRight(delay > 0 ? Effect.sleep(delay) : Effect.void, again(self, call, error))
     )
     // once is enough: all later attempts run inside
-    return attempt.number === 1 && call.budget !== undefined ? Effect.onInterrupt(next, () => Call.refund(call)) : next
+    return attempt.number === 1 ? Effect.onInterrupt(next, () => Call.refund(call)) : next
   })
 
 /** The next attempt, unless the deadline passed in the delay: it can take longer than asked for. */

@@ -182,6 +182,44 @@ describe("the policy of a call whose failures name a method", () => {
       assert.deepStrictEqual(yield* storyOf(call, { method: "A.B" }), [1, "NotIdempotent"])
     }).pipe(Effect.provide(layer)))
 
+  it.effect("has a budget of which the events of the call without a name say nothing", () =>
+    Effect.gen(function*() {
+      const levels: Array<unknown> = []
+      const layer = RpcRetry.layer({
+        budget: RetryBudget.make({ capacity: 10 }),
+        default: {
+          ...retries(2),
+          onEvent: (event) => Effect.sync(() => void (event._tag === "CallFailed" && levels.push(event.budget)))
+        }
+      })
+      yield* Effect.gen(function*() {
+        yield* storyOf(failing("A.B"), { method: "A.B" })
+        yield* storyOf(failing("A.B"))
+        yield* storyOf(failing(undefined))
+      }).pipe(Effect.provide(layer))
+      assert.deepStrictEqual(levels, [8, undefined, 8])
+    }))
+
+  it.effect("stays what it was at its start when no failure names one", () =>
+    Effect.gen(function*() {
+      const call = Effect.zipRight(Effect.orDie(RpcRetry.update("*", retries(5))), failing(undefined))
+      assert.deepStrictEqual(yield* storyOf(call), [2, "AttemptsExhausted"])
+      assert.deepStrictEqual(yield* storyOf(call), [6, "AttemptsExhausted"])
+    }).pipe(Effect.provide(RpcRetry.layer({ ...off, default: retries(1) }))))
+
+  it.effect("has a budget that is paid back when the call is interrupted in a delay", () =>
+    Effect.gen(function*() {
+      const budget = yield* RetryBudget.make({ capacity: 5, regainEvery: "10000 days" })
+      yield* Effect.gen(function*() {
+        for (const method of ["A.B", undefined]) {
+          const fiber = yield* Effect.fork(withRpcRetry(failing("A.B"), { method }))
+          yield* TestClock.adjust(50)
+          yield* Fiber.interrupt(fiber)
+          assert.approximately(yield* budget.level, 5, 1e-6)
+        }
+      }).pipe(Effect.provide(RpcRetry.layer({ ...off, methods: { "A.B": { budget } } })))
+    }))
+
   it.effect("shows its attempts the deadline of the method once that is known, also where it is the caller's", () =>
     Effect.gen(function*() {
       const start = yield* Clock.currentTimeMillis
