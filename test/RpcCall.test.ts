@@ -280,7 +280,7 @@ describe("what a call knows of itself, behind any operator", () => {
       assert.deepStrictEqual(seen, [Infinity, 200, 50])
     }))
 
-  it.effect("a success pays nothing for it, and a Fatal is named", () =>
+  it.effect("a Fatal has the name of its call too", () =>
     Effect.gen(function*() {
       const fatal = RpcCall.make(Effect.fail(new Fatal({ reason: "NotFound", message: "no" })), { method: "A.B" })
       assert.strictEqual((yield* Effect.flip(fatal)).method, "A.B")
