@@ -429,7 +429,7 @@ const valueOf = (value: Stream.Value): Value => ({
  */
 export const makeDecoder = (options?: {
   /**
-   * Limits one value, in bytes. A larger value is an error, and so is one that would take more than 4 times as much memory once
+   * Limits one value, in bytes. A larger value is an error, and so is one that would take more than 3.5 times as much memory once
    * decoded. An integer of at least 1. Default 4 MiB.
    */
   readonly maxBytes?: number | undefined

@@ -3,7 +3,7 @@
  *
  * ```text
  * call span > deadline > [ gate > attempt span > attempt timeout > the call's own effect ]
- *                        ^ on Retryable: server said stop? wanted? safe to repeat? schedule goes on? deadline far enough? budget?
+ *                        ^ on Retryable: server said stop? wanted? safe to repeat? schedule goes on? deadline far enough? gate? budget?
  *                          -> delay -> next attempt
  * ```
  *
@@ -61,7 +61,7 @@ const attempts = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   call: Call.Call
 ): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> =>
-  Effect.catchAllCause(Gate.through(call.settings.gate, () => runAttempt(self, call)), (cause) => {
+  Effect.catchAllCause(gated(self, call), (cause) => {
     const rejection = Gate.rejectionOf(cause)
     if (rejection !== undefined) {
       return turnAway(call, rejection)
@@ -80,6 +80,15 @@ const attempts = <A, E, R>(
     // once is enough: all later attempts run inside
     return attempt.number === 1 ? Effect.onInterrupt(next, () => Call.refund(call)) : next
   })
+
+/** One attempt, if the gate admits it. */
+const gated = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call) =>
+  Gate.through(
+    call.settings.gate,
+    () => runAttempt(self, call),
+    call.deadline,
+    () => call.attempt?.isCutByDeadline === true
+  )
 
 /** The next attempt, unless the deadline passed in the delay: it can take longer than asked for. */
 const again = <A, E, R>(
@@ -125,6 +134,10 @@ const afterFailure = Effect.fnUntraced(function*(call: Call.Call, attempt: Attem
   const decision = yield* Decision.decide(call, attempt, error, isWanted)
   if (decision._tag === "Stop") {
     return yield* giveUp(call, error, decision.reason)
+  }
+  const refusal = call.settings.gate?.refuses(attempt.endedAt + decision.delay)
+  if (refusal !== undefined) {
+    return yield* giveUp(call, error, refusal.reason)
   }
   if (!pay(call, attempt, error)) {
     return yield* giveUp(call, error, "BudgetExhausted")

@@ -105,7 +105,8 @@ export type FatalReason = typeof FatalReason.Type
  * | `DeadlineTooClose`  | the next delay would have passed the deadline, so it was not slept          |
  * | `ServerSaidNo`      | the server said "do not retry", or asked for more than `maxServerDelay`     |
  * | `NotIdempotent`     | the call is marked `idempotent: false` and may have run                     |
- * | `CircuitOpen`       | reserved for a circuit breaker that opens between two attempts              |
+ * | `CircuitOpen`       | the circuit breaker opened between two attempts                             |
+ * | `BulkheadFull`      | the bulkhead had no place for the next attempt                              |
  * | `NotRetried`        | the policy's `retryIf` said no, or the caller's own call is a retry         |
  *
  * @since 0.1.0
@@ -119,6 +120,7 @@ export const ExhaustedReason = Schema.Literal(
   "ServerSaidNo",
   "NotIdempotent",
   "CircuitOpen",
+  "BulkheadFull",
   "NotRetried"
 )
 
@@ -136,9 +138,9 @@ export type ExhaustedReason = typeof ExhaustedReason.Type
  * | reason             | means                                                                     |
  * | ------------------ | ------------------------------------------------------------------------- |
  * | `DeadlineExceeded` | the deadline had passed                                                   |
- * | `CircuitOpen`      | reserved for a circuit breaker that is open                               |
- * | `Throttled`        | reserved for a limit of the client's own                                  |
- * | `BulkheadFull`     | reserved for a limit of calls at once                                     |
+ * | `CircuitOpen`      | the circuit breaker is open                                               |
+ * | `Throttled`        | the client's own throttle held the call back                              |
+ * | `BulkheadFull`     | the bulkhead has no place for another attempt, nor for one that waits     |
  *
  * @since 0.1.0
  * @category models

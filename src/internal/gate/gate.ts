@@ -10,6 +10,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
 import type { LazyArg } from "effect/Function"
 import { retryableOf } from "../errors/cause.js"
 import type { ExhaustedReason, RejectedReason } from "../errors/reasons.js"
@@ -27,8 +28,14 @@ export type Outcome = "Success" | "Failure" | "Ignored"
  * @internal
  */
 export interface Permit {
-  /** Gives the place back. Called once, whatever becomes of the attempt. */
-  readonly end: (outcome: Outcome) => void
+  /**
+   * Gives the place back. Called once, whatever becomes of the attempt.
+   *
+   * - `outcome`: what the attempt says of the server. A gate with a classification of its own asks `exit`, unless this is `Ignored`:
+   *   then it was the caller that ended the attempt.
+   * - `exit`: how the attempt ended.
+   */
+  readonly end: (outcome: Outcome, exit: Exit.Exit<unknown, unknown>) => void
 }
 
 /**
@@ -44,9 +51,49 @@ export interface Rejection {
 
 /** @internal */
 export interface Gate {
-  /** Asks for a place. May wait; one that is interrupted while it waits leaves nothing behind. */
-  readonly admit: Effect.Effect<Either.Either<Permit, Rejection>>
+  /**
+   * Asks for a place. May wait, but not beyond `deadline`, an instant of the monotonic clock in milliseconds, `Infinity` for none.
+   * One that is interrupted while it waits leaves nothing behind.
+   */
+  readonly admit: (deadline: number) => Effect.Effect<Either.Either<Permit, Rejection>>
+  /**
+   * Returns why an attempt at the instant `at` will be turned away, where that is certain already. Asked before a delay, so that
+   * no call waits for an attempt that is not admitted.
+   */
+  readonly refuses: (at: number) => Rejection | undefined
 }
+
+/**
+ * Two gates, one behind the other. What the second turns away counts for neither.
+ *
+ * @internal
+ */
+export const both = (first: Gate, second: Gate): Gate => ({
+  admit: (deadline) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(
+        restore(first.admit(deadline)),
+        (outer) =>
+          Either.isLeft(outer) ? Effect.succeed(outer) : restore(second.admit(deadline)).pipe(
+            Effect.onInterrupt(() => Effect.sync(() => outer.right.end("Ignored", Exit.interrupt(FiberId.none)))),
+            Effect.map(Either.match({
+              onLeft: (rejection): Either.Either<Permit, Rejection> => {
+                outer.right.end("Ignored", Exit.void)
+                return Either.left(rejection)
+              },
+              onRight: (inner) =>
+                Either.right({
+                  end: (outcome, exit) => {
+                    inner.end(outcome, exit)
+                    outer.right.end(outcome, exit)
+                  }
+                })
+            }))
+          )
+      )
+    ),
+  refuses: (at) => first.refuses(at) ?? second.refuses(at)
+})
 
 /** Carries a rejection past the attempt that was not made. It never leaves the engine. */
 class Rejected {
@@ -61,8 +108,12 @@ class Rejected {
 export const rejectionOf = (cause: Cause.Cause<unknown>): Rejection | undefined =>
   Cause.isFailType(cause) && cause.error instanceof Rejected ? cause.error.rejection : undefined
 
-/** Only a `Retryable` is a failure of the server's: `Fatal` and domain errors are answers. */
-const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome =>
+/**
+ * What an attempt says of the server: only a `Retryable` is its failure, `Fatal` and domain errors are answers.
+ *
+ * @internal
+ */
+export const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome =>
   Exit.isSuccess(exit)
     ? "Success"
     : Cause.isInterrupted(exit.cause)
@@ -74,20 +125,26 @@ const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome =>
 /**
  * Makes an attempt if the gate admits it, and tells the gate how it ended. Without a gate it is the attempt alone.
  *
+ * - `deadline`: when the call is over, an instant of the monotonic clock in milliseconds.
+ * - `isCut`: whether it was the deadline of the call that ended the attempt, which says nothing of the server.
+ *
  * @internal
  */
 export const through = <A, E, R>(
   gate: Gate | undefined,
-  attempt: LazyArg<Effect.Effect<A, E, R>>
+  attempt: LazyArg<Effect.Effect<A, E, R>>,
+  deadline: number,
+  isCut: LazyArg<boolean>
 ): Effect.Effect<A, E | Rejected, R> =>
   gate === undefined ?
     attempt() :
     Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(restore(gate.admit), (admitted): Effect.Effect<A, E | Rejected, R> =>
+      Effect.flatMap(restore(gate.admit(deadline)), (admitted): Effect.Effect<A, E | Rejected, R> =>
         Either.isLeft(admitted)
           ? Effect.fail(new Rejected(admitted.left))
           : Effect.onExit(
             restore(Effect.suspend(attempt)),
-            (exit) => Effect.sync(() => admitted.right.end(outcomeOf(exit)))
+            (exit) =>
+              Effect.sync(() => admitted.right.end(isCut() ? "Ignored" : outcomeOf(exit), exit))
           ))
     )

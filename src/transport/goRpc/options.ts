@@ -71,7 +71,7 @@ export interface Settings {
   /** Bounds one dial; more than zero. Default 5 seconds. */
   readonly dialTimeout?: Duration.DurationInput | undefined
   /**
-   * Limits the answer that is read, in bytes. Default 4 MiB. An answer that would take more than 4 times as much memory once
+   * Limits the answer that is read, in bytes. Default 4 MiB. An answer that would take more than 3.5 times as much memory once
    * decoded, or that is nested deeper than 1000 levels, is not read either. Its call fails with `Fatal Protocol`; the other calls
    * on the connection go on.
    */

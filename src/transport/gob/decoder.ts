@@ -26,7 +26,7 @@ export const decode = (value: Value, type: GobType | undefined): unknown => {
 }
 
 /** How many items and fields are read in one step: a few milliseconds. @internal */
-export const perStep = 10_000
+export const perStep = 4_000
 
 /** Instead of a value, where the step ends before it is read. */
 const paused = Symbol("paused")

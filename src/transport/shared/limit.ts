@@ -24,12 +24,12 @@ export const defaultBytes = 4 * 1024 * 1024
 const leastMemory = 1024 * 1024
 
 /**
- * The most memory, in bytes by estimate, that may be made of one frame: 4 times its limit. The frame itself takes up to twice
+ * The most memory, in bytes by estimate, that may be made of one frame: 3.5 times its limit. The frame itself takes up to twice
  * its bytes while it is read, and a schema copies what was made, so that it costs 10 times its limit at most.
  *
  * @internal
  */
-export const memoryOf = (bytes: number): number => Math.max(4 * bytes, leastMemory)
+export const memoryOf = (bytes: number): number => Math.max(3.5 * bytes, leastMemory)
 
 /** Says that a frame has more bytes than it may. @internal */
 export const tooLong = (what: string, { bytes, option }: Limit): string =>

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/TestClock"
+import * as Monotonic from "../../../src/internal/ambient/monotonic.js"
 import * as engine from "../../../src/internal/engine/engine.js"
 import type * as Gate from "../../../src/internal/gate/gate.js"
 import * as Service from "../../../src/internal/service/service.js"
@@ -16,23 +17,28 @@ import { assert, describe, it } from "../../support/vitest.js"
 const unavailable = new Retryable({ reason: "Unavailable", delivery: "NotSent" })
 
 /** Admits what it is told to, and writes down what it sees. */
-const testGate = (admits: (n: number) => boolean = () => true) => {
+const testGate = (
+  admits: (n: number) => boolean = () => true,
+  refuses: Gate.Gate["refuses"] = () => undefined
+) => {
   const seen: Array<string> = []
   let asked = 0
   let held = 0
   const gate: Gate.Gate = {
-    admit: Effect.sync(() => {
-      if (!admits(++asked)) {
-        return Either.left({ reason: "CircuitOpen", retryIn: Duration.seconds(5) })
-      }
-      held++
-      return Either.right({
-        end: (outcome) => {
-          held--
-          seen.push(outcome)
+    refuses,
+    admit: () =>
+      Effect.sync(() => {
+        if (!admits(++asked)) {
+          return Either.left({ reason: "CircuitOpen", retryIn: Duration.seconds(5) })
         }
+        held++
+        return Either.right({
+          end: (outcome) => {
+            held--
+            seen.push(outcome)
+          }
+        })
       })
-    })
   }
   return { gate, seen, held: () => held }
 }
@@ -114,14 +120,38 @@ describe("a gate", () => {
       assert.approximately(yield* budget.level, 9, 0.001)
     }))
 
+  it.effect("ends a call before the delay whose next attempt it would turn away, and nothing is paid", () =>
+    Effect.gen(function*() {
+      const asked: Array<number> = []
+      const start = yield* Effect.map(Effect.clock, Monotonic.now)
+      const { gate } = testGate(undefined, (at) => {
+        asked.push(at - start)
+        return at - start < 200 ? undefined : { reason: "CircuitOpen" }
+      })
+      const budget = yield* RetryBudget.make({ capacity: 10, regainEvery: "1000 days" })
+      const { exit, took } = yield* play(run(Effect.fail(unavailable), gate, { budget }))
+      const error = exhaustedOf(exit)
+      assert.deepStrictEqual([error.reason, error.attempts, took, asked], ["CircuitOpen", 2, 100, [100, 250]])
+      assert.approximately(yield* budget.level, 9, 0.001)
+    }))
+
+  it.effect("is told to ignore an attempt that the deadline of the call cut", () =>
+    Effect.gen(function*() {
+      const { gate, seen } = testGate()
+      yield* play(run(Effect.never, gate, { deadline: "1 second" }))
+      assert.deepStrictEqual(seen, ["Ignored"])
+    }))
+
   it.effect("is left without a trace by a call that is interrupted while it waits for a permit", () =>
     Effect.gen(function*() {
       let waiting = 0
       const gate: Gate.Gate = {
-        admit: Effect.async(() => {
-          waiting++
-          return Effect.sync(() => waiting--)
-        })
+        refuses: () => undefined,
+        admit: () =>
+          Effect.async(() => {
+            waiting++
+            return Effect.sync(() => waiting--)
+          })
       }
       const fiber = yield* Effect.fork(run(Effect.die("sent"), gate))
       yield* TestClock.adjust(10)

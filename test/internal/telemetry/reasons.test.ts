@@ -22,6 +22,18 @@ const retryable = (reason: RpcError.RetryableReason) => new Retryable({ reason, 
 
 const failing = Effect.fail(retryable("Unavailable"))
 
+const exhaustedInside = (reason: RpcError.ExhaustedReason) =>
+  Effect.fail(
+    new RetryExhausted({
+      method: `Exhausted.${reason}`,
+      reason,
+      attempts: 1,
+      elapsed: Duration.zero,
+      last: retryable("Unavailable"),
+      history: []
+    })
+  ).pipe(withRpcRetry({ method: `Exhausted.${reason}` }))
+
 /** How each end of a call comes about. Those that nothing in this package makes yet come from a call inside. */
 const exhausting: Record<RpcError.ExhaustedReason, Effect.Effect<never, RpcError.RpcError>> = {
   AttemptsExhausted: failing.pipe(withRpcRetry({ method: "Exhausted.AttemptsExhausted" })),
@@ -35,16 +47,8 @@ const exhausting: Record<RpcError.ExhaustedReason, Effect.Effect<never, RpcError
   ),
   NotIdempotent: failing.pipe(withRpcRetry({ method: "Exhausted.NotIdempotent", idempotent: false })),
   NotRetried: failing.pipe(withRpcRetry({ method: "Exhausted.NotRetried", retryIf: () => false })),
-  CircuitOpen: Effect.fail(
-    new RetryExhausted({
-      method: "Exhausted.CircuitOpen",
-      reason: "CircuitOpen",
-      attempts: 1,
-      elapsed: Duration.zero,
-      last: retryable("Unavailable"),
-      history: []
-    })
-  ).pipe(withRpcRetry({ method: "Exhausted.CircuitOpen" }))
+  CircuitOpen: exhaustedInside("CircuitOpen"),
+  BulkheadFull: exhaustedInside("BulkheadFull")
 }
 
 const rejecting = (reason: RpcError.RejectedReason): Effect.Effect<never, RpcError.RpcError> =>
@@ -88,7 +92,7 @@ const table: ReadonlyArray<{
     metrics: [
       "rpc.client.call.duration",
       "rpc.client.call.exhausted",
-      ...(reason === "CircuitOpen" ? [] : ["rpc.client.retry.refused"])
+      ...(reason === "CircuitOpen" || reason === "BulkheadFull" ? [] : ["rpc.client.retry.refused"])
     ]
   })),
   ...RpcError.RejectedReason.literals.map((reason) => ({
