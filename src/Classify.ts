@@ -41,10 +41,9 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
-import * as Runtime from "effect/Runtime"
+import * as Runtime from "./internal/effect/runtime.js"
 import * as HttpStatus from "./internal/errors/httpStatus.js"
 import * as Read from "./internal/errors/read.js"
 import { Fatal, isFatal, isRetryable, Retryable } from "./RpcError.js"
@@ -85,8 +84,7 @@ const membersOf = (link: object): ReadonlyArray<object> => {
 }
 
 /** What an effect failed with, of a rejection of `Effect.runPromise`. */
-const squashed = (link: object): unknown =>
-  Read.attempt(() => Runtime.isFiberFailure(link) ? Cause.squash(link[Runtime.FiberFailureCauseId]) : undefined)
+const squashed = (link: object): unknown => Read.attempt(() => Runtime.failureOfRejection(link))
 
 /**
  * The failure itself, then what it was caused by, outermost first. Of an aggregate its members count, not itself: Node

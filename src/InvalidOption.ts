@@ -5,14 +5,14 @@
  */
 import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
-import * as Either from "effect/Either"
 import * as duration from "./internal/options/duration.js"
 import { suggestion } from "./internal/options/suggest.js"
+import * as Result from "./internal/result.js"
 
 /**
  * Thrown by the constructors of this package (`RetryPolicy.make`, `RetrySchedule.exponential`, `withRpcRetry`, ...) when
  * an option is out of range. It is a mistake in the program, so it is thrown where it was made, before any call; nothing
- * is clamped. `RetryPolicy.validate` gives the same error as an `Either`.
+ * is clamped. `RetryPolicy.validate` gives the same error as a value.
  *
  * - `where`: the constructor.
  * - `field`: the option.
@@ -53,8 +53,8 @@ export const checkDuration = (
     /** Whether zero is allowed. Default `false`. */
     readonly zero?: boolean | undefined
   }
-): Either.Either<Duration.Duration, InvalidOption> =>
-  Either.mapLeft(
+): Result.Result<Duration.Duration, InvalidOption> =>
+  Result.mapError(
     duration.decode(input, { zero: options?.zero ?? false }),
     (problem) => new InvalidOption({ where, field, problem })
   )
@@ -77,17 +77,17 @@ export const checkNumber = (
     /** Whether it must be an integer. Default `false`. */
     readonly integer?: boolean | undefined
   }
-): Either.Either<number, InvalidOption> => {
+): Result.Result<number, InvalidOption> => {
   const valid = Number.isFinite(input) && input >= range.min && input <= range.max &&
     (range.integer !== true || Number.isInteger(input))
   if (valid) {
-    return Either.right(input)
+    return Result.succeed(input)
   }
   const kind = range.integer === true ? "an integer" : "a number"
   const problem = range.max === Number.MAX_VALUE || range.max === Number.MAX_SAFE_INTEGER
     ? `must be ${kind} of at least ${range.min}, got ${input}`
     : `must be ${kind} from ${range.min} to ${range.max}, got ${input}`
-  return Either.left(new InvalidOption({ where, field, problem }))
+  return Result.fail(new InvalidOption({ where, field, problem }))
 }
 
 /**
@@ -112,15 +112,15 @@ export const checkKnown = (
   options: unknown,
   known: ReadonlyArray<string>,
   path = ""
-): Either.Either<void, InvalidOption> => {
+): Result.Result<void, InvalidOption> => {
   if (typeof options !== "object" || options === null || Array.isArray(options)) {
     const field = path === "" ? "options" : path.replace(/\.$/, "")
-    return Either.left(new InvalidOption({ where, field, problem: `must be an object, got ${shown(options)}` }))
+    return Result.fail(new InvalidOption({ where, field, problem: `must be an object, got ${shown(options)}` }))
   }
   const unknown = Object.keys(options).find((key) => !known.includes(key))
   return unknown === undefined
-    ? Either.void
-    : Either.left(
+    ? Result.void
+    : Result.fail(
       new InvalidOption({ where, field: `${path}${unknown}`, problem: `is not an option${suggestion(unknown, known)}` })
     )
 }
@@ -135,5 +135,5 @@ const shown = (input: unknown): string =>
  * @since 0.1.0
  * @category validation
  */
-export const orThrow = <A>(result: Either.Either<A, InvalidOption>): A =>
-  Either.getOrThrowWith(result, (error) => error)
+export const orThrow = <A>(result: Result.Result<A, InvalidOption>): A =>
+  Result.getOrThrowWith(result, (error) => error)

@@ -36,10 +36,10 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import * as monotonic from "./internal/ambient/monotonic.js"
 import * as internal from "./internal/budget/account.js"
+import * as Result from "./internal/result.js"
 import { checkDuration, checkKnown, checkNumber, InvalidOption, orThrow } from "./InvalidOption.js"
 import type { Retryable } from "./RpcError.js"
 
@@ -130,7 +130,7 @@ export interface Options {
  * @category constructors
  */
 export const make = (options?: Options): Effect.Effect<RetryBudget> => {
-  const valid = orThrow(Either.gen(function*() {
+  const valid = orThrow(Result.gen(function*() {
     const where = "RetryBudget.make"
     yield* checkKnown(where, options ?? {}, ["ratio", "capacity", "cost", "regainEvery"])
     const ratio = yield* checkNumber(where, "ratio", options?.ratio ?? 0.1, { min: 0, max: 1 })
@@ -161,10 +161,10 @@ export const make = (options?: Options): Effect.Effect<RetryBudget> => {
 
 const maxCapacity = 1e9
 
-const checkCapacity = (where: string, capacity: unknown): Either.Either<number, InvalidOption> =>
+const checkCapacity = (where: string, capacity: unknown): Result.Result<number, InvalidOption> =>
   Predicate.isNumber(capacity)
     ? checkNumber(where, "capacity", capacity, { min: 1, max: maxCapacity })
-    : Either.left(
+    : Result.fail(
       new InvalidOption({ where, field: "capacity", problem: `must be a number or "traffic", got ${String(capacity)}` })
     )
 
@@ -200,7 +200,7 @@ export const grpc = (options: {
  * @internal
  */
 export const validateGrpc = (options: { readonly maxTokens: number; readonly tokenRatio: number }) =>
-  Either.gen(function*() {
+  Result.gen(function*() {
     const where = "RetryBudget.grpc"
     yield* checkKnown(where, options, ["maxTokens", "tokenRatio"])
     const maxTokens = yield* checkNumber(where, "maxTokens", options.maxTokens, { min: Number.MIN_VALUE, max: 1000 })

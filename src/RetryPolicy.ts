@@ -24,13 +24,13 @@
  */
 import * as Config from "effect/Config"
 import type * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Schedule from "effect/Schedule"
 import * as documents from "./internal/config/decode.js"
 import * as kitex from "./internal/config/kitex.js"
 import * as policyDocument from "./internal/config/policyDocument.js"
 import * as description from "./internal/policy/describe.js"
 import { default_, type Description, make, type RetryPolicy, validate } from "./internal/policy/policy.js"
+import * as Result from "./internal/result.js"
 import type { InvalidOption } from "./InvalidOption.js"
 import * as RetrySchedule from "./RetrySchedule.js"
 
@@ -124,12 +124,12 @@ export const Document = policyDocument.Document
  * @since 0.1.0
  * @category decoding
  */
-export const decode = (document: unknown): Either.Either<RetryPolicy, InvalidOption> => {
+export const decode = (document: unknown): Result.Result<RetryPolicy, InvalidOption> => {
   const where = "RetryPolicy.decode"
   return documents.parsed(where, document).pipe(
-    Either.flatMap((input) => documents.decode(where, Document, input)),
-    Either.flatMap((valid) => policyDocument.toOptions(where, valid)),
-    Either.flatMap(validate)
+    Result.flatMap((input) => documents.decode(where, Document, input)),
+    Result.flatMap((valid) => policyDocument.toOptions(where, valid)),
+    Result.flatMap(validate)
   )
 }
 
@@ -145,7 +145,7 @@ export const decode = (document: unknown): Either.Either<RetryPolicy, InvalidOpt
  */
 export const config: Config.Config<RetryPolicy> = Config.mapOrFail(
   policyDocument.config,
-  (document) => Either.mapLeft(decode(document), policyDocument.configError)
+  (document) => Result.mapError(decode(document), policyDocument.configError)
 )
 
 /**
@@ -164,10 +164,10 @@ export const config: Config.Config<RetryPolicy> = Config.mapOrFail(
  */
 export const fromKitex = (
   document: unknown
-): Either.Either<{ readonly policy: RetryPolicy; readonly retryRatio: number }, InvalidOption> =>
-  Either.flatMap(
+): Result.Result<{ readonly policy: RetryPolicy; readonly retryRatio: number }, InvalidOption> =>
+  Result.flatMap(
     kitex.fromDocument(document),
-    ({ options, retryRatio }) => Either.map(validate(options), (policy) => ({ policy, retryRatio }))
+    ({ options, retryRatio }) => Result.map(validate(options), (policy) => ({ policy, retryRatio }))
   )
 
 /**

@@ -37,11 +37,11 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import { dual } from "effect/Function"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as internal from "./internal/policy/schedule.js"
+import * as Result from "./internal/result.js"
 import { checkDuration, checkKnown, checkNumber, InvalidOption, orThrow } from "./InvalidOption.js"
 import { Retryable, RetryableReason } from "./RpcError.js"
 
@@ -49,12 +49,12 @@ const baseAndCap = (where: string, options: {
   readonly base: Duration.DurationInput
   readonly cap: Duration.DurationInput
 }) =>
-  Either.gen(function*() {
+  Result.gen(function*() {
     const base = yield* checkDuration(where, "base", options.base)
     const cap = yield* checkDuration(where, "cap", options.cap)
     if (Duration.greaterThan(base, cap)) {
       const problem = `must not exceed the cap of ${Duration.format(cap)}, got ${Duration.format(base)}`
-      return yield* Either.left(new InvalidOption({ where, field: "base", problem }))
+      return yield* Result.fail(new InvalidOption({ where, field: "base", problem }))
     }
     return { base: Duration.toMillis(base), cap: Duration.toMillis(cap) }
   })
@@ -243,7 +243,7 @@ export const grpcA6 = (options: {
   readonly backoffMultiplier: number
 }): Schedule.Schedule<Duration.Duration> => {
   const where = "RetrySchedule.grpcA6"
-  const { initial, max, maxAttempts, multiplier } = orThrow(Either.gen(function*() {
+  const { initial, max, maxAttempts, multiplier } = orThrow(Result.gen(function*() {
     yield* checkKnown(where, options, ["maxAttempts", "initialBackoff", "maxBackoff", "backoffMultiplier"])
     return {
       maxAttempts: yield* checkNumber(where, "maxAttempts", options.maxAttempts, {

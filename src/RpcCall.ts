@@ -17,7 +17,7 @@ import { dual } from "effect/Function"
 import * as Predicate from "effect/Predicate"
 import * as Classify from "./Classify.js"
 import * as progress from "./internal/ambient/progress.js"
-import * as cause from "./internal/errors/cause.js"
+import * as Causes from "./internal/effect/cause.js"
 import { Fatal, isFatal, isRetryable, type Retryable, stamped, withMethod } from "./RpcError.js"
 
 /**
@@ -85,7 +85,7 @@ class RpcCallImpl<A, E, R> extends Effectable.Class<A, E, R> implements RpcCall<
     super()
     this.method = options.method
     this.idempotent = options.idempotent
-    const named = cause.mapFailures(
+    const named = Causes.mapFailures(
       self,
       (error) => isRetryable(error) || isFatal(error) ? stamped(error, this) as E : error
     )

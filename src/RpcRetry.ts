@@ -63,7 +63,6 @@ import type * as Config from "effect/Config"
 import type * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
@@ -77,6 +76,7 @@ import * as layerDocument from "./internal/config/layerDocument.js"
 import { configError } from "./internal/config/policyDocument.js"
 import * as grpc from "./internal/config/serviceConfig.js"
 import * as engine from "./internal/engine/engine.js"
+import * as Result from "./internal/result.js"
 import { changedClient } from "./internal/service/clientProxy.js"
 import type { InForce, Inspection, LayerOptions, Service, UpdateOptions } from "./internal/service/model.js"
 import * as Wiring from "./internal/service/reference.js"
@@ -167,7 +167,7 @@ const built = <E, R>(service: Effect.Effect<Service, E, R>): Layer.Layer<never, 
  * @since 0.1.0
  * @category decoding
  */
-export const decode: (document: unknown) => Either.Either<LayerOptions, InvalidOption> = layerDocument.decode
+export const decode: (document: unknown) => Result.Result<LayerOptions, InvalidOption> = layerDocument.decode
 
 /**
  * A layer from configuration: environment variables, or any `ConfigProvider`. Keys, all optional, below `RPC_RETRY`: those of
@@ -204,10 +204,10 @@ export const layerConfig = (
   config?: Config.Config<LayerOptions>
 ): Layer.Layer<never, ConfigError.ConfigError> => {
   make(inCode)
-  const options = config ?? Effect.zipRight(layerDocument.warnOfUnknownKeys, layerDocument.config)
+  const options = config ?? Effect.andThen(layerDocument.warnOfUnknownKeys, layerDocument.config)
   return built(Effect.flatMap(options, (options) =>
     Effect.mapError(
-      Either.flatMap(internal.mergedOptions(inCode, options), (merged) => internal.make(merged)),
+      Result.flatMap(internal.mergedOptions(inCode, options), (merged) => internal.make(merged)),
       configError
     )))
 }
@@ -337,7 +337,7 @@ export const update = (
   policy: RetryPolicy.Options | "off",
   options?: UpdateOptions
 ): Effect.Effect<void, InvalidOption> =>
-  Effect.zipRight(
+  Effect.andThen(
     checkKnown("RpcRetry.update", options ?? {}, ["replace"]),
     Effect.flatMap(RpcRetry, (service) => service.update(name, policy, options))
   )
@@ -391,9 +391,9 @@ type Value =
   | RegExp
   | ArrayBufferView
 
-type Member<M> = M extends (...args: infer Args) => infer Result
-  ? [Result] extends [Option.Option<unknown> | Either.Either<unknown, unknown>] ? M
-  : [Result] extends [AnyCall] ? (...args: Args) => Retried<Result>
+type Member<M> = M extends (...args: infer Args) => infer Returned
+  ? [Returned] extends [Option.Option<unknown> | Result.Result<unknown, unknown>] ? M
+  : [Returned] extends [AnyCall] ? (...args: Args) => Retried<Returned>
   : M
   : M extends RpcCall.RpcCall<unknown, unknown, unknown> ? Retried<M>
   : M extends Value ? M
@@ -501,7 +501,7 @@ export const inheritAttempt: {
  *
  * // ... message="asking" method=Users.Get attempt=2
  * const program = Effect.log("asking").pipe(
- *   Effect.zipRight(request),
+ *   Effect.andThen(request),
  *   withRpcRetry({ method: "Users.Get" }),
  *   RpcRetry.annotateLogs
  * )
@@ -572,10 +572,10 @@ type NoExcess<T> = T extends AnyCall ? unknown
 
 type AnyCall = Effect.Effect<unknown, unknown, unknown>
 
-const validateCall = (options: Options): Either.Either<void, InvalidOption> => {
+const validateCall = (options: Options): Result.Result<void, InvalidOption> => {
   const where = "withRpcRetry"
   const { idempotencyKey, method } = options
-  const invalid = (field: string, problem: string) => Either.left(new InvalidOption({ where, field, problem }))
+  const invalid = (field: string, problem: string) => Result.fail(new InvalidOption({ where, field, problem }))
   return method !== undefined && !Predicate.isString(method)
     ? invalid("method", `must be text, got ${String(method)}`)
     : idempotencyKey !== undefined && !Predicate.isBoolean(idempotencyKey) &&

@@ -27,7 +27,7 @@ const isTransportFace = (name: string) => /^transport\/[^/]+$/.test(name)
 
 /** The floors of the core, lowest first: a folder imports from its own floor and from those below. */
 const floors: ReadonlyArray<ReadonlyArray<string>> = [
-  ["ambient", "errors", "options", "budget"],
+  ["effect", "ambient", "errors", "options", "budget"],
   ["gate"],
   ["event"],
   ["policy"],
@@ -53,8 +53,19 @@ const ground = new Set([
   "ServerHint"
 ])
 
-/** What transports need of the core that is no face: tables of codes, what may be told of values, and the service that `HttpRpc.retrying` was built with. */
+/** The folders of internals, and the one file beside them. */
+const isOfAFolder = (name: string) => floorOf(name) >= 0 || name === "internal/result"
+
+/**
+ * What transports need of the core that is no face: what stands between them and this version of Effect, tables of codes, what may be told of values, and the service
+ * that `HttpRpc.retrying` was built with.
+ */
 const lent = new Set([
+  "internal/result",
+  "internal/effect/cause",
+  "internal/effect/fiberRefs",
+  "internal/effect/runtime",
+  "internal/effect/step",
   "internal/errors/excerpt",
   "internal/errors/grpcCodes",
   "internal/errors/httpStatus",
@@ -90,7 +101,7 @@ const rules: ReadonlyArray<Rule> = [
   },
   {
     says: "every internal file is in a folder that has a floor",
-    of: (name) => name.startsWith("internal/") && floorOf(name) < 0,
+    of: (name) => name.startsWith("internal/") && !isOfAFolder(name),
     forbids: () => true
   },
   {
@@ -192,6 +203,33 @@ const tooFull = (files: ReadonlyArray<File>): ReadonlyArray<string> => {
   return Array.from(counts).flatMap(([folder, count]) => folder !== "." && count > maxFiles ? [folder] : [])
 }
 
+/** What Effect 4 has under another name or not at all, and the file that stands before it. */
+const behind: ReadonlyArray<readonly [name: string, use: RegExp, file: string]> = [
+  ["Either", /effect\/Either"|\bEither\.\w/, "internal/result"],
+  ["Runtime", /effect\/Runtime"|Effect\.runtime\b/, "internal/effect/runtime"],
+  [
+    "ScheduleDecision",
+    /effect\/Schedule(Decision|Interval|Intervals)"|[sS]chedule\.initial\b|Schedule\.driver/,
+    "internal/effect/step"
+  ],
+  ["FiberRef", /effect\/FiberRef"/, "internal/effect/fiberRefs"],
+  ["MetricKey", /effect\/MetricKey(Type)?"/, "internal/telemetry/metrics"],
+  ["zipRight", /\bzipRight\b/, "none"],
+  [
+    "the shape of a Cause",
+    /Cause\.(is\w+Type|isInterrupted\w*|isDie|match|reduce|sequential|parallel|failures|defects|failure\w*|dieOption|interruptors)\b/,
+    "internal/effect/cause"
+  ]
+]
+
+const withoutComments = (text: string) => text.replaceAll(/\/\*[^]*?\*\/|\/\/.*$/gm, "")
+
+const scattered = (files: ReadonlyArray<File>): ReadonlyArray<string> =>
+  files.flatMap(({ name, text }) => {
+    const code = withoutComments(text)
+    return behind.filter(([, use, file]) => file !== name && use.test(code)).map(([what]) => `${name} names ${what}`)
+  })
+
 const src = Path.join(import.meta.dirname, "..", "src")
 
 const files: ReadonlyArray<File> = readdirSync(src, { recursive: true, encoding: "utf8" })
@@ -229,6 +267,12 @@ describe("the house", () => {
     const many = Array.from({ length: maxFiles + 1 }, (_, i) => ({ name: `transport/grpc/f${i}`, text: "" }))
     assert.deepStrictEqual(tooFull(many), ["transport/grpc"])
     assert.deepStrictEqual(tooFull(many.slice(1)), [])
+  })
+
+  it("names what another version of Effect calls otherwise in one file each", () => {
+    assert.deepStrictEqual(scattered(files), [])
+    const named = (name: string) => ({ name, text: "import * as Either from \"effect/Either\"" })
+    assert.deepStrictEqual(scattered([named("internal/result"), named("Classify")]), ["Classify names Either"])
   })
 
   it("has one place where attempts are made", () => {

@@ -286,7 +286,7 @@ export const make = (options: {
         }),
       stop,
       start,
-      restart: Effect.zipRight(stop, start),
+      restart: Effect.andThen(stop, start),
       requests: Effect.sync(() => requests.slice()),
       connections: Effect.sync(() => open.size)
     }

@@ -42,10 +42,10 @@ import { type CommonTransportOptions, validateReadWriteMaxBytes } from "@connect
 import * as ProtocolConnect from "@connectrpc/connect/protocol-connect"
 import * as ProtocolGrpc from "@connectrpc/connect/protocol-grpc"
 import * as ProtocolGrpcWeb from "@connectrpc/connect/protocol-grpc-web"
-import * as Either from "effect/Either"
 import type * as Http from "node:http"
 import type * as Http2 from "node:http2"
 import type * as Https from "node:https"
+import * as Result from "../internal/result.js"
 import { checkKnown, InvalidOption, orThrow } from "../InvalidOption.js"
 import * as ConnectHttp2 from "./connect/http2.js"
 import * as ConnectSessions from "./connect/sessions.js"
@@ -166,17 +166,17 @@ class SessionManagerImpl implements SessionManager {
   readonly abort = (): void => this.sessions.abort()
 }
 
-const originOf = (where: string, url: string): Either.Either<string, InvalidOption> => {
+const originOf = (where: string, url: string): Result.Result<string, InvalidOption> => {
   const problem = "must be a URL that begins with http: or https:"
-  return Either.try({
+  return Result.try({
     try: () => new URL(url),
     catch: () => new InvalidOption({ where, field: "baseUrl", problem })
   }).pipe(
-    Either.filterOrLeft(
+    Result.filterOrFail(
       ({ protocol }) => protocol === "http:" || protocol === "https:",
       () => new InvalidOption({ where, field: "baseUrl", problem })
     ),
-    Either.map(({ origin }) => origin)
+    Result.map(({ origin }) => origin)
   )
 }
 
@@ -212,7 +212,7 @@ const checkTransport = (
   where: string,
   options: TransportOptions & { readonly httpVersion?: string },
   others: ReadonlyArray<string>
-): Either.Either<void, InvalidOption> =>
+): Result.Result<void, InvalidOption> =>
   checkKnown(where, options, [
     ...ofTransport,
     ...(options.httpVersion === "1.1" ? ["nodeOptions"] : [...ofSession, "sessionManager"]),
@@ -225,14 +225,14 @@ const make = (
   where: string,
   url: string,
   options: SessionOptions
-): Either.Either<SessionManagerImpl, InvalidOption> =>
-  Either.gen(function*() {
+): Result.Result<SessionManagerImpl, InvalidOption> =>
+  Result.gen(function*() {
     const origin = yield* originOf(where, url)
     for (const field of times) {
       const millis = options[field]
       if (millis !== undefined && !(typeof millis === "number" && millis > 0)) {
         const problem = `must be a number of milliseconds greater than 0, got ${millis}`
-        return yield* Either.left(new InvalidOption({ where, field, problem }))
+        return yield* Result.fail(new InvalidOption({ where, field, problem }))
       }
     }
     const limits: ConnectSessions.Limits = {
@@ -279,16 +279,16 @@ export const sessionManager = (url: string, options: SessionOptions = {}): Sessi
 const sessionsOf = (
   where: string,
   options: TransportOptions & Omit<Http2Options, "httpVersion">
-): Either.Either<ConnectSessions.Sessions, InvalidOption> => {
+): Result.Result<ConnectSessions.Sessions, InvalidOption> => {
   const { baseUrl, sessionManager } = options
   if (sessionManager === undefined) {
-    return Either.map(make(where, baseUrl, options), ({ sessions }) => sessions)
+    return Result.map(make(where, baseUrl, options), ({ sessions }) => sessions)
   }
-  const fail = (problem: string) => Either.left(new InvalidOption({ where, field: "sessionManager", problem }))
+  const fail = (problem: string) => Result.fail(new InvalidOption({ where, field: "sessionManager", problem }))
   return sessionManager instanceof SessionManagerImpl
-    ? Either.flatMap(originOf(where, baseUrl), (origin) =>
+    ? Result.flatMap(originOf(where, baseUrl), (origin) =>
       origin === sessionManager.authority
-        ? Either.right(sessionManager.sessions)
+        ? Result.succeed(sessionManager.sessions)
         : fail(`must be for the origin of baseUrl, ${origin}, got one for ${sessionManager.authority}`))
     : fail("must be made with ConnectNode.sessionManager")
 }

@@ -21,10 +21,10 @@
  */
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import { identity, type LazyArg } from "effect/Function"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import * as Result from "../internal/result.js"
 import { checkDuration, checkKnown, InvalidOption, orThrow } from "../InvalidOption.js"
 import * as internal from "./connection/connection.js"
 import type { Connection, Dialled } from "./connection/model.js"
@@ -131,14 +131,14 @@ export const make = <A, E, R>(
  * @category validation
  */
 export const checkLifetime = (where: string, options: Lifetime) =>
-  Either.gen(function*() {
+  Result.gen(function*() {
     const optional = (field: "idleTimeout" | "maxAge") => {
       const input = options[field]
-      return input === undefined ? Either.right(undefined) : checkDuration(where, field, input)
+      return input === undefined ? Result.succeed(undefined) : checkDuration(where, field, input)
     }
     const schedule = options.dialBackoff ?? dialBackoff
     if (!Schedule.isSchedule(schedule)) {
-      return yield* Either.left(
+      return yield* Result.fail(
         new InvalidOption({ where, field: "dialBackoff", problem: `must be a Schedule, got ${String(schedule)}` })
       )
     }

@@ -48,7 +48,6 @@
  * @since 0.1.0
  */
 import type * as Socket from "@effect/platform/Socket"
-import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -59,6 +58,7 @@ import type { NoInfer } from "effect/Types"
 import * as Classify from "../Classify.js"
 import type { State } from "../Connections.js"
 import * as Deadline from "../Deadline.js"
+import * as Causes from "../internal/effect/cause.js"
 import { checkKnown, orThrow } from "../InvalidOption.js"
 import * as RpcCall from "../RpcCall.js"
 import { type Fatal, Retryable, withDelivery, withMethod, withWait } from "../RpcError.js"
@@ -310,7 +310,7 @@ const client = <Request>(options: Options, codec: Codec<Request>): Effect.Effect
           Effect.mapError((error) => error._tag === "Retryable" ? withDelivery(error, "NotSent") : error),
           // an interruption that is not the client's own: nobody has asked these callers to stop
           Effect.catchAllCause((cause) =>
-            Cause.isInterruptedOnly(cause) ? Effect.fail(notDialled("INTERRUPTED")) : Effect.failCause(cause)
+            Causes.isInterruption(cause) ? Effect.fail(notDialled("INTERRUPTED")) : Effect.failCause(cause)
           )
         ),
       closed,

@@ -38,10 +38,10 @@
  */
 import * as Data from "effect/Data"
 import type * as DateTime from "effect/DateTime"
-import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
+import * as Result from "../internal/result.js"
 import { checkKnown, checkNumber, InvalidOption, orThrow } from "../InvalidOption.js"
 import { fail, Problem, Writer } from "./gob/bytes.js"
 import * as decoder from "./gob/decoder.js"
@@ -321,7 +321,7 @@ const problemOf = (failure: unknown): GobError =>
       : String(failure)
   })
 
-const attempt = <A>(evaluate: () => A): Either.Either<A, GobError> => Either.try({ try: evaluate, catch: problemOf })
+const attempt = <A>(evaluate: () => A): Result.Result<A, GobError> => Result.try({ try: evaluate, catch: problemOf })
 
 /**
  * Writes one stream. The definition of a type is sent once, before its first value, so a stream has one encoder. Schemas that
@@ -335,7 +335,7 @@ export interface Encoder {
    * Encodes a value, and returns the bytes to send next on the stream. Fails with {@link GobError} for a value that does not fit the
    * schema, or a schema that is no type of Go.
    */
-  readonly encode: <A, I>(schema: Schema.Schema<A, I>, value: A) => Either.Either<Uint8Array, GobError>
+  readonly encode: <A, I>(schema: Schema.Schema<A, I>, value: A) => Result.Result<Uint8Array, GobError>
 }
 
 /**
@@ -348,7 +348,7 @@ export const makeEncoder = (): Encoder => {
   const stream = new encoder.Encoder()
   return {
     encode: (schema, value) =>
-      Either.flatMap(
+      Result.flatMap(
         attempt(() =>
           Proto.isLost(schema.ast, value) ? fail(`${Proto.problem}: use Gob.map`) : Schema.encodeSync(schema)(value)
         ),
@@ -372,12 +372,12 @@ export interface Value {
   /**
    * Decodes the value by a schema. Fails with {@link GobError} when it does not fit, or is over the limit of the decoder.
    */
-  readonly as: <A, I>(schema: Schema.Schema<A, I>) => Either.Either<A, GobError>
+  readonly as: <A, I>(schema: Schema.Schema<A, I>) => Result.Result<A, GobError>
   /**
    * Decodes the value by the types that the stream defines: a struct is an object of the fields that were sent, which zeros are not;
    * a map is a `Map`; an integer is a `bigint` where a number does not hold it; an interface is `{ name, value }`.
    */
-  readonly unknown: Either.Either<unknown, GobError>
+  readonly unknown: Result.Result<unknown, GobError>
 }
 
 /**
@@ -400,7 +400,7 @@ export interface Decoder {
 
 const valueOf = (value: Stream.Value): Value => ({
   as: (schema) =>
-    Either.flatMap(
+    Result.flatMap(
       attempt(() => decoder.decode(value, Type.of(schema.ast))),
       (encoded) => attempt(() => Schema.decodeUnknownSync(schema)(encoded))
     ),
@@ -449,7 +449,7 @@ export const makeDecoder = (options?: {
       const values: Array<Value> = []
       if (problem === undefined) {
         const read = attempt(() => stream.push(bytes, (value) => values.push(valueOf(value))))
-        problem = Either.isLeft(read) ? read.left : undefined
+        problem = Result.isFailure(read) ? Result.failureOf(read) : undefined
       }
       return { values, problem }
     }
@@ -462,7 +462,7 @@ export const makeDecoder = (options?: {
  * @since 0.1.0
  * @category encoding
  */
-export const encode = <A, I>(schema: Schema.Schema<A, I>) => (value: A): Either.Either<Uint8Array, GobError> =>
+export const encode = <A, I>(schema: Schema.Schema<A, I>) => (value: A): Result.Result<Uint8Array, GobError> =>
   makeEncoder().encode(schema, value)
 
 /**
@@ -471,8 +471,8 @@ export const encode = <A, I>(schema: Schema.Schema<A, I>) => (value: A): Either.
  * @since 0.1.0
  * @category decoding
  */
-export const decode = <A, I>(schema: Schema.Schema<A, I>) => (bytes: Uint8Array): Either.Either<A, GobError> => {
+export const decode = <A, I>(schema: Schema.Schema<A, I>) => (bytes: Uint8Array): Result.Result<A, GobError> => {
   const { problem, values: [first] } = makeDecoder({ maxBytes: Math.max(Limit.defaultBytes, bytes.length) }).push(bytes)
   return first?.as(schema) ??
-    Either.left(problem ?? new GobError({ problem: "gob: ends in the middle of a value" }))
+    Result.fail(problem ?? new GobError({ problem: "gob: ends in the middle of a value" }))
 }

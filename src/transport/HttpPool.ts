@@ -46,7 +46,6 @@ import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import type * as Undici from "@effect/platform-node/Undici"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Inspectable from "effect/Inspectable"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -55,7 +54,9 @@ import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
 import { Connections } from "../Connections.js"
 import * as Deadline from "../Deadline.js"
+import * as Runtime from "../internal/effect/runtime.js"
 import * as Excerpt from "../internal/errors/excerpt.js"
+import * as Result from "../internal/result.js"
 import { checkKnown, checkNumber, InvalidOption, orThrow } from "../InvalidOption.js"
 import * as PoolDispatcher from "./http/pool/dispatcher.js"
 import { progressKey } from "./http/pool/origin.js"
@@ -135,7 +136,7 @@ export type Connector = Undici.buildConnector.connector
 export const make = (options: Options = {}): Effect.Effect<HttpClient.HttpClient, never, Scope.Scope> => {
   const checked = orThrow(check(options))
   return Effect.gen(function*() {
-    const runtime = yield* Effect.runtime<never>()
+    const runtime = yield* Runtime.current
     const registry = yield* Connections
     const clock = yield* Effect.clock
     const dispatcher = yield* Effect.acquireRelease(
@@ -232,13 +233,13 @@ const ofConnect: Readonly<Record<string, Check>> = {
   useH2c: isHttp1
 }
 
-const fail = (field: string, problem: string) => Either.left(new InvalidOption({ where, field, problem }))
+const fail = (field: string, problem: string) => Result.fail(new InvalidOption({ where, field, problem }))
 
 const checkFields = (
   checks: Readonly<Record<string, Check>>,
   values: { readonly [field: string]: unknown },
   prefix = ""
-): Either.Either<void, InvalidOption> => {
+): Result.Result<void, InvalidOption> => {
   for (const [field, check] of Object.entries(checks)) {
     const value = values[field]
     const problem = value === undefined || value === null ? undefined : check(value)
@@ -246,13 +247,13 @@ const checkFields = (
       return fail(`${prefix}${field}`, problem)
     }
   }
-  return Either.void
+  return Result.void
 }
 
 const known = [...numbers.map(([field]) => String(field)), ...Object.keys(others)]
 
-const check = (options: Options): Either.Either<Options, InvalidOption> =>
-  Either.gen(function*() {
+const check = (options: Options): Result.Result<Options, InvalidOption> =>
+  Result.gen(function*() {
     if (!PoolDispatcher.isSupported()) {
       return yield* fail(
         "runtime",
@@ -274,7 +275,7 @@ const check = (options: Options): Either.Either<Options, InvalidOption> =>
     if (Predicate.isRecord(given["connect"])) {
       yield* checkFields(ofConnect, given["connect"], "connect.")
     }
-    yield* Either.mapLeft(
+    yield* Result.mapError(
       PoolDispatcher.validate(options),
       (problem) => new InvalidOption({ where, field: "connect", problem })
     )

@@ -58,11 +58,11 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Runtime from "effect/Runtime"
 import type * as Schema from "effect/Schema"
 import * as Tracer from "effect/Tracer"
 import type { NoInfer } from "effect/Types"
 import * as Deadline from "../Deadline.js"
+import * as Runtime from "../internal/effect/runtime.js"
 import { checkKnown, orThrow } from "../InvalidOption.js"
 import * as RpcCall from "../RpcCall.js"
 import { type Fatal, type Retryable, withMethod } from "../RpcError.js"
@@ -171,7 +171,7 @@ export const make = (options: Options): Effect.Effect<Client, never, HttpClient.
       ? exchangeOne
       : batched(exchange, exchangeOne, checked.retryOn, {
         ...checked.batch,
-        runtime: nobodys(yield* Effect.runtime<never>())
+        runner: Runtime.without(yield* Runtime.current, isOfCall)
       })
     let ids = 0
 
@@ -269,19 +269,10 @@ const checkCall = (where: string, options: object | undefined, known: ReadonlyAr
   }
 }
 
-/** What is known here of the call that the client was made in: of an attempt that is over, say, nothing more may be written. */
+/** Whether a service is of the call that the client was made in: batches are of no call, and one may be over when they run. */
 const isOfCall = (key: string): boolean => key === Tracer.ParentSpan.key || key.startsWith("effect-rpc-retry/Deadline/")
 
-/** Where batches run: what is of a call is not of theirs. */
-const nobodys = (runtime: Runtime.Runtime<never>): Runtime.Runtime<never> =>
-  Runtime.make({
-    ...runtime,
-    context: Context.unsafeMake(
-      new Map(Array.from(runtime.context.unsafeMap).filter(([key]) => !isOfCall(key)))
-    )
-  })
-
-type Send = (id: number, text: string) => Effect.Effect<Messages.Result, Retryable | Fatal>
+type Send = (id: number, text: string) => Effect.Effect<Messages.RawResult, Retryable | Fatal>
 
 const oneByOne = (exchange: Exchange.Exchange, retryOn: Messages.RetryOn): Send => (id, text) =>
   Effect.flatMap(
@@ -296,7 +287,7 @@ const batched = (
   exchange: Exchange.Exchange,
   exchangeOne: Send,
   retryOn: Messages.RetryOn,
-  options: Pick<Batcher.Options, "maxCalls" | "window" | "runtime">
+  options: Pick<Batcher.Options, "maxCalls" | "window" | "runner">
 ): Send => {
   const join = Batcher.make({
     ...options,

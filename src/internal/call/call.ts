@@ -3,7 +3,7 @@
  *
  * @internal
  */
-import * as Cause from "effect/Cause"
+import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -15,6 +15,7 @@ import { read } from "../ambient/context.js"
 import * as Monotonic from "../ambient/monotonic.js"
 import type { Account } from "../budget/account.js"
 import { destinationOf } from "../budget/destination.js"
+import * as Causes from "../effect/cause.js"
 import type { Gate } from "../gate/gate.js"
 import type * as RetryPolicy from "../policy/policy.js"
 import * as RetrySchedule from "../policy/schedule.js"
@@ -183,7 +184,7 @@ export const attemptFailed = (
   error: Retryable | undefined
 ): void => {
   attempt.endedAt = Monotonic.now(call.clock)
-  attempt.isRunning = Cause.isInterruptedOnly(cause)
+  attempt.isRunning = Causes.isInterruption(cause)
   attempt.error = error
 }
 

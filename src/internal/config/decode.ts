@@ -5,7 +5,6 @@
  * @internal
  */
 import * as Duration from "effect/Duration"
-import * as Either from "effect/Either"
 import { pipe } from "effect/Function"
 import * as ParseResult from "effect/ParseResult"
 import * as Predicate from "effect/Predicate"
@@ -13,6 +12,7 @@ import * as Schema from "effect/Schema"
 import { InvalidOption } from "../../InvalidOption.js"
 import * as duration from "../options/duration.js"
 import { nearest, suggestion } from "../options/suggest.js"
+import * as Result from "../result.js"
 
 const units = new Map([
   ["ns", "nanos"],
@@ -42,11 +42,11 @@ export const DurationText = Schema.transformOrFail(
   {
     strict: true,
     decode: (input, _, ast) =>
-      Either.mapLeft(
+      Result.mapError(
         duration.decode(typeof input === "string" ? expanded(input) : input, { zero: true }, input),
         (problem) => new ParseResult.Type(ast, input, problem)
       ),
-    encode: (value) => Either.right(`${Duration.toMillis(value)} millis`)
+    encode: (value) => Result.succeed(`${Duration.toMillis(value)} millis`)
   }
 )
 
@@ -112,10 +112,10 @@ export const decode = <A, I>(
   schema: Schema.Schema<A, I>,
   input: unknown,
   options?: { readonly extra?: boolean }
-): Either.Either<A, InvalidOption> =>
+): Result.Result<A, InvalidOption> =>
   pipe(
     Schema.decodeUnknownEither(schema)(input, { onExcessProperty: options?.extra === true ? "ignore" : "error" }),
-    Either.mapLeft((error) => {
+    Result.mapError((error) => {
       const issues = ParseResult.ArrayFormatter.formatErrorSync(error)
       // of the members of a union, the one that got furthest was meant
       const depth = Math.max(...issues.map(({ path }) => path.length))
@@ -131,8 +131,8 @@ export const decode = <A, I>(
  *
  * @internal
  */
-export const parsed = (where: string, input: unknown): Either.Either<unknown, InvalidOption> =>
-  typeof input !== "string" ? Either.right(input) : Either.try({
+export const parsed = (where: string, input: unknown): Result.Result<unknown, InvalidOption> =>
+  typeof input !== "string" ? Result.succeed(input) : Result.try({
     try: () => JSON.parse(input) as unknown,
     catch: (error) =>
       new InvalidOption({ where, field: whole, problem: `is not JSON: ${(error as SyntaxError).message}` })
@@ -143,8 +143,8 @@ export const parsed = (where: string, input: unknown): Either.Either<unknown, In
  *
  * @internal
  */
-export const attempt = <A>(where: string, path: string, make: () => A): Either.Either<A, InvalidOption> =>
-  Either.try({
+export const attempt = <A>(where: string, path: string, make: () => A): Result.Result<A, InvalidOption> =>
+  Result.try({
     try: make,
     catch: (error) =>
       Predicate.isTagged(error, "InvalidOption")

@@ -5,7 +5,6 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
@@ -13,6 +12,7 @@ import { InvalidOption } from "../../InvalidOption.js"
 import * as RetrySchedule from "../../RetrySchedule.js"
 import type * as RetryPolicy from "../policy/policy.js"
 import * as internal from "../policy/schedule.js"
+import * as Result from "../result.js"
 import * as documents from "./decode.js"
 
 const where = "RetryPolicy.fromKitex"
@@ -69,12 +69,12 @@ const toSchedule = (backOff: typeof BackOff.Type): Schedule.Schedule<unknown> =>
 }
 
 /** @internal */
-export const fromDocument = (json: unknown): Either.Either<{
+export const fromDocument = (json: unknown): Result.Result<{
   readonly options: RetryPolicy.Options
   readonly retryRatio: number
 }, InvalidOption> =>
-  Either.gen(function*() {
-    const invalid = (field: string, problem: string) => Either.left(new InvalidOption({ where, field, problem }))
+  Result.gen(function*() {
+    const invalid = (field: string, problem: string) => Result.fail(new InvalidOption({ where, field, problem }))
     const input = yield* documents.parsed(where, json)
     const document = yield* documents.decode(where, Document, input, { extra: true })
     if (!document.enable) {
@@ -92,7 +92,7 @@ export const fromDocument = (json: unknown): Either.Either<{
     if (document.failure_policy === undefined || document.failure_policy === null) {
       return yield* invalid("failure_policy", "is missing, and the type is 0")
     }
-    const { backoff_policy, stop_policy } = yield* Either.mapLeft(
+    const { backoff_policy, stop_policy } = yield* Result.mapError(
       documents.decode(where, FailurePolicy, document.failure_policy, { extra: true }),
       (error) => documents.at(where, "failure_policy", error)
     )

@@ -5,7 +5,6 @@
  */
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import { pipe } from "effect/Function"
 import * as HashMap from "effect/HashMap"
 import * as Option from "effect/Option"
@@ -15,6 +14,7 @@ import { InvalidOption } from "../../InvalidOption.js"
 import * as RetryBudget from "../../RetryBudget.js"
 import { suggestion } from "../options/suggest.js"
 import * as RetryPolicy from "../policy/policy.js"
+import * as Result from "../result.js"
 import type { LayerOptions } from "../service/model.js"
 import { checkName } from "../service/policies.js"
 import * as documents from "./decode.js"
@@ -44,16 +44,16 @@ const where = "RpcRetry.decode"
  */
 export const decodeKeyed = (
   document: unknown
-): Either.Either<{ readonly options: LayerOptions; readonly budgetKey: string }, InvalidOption> =>
-  Either.gen(function*() {
+): Result.Result<{ readonly options: LayerOptions; readonly budgetKey: string }, InvalidOption> =>
+  Result.gen(function*() {
     const input = yield* documents.parsed(where, document)
     yield* withoutProto(input)
     const valid = yield* documents.decode(where, Document, input)
     const checked = (path: string, policy: policyDocument.Document) =>
       pipe(
         policyDocument.toOptions(where, policy),
-        Either.flatMap(RetryPolicy.validate),
-        Either.mapLeft((error) => documents.at(where, path, error))
+        Result.flatMap(RetryPolicy.validate),
+        Result.mapError((error) => documents.at(where, path, error))
       )
     const methods = new Map<string, RetryPolicy.Options | "off">()
     for (const [name, policy] of Object.entries(valid.methods ?? {})) {
@@ -74,15 +74,15 @@ export const decodeKeyed = (
   })
 
 /** A method of that name would be dropped without a word: to an object it is no key like others. */
-const withoutProto = (input: unknown): Either.Either<void, InvalidOption> =>
+const withoutProto = (input: unknown): Result.Result<void, InvalidOption> =>
   Predicate.hasProperty(input, "methods") && Predicate.isRecord(input.methods) &&
     Object.hasOwn(input.methods, "__proto__")
-    ? Either.left(new InvalidOption({ where, field: "methods.__proto__", problem: "is not a method" }))
-    : Either.void
+    ? Result.fail(new InvalidOption({ where, field: "methods.__proto__", problem: "is not a method" }))
+    : Result.void
 
 /** @internal */
-export const decode = (document: unknown): Either.Either<LayerOptions, InvalidOption> =>
-  Either.map(decodeKeyed(document), ({ options }) => options)
+export const decode = (document: unknown): Result.Result<LayerOptions, InvalidOption> =>
+  Result.map(decodeKeyed(document), ({ options }) => options)
 
 /** `off`, or the capacity. */
 const budget = policyDocument.parsedAs("BUDGET", `"off", "traffic" or a number`, (text) =>
@@ -106,9 +106,9 @@ export const config: Config.Config<LayerOptions> = pipe(
   }),
   Config.mapOrFail(({ budget, methods = "{}", ...rest }) =>
     pipe(
-      Either.mapLeft(documents.parsed(where, methods), (error) => documents.at(where, "methods", error)),
-      Either.flatMap((methods) => decode(budget === undefined ? { ...rest, methods } : { ...rest, methods, budget })),
-      Either.mapLeft(policyDocument.configError)
+      Result.mapError(documents.parsed(where, methods), (error) => documents.at(where, "methods", error)),
+      Result.flatMap((methods) => decode(budget === undefined ? { ...rest, methods } : { ...rest, methods, budget })),
+      Result.mapError(policyDocument.configError)
     )
   ),
   Config.nested(prefix)

@@ -5,7 +5,6 @@
  */
 import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
-import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
@@ -13,6 +12,7 @@ import { InvalidOption } from "../../InvalidOption.js"
 import * as RetrySchedule from "../../RetrySchedule.js"
 import { type Retryable, RetryableReason } from "../../RpcError.js"
 import type * as RetryPolicy from "../policy/policy.js"
+import * as Result from "../result.js"
 import * as documents from "./decode.js"
 
 const Jitter = Schema.Union(
@@ -73,7 +73,7 @@ const toSchedule = (document: NonNullable<Document["schedule"]>): Schedule.Sched
 const inDocument = new Map([["schedule.n", "schedule.retries"], ["schedule.p", "schedule.jitter.proportional"]])
 
 const scheduleOf = (where: string, document: NonNullable<Document["schedule"]>) =>
-  Either.mapLeft(
+  Result.mapError(
     documents.attempt(where, "schedule", () => toSchedule(document)),
     ({ field, problem }) => new InvalidOption({ where, field: inDocument.get(field) ?? field, problem })
   )
@@ -83,12 +83,12 @@ const scheduleOf = (where: string, document: NonNullable<Document["schedule"]>) 
  *
  * @internal
  */
-export const toOptions = (where: string, document: Document): Either.Either<RetryPolicy.Options, InvalidOption> => {
+export const toOptions = (where: string, document: Document): Result.Result<RetryPolicy.Options, InvalidOption> => {
   const { retryOn, schedule, ...rest } = document
   const retryIf = retryOn === undefined ? undefined : (error: Retryable) => retryOn.includes(error.reason)
   return schedule === undefined
-    ? Either.right({ ...rest, retryIf })
-    : Either.map(
+    ? Result.succeed({ ...rest, retryIf })
+    : Result.map(
       scheduleOf(where, schedule),
       (schedule) => ({ ...rest, retryIf, schedule })
     )
@@ -111,11 +111,11 @@ export const text = (name: string): Config.Config<string | undefined> =>
  * @internal
  */
 export const parsedAs = <A>(name: string, kind: string, parse: (text: string) => A | undefined) =>
-  Config.mapOrFail(text(name), (value): Either.Either<A | undefined, ConfigError.ConfigError> => {
+  Config.mapOrFail(text(name), (value): Result.Result<A | undefined, ConfigError.ConfigError> => {
     const parsed = value === undefined ? undefined : parse(value)
     return value !== undefined && parsed === undefined
-      ? Either.left(ConfigError.InvalidData([name], `must be ${kind}, got ${value}`))
-      : Either.right(parsed)
+      ? Result.fail(ConfigError.InvalidData([name], `must be ${kind}, got ${value}`))
+      : Result.succeed(parsed)
   })
 
 const number = (name: string) =>

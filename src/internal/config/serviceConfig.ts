@@ -4,7 +4,6 @@
  * @internal
  */
 import type * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { checkNumber, InvalidOption } from "../../InvalidOption.js"
@@ -13,6 +12,7 @@ import * as RetrySchedule from "../../RetrySchedule.js"
 import type { Retryable, RetryableReason } from "../../RpcError.js"
 import { names } from "../errors/grpcCodes.js"
 import * as RetryPolicy from "../policy/policy.js"
+import * as Result from "../result.js"
 import { isName } from "../service/policies.js"
 import * as documents from "./decode.js"
 
@@ -81,16 +81,16 @@ const ServiceConfig = Schema.Struct({
 
 const where = "RpcRetry.layerServiceConfig"
 
-const invalid = (field: string, problem: string) => Either.left(new InvalidOption({ where, field, problem }))
+const invalid = (field: string, problem: string) => Result.fail(new InvalidOption({ where, field, problem }))
 
 /** `Service.Method`, `Service.*` or `*`. */
-const patternOf = (name: typeof Name.Type, path: string): Either.Either<string, InvalidOption> => {
+const patternOf = (name: typeof Name.Type, path: string): Result.Result<string, InvalidOption> => {
   const { method = "", service = "" } = name
   if (service === "") {
-    return method === "" ? Either.right("*") : invalid(path, "has a method and no service")
+    return method === "" ? Result.succeed("*") : invalid(path, "has a method and no service")
   }
   const pattern = `${service}.${method === "" ? "*" : method}`
-  return isName(pattern) ? Either.right(pattern) : invalid(path, `names no method: ${JSON.stringify(pattern)}`)
+  return isName(pattern) ? Result.succeed(pattern) : invalid(path, `names no method: ${JSON.stringify(pattern)}`)
 }
 
 const toPolicy = (config: typeof MethodConfig.Type, maxAttempts: number): RetryPolicy.Options => {
@@ -117,12 +117,12 @@ const toPolicy = (config: typeof MethodConfig.Type, maxAttempts: number): RetryP
 export const fromServiceConfig = (
   json: unknown,
   maxAttempts: number = Number.MAX_SAFE_INTEGER
-): Either.Either<{
+): Result.Result<{
   readonly default: RetryPolicy.RetryPolicy
   readonly methods: Readonly<Record<string, RetryPolicy.Options>>
   readonly budget: Effect.Effect<RetryBudget.RetryBudget> | "off"
 }, InvalidOption> =>
-  Either.gen(function*() {
+  Result.gen(function*() {
     const range = { min: 1, max: Number.MAX_SAFE_INTEGER, integer: true }
     const limit = yield* checkNumber(where, "maxAttempts", maxAttempts, range)
     const document = yield* documents.parsed(where, json)
@@ -143,7 +143,7 @@ export const fromServiceConfig = (
     }
     const throttling = config.retryThrottling
     if (throttling !== undefined) {
-      yield* Either.mapLeft(
+      yield* Result.mapError(
         RetryBudget.validateGrpc(throttling),
         (error) => documents.at(where, "retryThrottling", error)
       )

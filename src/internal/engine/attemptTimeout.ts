@@ -32,10 +32,10 @@ export const attemptTimeout = <A, E, R, E2>(
             Effect.flatMap((exit): Effect.Effect<A, E | E2> => {
               if (exit === undefined) {
                 const error = onTimeout()
-                return Effect.zipRight(Fiber.interruptFork(attempt), Effect.fail(error))
+                return Effect.andThen(Fiber.interruptFork(attempt), Effect.fail(error))
               }
-              const answer = Exit.isSuccess(exit) ? Effect.zipRight(Fiber.inheritAll(attempt), exit) : exit
-              return Effect.zipRight(Fiber.interrupt(timer), answer)
+              const answer = Exit.isSuccess(exit) ? Effect.andThen(Fiber.inheritAll(attempt), exit) : exit
+              return Effect.andThen(Fiber.interrupt(timer), answer)
             })
           ))
     )

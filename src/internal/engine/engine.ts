@@ -75,7 +75,7 @@ const attempts = <A, E, R>(
     }
     const next = Effect.flatMap(
       afterFailure(call, attempt, error),
-      (delay) => Effect.zipRight(delay > 0 ? Effect.sleep(delay) : Effect.void, again(self, call, error))
+      (delay) => Effect.andThen(delay > 0 ? Effect.sleep(delay) : Effect.void, again(self, call, error))
     )
     // once is enough: all later attempts run inside
     return attempt.number === 1 ? Effect.onInterrupt(next, () => Call.refund(call)) : next
@@ -98,7 +98,7 @@ const again = <A, E, R>(
 ): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> =>
   Effect.suspend(() =>
     Call.isOver(call)
-      ? Effect.zipRight(Call.refund(call), giveUp(call, error, "DeadlineExceeded"))
+      ? Effect.andThen(Call.refund(call), giveUp(call, error, "DeadlineExceeded"))
       : attempts(self, call)
   )
 
@@ -204,7 +204,7 @@ const giveUp = (
     last,
     history: call.history!.attempts()
   })
-  return Effect.zipRight(Observe.gaveUp(call, error), Effect.fail(error))
+  return Effect.andThen(Observe.gaveUp(call, error), Effect.fail(error))
 }
 
 /** Ends a call whose next attempt was turned away: between two attempts it keeps the last error. */
@@ -212,7 +212,7 @@ const turnAway = (call: Call.Call, { reason, retryIn }: Gate.Rejection): Effect.
   const last = call.attempt?.error
   return last === undefined
     ? reject(call, reason, retryIn)
-    : Effect.zipRight(Call.refund(call), giveUp(call, last, reason))
+    : Effect.andThen(Call.refund(call), giveUp(call, last, reason))
 }
 
 /** Ends a call before its first attempt. */
@@ -222,9 +222,9 @@ const reject = (
   retryIn?: Duration.Duration
 ): Effect.Effect<never, CallRejected> => {
   const error = new CallRejected({ method: call.method, reason, retryIn })
-  return Effect.zipRight(Observe.notRetried(call, error), Effect.fail(error))
+  return Effect.andThen(Observe.notRetried(call, error), Effect.fail(error))
 }
 
 /** Ends the call as its last attempt ended. */
 const endAs = <E>(call: Call.Call, cause: Cause.Cause<E>): Effect.Effect<never, Exclude<E, Retryable>> =>
-  Effect.zipRight(Observe.ended(call, cause), Effect.failCause(withoutRetryable(cause)))
+  Effect.andThen(Observe.ended(call, cause), Effect.failCause(withoutRetryable(cause)))

@@ -1,20 +1,12 @@
 /**
- * The one place that looks into a `Cause`: Effect 4 has flat ones.
+ * The errors of ours in a `Cause`.
  *
  * @internal
  */
-import * as Cause from "effect/Cause"
-import * as Chunk from "effect/Chunk"
-import * as Effect from "effect/Effect"
+import type * as Cause from "effect/Cause"
+import * as Option from "effect/Option"
 import { isRetryable, type Retryable } from "../../RpcError.js"
-
-/**
- * Changes every failure of an effect, also those that are beside others. A success pays nothing but the frame.
- *
- * @internal
- */
-export const mapFailures = <A, E, R>(self: Effect.Effect<A, E, R>, f: (error: E) => E): Effect.Effect<A, E, R> =>
-  Effect.catchAllCause(self, (cause) => Effect.failCause(Cause.map(cause, f)))
+import * as Causes from "../effect/cause.js"
 
 /**
  * The `Retryable` that an attempt ended with, if that is all it ended with: a defect, an interruption on its own, or
@@ -25,13 +17,14 @@ export const mapFailures = <A, E, R>(self: Effect.Effect<A, E, R>, f: (error: E)
  * @internal
  */
 export const retryableOf = <E>(cause: Cause.Cause<E>): Retryable | undefined => {
-  if (Cause.isFailType(cause)) {
-    return isRetryable(cause.error) ? cause.error : undefined
+  const only: Option.Option<unknown> = Causes.onlyFailure(cause)
+  if (Option.isSome(only)) {
+    return isRetryable(only.value) ? only.value : undefined
   }
-  if (!Chunk.isEmpty(Cause.defects(cause))) {
+  if (Causes.hasDefect(cause)) {
     return undefined
   }
-  const failures: ReadonlyArray<unknown> = Chunk.toReadonlyArray(Cause.failures(cause))
+  const failures: ReadonlyArray<unknown> = Causes.failures(cause)
   const retryables = failures.filter(isRetryable)
   return retryables.length < failures.length
     ? undefined
@@ -46,17 +39,6 @@ export const retryableOf = <E>(cause: Cause.Cause<E>): Retryable | undefined => 
  * @internal
  */
 export const withoutRetryable = <E>(cause: Cause.Cause<E>): Cause.Cause<Exclude<E, Retryable>> =>
-  Cause.match(cause, {
-    onEmpty: Cause.empty,
-    onFail: (error) => isRetryable(error) ? Cause.empty : Cause.fail(error as Exclude<E, Retryable>),
-    onDie: Cause.die,
-    onInterrupt: Cause.interrupt,
-    onSequential: (left, right) => both(left, right, Cause.sequential),
-    onParallel: (left, right) => both(left, right, Cause.parallel)
-  })
-
-const both = <E>(
-  left: Cause.Cause<E>,
-  right: Cause.Cause<E>,
-  combine: (left: Cause.Cause<E>, right: Cause.Cause<E>) => Cause.Cause<E>
-): Cause.Cause<E> => Cause.isEmpty(left) ? right : Cause.isEmpty(right) ? left : combine(left, right)
+  Causes.withoutFailures(cause, (error): error is E & Retryable => isRetryable(error)) as Cause.Cause<
+    Exclude<E, Retryable>
+  >

@@ -3,15 +3,15 @@
  *
  * @internal
  */
-import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
+import * as Result from "../result.js"
 
 /**
  * What `get` gives, or `undefined` when it throws.
  *
  * @internal
  */
-export const attempt = <A>(get: () => A): A | undefined => Either.getOrUndefined(Either.try(get))
+export const attempt = <A>(get: () => A): A | undefined => Result.getOrUndefined(Result.try(get))
 
 /**
  * The value of a property, `undefined` when there is none or it cannot be read.

@@ -3,9 +3,9 @@
  *
  * @internal
  */
-import * as Cause from "effect/Cause"
-import * as Chunk from "effect/Chunk"
+import type * as Cause from "effect/Cause"
 import { isRpcError, type RpcError } from "../../RpcError.js"
+import * as Causes from "../effect/cause.js"
 import { retryableOf } from "../errors/cause.js"
 import type { Outcome, Reason } from "./event.js"
 
@@ -28,10 +28,10 @@ const outcomes: Record<RpcError["_tag"], Outcome> = {
  * @internal
  */
 export const endOf = (cause: Cause.Cause<unknown>): End => {
-  if (Cause.isInterruptedOnly(cause)) {
+  if (Causes.isInterruption(cause)) {
     return { outcome: "interrupted", reason: undefined }
   }
-  if (Cause.isDie(cause)) {
+  if (Causes.hasDefect(cause)) {
     return { outcome: "defect", reason: undefined }
   }
   const retryable = retryableOf(cause)
@@ -50,8 +50,8 @@ export const endOf = (cause: Cause.Cause<unknown>): End => {
  * @internal
  */
 export const rpcErrorOf = (cause: Cause.Cause<unknown>): RpcError | undefined => {
-  const failures: ReadonlyArray<unknown> = Chunk.toReadonlyArray(Cause.failures(cause))
-  if (!failures.every(isRpcError) || Cause.isDie(cause)) {
+  const failures: ReadonlyArray<unknown> = Causes.failures(cause)
+  if (!failures.every(isRpcError) || Causes.hasDefect(cause)) {
     return undefined
   }
   // a `Retryable` beside another error is dropped from what the caller gets

@@ -5,15 +5,17 @@
  *
  * @internal
  */
-import * as Cause from "effect/Cause"
+import type * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import type { LazyArg } from "effect/Function"
+import * as Option from "effect/Option"
+import * as Causes from "../effect/cause.js"
 import { retryableOf } from "../errors/cause.js"
 import type { ExhaustedReason, RejectedReason } from "../errors/reasons.js"
+import * as Result from "../result.js"
 
 /**
  * What a gate is told of an attempt. `Ignored` is one that says nothing of the server: the caller was interrupted.
@@ -55,7 +57,7 @@ export interface Gate {
    * Asks for a place. May wait, but not beyond `deadline`, an instant of the monotonic clock in milliseconds, `Infinity` for none.
    * One that is interrupted while it waits leaves nothing behind.
    */
-  readonly admit: (deadline: number) => Effect.Effect<Either.Either<Permit, Rejection>>
+  readonly admit: (deadline: number) => Effect.Effect<Result.Result<Permit, Rejection>>
   /**
    * Returns why an attempt at the instant `at` will be turned away, where that is certain already. Asked before a delay, so that
    * no call waits for an attempt that is not admitted.
@@ -74,18 +76,20 @@ export const both = (first: Gate, second: Gate): Gate => ({
       Effect.flatMap(
         restore(first.admit(deadline)),
         (outer) =>
-          Either.isLeft(outer) ? Effect.succeed(outer) : restore(second.admit(deadline)).pipe(
-            Effect.onInterrupt(() => Effect.sync(() => outer.right.end("Ignored", Exit.interrupt(FiberId.none)))),
-            Effect.map(Either.match({
-              onLeft: (rejection): Either.Either<Permit, Rejection> => {
-                outer.right.end("Ignored", Exit.void)
-                return Either.left(rejection)
+          Result.isFailure(outer) ? Effect.succeed(outer) : restore(second.admit(deadline)).pipe(
+            Effect.onInterrupt(() =>
+              Effect.sync(() => Result.successOf(outer).end("Ignored", Exit.interrupt(FiberId.none)))
+            ),
+            Effect.map(Result.match({
+              onFailure: (rejection): Result.Result<Permit, Rejection> => {
+                Result.successOf(outer).end("Ignored", Exit.void)
+                return Result.fail(rejection)
               },
-              onRight: (inner) =>
-                Either.right({
+              onSuccess: (inner) =>
+                Result.succeed({
                   end: (outcome, exit) => {
                     inner.end(outcome, exit)
-                    outer.right.end(outcome, exit)
+                    Result.successOf(outer).end(outcome, exit)
                   }
                 })
             }))
@@ -106,7 +110,12 @@ class Rejected {
  * @internal
  */
 export const rejectionOf = (cause: Cause.Cause<unknown>): Rejection | undefined =>
-  Cause.isFailType(cause) && cause.error instanceof Rejected ? cause.error.rejection : undefined
+  Option.getOrUndefined(
+    Option.map(
+      Option.filter(Causes.onlyFailure(cause), (error) => error instanceof Rejected),
+      (error) => error.rejection
+    )
+  )
 
 /**
  * What an attempt says of the server: only a `Retryable` is its failure, `Fatal` and domain errors are answers.
@@ -116,7 +125,7 @@ export const rejectionOf = (cause: Cause.Cause<unknown>): Rejection | undefined 
 export const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome =>
   Exit.isSuccess(exit)
     ? "Success"
-    : Cause.isInterrupted(exit.cause)
+    : Causes.hasInterruption(exit.cause)
     ? "Ignored"
     : retryableOf(exit.cause) === undefined
     ? "Success"
@@ -140,11 +149,11 @@ export const through = <A, E, R>(
     attempt() :
     Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(restore(gate.admit(deadline)), (admitted): Effect.Effect<A, E | Rejected, R> =>
-        Either.isLeft(admitted)
-          ? Effect.fail(new Rejected(admitted.left))
+        Result.isFailure(admitted)
+          ? Effect.fail(new Rejected(Result.failureOf(admitted)))
           : Effect.onExit(
             restore(Effect.suspend(attempt)),
             (exit) =>
-              Effect.sync(() => admitted.right.end(isCut() ? "Ignored" : outcomeOf(exit), exit))
+              Effect.sync(() => Result.successOf(admitted).end(isCut() ? "Ignored" : outcomeOf(exit), exit))
           ))
     )

@@ -5,7 +5,7 @@
  * @internal
  */
 import * as Duration from "effect/Duration"
-import * as Either from "effect/Either"
+import * as Result from "../result.js"
 
 /** @internal */
 export interface Bounds {
@@ -36,19 +36,19 @@ export const decode = (
   input: unknown,
   bounds: Bounds,
   shown: unknown = input
-): Either.Either<Duration.Duration, string> => {
+): Result.Result<Duration.Duration, string> => {
   const decoded = Duration.decodeUnknown(input)
   if (decoded._tag === "None" || isNaN(input as Duration.DurationInput)) {
-    return Either.left(`must be a duration, such as "250 millis", got ${show(shown)}`)
+    return Result.fail(`must be a duration, such as "250 millis", got ${show(shown)}`)
   }
   if (isNegative(input as Duration.DurationInput)) {
-    return Either.left(`must not be negative, got ${show(shown)}`)
+    return Result.fail(`must not be negative, got ${show(shown)}`)
   }
   if (!Duration.isFinite(decoded.value)) {
-    return Either.left(`must be finite, got ${show(shown)}`)
+    return Result.fail(`must be finite, got ${show(shown)}`)
   }
   if (!bounds.zero && Duration.toMillis(decoded.value) === 0) {
-    return Either.left(`must be greater than zero, got ${show(shown)}`)
+    return Result.fail(`must be greater than zero, got ${show(shown)}`)
   }
-  return Either.right(decoded.value)
+  return Result.succeed(decoded.value)
 }

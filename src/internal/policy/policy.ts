@@ -5,7 +5,6 @@
  */
 import * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import { dual } from "effect/Function"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
@@ -15,6 +14,7 @@ import * as RetryBudget from "../../RetryBudget.js"
 import * as RetrySchedule from "../../RetrySchedule.js"
 import type { Retryable, RetryableReason } from "../../RpcError.js"
 import type { RetryEvent } from "../event/event.js"
+import * as Result from "../result.js"
 
 /**
  * @since 0.1.0
@@ -183,18 +183,18 @@ const optionalDuration = (
   field: string,
   input: Duration.DurationInput | undefined,
   options?: { readonly zero: boolean }
-): Either.Either<Duration.Duration | undefined, InvalidOption> =>
-  input === undefined ? Either.right(undefined) : checkDuration(where, field, input, options)
+): Result.Result<Duration.Duration | undefined, InvalidOption> =>
+  input === undefined ? Result.succeed(undefined) : checkDuration(where, field, input, options)
 
 const optionalOf = <A>(
   field: string,
   input: A | undefined,
   is: Predicate.Predicate<A>,
   kind: string
-): Either.Either<A | undefined, InvalidOption> =>
+): Result.Result<A | undefined, InvalidOption> =>
   input === undefined || is(input)
-    ? Either.right(input)
-    : Either.left(new InvalidOption({ where, field, problem: `must be ${kind}, got ${String(input)}` }))
+    ? Result.succeed(input)
+    : Result.fail(new InvalidOption({ where, field, problem: `must be ${kind}, got ${String(input)}` }))
 
 /**
  * The policy, or what is wrong with the first bad field.
@@ -202,8 +202,8 @@ const optionalOf = <A>(
  * @since 0.1.0
  * @category constructors
  */
-export const validate = (options: Options): Either.Either<RetryPolicy, InvalidOption> =>
-  isRetryPolicy(options) ? Either.right(options) : Either.gen(function*() {
+export const validate = (options: Options): Result.Result<RetryPolicy, InvalidOption> =>
+  isRetryPolicy(options) ? Result.succeed(options) : Result.gen(function*() {
     yield* checkKnown(where, options, fields)
     const schedule = yield* optionalOf("schedule", options.schedule, Schedule.isSchedule, "a Schedule")
     const attemptTimeout = yield* optionalDuration("attemptTimeout", options.attemptTimeout)
@@ -212,7 +212,7 @@ export const validate = (options: Options): Either.Either<RetryPolicy, InvalidOp
       const problem = `must not exceed the deadline of ${Duration.format(deadline)}, got ${
         Duration.format(attemptTimeout)
       }`
-      return yield* Either.left(new InvalidOption({ where, field: "attemptTimeout", problem }))
+      return yield* Result.fail(new InvalidOption({ where, field: "attemptTimeout", problem }))
     }
     const idempotent = yield* optionalOf("idempotent", options.idempotent, Predicate.isBoolean, "a boolean")
     const retryIf = yield* optionalOf("retryIf", options.retryIf, Predicate.isFunction, "a function")

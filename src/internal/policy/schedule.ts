@@ -1,14 +1,12 @@
 /**
- * The one place that takes a `Schedule` apart: Effect 4 has other names for these parts.
+ * The delays of a call: what schedules are made of, and how one is run.
  *
  * @internal
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Schedule from "effect/Schedule"
-import * as Decision from "effect/ScheduleDecision"
-import * as Interval from "effect/ScheduleInterval"
-import * as Intervals from "effect/ScheduleIntervals"
+import type * as Schedule from "effect/Schedule"
+import * as Step from "../effect/step.js"
 
 /**
  * A schedule that goes on for ever and says its delays, each computed from the one before.
@@ -19,11 +17,7 @@ export const unfoldDelays = <S, In = unknown>(
   initial: S,
   next: (state: S, input: In) => Effect.Effect<readonly [delay: Duration.Duration, state: S]>
 ): Schedule.Schedule<Duration.Duration, In> =>
-  Schedule.makeWithState(initial, (now, input, state) =>
-    Effect.map(
-      next(state, input),
-      ([delay, state]) => [state, delay, Decision.continueWith(Interval.after(now + Duration.toMillis(delay)))] as const
-    ))
+  Step.unfold(initial, (_, input: In, state) => Effect.map(next(state, input), ([delay, state]) => ({ delay, state })))
 
 /**
  * Several schedules side by side, each with its own state; each input goes to one of them, and that one decides.
@@ -34,22 +28,22 @@ export const choose = <In, R>(
   schedules: ReadonlyMap<string, Schedule.Schedule<unknown, In, R>>,
   keyOf: (input: In) => string
 ): Schedule.Schedule<Duration.Duration, In, R> =>
-  Schedule.makeWithState(new Map<string, unknown>(), (now, input: In, states) => {
+  Step.unfold(new Map<string, unknown>(), (now, input: In, states) => {
     const key = keyOf(input)
     const schedule = schedules.get(key)
     if (schedule === undefined) {
-      return Effect.succeed([states, Duration.zero, Decision.done] as const)
+      return Effect.succeed({ state: states, delay: undefined })
     }
-    const state = states.has(key) ? states.get(key) : schedule.initial
-    return Effect.map(schedule.step(now, input, state), ([next, _, decision]) => {
-      const delay = Decision.isDone(decision) ? 0 : Math.max(0, Intervals.start(decision.intervals) - now)
-      return [new Map(states).set(key, next), Duration.millis(delay), decision] as const
-    })
+    const state = states.has(key) ? states.get(key) : Step.initial(schedule)
+    return Effect.map(Step.next(schedule, now, input, state), ({ delay, state }) => ({
+      state: new Map(states).set(key, state),
+      delay: delay === undefined ? undefined : Duration.millis(delay)
+    }))
   })
 
 /**
  * The schedule of one call. `next` gives the delay in milliseconds before the next attempt, or `undefined` when the
- * schedule is done. Unlike `Schedule.driver` it does not sleep: whether to sleep is decided after the delay is known.
+ * schedule is done.
  *
  * A `hint` of the server's takes the place of the delay, and after it the delays start over: those the schedule has given
  * before, for failures of the same kind, come again. The schedule itself goes on, for it also counts.
@@ -85,7 +79,7 @@ export const start = <In, R>(
   schedule: Schedule.Schedule<unknown, In, R>,
   kindOf: (input: In) => string
 ): Run<In, R> => {
-  let state = schedule.initial
+  let state = Step.initial(schedule)
   let hinted = false
   const given = new Map<string, Given>()
 
@@ -106,11 +100,9 @@ export const start = <In, R>(
 
   return {
     next: (now, input, hint) =>
-      Effect.map(schedule.step(now, input, state), ([newState, _, decision]) => {
-        state = newState
-        return Decision.isDone(decision)
-          ? undefined
-          : follow(Math.max(0, Intervals.start(decision.intervals) - now), kindOf(input), hint)
+      Effect.map(Step.next(schedule, now, input, state), (step) => {
+        state = step.state
+        return step.delay === undefined ? undefined : follow(step.delay, kindOf(input), hint)
       })
   }
 }

@@ -4,10 +4,10 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as RpcCall from "../../RpcCall.js"
+import * as Result from "../result.js"
 
 type AnyCall = Effect.Effect<unknown, unknown, unknown>
 
@@ -19,7 +19,7 @@ type AnyFunction = (...args: ReadonlyArray<unknown>) => unknown
 const isFunction = (u: unknown): u is AnyFunction => Predicate.isFunction(u)
 
 /** An `Option` and an `Either` are effects too, but nobody who returns one means a call. */
-const isCall = (u: unknown): u is AnyCall => Effect.isEffect(u) && !Option.isOption(u) && !Either.isEither(u)
+const isCall = (u: unknown): u is AnyCall => Effect.isEffect(u) && !Option.isOption(u) && !Result.isResult(u)
 
 /** Objects that are no value of the language's, nor one of Effect's, all of which can be piped. */
 const isGroup = (u: unknown): u is object =>

@@ -4,11 +4,11 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import { InvalidOption } from "../../InvalidOption.js"
 import type { RetryBudget } from "../../RetryBudget.js"
 import { destinationOf } from "../budget/destination.js"
 import * as RetryPolicy from "../policy/policy.js"
+import * as Result from "../result.js"
 
 /** @internal */
 export interface Table {
@@ -38,11 +38,11 @@ const isPattern = (name: string) => name.endsWith("*")
 export const isName = (name: string): boolean => name !== "default" && /^(\*|[^*\s]+\.\*|[^*\s]+)$/.test(name)
 
 /** @internal */
-export const checkName = (where: string, path: string, name: string): Either.Either<void, InvalidOption> => {
+export const checkName = (where: string, path: string, name: string): Result.Result<void, InvalidOption> => {
   const problem = `is not a method ("Users.Get"), a pattern ("Users.*") or "*"`
   return isName(name)
-    ? Either.void
-    : Either.left(new InvalidOption({ where, field: `${path}${JSON.stringify(name)}`, problem }))
+    ? Result.void
+    : Result.fail(new InvalidOption({ where, field: `${path}${JSON.stringify(name)}`, problem }))
 }
 
 /** All that is said of a method, the most general first. */

@@ -6,13 +6,13 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
 import { identity } from "effect/Function"
 import { globalValue } from "effect/GlobalValue"
 import * as Option from "effect/Option"
-import * as Beside from "../ambient/beside.js"
 import { read } from "../ambient/context.js"
+import * as Runtime from "../effect/runtime.js"
+import * as Result from "../result.js"
 
 /**
  * The key of the service in a context, for those who may not know its type.
@@ -69,7 +69,7 @@ export const layerBuilt: Effect.Effect<void> = Effect.sync(() => {
 /** Bundlers put the value in; elsewhere there may be no `process`, or no leave to read it. */
 const isProduction = (): boolean =>
   // oxlint-disable-next-line no-restricted-globals -- bundlers look for these very words
-  Either.getOrElse(Either.try(() => process.env.NODE_ENV === "production"), () => false)
+  Result.getOrElse(Result.try(() => process.env.NODE_ENV === "production"), () => false)
 
 /**
  * A call runs without a layer. Where one was built in this process that is mostly a mistake: it is logged, once.
@@ -80,7 +80,7 @@ export const withoutLayer = (): void => {
   if (process_.layerBuilt && !process_.warned) {
     process_.warned = true
     if (!isProduction()) {
-      Option.map(Fiber.getCurrentFiber(), (fiber) => Beside.run(fiber, Effect.logWarning(warning)))
+      Option.map(Fiber.getCurrentFiber(), (fiber) => Runtime.forkBeside(fiber, Effect.logWarning(warning)))
     }
   }
 }

@@ -5,12 +5,12 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import { checkKnown, checkNumber, InvalidOption } from "../../InvalidOption.js"
 import * as RetryBudget from "../../RetryBudget.js"
 import type { PolicyUpdated } from "../event/event.js"
 import * as RetryPolicy from "../policy/policy.js"
+import * as Result from "../result.js"
 import * as Telemetry from "../telemetry/hub.js"
 import { inspect } from "./inspect.js"
 import type { InForce, LayerOptions, Service } from "./model.js"
@@ -30,19 +30,19 @@ const validateNamed = (
   where: string,
   name: string,
   policy: RetryPolicy.Options | "off"
-): Either.Either<RetryPolicy.RetryPolicy, InvalidOption> => {
+): Result.Result<RetryPolicy.RetryPolicy, InvalidOption> => {
   const problem = `must be "off" or a policy, got ${
     Predicate.isString(policy) ? JSON.stringify(policy) : String(policy)
   }`
   const valid = policy === "off"
-    ? Either.right(RetryPolicy.none)
+    ? Result.succeed(RetryPolicy.none)
     : !Predicate.isRecord(policy)
-    ? Either.left(new InvalidOption({ where, field: name, problem }))
-    : Either.mapLeft(
+    ? Result.fail(new InvalidOption({ where, field: name, problem }))
+    : Result.mapError(
       RetryPolicy.validate(policy),
       (error) => new InvalidOption({ where, field: `${name}.${error.field}`, problem: error.problem })
     )
-  return Either.flatMap(internal.checkName(where, "", name), () => valid)
+  return Result.flatMap(internal.checkName(where, "", name), () => valid)
 }
 
 const where = "RpcRetry.layer"
@@ -51,10 +51,10 @@ const where = "RpcRetry.layer"
 const validateMethods = (
   methods: LayerOptions["methods"] = {},
   said: ReadonlyMap<string, RetryPolicy.RetryPolicy> = new Map()
-): Either.Either<ReadonlyMap<string, RetryPolicy.RetryPolicy>, InvalidOption> =>
-  Either.gen(function*() {
+): Result.Result<ReadonlyMap<string, RetryPolicy.RetryPolicy>, InvalidOption> =>
+  Result.gen(function*() {
     if (!Predicate.isRecord(methods)) {
-      return yield* Either.left(new InvalidOption({ where, field: "methods", problem: "must be an object" }))
+      return yield* Result.fail(new InvalidOption({ where, field: "methods", problem: "must be an object" }))
     }
     const named = new Map(said)
     for (const [name, policy] of Object.entries(methods)) {
@@ -68,8 +68,8 @@ const mergedOnto = (
   policy: RetryPolicy.RetryPolicy
 ): RetryPolicy.RetryPolicy => said === undefined ? policy : RetryPolicy.merge(said, policy)
 
-const validateTable = (options: LayerOptions, exclusive: boolean): Either.Either<internal.Table, InvalidOption> =>
-  Either.gen(function*() {
+const validateTable = (options: LayerOptions, exclusive: boolean): Result.Result<internal.Table, InvalidOption> =>
+  Result.gen(function*() {
     yield* checkKnown(where, options, ["default", "methods", "budget", "metrics"])
     const base = yield* RetryPolicy.validate(options.default ?? {})
     const said = yield* validateMethods(options.methods)
@@ -84,8 +84,8 @@ const validateTable = (options: LayerOptions, exclusive: boolean): Either.Either
 export const mergedOptions = (
   first: LayerOptions,
   second: LayerOptions
-): Either.Either<LayerOptions, InvalidOption> =>
-  Either.gen(function*() {
+): Result.Result<LayerOptions, InvalidOption> =>
+  Result.gen(function*() {
     const base = yield* RetryPolicy.validate(first.default ?? {})
     const methods = yield* validateMethods(second.methods, yield* validateMethods(first.methods))
     return {
@@ -99,28 +99,28 @@ export const mergedOptions = (
 /** Budgets are made while a call starts: how they are made is tried once before. */
 const validateBudgets = (
   budget: LayerOptions["budget"] = RetryBudget.make()
-): Either.Either<internal.Budgets | undefined, InvalidOption> => {
+): Result.Result<internal.Budgets | undefined, InvalidOption> => {
   if (budget === "off") {
-    return Either.right(undefined)
+    return Result.succeed(undefined)
   }
   const problem = "must be an effect that makes a budget at once, without waiting or failing"
   return Effect.runSyncExit(budget)._tag === "Success"
-    ? Either.right(internal.makeBudgets(budget))
-    : Either.left(new InvalidOption({ where, field: "budget", problem }))
+    ? Result.succeed(internal.makeBudgets(budget))
+    : Result.fail(new InvalidOption({ where, field: "budget", problem }))
 }
 
-const validateMetrics = (metrics: LayerOptions["metrics"] = {}): Either.Either<number | undefined, InvalidOption> =>
+const validateMetrics = (metrics: LayerOptions["metrics"] = {}): Result.Result<number | undefined, InvalidOption> =>
   metrics === "off"
-    ? Either.right(undefined)
+    ? Result.succeed(undefined)
     : !Predicate.isRecord(metrics)
-    ? Either.left(
+    ? Result.fail(
       new InvalidOption({
         where,
         field: "metrics",
         problem: `must be "off" or { maxMethods }, got ${JSON.stringify(metrics)}`
       })
     )
-    : Either.flatMap(
+    : Result.flatMap(
       checkKnown(where, metrics, ["maxMethods"], "metrics."),
       () => {
         const range = { min: 1, max: 100_000, integer: true }
@@ -141,7 +141,7 @@ const fromTable = (
     isOfDestination: (budget) => policies.state().budgets?.has(budget) === true
   })
   const updated = (name: string | undefined, change: PolicyUpdated["change"]) =>
-    Effect.zipRight(
+    Effect.andThen(
       Effect.map(
         Clock.currentTimeMillis,
         (at) => telemetry.publish({ _tag: "PolicyUpdated", name, change, at })
@@ -178,7 +178,7 @@ const fromTable = (
             named.set(name, options?.replace === true ? valid : mergedOnto(named.get(name), valid))
           )
         ),
-        Effect.zipRight(updated(name, "updated")),
+        Effect.andThen(updated(name, "updated")),
         // what is in force was told of
         Effect.uninterruptible
       ),
@@ -188,7 +188,7 @@ const fromTable = (
         const before = said.get(name)
         return named.get(name) === before
           ? Effect.void
-          : Effect.uninterruptible(Effect.zipRight(
+          : Effect.uninterruptible(Effect.andThen(
             replaceNamed((named) => before === undefined ? named.delete(name) : named.set(name, before)),
             updated(name, "removed")
           ))
@@ -209,8 +209,8 @@ const fromTable = (
  *
  * @internal
  */
-export const make = (options: LayerOptions, exclusive = false): Either.Either<Replaceable, InvalidOption> =>
-  Either.gen(function*() {
+export const make = (options: LayerOptions, exclusive = false): Result.Result<Replaceable, InvalidOption> =>
+  Result.gen(function*() {
     const table = yield* validateTable(options, exclusive)
     return fromTable(table, yield* validateBudgets(options.budget), yield* validateMetrics(options.metrics))
   })

@@ -7,12 +7,12 @@ import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import * as FiberRef from "effect/FiberRef"
 import * as Stream from "effect/Stream"
 import type { RetryBudget } from "../../RetryBudget.js"
-import * as Beside from "../ambient/beside.js"
 import { read } from "../ambient/context.js"
 import { both, Handling, type Observer, type Telemetry } from "../call/observer.js"
+import * as FiberRefs from "../effect/fiberRefs.js"
+import * as Runtime from "../effect/runtime.js"
 import * as EventBuffer from "../event/buffer.js"
 import type { RetryEvent } from "../event/event.js"
 import * as Metrics from "./metrics.js"
@@ -32,7 +32,7 @@ export const make = (options: {
     observer: (method, policy, fiber) => {
       let observer: Observer | undefined
       if (recorderOf !== undefined) {
-        const labels = fiber.getFiberRef(FiberRef.currentMetricLabels)
+        const labels = FiberRefs.metricLabels(fiber)
         const record = recorderOf(method)
         const gauged = policy.budget !== undefined && options.isOfDestination(policy.budget)
         observer = (event) => record(event, labels, gauged)
@@ -92,7 +92,7 @@ const handler = (
       busy = false
       return Effect.void
     }
-    return Effect.zipRight(Effect.forEach(events, handle, { discard: true }), work)
+    return Effect.andThen(Effect.forEach(events, handle, { discard: true }), work)
   })
   const handle = (event: RetryEvent) =>
     Effect.catchAllCause(
@@ -103,7 +103,7 @@ const handler = (
     buffer.push(event)
     if (!busy) {
       busy = true
-      Beside.run(fiber, work, Context.add(fiber.currentContext, Handling, true))
+      Runtime.forkBeside(fiber, work, Context.add(fiber.currentContext, Handling, true))
     }
   }
 }

@@ -6,15 +6,14 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as FiberRef from "effect/FiberRef"
 import type { LazyArg } from "effect/Function"
-import * as HashMap from "effect/HashMap"
 import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import { IdempotencyKey } from "../../Deadline.js"
 import type { Retryable, RetryExhausted, RpcError } from "../../RpcError.js"
 import type { Attempt } from "../call/attempt.js"
 import type { Call } from "../call/call.js"
+import * as FiberRefs from "../effect/fiberRefs.js"
 import { oneLine, outcome, showDuration } from "../errors/message.js"
 
 /** @internal */
@@ -26,12 +25,7 @@ export const ofAttempt = <A, E, R>(
   Effect.flatMap(IdempotencyKey, (idempotencyKey) => {
     const own = { method: call.method, attempt: attempt.number, idempotencyKey: Option.getOrUndefined(idempotencyKey) }
     // what it says nothing of is not left to a call around it
-    return Effect.locallyWith(self, FiberRef.currentLogAnnotations, (annotations) =>
-      Object.entries(own).reduce(
-        (annotations, [key, value]) =>
-          value === undefined ? HashMap.remove(annotations, key) : HashMap.set(annotations, key, value),
-        annotations
-      ))
+    return FiberRefs.annotateLogs(self, own)
   })
 
 /** @internal */
@@ -55,11 +49,11 @@ export const gaveUp = (call: Call, error: RetryExhausted): Effect.Effect<void> =
 const line = (call: Call, level: LogLevel.LogLevel, reason: string, message: LazyArg<string>): Effect.Effect<void> =>
   call.policy.logs === false ? Effect.void : Effect.withFiberRuntime((fiber) =>
     // asked first: most programs run without DEBUG, and making the line costs more than the decision to retry
-    LogLevel.lessThan(level, fiber.getFiberRef(FiberRef.currentMinimumLogLevel))
-      ? Effect.void
-      : Effect.logWithLevel(level, message()).pipe(
+    FiberRefs.isLogged(fiber, level)
+      ? Effect.logWithLevel(level, message()).pipe(
         Effect.annotateLogs(call.method === undefined ? { reason } : { method: call.method, reason })
       )
+      : Effect.void
   ).pipe(
     // a logger that throws must not harm the call
     Effect.catchAllDefect(() => Effect.void)

@@ -8,7 +8,6 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import type * as Tracer from "effect/Tracer"
 import type { Attempt } from "../call/attempt.js"
@@ -16,6 +15,7 @@ import type { Call } from "../call/call.js"
 import type { Observer } from "../call/observer.js"
 import type { RetryEvent } from "../event/event.js"
 import { type End, endOf } from "../event/outcome.js"
+import * as Result from "../result.js"
 
 const named = (call: Call): Record<string, unknown> => ({
   ...(call.method === undefined ? {} : { "rpc.method": call.method }),
@@ -65,7 +65,7 @@ const annotating = (span: Tracer.Span, nanos: () => bigint): Observer => {
 }
 
 /** A tracer that throws must not harm the call. */
-const harmless = (observer: Observer): Observer => (event) => void Either.try(() => observer(event))
+const harmless = (observer: Observer): Observer => (event) => void Result.try(() => observer(event))
 
 /**
  * The span of a call. `evaluate` is given what to tell of the events in it.
@@ -110,5 +110,5 @@ const endedWith = (span: Tracer.Span) => <A, E, R>(self: Effect.Effect<A, E, R>)
   Effect.onExit(self, (exit) =>
     Effect.sync(() => {
       const end: End = Exit.isSuccess(exit) ? { outcome: "success", reason: undefined } : endOf(exit.cause)
-      void Either.try(() => ended(span, end))
+      void Result.try(() => ended(span, end))
     }))

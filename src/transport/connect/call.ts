@@ -171,7 +171,7 @@ const timedOut = (
     return undefined
   }
   const error = Effect.fail(withMethod(unsent(attempt, ConnectFailure.timedOut(cause)), method))
-  return timeoutMs === remaining ? Effect.zipRight(Effect.sleep(Math.max(0, remaining - took) + grace), error) : error
+  return timeoutMs === remaining ? Effect.andThen(Effect.sleep(Math.max(0, remaining - took) + grace), error) : error
 }
 
 /** What a promise of the library rejects with, as what it means. */
@@ -260,7 +260,7 @@ export const serverStream = <I extends DescMessage, O extends DescMessage>(
           ))
         yield* tell(attempt, () => options?.onHeader?.(response.header))
         const messages = response.message[Symbol.asyncIterator]()
-        const ended = Effect.zipRight(tell(attempt, () => options?.onTrailer?.(response.trailer)), Effect.succeedNone)
+        const ended = Effect.andThen(tell(attempt, () => options?.onTrailer?.(response.trailer)), Effect.succeedNone)
         return run(attempt, "Begun", () => messages.next()).pipe(
           Effect.flatMap((result) => result.done === true ? ended : Effect.succeedSome(Chunk.of(result.value))),
           Effect.mapError(Option.some),

@@ -11,12 +11,13 @@ import { Code, ConnectError } from "@connectrpc/connect"
 import { getAbortSignalReason, type UniversalClientFn, type UniversalClientRequest } from "@connectrpc/connect/protocol"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
 import { AsyncLocalStorage } from "node:async_hooks"
 import * as Http2 from "node:http2"
 import type { Progress } from "../../Deadline.js"
+import * as Causes from "../../internal/effect/cause.js"
+import * as Result from "../../internal/result.js"
 import { Retryable } from "../../RpcError.js"
 import { http2Codes } from "../shared/http2Codes.js"
 import type { Line, Sessions } from "./sessions.js"
@@ -198,16 +199,16 @@ const exchange = (
     const abort = new AbortController()
     // Node resets a stream that is aborted so; its `close` would end it first
     const reset = () => abort.abort()
-    const opened = Either.try({
+    const opened = Result.try({
       try: () =>
         line.session.request(headersOf(request, body), { endStream: body === undefined, signal: abort.signal }),
       catch: (error) => refusal(line, error)
     })
-    if (Either.isLeft(opened)) {
-      resume(Effect.fail(opened.left))
+    if (Result.isFailure(opened)) {
+      resume(Effect.fail(Result.failureOf(opened)))
       return
     }
-    const stream = opened.right
+    const stream = Result.successOf(opened)
     line.add(stream)
     const trailer = new Headers()
     let error: unknown
@@ -282,7 +283,7 @@ export const client = (sessions: Sessions): UniversalClientFn => (universal) => 
       onSuccess: (response): Response | Promise<Response> => response,
       onFailure: (cause) =>
         Promise.reject(
-          Cause.isInterruptedOnly(cause) && signal !== undefined
+          Causes.isInterruption(cause) && signal !== undefined
             ? getAbortSignalReason(signal)
             : Cause.squash(cause)
         )

@@ -8,10 +8,10 @@ import type { DescMethod, DescMethodServerStreaming, DescMethodUnary, DescServic
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt"
 import type { ContextValues } from "@connectrpc/connect"
 import { Code, type ConnectError } from "@connectrpc/connect"
-import * as Either from "effect/Either"
 import type * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import * as Result from "../../internal/result.js"
 import { checkKnown, InvalidOption } from "../../InvalidOption.js"
 import type * as RpcCall from "../../RpcCall.js"
 import type { Fatal, Retryable } from "../../RpcError.js"
@@ -156,32 +156,32 @@ const checkIdempotent = (
   where: string,
   field: string,
   idempotent: unknown
-): Either.Either<boolean | undefined, InvalidOption> => {
+): Result.Result<boolean | undefined, InvalidOption> => {
   if (idempotent === undefined || typeof idempotent === "boolean") {
-    return Either.right(idempotent)
+    return Result.succeed(idempotent)
   }
   const problem = `must be true or false, got ${JSON.stringify(idempotent)}`
-  return Either.left(new InvalidOption({ where, field, problem }))
+  return Result.fail(new InvalidOption({ where, field, problem }))
 }
 
 const checkRetryOn = (
   where: string,
   field: string,
   retryOn: RetryOn | undefined
-): Either.Either<Predicate.Predicate<ConnectError> | undefined, InvalidOption> => {
+): Result.Result<Predicate.Predicate<ConnectError> | undefined, InvalidOption> => {
   if (retryOn === undefined || typeof retryOn === "function") {
-    return Either.right(retryOn)
+    return Result.succeed(retryOn)
   }
   if (!Array.isArray(retryOn)) {
-    return Either.left(new InvalidOption({ where, field, problem: "must be a list of codes, or a function" }))
+    return Result.fail(new InvalidOption({ where, field, problem: "must be a list of codes, or a function" }))
   }
   const unknown = retryOn.findIndex((code) => typeof code !== "number" || Code[code] === undefined)
   if (unknown >= 0) {
     const problem = `must be a code from 1 to 16, got ${JSON.stringify(retryOn[unknown])}`
-    return Either.left(new InvalidOption({ where, field: `${field}[${unknown}]`, problem }))
+    return Result.fail(new InvalidOption({ where, field: `${field}[${unknown}]`, problem }))
   }
   const codes = new Set<Code>(retryOn)
-  return Either.right((error) => codes.has(error.code))
+  return Result.succeed((error) => codes.has(error.code))
 }
 
 const never: Predicate.Predicate<ConnectError> = () => false
@@ -191,8 +191,8 @@ const checkMethod = (
   options: MethodOptions | undefined,
   path: string = "",
   retryOn: Predicate.Predicate<ConnectError> = never
-): Either.Either<Checked, InvalidOption> =>
-  Either.gen(function*() {
+): Result.Result<Checked, InvalidOption> =>
+  Result.gen(function*() {
     yield* checkKnown(where, options ?? {}, ["idempotent", "retryOn"], path)
     const idempotent = yield* checkIdempotent(where, `${path}idempotent`, options?.idempotent)
     const own = yield* checkRetryOn(where, `${path}retryOn`, options?.retryOn)
@@ -205,24 +205,24 @@ export const checkOne = (
   method: DescMethod,
   kind: DescMethod["methodKind"],
   options: MethodOptions | undefined
-): Either.Either<Checked, InvalidOption> => {
+): Result.Result<Checked, InvalidOption> => {
   if (method.methodKind === kind) {
     return checkMethod(where, options)
   }
   const problem = `is no ${kind} method: ${nameOf(method)} is ${method.methodKind}`
-  return Either.left(new InvalidOption({ where, field: "method", problem }))
+  return Result.fail(new InvalidOption({ where, field: "method", problem }))
 }
 
 /** Of one call. @internal */
-export const checkCall = (options: CallOptions): Either.Either<void, InvalidOption> =>
+export const checkCall = (options: CallOptions): Result.Result<void, InvalidOption> =>
   checkKnown("Connect.call", options, ["timeoutMs", "headers", "contextValues", "onHeader", "onTrailer"])
 
 /** The options of each method, by its name in the client. @internal */
 export const check = <S extends DescService>(
   service: S,
   options: Options<S> | undefined
-): Either.Either<(localName: string) => Checked, InvalidOption> =>
-  Either.gen(function*() {
+): Result.Result<(localName: string) => Checked, InvalidOption> =>
+  Result.gen(function*() {
     const where = "Connect.client"
     yield* checkKnown(where, options ?? {}, ["retryOn", "methods"])
     const common = yield* checkMethod(where, { retryOn: options?.retryOn })
@@ -231,7 +231,7 @@ export const check = <S extends DescService>(
       const method = service.methods.find(({ localName }) => localName === name)
       if (method === undefined || !(isUnary(method) || isServerStream(method))) {
         const problem = `is no unary or server-streaming method of ${service.typeName}`
-        return yield* Either.left(new InvalidOption({ where, field: `methods.${name}`, problem }))
+        return yield* Result.fail(new InvalidOption({ where, field: `methods.${name}`, problem }))
       }
       methods.set(name, yield* checkMethod(where, own, `methods.${name}.`, common.retryOn))
     }

@@ -3,7 +3,6 @@
  *
  * @internal
  */
-import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -13,13 +12,13 @@ import * as FiberSet from "effect/FiberSet"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import type * as Schedule from "effect/Schedule"
-import * as ScheduleDecision from "effect/ScheduleDecision"
-import * as ScheduleIntervals from "effect/ScheduleIntervals"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import { Connections, type State } from "../../Connections.js"
 import * as Deadline from "../../Deadline.js"
+import * as Causes from "../../internal/effect/cause.js"
+import * as Step from "../../internal/effect/step.js"
 import type { Connection, Dialled } from "./model.js"
 
 /** The options of `Connection.Lifetime`. @internal */
@@ -81,27 +80,27 @@ class Backoff {
   /** In milliseconds of the monotonic clock. */
   notBefore = 0
   constructor(private readonly schedule: Schedule.Schedule<unknown>) {
-    this.state = schedule.initial
+    this.state = Step.initial(schedule)
   }
 
   readonly reset = Effect.sync(() => {
-    this.state = this.schedule.initial
+    this.state = Step.initial(this.schedule)
     this.notBefore = 0
   })
 
   private readonly step: Effect.Effect<boolean> = Effect.gen(this, function*() {
     const now = yield* Deadline.now
-    const [next, , decision] = yield* this.schedule.step(now, undefined, this.state)
-    if (ScheduleDecision.isContinue(decision)) {
-      this.state = next
-      this.notBefore = ScheduleIntervals.start(decision.intervals)
-      return true
+    const { delay, state } = yield* Step.next(this.schedule, now, undefined, this.state)
+    if (delay === undefined) {
+      return false
     }
-    return false
+    this.state = state
+    this.notBefore = now + delay
+    return true
   }).pipe(Effect.catchAllCause(() => Effect.succeed(false)))
 
   readonly failed: Effect.Effect<unknown> = Effect.suspend(() => this.step).pipe(
-    Effect.flatMap((isOn) => isOn ? Effect.void : Effect.zipRight(this.reset, this.step))
+    Effect.flatMap((isOn) => isOn ? Effect.void : Effect.andThen(this.reset, this.step))
   )
 
   readonly wait = Effect.suspend(() =>
@@ -174,7 +173,7 @@ class Keeper<A, E, R> {
     return Effect.suspend(() => {
       held.isDiscarded = true
       held.ended.unsafeOpen()
-      return this.forget(held) ? Effect.zipRight(this.settle(held), this.become("broken")) : Effect.void
+      return this.forget(held) ? Effect.andThen(this.settle(held), this.become("broken")) : Effect.void
     }).pipe(Effect.uninterruptible)
   }
 
@@ -194,7 +193,7 @@ class Keeper<A, E, R> {
   private readonly aging = (held: Held<A, E>, maxAge: Duration.Duration) =>
     // clients that were started together are not to dial anew together
     Effect.flatMap(Random.nextRange(0.9, 1.1), (part) => Effect.sleep(Duration.times(maxAge, part))).pipe(
-      Effect.zipRight(this.retire(held))
+      Effect.andThen(this.retire(held))
     )
 
   private readonly idling = (held: Held<A, E>, idleTimeout: Duration.Duration): Effect.Effect<void> =>
@@ -222,7 +221,7 @@ class Keeper<A, E, R> {
     return Effect.suspend(() => {
       held.isDialled = true
       this.dials++
-      return Effect.zipRight(this.become("connecting"), this.options.dial({ discard: this.discard(held), healthy }))
+      return Effect.andThen(this.become("connecting"), this.options.dial({ discard: this.discard(held), healthy }))
     }).pipe(
       Effect.tap((connection) =>
         Effect.flatMap(Deadline.now, (now) => {
@@ -230,7 +229,7 @@ class Keeper<A, E, R> {
           held.opened = { connection }
           held.openedAt = now
           const next = this.current === held ? this.become("ready") : Effect.void
-          return Effect.zipRight(next, Deferred.succeed(held.ready, connection))
+          return Effect.andThen(next, Deferred.succeed(held.ready, connection))
         })
       )
     )
@@ -239,16 +238,16 @@ class Keeper<A, E, R> {
   /** From the wait before the dial until the connection has ended, or the scope closes. */
   private life(held: Held<A, E>) {
     return this.backoff.wait.pipe(
-      Effect.zipRight(this.open(held)),
-      Effect.zipRight(this.tend(held)),
-      Effect.zipRight(held.ended.await),
+      Effect.andThen(this.open(held)),
+      Effect.andThen(this.tend(held)),
+      Effect.andThen(held.ended.await),
       Effect.scoped,
       Effect.onError((cause) => {
         const wasCurrent = this.forget(held)
         const isFailure = held.isDialled && held.opened === undefined && !this.isClosed
         if (isFailure) {
           this.failedDials++
-          this.failure = Option.getOrUndefined(Option.map(Cause.failureOption(cause), (error) => ({ error })))
+          this.failure = Option.getOrUndefined(Option.map(Causes.firstFailure(cause), (error) => ({ error })))
         }
         return Effect.all([
           isFailure ? this.settle(held) : Effect.void,
@@ -257,7 +256,7 @@ class Keeper<A, E, R> {
         ], { discard: true })
       }),
       Effect.exit,
-      Effect.zipRight(
+      Effect.andThen(
         Effect.suspend(() => this.current === undefined && this.state !== "broken" ? this.become("idle") : Effect.void)
       ),
       Effect.interruptible
@@ -327,8 +326,8 @@ class Keeper<A, E, R> {
     if (this.closing === undefined) {
       this.isClosed = true
       this.closing = yield* (this.current === undefined ? Effect.void : this.retire(this.current)).pipe(
-        Effect.zipRight(FiberSet.awaitEmpty(this.lives)),
-        Effect.zipRight(this.become("closed")),
+        Effect.andThen(FiberSet.awaitEmpty(this.lives)),
+        Effect.andThen(this.become("closed")),
         Effect.interruptible,
         FiberSet.run(this.closers)
       )
@@ -341,7 +340,7 @@ class Keeper<A, E, R> {
       ? Effect.void
       : Effect.raceFirst(this.close, Effect.sleep(this.options.drainTimeout)).pipe(Effect.interruptible, Effect.exit)
   ).pipe(
-    Effect.zipRight(Effect.suspend(() => {
+    Effect.andThen(Effect.suspend(() => {
       this.isClosed = true
       return this.become("closed")
     }))

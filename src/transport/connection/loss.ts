@@ -6,6 +6,7 @@
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import * as Classify from "../../Classify.js"
+import * as Causes from "../../internal/effect/cause.js"
 import { Fatal, Retryable, withDelivery } from "../../RpcError.js"
 
 /**
@@ -17,7 +18,7 @@ export const lossOf = (exit: Exit.Exit<unknown, unknown>): Retryable | Fatal => 
   if (Exit.isSuccess(exit)) {
     return new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code: "EOF" })
   }
-  return Cause.isInterruptedOnly(exit.cause)
+  return Causes.isInterruption(exit.cause)
     ? new Retryable({ reason: "Unavailable", delivery: "Unknown", code: "INTERRUPTED" })
     : Classify.classify(Cause.squash(exit.cause))
 }

@@ -7,10 +7,10 @@
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import * as Socket from "@effect/platform/Socket"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import type * as Scope from "effect/Scope"
 import * as Net from "node:net"
 import * as Tls from "node:tls"
+import * as Result from "../../internal/result.js"
 import { handshake } from "./httpUpgrade.js"
 
 /** @internal */
@@ -35,8 +35,8 @@ const connect = ({ http: _, tls, ...address }: Address): { readonly connection: 
  *
  * @internal
  */
-export const validateTls = (options: Tls.ConnectionOptions): Either.Either<void, string> =>
-  Either.try({
+export const validateTls = (options: Tls.ConnectionOptions): Result.Result<void, string> =>
+  Result.try({
     try: () => void Tls.createSecureContext(options),
     catch: (error) => `is not usable: ${error instanceof Error ? error.message : String(error)}`
   })

@@ -11,12 +11,12 @@ import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as FiberRef from "effect/FiberRef"
 import * as Mailbox from "effect/Mailbox"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import * as Deadline from "../../Deadline.js"
+import * as FiberRefs from "../../internal/effect/fiberRefs.js"
 import * as RpcCall from "../../RpcCall.js"
 import { httpHeadersOf } from "../shared/callHeaders.js"
 import * as Attempt from "./attempt.js"
@@ -47,7 +47,7 @@ interface Known {
 
 /** What the caller says of the headers of this call, or of calls around it, goes before what is said of all attempts. */
 const withFacts = (options: CallOptions | undefined) =>
-  Effect.zipWith(Deadline.facts, FiberRef.get(RpcClient.currentHeaders), (facts, current): CallOptions => ({
+  Effect.zipWith(Deadline.facts, FiberRefs.get(RpcClient.currentHeaders), (facts, current): CallOptions => ({
     ...options,
     headers: Headers.merge(
       Headers.merge(Headers.fromInput(httpHeadersOf(facts)), current),

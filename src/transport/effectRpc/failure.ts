@@ -11,11 +11,11 @@ import { RpcClientError } from "@effect/rpc/RpcClientError"
 import * as RpcSerialization from "@effect/rpc/RpcSerialization"
 import * as Cause from "effect/Cause"
 import type * as FiberId from "effect/FiberId"
-import * as HashSet from "effect/HashSet"
 import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Predicate from "effect/Predicate"
 import * as Classify from "../../Classify.js"
+import * as Causes from "../../internal/effect/cause.js"
 import * as Excerpt from "../../internal/errors/excerpt.js"
 import * as HttpStatus from "../../internal/errors/httpStatus.js"
 import { Fatal, isFatal, isRetryable, Retryable, withMethod } from "../../RpcError.js"
@@ -135,11 +135,11 @@ const interruption = (
   self: FiberId.FiberId,
   isClosed: boolean
 ): Option.Option<Retryable | Fatal> => {
-  if (!Cause.isInterruptedOnly(cause)) {
+  if (!Causes.isInterruption(cause)) {
     return Option.none()
   }
   return Option.some(
-    isClosed || HashSet.has(Cause.interruptors(cause), self)
+    isClosed || Causes.isInterruptedBy(cause, self)
       ? new Fatal({ reason: "Cancelled", message: "the client is closed", cause })
       : new Retryable({ reason: "Unavailable", delivery: "Unknown", code: "INTERRUPTED", cause })
   )
@@ -155,7 +155,7 @@ export const ofCause = (
   circumstances: Circumstances
 ): Option.Option<Retryable | Fatal> => {
   const { attempt, isClosed, method, now, self } = circumstances
-  const failure = Option.match(Cause.failureOption(cause), {
+  const failure = Option.match(Causes.firstFailure(cause), {
     onSome: (error) =>
       isRetryable(error)
         ? Option.some(withDelivery(error, "Unknown"))
@@ -164,7 +164,7 @@ export const ofCause = (
         : clientError(now)(error),
     onNone: () =>
       Option.orElse(
-        Option.flatMap(Cause.dieOption(cause), (defect) => ofDefect(defect, circumstances)),
+        Option.flatMap(Causes.firstDefect(cause), (defect) => ofDefect(defect, circumstances)),
         () => interruption(cause, self, isClosed)
       )
   })

@@ -140,7 +140,7 @@ export const make = (protocol: Protocol, kind?: Kind): Effect.Effect<Protocol, n
         Fiber.await(fiber).pipe(
           // who wants no answer goes on
           Effect.timeoutOption(goodbye),
-          Effect.zipRight(deliver(interrupted(id))),
+          Effect.andThen(deliver(interrupted(id))),
           Effect.forkIn(scope),
           Effect.asVoid
         )
@@ -164,7 +164,7 @@ export const make = (protocol: Protocol, kind?: Kind): Effect.Effect<Protocol, n
       ...protocol,
       [TypeId]: TypeId,
       run: (client) =>
-        Effect.zipRight(
+        Effect.andThen(
           Effect.sync(() => clients.add(client)),
           Effect.ensuring(Effect.never, Effect.sync(() => clients.delete(client)))
         ),
@@ -216,7 +216,7 @@ const sending = (
     case "Socket":
       return Deadline.whileUnsent((progress) =>
         Effect.tapErrorTag(send, "RpcClientError", (error) => Effect.sync(() => progress.failed(error.cause))).pipe(
-          Effect.catchTag("RpcClientError", () => Effect.zipRight(kind.opened, send)),
+          Effect.catchTag("RpcClientError", () => Effect.andThen(kind.opened, send)),
           Effect.provideService(CurrentProgress, progress),
           (sent) => onSocket(sent, attempt)
         )
@@ -363,7 +363,7 @@ const spoiled = (
   const { requestId } = message
   const ended = unreadable(requestId, defect, true)
   if (message._tag === "Chunk") {
-    return Effect.zipRight(client(died(requestId, ended)), interrupt({ _tag: "Interrupt", requestId }))
+    return Effect.andThen(client(died(requestId, ended)), interrupt({ _tag: "Interrupt", requestId }))
   }
   return attempt === undefined
     ? client({ _tag: "Defect", defect: ended })

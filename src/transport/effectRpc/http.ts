@@ -10,7 +10,7 @@ import * as RpcClient from "@effect/rpc/RpcClient"
 import { constPing } from "@effect/rpc/RpcMessage"
 import * as RpcSerialization from "@effect/rpc/RpcSerialization"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
+import * as Result from "../../internal/result.js"
 import { checkKnown, InvalidOption, orThrow } from "../../InvalidOption.js"
 import { statusError } from "../http/exchange.js"
 import * as HttpFailure from "../http/failure.js"
@@ -30,14 +30,14 @@ const where = "EffectRpc.layerProtocolHttp"
 const checkSerialization = (serialization: RpcSerialization.RpcSerialization["Type"]) =>
   serialization.contentType === "application/json" &&
     String(serialization.unsafeMake().encode(constPing)).includes("\"jsonrpc\"")
-    ? Either.left(
+    ? Result.fail(
       new InvalidOption({
         where,
         field: "serialization",
         problem: "must not be layerJsonRpc over HTTP: its answers are never decoded"
       })
     )
-    : Either.right(serialization)
+    : Result.succeed(serialization)
 
 /** @internal */
 export const makeProtocol = (options: Options) => {

@@ -7,7 +7,8 @@ import * as Socket from "@effect/platform/Socket"
 import * as RpcClient from "@effect/rpc/RpcClient"
 import * as Effect from "effect/Effect"
 import * as Ref from "effect/Ref"
-import * as Schedule from "effect/Schedule"
+import type * as Schedule from "effect/Schedule"
+import * as Step from "../../internal/effect/step.js"
 import * as Excerpt from "../../internal/errors/excerpt.js"
 import { Fatal } from "../../RpcError.js"
 import { CurrentProgress } from "./attempt.js"
@@ -53,7 +54,7 @@ const observe = (socket: Socket.Socket): Effect.Effect<Observed> =>
   Effect.gen(function*() {
     const idle = yield* Effect.makeLatch(true)
     const connected = yield* Effect.makeLatch(false)
-    const opened = Effect.zipRight(connected.open, idle.open)
+    const opened = Effect.andThen(connected.open, idle.open)
     return {
       opened: idle.await,
       served: yield* Ref.make(false),
@@ -62,35 +63,28 @@ const observe = (socket: Socket.Socket): Effect.Effect<Observed> =>
         writer: Effect.map(socket.writer, (write) => announcing(write, connected)),
         runRaw: (handler, options) =>
           idle.close.pipe(
-            Effect.zipRight(
+            Effect.andThen(
               socket.runRaw((data) => {
                 const handled = handler(data)
                 return handled && Effect.catchAllDefect(handled, (defect) => Effect.fail(malformed(defect)))
-              }, { onOpen: Effect.zipRight(options?.onOpen ?? Effect.void, opened) })
+              }, { onOpen: Effect.andThen(options?.onOpen ?? Effect.void, opened) })
             ),
-            Effect.ensuring(Effect.zipRight(connected.close, idle.open))
+            Effect.ensuring(Effect.andThen(connected.close, idle.open))
           )
       }
     }
   })
-
-/** A peer that serves well is dialled at once, however often its connections end. */
-const startingOver = <Out, In, R>(
-  schedule: Schedule.Schedule<Out, In, R>,
-  served: Ref.Ref<boolean>
-): Schedule.Schedule<Out, In, R> =>
-  Schedule.makeWithState(schedule.initial, (now, input: In, state) =>
-    Effect.flatMap(
-      Ref.getAndSet(served, false),
-      (served) => schedule.step(now, input, served ? schedule.initial : state)
-    ))
 
 /** @internal */
 export const makeProtocol = (options: Options) =>
   Effect.gen(function*() {
     const { opened, served, socket } = yield* Effect.flatMap(Socket.Socket, observe)
     const protocol = yield* Effect.provideService(
-      RpcClient.makeProtocolSocket({ ...options, retrySchedule: startingOver(options.retrySchedule, served) }),
+      RpcClient.makeProtocolSocket({
+        ...options,
+        // a peer that serves well is dialled at once, however often its connections end
+        retrySchedule: Step.startingOver(options.retrySchedule, Ref.getAndSet(served, false))
+      }),
       Socket.Socket,
       socket
     )

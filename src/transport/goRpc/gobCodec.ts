@@ -4,9 +4,9 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import * as Excerpt from "../../internal/errors/excerpt.js"
+import * as Result from "../../internal/result.js"
 import { Fatal } from "../../RpcError.js"
 import { fail, Problem, Writer } from "../gob/bytes.js"
 import * as decoder from "../gob/decoder.js"
@@ -73,7 +73,7 @@ const wire = (maxFrameBytes: number): Session.Wire<Request> => {
   let header: ResponseHeader | undefined
   return {
     encode: (id, { method, type, value }) =>
-      Either.try({
+      Result.try({
         try: () => {
           // the body first: when it cannot be written, nothing is
           encoder.encode(body.clear(), type, value)
@@ -100,15 +100,15 @@ const wire = (maxFrameBytes: number): Session.Wire<Request> => {
         answers.push({
           id,
           result: problem !== undefined
-            ? Either.left(unread(problem))
+            ? Result.fail(unread(problem))
             // the body of an error is nothing
             : Error === ""
-            ? Either.right(value)
-            : Either.left(serverError(Error))
+            ? Result.succeed(value)
+            : Result.fail(serverError(Error))
         })
       }
-      const read = Either.try({ try: () => stream.push(chunk, take), catch: problemOf })
-      return { answers, problem: Either.isLeft(read) ? read.left : undefined }
+      const read = Result.try({ try: () => stream.push(chunk, take), catch: problemOf })
+      return { answers, problem: Result.isFailure(read) ? Result.failureOf(read) : undefined }
     }
   }
 }
@@ -122,16 +122,16 @@ export const codec: Codec<Request> = {
           return Effect.fail("gob needs to know their type: call with { args: a schema }")
         }
         const type = Type.check(schema.ast)
-        const expected = Either.try({
+        const expected = Result.try({
           try: () => reply === undefined ? undefined : Type.check(reply.ast),
           catch: badSchema
         })
-        if (Either.isLeft(expected)) {
-          return Effect.fail(expected.left)
+        if (Result.isFailure(expected)) {
+          return Effect.fail(Result.failureOf(expected))
         }
         const encoded = encode(schema, args)
         const request = (value: unknown): Request => ({ method, type, value })
-        return Either.isEither(encoded) ? Either.map(encoded, request) : Effect.map(encoded, request)
+        return Result.isResult(encoded) ? Result.map(encoded, request) : Effect.map(encoded, request)
       },
       (cause) => cause instanceof Fatal ? cause : badArguments(cause)
     ),
@@ -142,7 +142,7 @@ export const codec: Codec<Request> = {
       const value = answer as Value
       const reading = new decoder.Reading(value, reply === undefined ? undefined : Type.of(reply.ast))
       const decode = value.length > long ? decodeInParts : Schema.decodeUnknown
-      const decoded = () => reply === undefined ? Either.right(reading.result) : decode(reply)(reading.result)
+      const decoded = () => reply === undefined ? Result.succeed(reading.result) : decode(reply)(reading.result)
       return reading.step() ? decoded() : Effect.flatMap(toEnd(reading), decoded)
     }, badReply)
 }

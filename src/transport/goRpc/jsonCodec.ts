@@ -4,8 +4,8 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
+import * as Result from "../../internal/result.js"
 import { Fatal } from "../../RpcError.js"
 import * as Schemas from "../shared/schemas.js"
 import { type Codec, serverError } from "./codec.js"
@@ -18,7 +18,7 @@ interface Request {
 }
 
 /** What a server answered, and in how many bytes. */
-class Result {
+class RawResult {
   constructor(readonly value: unknown, readonly length: number) {}
 }
 
@@ -27,7 +27,7 @@ const wire = (maxFrameBytes: number): Session.Wire<Request> => {
   let batch = ""
   return {
     encode: (id, { method, params }) =>
-      Either.try({
+      Result.try({
         try: () => {
           batch += JSON.stringify({ method, params: [params], id }) + "\n"
         },
@@ -44,10 +44,10 @@ const wire = (maxFrameBytes: number): Session.Wire<Request> => {
       const answers = refused.map(refusedAnswer)
       for (let i = 0; i < frames.length; i++) {
         const answer = answerOf(frames[i], lengths[i]!)
-        if (Either.isLeft(answer)) {
-          return { answers, problem: answer.left }
+        if (Result.isFailure(answer)) {
+          return { answers, problem: Result.failureOf(answer) }
         }
-        answers.push(answer.right)
+        answers.push(Result.successOf(answer))
       }
       return { answers, problem }
     }
@@ -59,7 +59,7 @@ const refusedAnswer = ({ id, problem, readable }: JsonFrames.Refused): Session.A
   const error = errorOf(readable)
   return {
     id,
-    result: Either.left(
+    result: Result.fail(
       error === null
         ? new Fatal({ reason: "Protocol", message: `the peer sent ${problem}` })
         : serverError(error)
@@ -69,15 +69,15 @@ const refusedAnswer = ({ id, problem, readable }: JsonFrames.Refused): Session.A
 
 const errorOf = (frame: unknown): unknown => Predicate.hasProperty(frame, "error") ? frame.error : null
 
-const answerOf = (frame: unknown, length: number): Either.Either<Session.Answer, string> => {
+const answerOf = (frame: unknown, length: number): Result.Result<Session.Answer, string> => {
   if (!Predicate.hasProperty(frame, "id") || !Predicate.isNumber(frame.id) || !Number.isInteger(frame.id)) {
-    return Either.left("an answer without a request id")
+    return Result.fail("an answer without a request id")
   }
   const error = errorOf(frame)
   const result = Predicate.hasProperty(frame, "result") ? frame.result : null
-  return Either.right({
+  return Result.succeed({
     id: frame.id,
-    result: error === null ? Either.right(new Result(result, length)) : Either.left(serverError(error))
+    result: error === null ? Result.succeed(new RawResult(result, length)) : Result.fail(serverError(error))
   })
 }
 
@@ -88,7 +88,7 @@ export const codec: Codec<Request> = {
   ping: (method) => ({ method, params: {} }),
   wire,
   reply: (answer, { reply }) => {
-    const { length, value } = answer as Result
+    const { length, value } = answer as RawResult
     return length > Schemas.long ? Schemas.decodedLong(value, reply) : Schemas.decoded(value, reply)
   }
 }

@@ -4,7 +4,7 @@
  *
  * @internal
  */
-import * as Either from "effect/Either"
+import * as Result from "../../internal/result.js"
 import { Inbox } from "../connection/inbox.js"
 import * as Json from "../shared/json.js"
 import * as Limit from "../shared/limit.js"
@@ -50,8 +50,8 @@ const isSpace = (byte: number) => byte === 0x20 || byte === 0x0a || byte === 0x0
 const strict = new TextDecoder("utf-8", { fatal: true })
 const lenient = new TextDecoder("utf-8")
 
-const json = (text: string): Either.Either<unknown, string> =>
-  Either.try({ try: () => JSON.parse(text) as unknown, catch: () => "not JSON" })
+const json = (text: string): Result.Result<unknown, string> =>
+  Result.try({ try: () => JSON.parse(text) as unknown, catch: () => "not JSON" })
 
 /** One object on its way. */
 class Frame {
@@ -95,19 +95,19 @@ class Frame {
   }
 
   /** `Left` with the reason why it is not given out. */
-  read(): Either.Either<unknown, { readonly problem: string; readonly readable?: unknown }> {
+  read(): Result.Result<unknown, { readonly problem: string; readonly readable?: unknown }> {
     if (this.last !== 0x7d) {
       this.scanner.id = undefined
-      return Either.left({ problem: "not JSON" })
+      return Result.fail({ problem: "not JSON" })
     }
     const bytes = this.inbox.take(this.inbox.length)
-    const text = Either.try(() => strict.decode(bytes))
-    if (Either.isRight(text)) {
-      return Either.mapLeft(json(text.right), (problem) => ({ problem }))
+    const text = Result.try(() => strict.decode(bytes))
+    if (Result.isSuccess(text)) {
+      return Result.mapError(json(Result.successOf(text)), (problem) => ({ problem }))
     }
     const problem = "not JSON: it is not UTF-8"
     const readable = json(lenient.decode(bytes))
-    return Either.left(Either.isRight(readable) ? { problem, readable: readable.right } : { problem })
+    return Result.fail(Result.isSuccess(readable) ? { problem, readable: Result.successOf(readable) } : { problem })
   }
 }
 
@@ -146,13 +146,13 @@ export const make = (maxFrameBytes: number): Splitter => {
         const { length, problem } = frame
         if (problem === undefined) {
           const value = frame.read()
-          if (Either.isRight(value)) {
-            frames.push(value.right)
+          if (Result.isSuccess(value)) {
+            frames.push(Result.successOf(value))
             lengths.push(length)
           } else if (frame.id === undefined) {
-            return stop(value.left.problem)
+            return stop(Result.failureOf(value).problem)
           } else {
-            refused.push({ id: frame.id, ...value.left })
+            refused.push({ id: frame.id, ...Result.failureOf(value) })
           }
         } else if (!frame.isTold) {
           return stop(problem)

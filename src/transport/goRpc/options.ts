@@ -6,10 +6,10 @@
 import type * as Socket from "@effect/platform/Socket"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import type { ConnectionOptions } from "node:tls"
 import * as Excerpt from "../../internal/errors/excerpt.js"
+import * as Result from "../../internal/result.js"
 import { checkDuration, checkKnown, checkNumber, InvalidOption } from "../../InvalidOption.js"
 import * as Connection from "../Connection.js"
 import { lifetimeFields } from "../connection/connection.js"
@@ -118,14 +118,14 @@ export type Options = Address & Settings & Connection.Lifetime
 
 const where = "GoRpc.make"
 
-const invalid = (field: string, problem: string) => Either.left(new InvalidOption({ where, field, problem }))
+const invalid = (field: string, problem: string) => Result.fail(new InvalidOption({ where, field, problem }))
 
 const got = (value: unknown) => `got ${Predicate.isString(value) ? JSON.stringify(value) : String(value)}`
 
 const isName = (value: unknown) => Predicate.isString(value) && value !== ""
 
 const checkAddress = (address: Address) =>
-  Either.gen(function*() {
+  Result.gen(function*() {
     if ("socket" in address) {
       return Effect.isEffect(address.socket)
         ? undefined
@@ -145,8 +145,8 @@ const checkAddress = (address: Address) =>
     if (tls !== undefined) {
       const problem = Predicate.isRecord(tls)
         ? NodeSocket.validateTls(tls)
-        : Either.left(`must be an object, got ${Excerpt.kindOf(tls)}`)
-      yield* Either.mapLeft(problem, (problem) => new InvalidOption({ where, field: "tls", problem }))
+        : Result.fail(`must be an object, got ${Excerpt.kindOf(tls)}`)
+      yield* Result.mapError(problem, (problem) => new InvalidOption({ where, field: "tls", problem }))
     }
     if (http !== undefined && !Predicate.isBoolean(http) && !(Predicate.isString(http) && /^\/[!-~]*$/.test(http))) {
       return yield* invalid("http", `must be true, or a path that starts with /, ${got(http)}`)
@@ -154,7 +154,7 @@ const checkAddress = (address: Address) =>
   })
 
 const checkPing = (ping: NonNullable<Options["ping"]>) =>
-  Either.gen(function*() {
+  Result.gen(function*() {
     yield* checkKnown(where, ping, ["every", "timeout", "method", "outOfOrder"], "ping.")
     const { every, method = "Ping", outOfOrder = false, timeout = "5 seconds" } = ping
     return {
@@ -173,7 +173,7 @@ const fields = [...ofAddress, "codec", "dialTimeout", "maxFrameBytes", "ping", .
 
 /** @internal */
 export const check = (options: Options) =>
-  Either.gen(function*() {
+  Result.gen(function*() {
     yield* checkKnown(where, options, fields)
     const { codec, dialTimeout = "5 seconds", maxFrameBytes = Limit.defaultBytes, ping } = options
     yield* checkAddress(options)

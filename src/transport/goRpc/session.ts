@@ -8,10 +8,10 @@ import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import type * as Scope from "effect/Scope"
 import * as Deadline from "../../Deadline.js"
 import * as Excerpt from "../../internal/errors/excerpt.js"
+import * as Result from "../../internal/result.js"
 import { Fatal, Retryable } from "../../RpcError.js"
 import { closed, lossOf, unsent } from "../connection/loss.js"
 import type { Dialled } from "../connection/model.js"
@@ -26,7 +26,7 @@ import type { Dialled } from "../connection/model.js"
  * @internal
  */
 export interface Wire<in Request> {
-  readonly encode: (id: number, request: Request) => Either.Either<void, Fatal>
+  readonly encode: (id: number, request: Request) => Result.Result<void, Fatal>
   readonly size: () => number
   readonly take: () => Uint8Array | string
   readonly decode: (chunk: Uint8Array) => Decoded
@@ -45,7 +45,7 @@ export interface Decoded {
 /** @internal */
 export interface Answer {
   readonly id: number
-  readonly result: Either.Either<unknown, Fatal>
+  readonly result: Result.Result<unknown, Fatal>
 }
 
 /** @internal */
@@ -163,7 +163,7 @@ class SessionImpl<Request> implements Session<Request> {
     // an answer to a call that was abandoned finds no entry, and is dropped
     const entry = this.entries.get(id)
     this.entries.delete(id)
-    entry?.resume(Either.match(result, { onLeft: Effect.fail, onRight: Effect.succeed }))
+    entry?.resume(Result.match(result, { onFailure: Effect.fail, onSuccess: Effect.succeed }))
     return undefined
   }
 
@@ -195,7 +195,7 @@ class SessionImpl<Request> implements Session<Request> {
     }
     this.aliveAt = Deadline.unsafeNow(this.clock)
     // this runs in a listener of the socket, where a throw would end the process
-    const violation = Either.merge(Either.try({
+    const violation = Result.merge(Result.try({
       try: () => this.read(chunk),
       catch: (error) => `what cannot be read: ${Excerpt.explain(error).words}`
     }))
@@ -213,7 +213,7 @@ class SessionImpl<Request> implements Session<Request> {
     return this.socket.run(this.received, { onOpen: Effect.asVoid(Deferred.succeed(opened, undefined)) }).pipe(
       Effect.onExit((exit) => {
         const reason = lossOf(exit)
-        return Effect.zipRight(
+        return Effect.andThen(
           this.lose(reason),
           Deferred.fail(opened, reason._tag === "Fatal" ? reason : unsent(reason))
         )
@@ -229,19 +229,19 @@ class SessionImpl<Request> implements Session<Request> {
       }
       this.outbox.delete(entry.id)
       const encoded = this.encode(entry)
-      if (Either.isLeft(encoded)) {
+      if (Result.isFailure(encoded)) {
         this.entries.delete(entry.id)
-        entry.resume(Effect.fail(encoded.left))
+        entry.resume(Effect.fail(Result.failureOf(encoded)))
       }
     }
     return this.wire.take()
   }
 
-  private encode(entry: Entry<Request>): Either.Either<void, Retryable | Fatal> {
+  private encode(entry: Entry<Request>): Result.Result<void, Retryable | Fatal> {
     if (entry.progress?.sending() === false) {
-      return Either.left(new Retryable({ reason: "AttemptTimeout", delivery: "NotSent" }))
+      return Result.fail(new Retryable({ reason: "AttemptTimeout", delivery: "NotSent" }))
     }
-    return Either.map(this.wire.encode(entry.id, entry.request), () => {
+    return Result.map(this.wire.encode(entry.id, entry.request), () => {
       entry.sent = true
       this.lastSent = entry.id
     })

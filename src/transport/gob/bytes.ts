@@ -4,8 +4,8 @@
  * @internal
  */
 
-import * as Either from "effect/Either"
 import { Problem } from "../../internal/errors/excerpt.js"
+import * as Result from "../../internal/result.js"
 
 /** What a stream, a value or a schema is found to be wrong with. It is thrown inside the codec and caught where the codec ends. */
 export { Problem }
@@ -247,8 +247,8 @@ export class Reader {
 
   text(): string {
     const block = this.block()
-    return Either.getOrThrowWith(
-      Either.try(() => fromUtf8.decode(block)),
+    return Result.getOrThrowWith(
+      Result.try(() => fromUtf8.decode(block)),
       () => new Problem("has a string that is not UTF-8: read it as bytes, with Schema.Uint8ArrayFromSelf")
     )
   }

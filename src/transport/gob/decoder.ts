@@ -3,7 +3,7 @@
  *
  * @internal
  */
-import * as Either from "effect/Either"
+import * as Result from "../../internal/result.js"
 import * as Limit from "../shared/limit.js"
 import { anyBasic, basic, built, bytes, cost, costOfObject, costOfTable, define, notSent, put } from "./build.js"
 import { fail, Problem, Reader } from "./bytes.js"
@@ -82,8 +82,8 @@ export class Reading {
     this.left = perStep
     const saved = this.saved
     this.saved = []
-    return Either.getOrThrowWith(
-      Either.try(() => {
+    return Result.getOrThrowWith(
+      Result.try(() => {
         let value: unknown
         for (let i = 0; i < saved.length; i++) {
           value = saved[i]!(value)

@@ -3,7 +3,7 @@
  *
  * @internal
  */
-import * as Either from "effect/Either"
+import * as Result from "../../internal/result.js"
 import { fail, Writer } from "./bytes.js"
 import { definitionOf } from "./definition.js"
 import { type Field, type GobType, maxTypes, pointed } from "./type.js"
@@ -44,13 +44,13 @@ export class Encoder {
     this.definitions = []
     const firstId = this.nextId
     const body = this.writer()
-    const written = Either.try(() => {
+    const written = Result.try(() => {
       body.int(this.idOf(type))
       this.single(body, type, value, 0)
     })
-    if (Either.isLeft(written)) {
+    if (Result.isFailure(written)) {
       this.forget(firstId)
-      throw written.left
+      throw Result.failureOf(written)
     }
     this.definitions.forEach((definition) => stream.block(definition))
     stream.block(body.written())

@@ -3,9 +3,9 @@
  *
  * @internal
  */
-import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import * as AST from "effect/SchemaAST"
+import * as Result from "../../internal/result.js"
 import { fail } from "./bytes.js"
 
 /** @internal */
@@ -74,8 +74,8 @@ export const check = (ast: AST.AST): GobType => {
   const visit = (type: GobType): void => {
     if (!checked.has(type)) {
       checked.add(type)
-      Either.getOrThrowWith(
-        Either.try(() => partsOf(type).forEach(visit)),
+      Result.getOrThrowWith(
+        Result.try(() => partsOf(type).forEach(visit)),
         (problem) => {
           checked.delete(type)
           return problem

@@ -6,10 +6,10 @@
 import * as Grpc from "@grpc/grpc-js"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import * as Classify from "../../Classify.js"
 import * as Deadline from "../../Deadline.js"
+import * as Result from "../../internal/result.js"
 import { Fatal, isRetryable, type Retryable, withMethod } from "../../RpcError.js"
 import { repeatUnprocessed } from "../shared/transparent.js"
 import * as Failure from "./failure.js"
@@ -111,7 +111,7 @@ export interface Attempt {
    */
   readonly start: <A extends Grpc.ClientUnaryCall>(
     make: (options: Grpc.CallOptions) => A
-  ) => Either.Either<A, Failing>
+  ) => Result.Result<A, Failing>
   /** What its error means. Whoever runs it asks the user's `retryOn`, and gets what that throws. */
   readonly fail: (error: Grpc.ServiceError) => Failing
 }
@@ -139,7 +139,7 @@ export const attempt = (
     })
   return {
     start: (make) =>
-      Either.try({
+      Result.try({
         try: () => {
           const made = make({
             ...options,
@@ -177,7 +177,7 @@ const grace = 100
  */
 const untilDeadline = ({ clock, deadline }: Outgoing) => (error: Retryable | Fatal) =>
   isRetryable(error) && error.reason === "AttemptTimeout"
-    ? Effect.zipRight(Effect.sleep(Math.max(0, deadline - Deadline.unsafeNow(clock)) + grace), Effect.fail(error))
+    ? Effect.andThen(Effect.sleep(Math.max(0, deadline - Deadline.unsafeNow(clock)) + grace), Effect.fail(error))
     : Effect.fail(error)
 
 /** What grpc-js, and what generates code for it, makes of a unary method. */
@@ -204,9 +204,11 @@ export const unary = (
           methods[method.key]!(request, out.metadata, options, (error, answer) =>
             resume(error === null ? Effect.succeed(answer) : fail(error)))
         )
-        return Either.isLeft(started) ? resume(started.left) : Effect.sync(() =>
-          started.right.cancel()
-        )
+        return Result.isFailure(started) ?
+          resume(Result.failureOf(started)) :
+          Effect.sync(() =>
+            Result.successOf(started).cancel()
+          )
       }).pipe(Effect.catchAll(untilDeadline(out))))
   )
   return repeatUnprocessed(once, Failure.isUnprocessed)

@@ -4,9 +4,9 @@
  * @internal
  */
 import * as Grpc from "@grpc/grpc-js"
-import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import * as Excerpt from "../../internal/errors/excerpt.js"
+import * as Result from "../../internal/result.js"
 import { Fatal } from "../../RpcError.js"
 
 interface Problem {
@@ -61,12 +61,12 @@ export const forAttempt = <A extends object>(
   field: string,
   check: Check,
   given: A | (() => A)
-): Either.Either<A, Fatal> =>
-  Either.try({
+): Result.Result<A, Fatal> =>
+  Result.try({
     try: () => Predicate.isFunction(given) ? given() : given,
     catch: (cause) =>
       new Fatal({ reason: "Custom", method, message: `the function for ${field} has thrown`, cause: hidden(cause) })
-  }).pipe(Either.filterOrLeft(
+  }).pipe(Result.filterOrFail(
     (value) => check(value) === undefined,
     (value) => {
       const { field, problem } = check(value)!

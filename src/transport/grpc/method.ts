@@ -4,8 +4,8 @@
  * @internal
  */
 import * as Grpc from "@grpc/grpc-js"
-import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
+import * as Result from "../../internal/result.js"
 import { InvalidOption } from "../../InvalidOption.js"
 
 /** @internal */
@@ -83,10 +83,10 @@ export const find = (client: Grpc.Client, key: string): Method | undefined => {
  * Its methods are made for the `Metadata` of its own copy of the library, which nobody can get from a client: another copy's are
  * refused by unary methods and dropped by others.
  */
-const checkClient = (where: string, client: Grpc.Client): Either.Either<void, InvalidOption> =>
+const checkClient = (where: string, client: Grpc.Client): Result.Result<void, InvalidOption> =>
   client instanceof Grpc.Client
-    ? Either.void
-    : Either.left(
+    ? Result.void
+    : Result.fail(
       new InvalidOption({
         where,
         field: "client",
@@ -101,16 +101,16 @@ export const get = (
   client: Grpc.Client,
   key: string,
   kind: Method["kind"]
-): Either.Either<Method, InvalidOption> =>
-  Either.flatMap(checkClient(where, client), () => {
+): Result.Result<Method, InvalidOption> =>
+  Result.flatMap(checkClient(where, client), () => {
     const method = find(client, key)
     if (method?.kind === kind) {
-      return Either.right(method)
+      return Result.succeed(method)
     }
     const problem = method === undefined
       ? `is no method that this client has a definition of, got ${JSON.stringify(key)}`
       : `is a method with other streams, got ${JSON.stringify(key)}`
-    return Either.left(new InvalidOption({ where, field: "method", problem }))
+    return Result.fail(new InvalidOption({ where, field: "method", problem }))
   })
 
 /**
@@ -118,8 +118,8 @@ export const get = (
  *
  * @internal
  */
-export const all = (where: string, client: Grpc.Client): Either.Either<ReadonlyArray<Method>, InvalidOption> =>
-  Either.flatMap(checkClient(where, client), () => {
+export const all = (where: string, client: Grpc.Client): Result.Result<ReadonlyArray<Method>, InvalidOption> =>
+  Result.flatMap(checkClient(where, client), () => {
     const keys = new Set(chainOf(client).flatMap((link) => Object.getOwnPropertyNames(link)))
     const methods = Array.from(keys).flatMap((key) => {
       const method = find(client, key)
@@ -128,6 +128,6 @@ export const all = (where: string, client: Grpc.Client): Either.Either<ReadonlyA
     const problem =
       "has no method with a definition that is unary or streams its answer; a class of your own needs a static `service`"
     return methods.length > 0
-      ? Either.right(methods)
-      : Either.left(new InvalidOption({ where, field: "client", problem }))
+      ? Result.succeed(methods)
+      : Result.fail(new InvalidOption({ where, field: "client", problem }))
   })

@@ -4,9 +4,9 @@
  * @internal
  */
 import type * as grpc from "@grpc/grpc-js"
-import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import { names } from "../../internal/errors/grpcCodes.js"
+import * as Result from "../../internal/result.js"
 import { checkKnown, InvalidOption } from "../../InvalidOption.js"
 import type { Settings } from "./call.js"
 import type { RetryOn } from "./failure.js"
@@ -84,19 +84,19 @@ const numberOf = (code: unknown): number | undefined => {
   return Number.isInteger(number) && Number(number) > 0 ? Number(number) : undefined
 }
 
-const invalid = (where: string, field: string, problem: string): Either.Either<never, InvalidOption> =>
-  Either.left(new InvalidOption({ where, field, problem }))
+const invalid = (where: string, field: string, problem: string): Result.Result<never, InvalidOption> =>
+  Result.fail(new InvalidOption({ where, field, problem }))
 
 const checkRetryOn = (
   where: string,
   field: string,
   retryOn: Options["retryOn"]
-): Either.Either<RetryOn, InvalidOption> => {
+): Result.Result<RetryOn, InvalidOption> => {
   if (retryOn === undefined) {
-    return Either.right(() => false)
+    return Result.succeed(() => false)
   }
   if (Predicate.isFunction(retryOn)) {
-    return Either.right(retryOn)
+    return Result.succeed(retryOn)
   }
   const codes: unknown = retryOn
   const numbers = Array.isArray(codes) ? codes.map(numberOf) : [undefined]
@@ -104,13 +104,13 @@ const checkRetryOn = (
     const problem = `must be a predicate or a list of status codes other than OK, got ${JSON.stringify(codes)}`
     return invalid(where, field, problem)
   }
-  return Either.right(({ code }) => numbers.includes(code))
+  return Result.succeed(({ code }) => numbers.includes(code))
 }
 
 /** What a function gives is seen when it is asked. */
 const checkGiven = (where: string, path: string, given: unknown, check: Given.Check) => {
   const wrong = given === undefined || Predicate.isFunction(given) ? undefined : check(given)
-  return wrong === undefined ? Either.void : invalid(where, `${path}${wrong.field}`, wrong.problem)
+  return wrong === undefined ? Result.void : invalid(where, `${path}${wrong.field}`, wrong.problem)
 }
 
 const fields = ["metadata", "callOptions", "retryOn", "idempotent"] as const
@@ -126,8 +126,8 @@ export const check = (
   options: Options,
   path: string = "",
   known: ReadonlyArray<string> = fields
-): Either.Either<Checked, InvalidOption> =>
-  Either.gen(function*() {
+): Result.Result<Checked, InvalidOption> =>
+  Result.gen(function*() {
     const given: unknown = options
     if (!Predicate.isRecord(given)) {
       return yield* invalid(
@@ -153,12 +153,12 @@ const merge = (
   path: string,
   before: Options,
   said: Options
-): Either.Either<Options, InvalidOption> => {
+): Result.Result<Options, InvalidOption> => {
   const twice = fields.find((field) =>
     before[field] !== undefined && said[field] !== undefined && before[field] !== said[field]
   )
   return twice === undefined
-    ? Either.right({
+    ? Result.succeed({
       ...before,
       ...Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined))
     })
@@ -174,8 +174,8 @@ export const checkAll = (
   where: string,
   options: ClientOptions,
   methods: ReadonlyArray<Method>
-): Either.Either<(method: Method) => Checked, InvalidOption> =>
-  Either.gen(function*() {
+): Result.Result<(method: Method) => Checked, InvalidOption> =>
+  Result.gen(function*() {
     const common = yield* check(where, options, "", ["metadata", "callOptions", "retryOn", "methods"])
     const { methods: given = {}, ...shared } = options
     const own = new Map<string, Options>()

@@ -6,12 +6,12 @@
 import type * as Grpc from "@grpc/grpc-js"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Function from "effect/Function"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as Deadline from "../../Deadline.js"
+import * as Result from "../../internal/result.js"
 import { Fatal, type Retryable } from "../../RpcError.js"
 import { repeatUnprocessed } from "../shared/transparent.js"
 import { untilFirst } from "../shared/untilFirst.js"
@@ -100,9 +100,9 @@ export const open = (
     Effect.gen(function*() {
       const out = yield* Call.outgoing(method, settings)
       const { fail, start } = Call.attempt(client, method, settings, out, progress)
-      const call = yield* Either.match(
+      const call = yield* Result.match(
         start((options) => methods[method.key]!(request, out.metadata, options)),
-        { onLeft: Function.identity, onRight: Effect.succeed }
+        { onFailure: Function.identity, onSuccess: Effect.succeed }
       )
       return readerOf(method, call, fail)
     })

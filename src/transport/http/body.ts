@@ -5,10 +5,10 @@
  */
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
-import * as Either from "effect/Either"
 import type { LazyArg } from "effect/Function"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
+import * as Result from "../../internal/result.js"
 import { Fatal, type Retryable } from "../../RpcError.js"
 
 /** Bodies that are made anew whenever they are read. */
@@ -71,14 +71,14 @@ const noting = (body: HttpBody.Stream): HttpBody.Stream =>
   )
 
 /** @internal */
-export const attempt = (request: HttpClientRequest.HttpClientRequest): Either.Either<Attempt, Fatal> => {
+export const attempt = (request: HttpClientRequest.HttpClientRequest): Result.Result<Attempt, Fatal> => {
   const { body } = request
   const source = sourceOf(body)
   if (source === undefined) {
-    return Either.right({ request, failed: (error) => error })
+    return Result.succeed({ request, failed: (error) => error })
   }
   if (taken.has(source)) {
-    return Either.left(alreadyRead())
+    return Result.fail(alreadyRead())
   }
   const failed = (cause: Retryable): Retryable | Fatal => {
     const { code, method, reason } = cause
@@ -95,9 +95,9 @@ export const attempt = (request: HttpClientRequest.HttpClientRequest): Either.Ei
   }
   if (body._tag !== "Stream") {
     taken.add(source)
-    return Either.right({ request, failed })
+    return Result.succeed({ request, failed })
   }
   // what the request says of its body stays
   const noted = HttpClientRequest.setHeaders(HttpClientRequest.setBody(request, noting(body)), request.headers)
-  return Either.right({ request: noted, failed })
+  return Result.succeed({ request: noted, failed })
 }

@@ -10,11 +10,11 @@ import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Deadline from "../../Deadline.js"
 import * as HttpStatus from "../../internal/errors/httpStatus.js"
+import * as Result from "../../internal/result.js"
 import { checkKnown, InvalidOption } from "../../InvalidOption.js"
 import * as RpcCall from "../../RpcCall.js"
 import { type Fatal, isFatal, isRetryable, Retryable, withDelivery, withMethod } from "../../RpcError.js"
@@ -74,7 +74,7 @@ const mayRunTwice: ReadonlySet<string> = new Set(["GET", "HEAD", "PUT", "DELETE"
 
 /** A URL without a host is one of a client that puts its host before it. */
 const hostAndMethod = ({ method, url }: Request): string =>
-  `${Either.getOrElse(Either.try(() => new URL(url).host), () => "http")}.${method}`
+  `${Result.getOrElse(Result.try(() => new URL(url).host), () => "http")}.${method}`
 
 const isStatus = (u: unknown): u is number => Number.isInteger(u) && (u as number) >= 100 && (u as number) <= 599
 
@@ -82,8 +82,8 @@ const isStatus = (u: unknown): u is number => Number.isInteger(u) && (u as numbe
 export const check = (
   where: string,
   options: Options
-): Either.Either<Checked, InvalidOption> =>
-  Either.flatMap(
+): Result.Result<Checked, InvalidOption> =>
+  Result.flatMap(
     checkKnown(where, options, ["method", "idempotent", "retryOn", "headers"]),
     () => checkValues(where, options)
   )
@@ -91,9 +91,9 @@ export const check = (
 const checkValues = (
   where: string,
   { headers = httpHeadersOf, idempotent, method, retryOn = [] }: Options
-): Either.Either<Checked, InvalidOption> => {
+): Result.Result<Checked, InvalidOption> => {
   const invalid = (field: string, problem: string, got: unknown) =>
-    Either.left(new InvalidOption({ where, field, problem: `${problem}, got ${Json.describe(got)}` }))
+    Result.fail(new InvalidOption({ where, field, problem: `${problem}, got ${Json.describe(got)}` }))
   if (method !== undefined && !Predicate.isFunction(method) && (!Predicate.isString(method) || method === "")) {
     return invalid("method", "must be a text that is not empty, or a function", method)
   }
@@ -111,7 +111,7 @@ const checkValues = (
   if (bad !== undefined) {
     return invalid("retryOn", "must be statuses from 100 to 599, or a function", bad)
   }
-  return Either.right({
+  return Result.succeed({
     headers,
     method: Predicate.isFunction(method) ? method : method === undefined ? hostAndMethod : () => method,
     idempotent: (request) =>
@@ -136,8 +136,8 @@ const accepted = (response: Response, retryOn: Checked["retryOn"]): Effect.Effec
 }
 
 /** A header that the caller has set says more than ours. */
-const withHeaders = (request: Request, headers: Readonly<Record<string, string>>): Either.Either<Request, Fatal> =>
-  Either.map(writable(headers), () => HttpClientRequest.setHeaders(request, { ...headers, ...request.headers }))
+const withHeaders = (request: Request, headers: Readonly<Record<string, string>>): Result.Result<Request, Fatal> =>
+  Result.map(writable(headers), () => HttpClientRequest.setHeaders(request, { ...headers, ...request.headers }))
 
 /** A client that fails on statuses, or on bodies that it reads itself: the response is there all the same. */
 const refusedOf = (error: unknown): Response | undefined =>

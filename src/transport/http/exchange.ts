@@ -11,8 +11,8 @@ import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Stream from "effect/Stream"
+import * as Result from "../../internal/result.js"
 import type { Fatal, Retryable } from "../../RpcError.js"
 import type { ServerHint } from "../../ServerHint.js"
 import * as Json from "../shared/json.js"
@@ -29,7 +29,7 @@ export interface Reply {
   readonly retryAfter: ServerHint | undefined
   /** How it says that it is compressed. A client that reads such answers has undone it. */
   readonly encoding: string | undefined
-  readonly body: Either.Either<Uint8Array, string>
+  readonly body: Result.Result<Uint8Array, string>
   /** The most bytes it may have. */
   readonly limit: number
 }
@@ -74,7 +74,7 @@ const replyOf = (
   maxResponseBytes: number
 ): Effect.Effect<Reply, HttpClientError.HttpClientError> => {
   const body = HttpFailure.decides(response.status)
-    ? Effect.map(excerptOf(response), Either.right)
+    ? Effect.map(excerptOf(response), Result.succeed)
     : bodyOf(response, maxResponseBytes)
   return Effect.zipWith(body, Clock.currentTimeMillis, (body, now) => ({
     status: response.status,
@@ -146,11 +146,11 @@ const bodyOf = (
 ): Effect.Effect<Reply["body"], HttpClientError.HttpClientError> =>
   Effect.suspend(() => {
     const chunks: Array<Uint8Array> = []
-    const tooLarge = Either.left(Limit.tooLong("a body", { bytes: maxResponseBytes, option: "maxResponseBytes" }))
+    const tooLarge = Result.fail(Limit.tooLong("a body", { bytes: maxResponseBytes, option: "maxResponseBytes" }))
     return Number(headerOf(response.headers, "content-length") ?? 0) > maxResponseBytes
       // begun and given up, so that the connection it was to come on is closed
       ? Effect.as(Effect.ignore(Effect.timeoutOption(take(response, chunks, 0), 0)), tooLarge)
-      : Effect.map(take(response, chunks, maxResponseBytes), (fits) => fits ? Either.right(concat(chunks)) : tooLarge)
+      : Effect.map(take(response, chunks, maxResponseBytes), (fits) => fits ? Result.succeed(concat(chunks)) : tooLarge)
   })
 
 const concat = (chunks: ReadonlyArray<Uint8Array>): Uint8Array => {

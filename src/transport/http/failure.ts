@@ -5,12 +5,12 @@
  */
 import * as HttpClientError from "@effect/platform/HttpClientError"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
-import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Classify from "../../Classify.js"
 import * as Excerpt from "../../internal/errors/excerpt.js"
 import { fromStatus, isWaiting } from "../../internal/errors/httpStatus.js"
+import * as Result from "../../internal/result.js"
 import { Fatal, isRetryable, Retryable, withDelivery } from "../../RpcError.js"
 import * as ServerHint from "../../ServerHint.js"
 import { isDialError } from "../shared/dial.js"
@@ -67,7 +67,7 @@ const chain = (failure: unknown): ReadonlyArray<object> => {
 
 /** A property of something from elsewhere, where reading it may throw. */
 const at = (u: object, key: string): unknown =>
-  Either.getOrUndefined(Either.try(() => Predicate.hasProperty(u, key) ? u[key] : undefined))
+  Result.getOrUndefined(Result.try(() => Predicate.hasProperty(u, key) ? u[key] : undefined))
 
 const stringOf = (link: object, key: "code" | "message" | "name" | "syscall"): string | undefined => {
   const value = at(link, key)

@@ -4,7 +4,7 @@
  *
  * @internal
  */
-import * as Either from "effect/Either"
+import * as Result from "../../internal/result.js"
 import { Fatal } from "../../RpcError.js"
 import * as Json from "../shared/json.js"
 
@@ -40,11 +40,11 @@ export const problemOf = (headers: Readonly<Record<string, unknown>>): Problem |
  *
  * @internal
  */
-export const writable = <H extends Readonly<Record<string, string>>>(headers: H): Either.Either<H, Fatal> => {
+export const writable = <H extends Readonly<Record<string, string>>>(headers: H): Result.Result<H, Fatal> => {
   const found = problemOf(headers)
   return found === undefined
-    ? Either.right(headers)
-    : Either.left(
+    ? Result.succeed(headers)
+    : Result.fail(
       new Fatal({
         reason: "InvalidArgument",
         message: `the header ${Json.describe(found.name)} of an attempt ${found.problem}`

@@ -8,17 +8,17 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Runtime from "effect/Runtime"
 import * as Deadline from "../../Deadline.js"
+import * as Runtime from "../../internal/effect/runtime.js"
 import { type Fatal, Retryable } from "../../RpcError.js"
-import type { Outcome, Result } from "./message.js"
+import type { Outcome, RawResult } from "./message.js"
 
 /** @internal */
 export interface Options {
   readonly maxCalls: number
   readonly window: Duration.Duration
   /** Where batches run: they belong to no call, so neither to the fiber of one. */
-  readonly runtime: Runtime.Runtime<never>
+  readonly runner: Runtime.Runner
   /** Sends the texts together; gives an outcome for each id. */
   readonly send: (
     calls: ReadonlyMap<number, string>
@@ -28,7 +28,7 @@ export interface Options {
 interface Waiting {
   readonly text: string
   readonly progress: Deadline.Progress
-  readonly resume: (outcome: Effect.Effect<Result, Retryable | Fatal>) => void
+  readonly resume: (outcome: Effect.Effect<RawResult, Retryable | Fatal>) => void
 }
 
 interface Batch {
@@ -41,8 +41,8 @@ interface Batch {
 const leftOut = Effect.fail(new Retryable({ reason: "AttemptTimeout", delivery: "NotSent" }))
 
 /** @internal */
-export const make = ({ maxCalls, runtime, send, window }: Options) => {
-  const runFork = Runtime.runFork(runtime)
+export const make = ({ maxCalls, runner, send, window }: Options) => {
+  const fork = Runtime.fork(runner)
   /** The one that can be joined. */
   let open: Batch | undefined
 
@@ -62,9 +62,9 @@ export const make = ({ maxCalls, runtime, send, window }: Options) => {
 
   const start = (): Batch => {
     const batch: Batch = { calls: new Map(), full: Effect.unsafeMakeLatch(false), fiber: undefined }
-    const fiber = runFork(
+    const fiber = fork(
       Effect.raceFirst(Effect.sleep(window), batch.full.await).pipe(
-        Effect.zipRight(Effect.suspend(() => {
+        Effect.andThen(Effect.suspend(() => {
           shut(batch)
           const going = Array.from(batch.calls).filter(([, { progress }]) => progress.sending())
           return going.length === 0
@@ -88,7 +88,7 @@ export const make = ({ maxCalls, runtime, send, window }: Options) => {
       return Fiber.interrupt(batch.fiber)
     })
 
-  return (id: number, text: string): Effect.Effect<Result, Retryable | Fatal> =>
+  return (id: number, text: string): Effect.Effect<RawResult, Retryable | Fatal> =>
     Deadline.whileUnsent((progress) =>
       Effect.async((resume) => {
         const batch = open ??= start()

@@ -4,10 +4,10 @@
  *
  * @internal
  */
-import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import * as Excerpt from "../../internal/errors/excerpt.js"
 import * as HttpStatus from "../../internal/errors/httpStatus.js"
+import * as Result from "../../internal/result.js"
 import { type Code, Fatal, type FatalReason, Retryable } from "../../RpcError.js"
 import type { ServerHint } from "../../ServerHint.js"
 import type { Reply } from "../http/exchange.js"
@@ -19,12 +19,12 @@ import * as Json from "../shared/json.js"
 export type Dialect = "2.0" | "1.0"
 
 /** What a server answered, and how many bytes came with it. @internal */
-export class Result {
+export class RawResult {
   constructor(readonly value: unknown, readonly length: number) {}
 }
 
 /** @internal */
-export type Outcome = Either.Either<Result, Retryable | Fatal>
+export type Outcome = Result.Result<RawResult, Retryable | Fatal>
 
 /** @internal */
 export interface ErrorObject {
@@ -46,10 +46,10 @@ export const encode = (
   method: string,
   params: unknown,
   id: number | undefined
-): Either.Either<string, Fatal> => {
+): Result.Result<string, Fatal> => {
   const invalid = (message: string, cause?: unknown) => new Fatal({ reason: "InvalidArgument", method, message, cause })
-  return Either.flatMap(
-    Either.try({
+  return Result.flatMap(
+    Result.try({
       try: () => JSON.stringify(params) as string | undefined,
       catch: (failure) => {
         const { cause, words } = Excerpt.explain(failure)
@@ -59,13 +59,13 @@ export const encode = (
     (text) => {
       // what is written counts, not what it is written from: a `toJSON` may make anything of it
       if (text === undefined ? params !== undefined : dialect === "2.0" && !/^[[{]/.test(text)) {
-        return Either.left(invalid(
+        return Result.fail(invalid(
           `the arguments must be ${dialect === "2.0" ? "an object or an array" : "JSON"}, not ${Excerpt.kindOf(params)}`
         ))
       }
       const member = text === undefined ? "" : `,"params":${text}`
       const name = JSON.stringify(method)
-      return Either.right(
+      return Result.succeed(
         dialect === "2.0"
           ? `{"jsonrpc":"2.0","method":${name}${member}${id === undefined ? "" : `,"id":${id}`}}`
           : `{"method":${name},"params":[${text ?? "null"}],"id":${id ?? null}}`
@@ -82,25 +82,25 @@ const protocol = (message: string, cause?: unknown) => new Fatal({ reason: "Prot
 interface Message {
   readonly id: unknown
   /** `Left` with what the server gave as the error. */
-  readonly result: Either.Either<unknown, unknown>
+  readonly result: Result.Result<unknown, unknown>
 }
 
 const present = (u: object, key: string): unknown => Predicate.hasProperty(u, key) ? u[key] : undefined
 
 /** Servers of both versions write `null` for the one that there is not, or leave it out. */
-const messageOf = (value: unknown): Either.Either<Message, string> => {
+const messageOf = (value: unknown): Result.Result<Message, string> => {
   if (!Predicate.isRecord(value)) {
-    return Either.left(`${Excerpt.kindOf(value)} where an answer was expected`)
+    return Result.fail(`${Excerpt.kindOf(value)} where an answer was expected`)
   }
   const [id, error, result] = [present(value, "id"), present(value, "error"), present(value, "result")]
   if (error !== undefined && error !== null) {
     return result === undefined || result === null
-      ? Either.right({ id, result: Either.left(error) })
-      : Either.left("an answer with both a result and an error")
+      ? Result.succeed({ id, result: Result.fail(error) })
+      : Result.fail("an answer with both a result and an error")
   }
   return result === undefined
-    ? Either.left("an answer without a result or an error")
-    : Either.right({ id, result: Either.right(result) })
+    ? Result.fail("an answer without a result or an error")
+    : Result.succeed({ id, result: Result.succeed(result) })
 }
 
 const standard = new Map<Code, FatalReason>([
@@ -137,7 +137,7 @@ const failureOf = (error: unknown, retryOn: RetryOn, retryAfter?: ServerHint): R
 }
 
 /** The beginning of the body, for who asks for it. */
-const excerptOf = ({ body }: Reply) => Either.match(body, { onLeft: () => undefined, onRight: Json.excerpt })
+const excerptOf = ({ body }: Reply) => Result.match(body, { onFailure: () => undefined, onSuccess: Json.excerpt })
 
 /** What the server gave as its error, where a body has one. */
 const saidOf = (value: unknown): string | undefined => {
@@ -149,7 +149,7 @@ const saidOf = (value: unknown): string | undefined => {
 /** What the status alone says, with the server's message where there is one, or the kind of the body. */
 const byStatus = (reply: Reply, value?: unknown): Retryable | Fatal => {
   const { body, retryAfter, status } = reply
-  const message = saidOf(value) ?? Either.match(body, { onLeft: (problem) => problem, onRight: Json.kindOf })
+  const message = saidOf(value) ?? Result.match(body, { onFailure: (problem) => problem, onSuccess: Json.kindOf })
   return HttpStatus.fromStatus(status, {
     retryAfter,
     message,
@@ -161,15 +161,15 @@ const byStatus = (reply: Reply, value?: unknown): Retryable | Fatal => {
 const encodings: ReadonlySet<string> = new Set(["gzip", "x-gzip", "br", "deflate", "zstd", "compress", "identity"])
 
 /** The body, where it may decide. */
-const read = (reply: Reply): Either.Either<unknown, Retryable | Fatal> => {
-  const value = Either.flatMap(
+const read = (reply: Reply): Result.Result<unknown, Retryable | Fatal> => {
+  const value = Result.flatMap(
     reply.body,
     (body) => Json.parse(body, { bytes: reply.limit, option: "maxResponseBytes" })
   )
   if (HttpFailure.decides(reply.status)) {
-    return Either.left(byStatus(reply, Either.getOrUndefined(value)))
+    return Result.fail(byStatus(reply, Result.getOrUndefined(value)))
   }
-  return Either.mapLeft(
+  return Result.mapError(
     value,
     (problem) => {
       const encoding = reply.encoding === undefined
@@ -184,13 +184,16 @@ const read = (reply: Reply): Either.Either<unknown, Retryable | Fatal> => {
 
 /** A result counts only where the status does not say otherwise. */
 const outcomeOf = ({ result }: Message, reply: Reply, retryOn: RetryOn): Outcome =>
-  Either.isLeft(result)
-    ? Either.left(failureOf(result.left, retryOn, reply.retryAfter))
+  Result.isFailure(result)
+    ? Result.fail(failureOf(Result.failureOf(result), retryOn, reply.retryAfter))
     : HttpFailure.isOk(reply.status)
-    ? Either.right(
-      new Result(result.right, Either.match(reply.body, { onLeft: () => 0, onRight: ({ length }) => length }))
+    ? Result.succeed(
+      new RawResult(
+        Result.successOf(result),
+        Result.match(reply.body, { onFailure: () => 0, onSuccess: ({ length }) => length })
+      )
     )
-    : Either.left(byStatus(reply))
+    : Result.fail(byStatus(reply))
 
 /** Of an answer that is none. */
 const strange = (problem: string, reply: Reply, cause: unknown): Retryable | Fatal =>
@@ -199,9 +202,21 @@ const strange = (problem: string, reply: Reply, cause: unknown): Retryable | Fat
 /** Those of ours are numbers. */
 const idOf = (id: unknown): string => Number.isInteger(id) ? String(id) : Excerpt.kindOf(id)
 
-/** An error for a request whose id the server could not read, or did not give back. */
-const isNobodys = (message: Message): message is Message & { readonly result: Either.Left<unknown, unknown> } =>
-  Either.isLeft(message.result) && (message.id === null || message.id === undefined)
+/** The error that a message carries, whichever request it is for. */
+const refusalOf = (
+  message: Result.Result<Message, unknown>,
+  reply: Reply,
+  retryOn: RetryOn
+): Retryable | Fatal | undefined => {
+  const answer = Result.isSuccess(message) ? Result.successOf(message).result : undefined
+  return answer !== undefined && Result.isFailure(answer)
+    ? failureOf(Result.failureOf(answer), retryOn, reply.retryAfter)
+    : undefined
+}
+
+/** The error for a request whose id the server could not read, or did not give back. */
+const errorOfNobody = ({ id, result }: Message): ReadonlyArray<unknown> =>
+  Result.isFailure(result) && (id === null || id === undefined) ? [Result.failureOf(result)] : []
 
 /**
  * The answer to one request. A server that could not read the id of a request gives `null` for it, with an error.
@@ -209,13 +224,13 @@ const isNobodys = (message: Message): message is Message & { readonly result: Ei
  * @internal
  */
 export const answer = (reply: Reply, id: number, retryOn: RetryOn): Outcome =>
-  Either.flatMap(read(reply), (value) =>
-    Either.match(messageOf(value), {
-      onLeft: (problem) => Either.left(strange(problem, reply, value)),
-      onRight: (message) =>
-        message.id === id || isNobodys(message)
+  Result.flatMap(read(reply), (value) =>
+    Result.match(messageOf(value), {
+      onFailure: (problem) => Result.fail(strange(problem, reply, value)),
+      onSuccess: (message) =>
+        message.id === id || errorOfNobody(message).length > 0
           ? outcomeOf(message, reply, retryOn)
-          : Either.left(strange(`an answer to another request, ${idOf(message.id)}`, reply, value))
+          : Result.fail(strange(`an answer to another request, ${idOf(message.id)}`, reply, value))
     }))
 
 /**
@@ -229,14 +244,12 @@ export const answers = (
   reply: Reply,
   ids: ReadonlyArray<number>,
   retryOn: RetryOn
-): Either.Either<ReadonlyMap<number, Outcome>, Retryable | Fatal> =>
-  Either.flatMap(read(reply), (value) => {
+): Result.Result<ReadonlyMap<number, Outcome>, Retryable | Fatal> =>
+  Result.flatMap(read(reply), (value) => {
     if (!Array.isArray(value)) {
-      const message = messageOf(value)
-      return Either.left(
-        Either.isRight(message) && Either.isLeft(message.right.result)
-          ? failureOf(message.right.result.left, retryOn, reply.retryAfter)
-          : strange(`${Excerpt.kindOf(value)} as the answer to a batch`, reply, value)
+      return Result.fail(
+        refusalOf(messageOf(value), reply, retryOn) ??
+          strange(`${Excerpt.kindOf(value)} as the answer to a batch`, reply, value)
       )
     }
     const wanted = new Set<unknown>(ids)
@@ -248,25 +261,25 @@ export const answers = (
       if (wanted.delete(id)) {
         found.set(
           id as number,
-          Either.match(message, {
-            onLeft: (problem) => Either.left(strange(problem, reply, element)),
-            onRight: (message) => outcomeOf(message, reply, retryOn)
+          Result.match(message, {
+            onFailure: (problem) => Result.fail(strange(problem, reply, element)),
+            onSuccess: (message) => outcomeOf(message, reply, retryOn)
           })
         )
-      } else if (Either.isRight(message) && isNobodys(message.right)) {
-        unclaimed.push(message.right.result.left)
+      } else if (Result.isSuccess(message)) {
+        unclaimed.push(...errorOfNobody(Result.successOf(message)))
       }
     }
     let next = 0
     const without = (): Outcome => {
       const error = unclaimed[Math.min(next++, unclaimed.length - 1)]
-      return Either.left(
+      return Result.fail(
         error === undefined
           ? strange("no answer to this call in that to its batch", reply, value)
           : failureOf(error, retryOn, reply.retryAfter)
       )
     }
-    return Either.right(new Map(ids.map((id) => [id, found.get(id) ?? without()])))
+    return Result.succeed(new Map(ids.map((id) => [id, found.get(id) ?? without()])))
   })
 
 /**
@@ -274,12 +287,12 @@ export const answers = (
  *
  * @internal
  */
-export const acknowledged = (reply: Reply, retryOn: RetryOn): Either.Either<void, Retryable | Fatal> => {
+export const acknowledged = (reply: Reply, retryOn: RetryOn): Result.Result<void, Retryable | Fatal> => {
   const ok = HttpFailure.isOk(reply.status)
   const value = read(reply)
-  const message = Either.flatMap(value, messageOf)
-  if (Either.isRight(message) && Either.isLeft(message.right.result)) {
-    return Either.left(failureOf(message.right.result.left, retryOn, reply.retryAfter))
+  const refusal = refusalOf(Result.flatMap(value, messageOf), reply, retryOn)
+  if (refusal !== undefined) {
+    return Result.fail(refusal)
   }
-  return ok ? Either.void : Either.left(Either.isLeft(value) ? value.left : byStatus(reply))
+  return ok ? Result.void : Result.fail(Result.isFailure(value) ? Result.failureOf(value) : byStatus(reply))
 }

@@ -4,9 +4,9 @@
  * @internal
  */
 import type * as Duration from "effect/Duration"
-import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import * as Excerpt from "../../internal/errors/excerpt.js"
+import * as Result from "../../internal/result.js"
 import { checkDuration, checkKnown, checkNumber, InvalidOption } from "../../InvalidOption.js"
 import type { Code } from "../../RpcError.js"
 import { problemOf } from "../http/headers.js"
@@ -95,9 +95,9 @@ export interface Checked {
 
 const where = "JsonRpc.make"
 
-const invalid = (field: string, problem: string) => Either.left(new InvalidOption({ where, field, problem }))
+const invalid = (field: string, problem: string) => Result.fail(new InvalidOption({ where, field, problem }))
 
-const checkHeaders = (headers: unknown): Either.Either<Readonly<Record<string, string>>, InvalidOption> => {
+const checkHeaders = (headers: unknown): Result.Result<Readonly<Record<string, string>>, InvalidOption> => {
   // a `Map` or `Headers` would have no entries here, and lose them without a word
   if (!Predicate.isRecord(headers) || Symbol.iterator in headers) {
     // a text may be a credential
@@ -107,31 +107,31 @@ const checkHeaders = (headers: unknown): Either.Either<Readonly<Record<string, s
   if (found !== undefined) {
     return invalid(found.isName ? "headers" : `headers.${found.name}`, found.problem)
   }
-  return Either.right(
+  return Result.succeed(
     Object.fromEntries(
       Object.entries(headers as Record<string, string>).map(([name, value]) => [name.toLowerCase(), value])
     )
   )
 }
 
-const checkRetryOn = (retryOn: Options["retryOn"]): Either.Either<RetryOn, InvalidOption> => {
+const checkRetryOn = (retryOn: Options["retryOn"]): Result.Result<RetryOn, InvalidOption> => {
   if (retryOn === undefined) {
-    return Either.right(() => false)
+    return Result.succeed(() => false)
   }
   if (Predicate.isFunction(retryOn)) {
-    return Either.right(retryOn)
+    return Result.succeed(retryOn)
   }
   const codes: unknown = retryOn
   return Array.isArray(codes) && codes.every((code) => Predicate.isString(code) || Number.isFinite(code))
-    ? Either.right(({ code }) => code !== undefined && codes.includes(code))
+    ? Result.succeed(({ code }) => code !== undefined && codes.includes(code))
     : invalid("retryOn", `must be a list of codes or a predicate, got ${Json.describe(retryOn)}`)
 }
 
 const checkBatch = (
   batch: Options["batch"],
   dialect: Dialect
-): Either.Either<Checked["batch"], InvalidOption> =>
-  Either.gen(function*() {
+): Result.Result<Checked["batch"], InvalidOption> =>
+  Result.gen(function*() {
     if (batch === undefined) {
       return undefined
     }
@@ -153,8 +153,8 @@ const checkBatch = (
   })
 
 /** @internal */
-export const check = (options: Options): Either.Either<Checked, InvalidOption> =>
-  Either.gen(function*() {
+export const check = (options: Options): Result.Result<Checked, InvalidOption> =>
+  Result.gen(function*() {
     if (!Predicate.isRecord(options)) {
       return yield* invalid("options", `must be an object, got ${Json.describe(options)}`)
     }

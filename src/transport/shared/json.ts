@@ -3,10 +3,10 @@
  *
  * @internal
  */
-import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import type * as Redacted from "effect/Redacted"
 import * as Excerpt from "../../internal/errors/excerpt.js"
+import * as Result from "../../internal/result.js"
 import * as Limit from "./limit.js"
 
 /** Far deeper than any message, and not so deep that code which recurses over one runs out of stack. @internal */
@@ -212,19 +212,19 @@ export const refusal = (scanner: Scanner, limit: Limit.Limit): string | undefine
 export const parse = (
   bytes: Uint8Array,
   limit: Limit.Limit = { bytes: Math.max(bytes.length, Limit.defaultBytes), option: "maxResponseBytes" }
-): Either.Either<unknown, string> => {
+): Result.Result<unknown, string> => {
   const scanner = new Scanner()
   for (let at = 0; at < bytes.length;) {
     at = scanner.scan(bytes, at)
   }
   const refused = refusal(scanner, limit)
   if (refused !== undefined) {
-    return Either.left(refused)
+    return Result.fail(refused)
   }
-  const text = Either.try(() => new TextDecoder("utf-8", { fatal: true }).decode(bytes))
-  return Either.isLeft(text)
-    ? Either.left("not UTF-8")
-    : Either.try({ try: () => JSON.parse(text.right) as unknown, catch: () => notJson(bytes) })
+  const text = Result.try(() => new TextDecoder("utf-8", { fatal: true }).decode(bytes))
+  return Result.isFailure(text)
+    ? Result.fail("not UTF-8")
+    : Result.try({ try: () => JSON.parse(Result.successOf(text)) as unknown, catch: () => notJson(bytes) })
 }
 
 const notJson = (bytes: Uint8Array): string => {

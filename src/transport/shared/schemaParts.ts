@@ -5,11 +5,11 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as ParseResult from "effect/ParseResult"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as AST from "effect/SchemaAST"
+import * as Result from "../../internal/result.js"
 
 /** Lets all others of the event loop have their turn; a yield of a fiber lets only other fibers. @internal */
 export const giveWay: Effect.Effect<void> = Effect.sleep(0)
@@ -34,18 +34,18 @@ const items = (count: number, parse: ParseItem, give: (i: number, item: unknown)
       return Effect.flatMap(nextPart, () => items(count, parse, give, i))
     }
     const item = parse(i)
-    if (!Either.isEither(item)) {
+    if (!Result.isResult(item)) {
       return Effect.flatMap(item, (item) => {
         give(i, item)
         return items(count, parse, give, i + 1)
       })
     }
-    if (Either.isLeft(item)) {
+    if (Result.isFailure(item)) {
       return item as Parsed
     }
     give(i, item.right)
   }
-  return Either.void
+  return Result.void
 }
 
 /** A list or a record in parts, in place of what Schema makes of the `original`. */
@@ -69,7 +69,7 @@ const list = (ast: AST.TupleType, item: AST.AST): AST.AST => {
   const parse = parserOf(item)
   return declare(ast, (input, options) => {
     if (!Array.isArray(input)) {
-      return Either.left(new ParseResult.Type(ast, input))
+      return Result.fail(new ParseResult.Type(ast, input))
     }
     const output = Array<unknown>(input.length)
     const parsed = items(
@@ -87,7 +87,7 @@ const record = (ast: AST.TypeLiteral, item: AST.AST): AST.AST => {
   const parse = parserOf(item)
   return declare(ast, (input, options) => {
     if (!Predicate.isRecord(input)) {
-      return Either.left(new ParseResult.Type(ast, input))
+      return Result.fail(new ParseResult.Type(ast, input))
     }
     const output: Record<string, unknown> = {}
     const keys = Object.keys(input)

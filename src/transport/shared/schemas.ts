@@ -4,10 +4,10 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import type * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import * as Excerpt from "../../internal/errors/excerpt.js"
+import * as Result from "../../internal/result.js"
 import { Fatal } from "../../RpcError.js"
 import * as Proto from "./proto.js"
 import { decodeInParts, giveWay } from "./schemaParts.js"
@@ -38,14 +38,14 @@ export const guarded = <A, E, R>(
   onError: (cause: unknown) => Fatal
 ): Effect.Effect<A, Fatal, R> =>
   Effect.suspend(() => {
-    const made = Either.mapLeft(Either.try(make), onError)
-    if (Either.isLeft(made)) {
-      return Effect.fail(made.left)
+    const made = Result.mapError(Result.try(make), onError)
+    if (Result.isFailure(made)) {
+      return Effect.fail(Result.failureOf(made))
     }
-    const effect: unknown = made.right
-    return Either.isEither(effect)
-      ? Either.mapLeft(effect as Either.Either<A, E>, onError)
-      : made.right.pipe(
+    const effect: unknown = Result.successOf(made)
+    return Result.isResult(effect)
+      ? Result.mapError(effect as Result.Result<A, E>, onError)
+      : Result.successOf(made).pipe(
         Effect.mapError(onError),
         Effect.catchAllDefect((defect) => Effect.fail(onError(defect)))
       )
@@ -90,4 +90,4 @@ export const decodedLong = <R>(
 ): Effect.Effect<unknown, Fatal, R> =>
   schema === undefined
     ? Effect.succeed(answer)
-    : Effect.zipRight(giveWay, guarded(() => whole(schema, answer, decodeInParts(schema)), badReply))
+    : Effect.andThen(giveWay, guarded(() => whole(schema, answer, decodeInParts(schema)), badReply))

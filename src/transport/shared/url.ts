@@ -3,9 +3,9 @@
  *
  * @internal
  */
-import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import { redactText } from "../../internal/errors/redact.js"
+import * as Result from "../../internal/result.js"
 import { InvalidOption } from "../../InvalidOption.js"
 import * as Json from "./json.js"
 
@@ -21,18 +21,18 @@ export const shown = (url: string): string => url.replace(/[?#][^]*$/, "").repla
  *
  * @internal
  */
-export const checkUrl = (where: string, url: unknown): Either.Either<string, InvalidOption> => {
-  const invalid = (problem: string) => Either.left(new InvalidOption({ where, field: "url", problem }))
+export const checkUrl = (where: string, url: unknown): Result.Result<string, InvalidOption> => {
+  const invalid = (problem: string) => Result.fail(new InvalidOption({ where, field: "url", problem }))
   if (!Predicate.isString(url) || url === "") {
     return invalid(`must be the URL of the server, got ${Json.describe(url)}`)
   }
-  const parsed = Either.try(() => new URL(url, "http://host"))
+  const parsed = Result.try(() => new URL(url, "http://host"))
   // a space would be taken for one of a path
-  if (Either.isLeft(parsed) || !["http:", "https:"].includes(parsed.right.protocol) || /\s/.test(url)) {
+  if (Result.isFailure(parsed) || !["http:", "https:"].includes(Result.successOf(parsed).protocol) || /\s/.test(url)) {
     return invalid(`must be a URL of http or https, got ${redactText(Json.describe(url))}`)
   }
   // some clients leave them out without a word; and an error would quote the password
-  return parsed.right.username !== "" || parsed.right.password !== ""
+  return Result.successOf(parsed).username !== "" || Result.successOf(parsed).password !== ""
     ? invalid("must not have a user or a password in it: send them in a header")
-    : Either.right(url)
+    : Result.succeed(url)
 }

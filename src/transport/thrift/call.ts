@@ -4,9 +4,9 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Deadline from "../../Deadline.js"
 import * as Excerpt from "../../internal/errors/excerpt.js"
+import * as Result from "../../internal/result.js"
 import { Fatal, Retryable, withMethod } from "../../RpcError.js"
 import type { Frames } from "./frames.js"
 import * as Message from "./message.js"
@@ -50,8 +50,10 @@ const errorOf = (exception: Message.ServerException): Fatal => {
 
 /** Client and server did not speak the same way: who knows where the next request would begin. */
 const isMisunderstood = (answer: Message.Answer): boolean =>
-  Either.isLeft(answer) && answer.left instanceof Message.ServerException &&
-  reasonOf(answer.left) !== "ServerError"
+  Result.match(answer, {
+    onFailure: (error) => error instanceof Message.ServerException && reasonOf(error) !== "ServerError",
+    onSuccess: () => false
+  })
 
 /** A status of Kitex stands in the headers, and the message under it is empty. */
 const statusOf = (headers: ReadonlyMap<string, string>): BizStatus | undefined => {
@@ -75,7 +77,7 @@ const reader = (
     }
     const { headers, length, payload } = frame
     const status = statusOf(headers)
-    const answer = status === undefined ? decode(payload) : Either.left(status)
+    const answer = status === undefined ? decode(payload) : Result.fail(status)
     skipped += length
     if (answer instanceof Message.Stray) {
       if (!wantedNone(answer.id)) {
@@ -105,10 +107,13 @@ export const caller = ({ codec, frames, pool, retryOn }: Options) => {
   let lastId = 0
 
   const resultOf = (answer: Message.Answer | undefined, method: string): Effect.Effect<unknown, unknown> => {
-    if (answer === undefined || Either.isRight(answer)) {
-      return Effect.succeed(answer?.right)
+    if (answer === undefined) {
+      return Effect.void
     }
-    const exception = answer.left
+    if (Result.isSuccess(answer)) {
+      return Effect.succeed(Result.successOf(answer))
+    }
+    const exception = Result.failureOf(answer)
     if (exception instanceof Message.Declared) {
       return Effect.fail(exception.exception)
     }

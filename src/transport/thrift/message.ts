@@ -6,10 +6,10 @@
  *
  * @internal
  */
-import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import * as thrift from "thrift"
 import * as Excerpt from "../../internal/errors/excerpt.js"
+import * as Result from "../../internal/result.js"
 import { Fatal } from "../../RpcError.js"
 
 /** Of `thrift` what is used here and its types leave out. */
@@ -54,7 +54,7 @@ export class Declared {
 }
 
 /** @internal */
-export type Answer = Either.Either<unknown, ServerException | Declared>
+export type Answer = Result.Result<unknown, ServerException | Declared>
 
 /** A message of the server to another request. @internal */
 export class Stray {
@@ -63,7 +63,7 @@ export class Stray {
 
 /** @internal */
 export interface Codec {
-  readonly encode: (procedure: Procedure, id: number, args: ReadonlyArray<unknown>) => Either.Either<Uint8Array, Fatal>
+  readonly encode: (procedure: Procedure, id: number, args: ReadonlyArray<unknown>) => Result.Result<Uint8Array, Fatal>
   /** Throws what is wrong with the message. */
   readonly decode: (procedure: Procedure, id: number, message: Uint8Array) => Answer | Stray
 }
@@ -119,7 +119,7 @@ export const codec = (
   }
   return {
     encode: ({ name }, id, args) =>
-      Either.try({
+      Result.try({
         try: () => {
           const chunks: Array<Uint8Array> = []
           const client = generated(id, new thrift.TBufferedTransport(undefined, (chunk) => chunks.push(chunk!)))
@@ -145,7 +145,7 @@ export const codec = (
         return new Stray(rseqid, strange(rseqid, name, procedure, known))
       }
       if (mtype === EXCEPTION) {
-        return Either.left(applicationException(input))
+        return Result.fail(applicationException(input))
       }
       if (mtype !== REPLY || name !== procedure.name) {
         throw new Excerpt.Problem(strange(rseqid, name, procedure, known))
@@ -191,11 +191,11 @@ const replyOf = (client: Generated, { name }: Procedure, input: thrift.TProtocol
   let answer: Answer | undefined
   client._reqs[id] = (error, result) => {
     answer = error === null || error === undefined
-      ? Either.right(result)
+      ? Result.succeed(result)
       // the generated code says so in a text; what a method declares is an object
       : Predicate.isString(error)
-      ? Either.left(new ServerException(missingResult, error, undefined))
-      : Either.left(new Declared(error))
+      ? Result.fail(new ServerException(missingResult, error, undefined))
+      : Result.fail(new Declared(error))
   }
   const receive = client[`recv_${name}`] as Method
   receive.call(client, input, REPLY, id)

@@ -4,10 +4,10 @@
  * @internal
  */
 import type * as Duration from "effect/Duration"
-import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
 import type { ConnectionOptions } from "node:tls"
 import * as Excerpt from "../../internal/errors/excerpt.js"
+import * as Result from "../../internal/result.js"
 import { checkDuration, checkKnown, checkNumber, InvalidOption } from "../../InvalidOption.js"
 import * as Connection from "../Connection.js"
 import { lifetimeFields } from "../connection/connection.js"
@@ -136,7 +136,7 @@ export type Options<Client> = Address & Settings<Client> & Connection.Lifetime
 
 const where = "Thrift.make"
 
-const invalid = (field: string, problem: string) => Either.left(new InvalidOption({ where, field, problem }))
+const invalid = (field: string, problem: string) => Result.fail(new InvalidOption({ where, field, problem }))
 
 const got = (value: unknown) => `got ${Predicate.isString(value) ? JSON.stringify(value) : String(value)}`
 
@@ -150,7 +150,7 @@ const transports = new Set<unknown>(["buffered", "framed", "header", "ttheader"]
 const protocols = new Set<unknown>(["binary", "compact"] satisfies ReadonlyArray<Protocol>)
 
 const checkAddress = (address: Address) =>
-  Either.gen(function*() {
+  Result.gen(function*() {
     if ("path" in address) {
       if (!isName(address.path)) {
         return yield* invalid("path", `must be the path of a socket, ${got(address.path)}`)
@@ -168,13 +168,13 @@ const checkAddress = (address: Address) =>
     if (tls !== undefined) {
       const problem = isObject(tls)
         ? NodeSocket.validateTls(tls)
-        : Either.left(`must be an object, got ${Excerpt.kindOf(tls)}`)
-      yield* Either.mapLeft(problem, (problem) => new InvalidOption({ where, field: "tls", problem }))
+        : Result.fail(`must be an object, got ${Excerpt.kindOf(tls)}`)
+      yield* Result.mapError(problem, (problem) => new InvalidOption({ where, field: "tls", problem }))
     }
   })
 
 const checkMethods = (methods: unknown, service: string, all: ReadonlyArray<Procedure>) =>
-  Either.gen(function*() {
+  Result.gen(function*() {
     if (!isObject(methods)) {
       return yield* invalid("methods", `must be an object of methods and their options, ${got(methods)}`)
     }
@@ -195,7 +195,7 @@ const checkMethods = (methods: unknown, service: string, all: ReadonlyArray<Proc
   })
 
 const checkService = <C>({ client, methods = {}, multiplexed, service }: Options<C>) =>
-  Either.gen(function*() {
+  Result.gen(function*() {
     if (!isName(service)) {
       return yield* invalid("service", `must be the name of the service, ${got(service)}`)
     }
@@ -215,7 +215,7 @@ const checkService = <C>({ client, methods = {}, multiplexed, service }: Options
   })
 
 const checkWire = <C>({ multiplexed = false, protocol = "binary", transport = "buffered" }: Options<C>) =>
-  Either.gen(function*() {
+  Result.gen(function*() {
     if (!transports.has(transport)) {
       return yield* invalid("transport", `must be one of ${Array.from(transports).join(", ")}, ${got(transport)}`)
     }
@@ -232,13 +232,13 @@ const checkWire = <C>({ multiplexed = false, protocol = "binary", transport = "b
 
 const checkRetryOn = (retryOn: unknown) => {
   if (retryOn === undefined) {
-    return Either.right(() => false)
+    return Result.succeed(() => false)
   }
   if (Predicate.isFunction(retryOn)) {
-    return Either.right(retryOn as (exception: ServerException) => boolean)
+    return Result.succeed(retryOn as (exception: ServerException) => boolean)
   }
   return Array.isArray(retryOn) && retryOn.every(Predicate.isNumber)
-    ? Either.right(({ code }: ServerException) => retryOn.includes(code))
+    ? Result.succeed(({ code }: ServerException) => retryOn.includes(code))
     : invalid("retryOn", `must be codes, which are numbers, or a predicate, ${got(retryOn)}`)
 }
 
@@ -262,7 +262,7 @@ const fields = [
 
 /** @internal */
 export const check = <C>(options: Options<C>) =>
-  Either.gen(function*() {
+  Result.gen(function*() {
     yield* checkKnown(where, options, fields)
     const { connections = 16, dialTimeout = "5 seconds", maxFrameBytes = 4 * 1024 * 1024 } = options
     yield* checkAddress(options)

@@ -11,8 +11,8 @@ import type * as Socket from "@effect/platform/Socket"
 import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import type * as Scope from "effect/Scope"
+import * as Result from "../../internal/result.js"
 import { Fatal, Retryable } from "../../RpcError.js"
 import { Inbox } from "../connection/inbox.js"
 import { closed, lossOf, unsent } from "../connection/loss.js"
@@ -126,7 +126,7 @@ class LineImpl<A> implements Line<A> {
       const { entry } = this
       this.entry = undefined
       return this.connection.discard.pipe(
-        Effect.zipRight(
+        Effect.andThen(
           entry !== undefined && reason._tag === "Retryable" ? this.watcher.onLost(entry.startedAt) : Effect.void
         ),
         Effect.ensuring(
@@ -157,8 +157,8 @@ class LineImpl<A> implements Line<A> {
     this.entry = undefined
     // that nobody waited for the answer says nothing against the peer: the next dial need not wait
     return this.healthy.pipe(
-      Effect.zipRight(this.lose(dropped())),
-      Effect.zipRight(this.watcher.onAbandoned(startedAt))
+      Effect.andThen(this.lose(dropped())),
+      Effect.andThen(this.watcher.onAbandoned(startedAt))
     )
   }
 
@@ -172,9 +172,9 @@ class LineImpl<A> implements Line<A> {
     if (isAgreed && this.isHealthy) {
       return entry.resume(Effect.succeed(answer))
     }
-    const before = isAgreed ? this.healthy : Effect.zipRight(this.healthy, this.lose(dropped()))
+    const before = isAgreed ? this.healthy : Effect.andThen(this.healthy, this.lose(dropped()))
     return Effect.uninterruptible(
-      Effect.zipRight(before, Effect.sync(() => entry.resume(Effect.succeed(answer))))
+      Effect.andThen(before, Effect.sync(() => entry.resume(Effect.succeed(answer))))
     )
   }
 
@@ -193,11 +193,12 @@ class LineImpl<A> implements Line<A> {
     this.inbox.push(chunk)
     // this runs in a listener of the socket, where a throw would end the process
     const wantedNone = (id: number) => this.oneway !== undefined && id >= this.oneway && id < entry.request.id
-    const result = Either.try({ try: () => read(this.inbox.peek(), wantedNone), catch: problemOf })
-    if (Either.isLeft(result)) {
-      return this.violated(result.left)
+    const result = Result.try({ try: () => read(this.inbox.peek(), wantedNone), catch: problemOf })
+    if (Result.isFailure(result)) {
+      return this.violated(Result.failureOf(result))
     }
-    return "needed" in result.right ? undefined : this.answered(entry, result.right)
+    const answer = Result.successOf(result)
+    return "needed" in answer ? undefined : this.answered(entry, answer)
   }
 
   private violated(what: string): Effect.Effect<void> {
@@ -208,7 +209,7 @@ class LineImpl<A> implements Line<A> {
     return this.socket.run(this.received, { onOpen: Effect.asVoid(Deferred.succeed(opened, undefined)) }).pipe(
       Effect.onExit((exit) => {
         const reason = lossOf(exit)
-        return Effect.zipRight(
+        return Effect.andThen(
           this.lose(reason),
           Deferred.fail(opened, reason._tag === "Fatal" ? reason : unsent(reason))
         )

@@ -7,13 +7,13 @@ import type * as Undici from "@effect/platform-node/Undici"
 import undici from "@effect/platform-node/Undici"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
-import * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
 import * as Tls from "node:tls"
 import type { Registry } from "../../../Connections.js"
+import * as Runtime from "../../../internal/effect/runtime.js"
+import * as Result from "../../../internal/result.js"
 import { type Handler, type Options, Origin, poolClosed, type Shared, Watched } from "./origin.js"
 
 /**
@@ -28,8 +28,8 @@ export const isSupported = (): boolean => Predicate.isFunction(undici.Dispatcher
  *
  * @internal
  */
-export const validate = (options: Options): Either.Either<void, string> =>
-  Either.try({
+export const validate = (options: Options): Result.Result<void, string> =>
+  Result.try({
     try: () => {
       if (Predicate.isRecord(options.connect)) {
         Tls.createSecureContext(options.connect as Tls.SecureContextOptions)
@@ -49,7 +49,7 @@ export class PoolDispatcher extends undici.Dispatcher {
   constructor(
     options: Options,
     private readonly registry: Registry,
-    private readonly runtime: Runtime.Runtime<never>,
+    private readonly runner: Runtime.Runner,
     clock: Clock.Clock
   ) {
     super()
@@ -77,7 +77,7 @@ export class PoolDispatcher extends undici.Dispatcher {
     this.sweep()
     const origin = new Origin(name, this.shared)
     this.origins.set(name, origin)
-    Runtime.runFork(this.runtime)(
+    Runtime.fork(this.runner)(
       Scope.extend(this.registry.add(Effect.sync(() => origin.status)), origin.scope)
     )
     return origin
@@ -85,7 +85,7 @@ export class PoolDispatcher extends undici.Dispatcher {
 
   private leave(origin: Origin): void {
     this.origins.delete(origin.name)
-    Runtime.runFork(this.runtime)(Scope.close(origin.scope, Exit.void))
+    Runtime.fork(this.runner)(Scope.close(origin.scope, Exit.void))
   }
 
   /** Origins without a connection make room when another one comes: there are never more of them than are in use, and one. */

@@ -1,0 +1,65 @@
+/**
+ * What is asked of a `Cause`. Effect 4 has flat ones, with other names.
+ *
+ * @internal
+ */
+import * as Cause from "effect/Cause"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import type * as FiberId from "effect/FiberId"
+import * as HashSet from "effect/HashSet"
+import * as Option from "effect/Option"
+
+/** Returns whether a cause is nothing but interruption. @internal */
+export const isInterruption = (cause: Cause.Cause<unknown>): boolean => Cause.isInterruptedOnly(cause)
+
+/** Returns whether an interruption is part of a cause. @internal */
+export const hasInterruption = (cause: Cause.Cause<unknown>): boolean => Cause.isInterrupted(cause)
+
+/** Returns whether a fiber is among those that interrupted. @internal */
+export const isInterruptedBy = (cause: Cause.Cause<unknown>, fiber: FiberId.FiberId): boolean =>
+  HashSet.has(Cause.interruptors(cause), fiber)
+
+/** Returns whether a defect is part of a cause. @internal */
+export const hasDefect = (cause: Cause.Cause<unknown>): boolean => Cause.isDie(cause)
+
+/** The first defect of a cause. @internal */
+export const firstDefect = (cause: Cause.Cause<unknown>): Option.Option<unknown> => Cause.dieOption(cause)
+
+/** The first failure of a cause. @internal */
+export const firstFailure = <E>(cause: Cause.Cause<E>): Option.Option<E> => Cause.failureOption(cause)
+
+/** The failure of a cause that is of one failure and nothing else: the usual one, told at the least price. @internal */
+export const onlyFailure = <E>(cause: Cause.Cause<E>): Option.Option<E> =>
+  Cause.isFailType(cause) ? Option.some(cause.error) : Option.none()
+
+/** All failures of a cause. @internal */
+export const failures = <E>(cause: Cause.Cause<E>): ReadonlyArray<E> => Chunk.toReadonlyArray(Cause.failures(cause))
+
+/** The cause without the failures for which `isLeftOut` holds. @internal */
+export const withoutFailures = <E, Out extends E>(
+  cause: Cause.Cause<E>,
+  isLeftOut: (error: E) => error is Out
+): Cause.Cause<Exclude<E, Out>> =>
+  Cause.match(cause, {
+    onEmpty: Cause.empty,
+    onFail: (error) => isLeftOut(error) ? Cause.empty : Cause.fail(error as Exclude<E, Out>),
+    onDie: Cause.die,
+    onInterrupt: Cause.interrupt,
+    onSequential: (left, right) => both(left, right, Cause.sequential),
+    onParallel: (left, right) => both(left, right, Cause.parallel)
+  })
+
+const both = <E>(
+  left: Cause.Cause<E>,
+  right: Cause.Cause<E>,
+  combine: (left: Cause.Cause<E>, right: Cause.Cause<E>) => Cause.Cause<E>
+): Cause.Cause<E> => Cause.isEmpty(left) ? right : Cause.isEmpty(right) ? left : combine(left, right)
+
+/**
+ * Changes every failure of an effect, also those that are beside others. A success pays nothing but the frame.
+ *
+ * @internal
+ */
+export const mapFailures = <A, E, R>(self: Effect.Effect<A, E, R>, f: (error: E) => E): Effect.Effect<A, E, R> =>
+  Effect.catchAllCause(self, (cause) => Effect.failCause(Cause.map(cause, f)))

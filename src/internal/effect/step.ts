@@ -1,0 +1,66 @@
+/**
+ * A `Schedule`, one step at a time. Effect 4 has other names for its parts.
+ *
+ * @internal
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import * as Decision from "effect/ScheduleDecision"
+import * as Interval from "effect/ScheduleInterval"
+import * as Intervals from "effect/ScheduleIntervals"
+
+/** What a schedule says after a step. @internal */
+export interface Step {
+  readonly state: unknown
+  /** In milliseconds; `undefined` when the schedule is done. */
+  readonly delay: number | undefined
+}
+
+/** The state of a schedule before its first step. @internal */
+export const initial = (schedule: Schedule.Schedule<unknown, never, unknown>): unknown => schedule.initial
+
+/**
+ * Makes a step at the instant `now`, in milliseconds. Unlike `Schedule.driver` it does not sleep: whether to sleep is decided after
+ * the delay is known.
+ *
+ * @internal
+ */
+export const next = <In, R>(
+  schedule: Schedule.Schedule<unknown, In, R>,
+  now: number,
+  input: In,
+  state: unknown
+): Effect.Effect<Step, never, R> =>
+  Effect.map(schedule.step(now, input, state), ([state, _, decision]) => ({
+    state,
+    delay: Decision.isDone(decision) ? undefined : Math.max(0, Intervals.start(decision.intervals) - now)
+  }))
+
+/** A schedule that says its delays: each step is made of the state that the last one left. `undefined` ends it. @internal */
+export const unfold = <S, In, R>(
+  initial: S,
+  next: (now: number, input: In, state: S) => Effect.Effect<
+    { readonly state: S; readonly delay: Duration.Duration | undefined },
+    never,
+    R
+  >
+): Schedule.Schedule<Duration.Duration, In, R> =>
+  Schedule.makeWithState(initial, (now, input: In, state) =>
+    Effect.map(next(now, input, state), ({ delay, state }) =>
+      [
+        state,
+        delay ?? Duration.zero,
+        delay === undefined ? Decision.done : Decision.continueWith(Interval.after(now + Duration.toMillis(delay)))
+      ] as const))
+
+/** A schedule that begins again whenever `restarts` says so, asked before each step. @internal */
+export const startingOver = <Out, In, R>(
+  schedule: Schedule.Schedule<Out, In, R>,
+  restarts: Effect.Effect<boolean>
+): Schedule.Schedule<Out, In, R> =>
+  Schedule.makeWithState(
+    schedule.initial,
+    (now, input: In, state) =>
+      Effect.flatMap(restarts, (restarts) => schedule.step(now, input, restarts ? schedule.initial : state))
+  )
