@@ -36,8 +36,8 @@ export interface Settings {
   readonly idempotencyKey: string | boolean
   /** The policy of a method, with the options of the call merged over it. */
   readonly policyOf: (method: string | undefined) => RetryPolicy.Complete
-  /** What each attempt must pass; none by default. */
-  readonly gate?: Gate | undefined
+  /** What each attempt must pass, the outermost first. Default: the gates of its policy. */
+  readonly gates?: ReadonlyArray<Gate> | undefined
   /** What the options of the call themselves say: it outweighs what its failures and a layer say. */
   readonly idempotent: boolean | undefined
 }
@@ -63,6 +63,8 @@ export interface Call {
   /** What to add to an instant to show it: the wall clock less the monotonic one. */
   readonly wall: number
   deadline: number
+  /** What each attempt must pass, the outermost first. */
+  gates: ReadonlyArray<Gate>
   budget: Account | undefined
   /** The budget of the call at its start. */
   readonly observedBudget: Account | undefined
@@ -103,6 +105,7 @@ export const start = (settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unk
     startedAt,
     wall: observed ? clock.unsafeCurrentTimeMillis() - startedAt : 0,
     deadline,
+    gates: settings.gates ?? gatesOf(policy),
     budget: policy.budget?.account,
     observedBudget: policy.budget?.account,
     paid: 0,
@@ -114,6 +117,11 @@ export const start = (settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unk
     history: undefined
   }
 }
+
+const noGates: ReadonlyArray<Gate> = []
+
+/** What the attempts of a policy must pass, the outermost first. */
+const gatesOf = (_: RetryPolicy.Complete): ReadonlyArray<Gate> => noGates
 
 const deadlineOf = (policy: RetryPolicy.Complete, startedAt: number, ambient: number): number =>
   policy.deadline === undefined ? ambient : Math.min(ambient, startedAt + Duration.toMillis(policy.deadline))
@@ -130,6 +138,7 @@ export const learn = (call: Call, error: Retryable, ambient: Context.Context<nev
   }
   const policy = call.settings.policyOf(error.method)
   call.policy = { ...policy, spans: call.policy.spans }
+  call.gates = call.settings.gates ?? gatesOf(policy)
   call.budget = policy.budget?.account
   call.deadline = deadlineOf(policy, call.startedAt, read(ambient, CurrentDeadline, Infinity))
   call.facts = Facts.withDeadline(call.facts, call.deadline)

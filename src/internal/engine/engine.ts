@@ -16,6 +16,7 @@ import type * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type { LazyArg } from "effect/Function"
 import {
   CallRejected,
   type ExhaustedReason,
@@ -81,14 +82,12 @@ const attempts = <A, E, R>(
     return attempt.number === 1 ? Effect.onInterrupt(next, () => Call.refund(call)) : next
   })
 
-/** One attempt, if the gate admits it. */
-const gated = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call) =>
-  Gate.through(
-    call.settings.gate,
-    () => runAttempt(self, call),
-    call.deadline,
-    () => call.attempt?.isCutByDeadline === true
-  )
+/** One attempt, if every gate admits it. */
+const gated = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effect.Effect<A, E | Retryable, R> =>
+  call.gates.reduceRight<LazyArg<Effect.Effect<A, E | Retryable, R>>>(
+    (inside, gate) => () => Gate.through(gate, inside, call.deadline, () => call.attempt?.isCutByDeadline === true),
+    () => runAttempt(self, call)
+  )()
 
 /** The next attempt, unless the deadline passed in the delay: it can take longer than asked for. */
 const again = <A, E, R>(
@@ -135,7 +134,7 @@ const afterFailure = Effect.fnUntraced(function*(call: Call.Call, attempt: Attem
   if (decision._tag === "Stop") {
     return yield* giveUp(call, error, decision.reason)
   }
-  const refusal = call.settings.gate?.refuses(attempt.endedAt + decision.delay)
+  const refusal = Gate.refusalAt(call.gates, attempt.endedAt + decision.delay)
   if (refusal !== undefined) {
     return yield* giveUp(call, error, refusal.reason)
   }

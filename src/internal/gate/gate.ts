@@ -9,7 +9,6 @@ import type * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as FiberId from "effect/FiberId"
 import type { LazyArg } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Causes from "../effect/cause.js"
@@ -51,13 +50,30 @@ export interface Rejection {
   readonly retryIn?: Duration.Duration | undefined
 }
 
+/**
+ * Makes an effect interruptible, if it was where the gate was asked.
+ *
+ * @internal
+ */
+export type Restore = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+/**
+ * A permit, or why there is none.
+ *
+ * @internal
+ */
+export type Admission = Result.Result<Permit, Rejection>
+
 /** @internal */
 export interface Gate {
   /**
-   * Asks for a place. May wait, but not beyond `deadline`, an instant of the monotonic clock in milliseconds, `Infinity` for none.
-   * One that is interrupted while it waits leaves nothing behind.
+   * Asks for a place, and answers at once or with an effect that waits for one, but not beyond `deadline`, an instant of the monotonic
+   * clock in milliseconds, `Infinity` for none.
+   *
+   * The effect runs uninterruptibly: an interruption between the step that takes the place and the one that hands it out would lose
+   * it. Only a wait is wrapped in `restore`, and one that is interrupted there leaves nothing behind.
    */
-  readonly admit: (deadline: number) => Effect.Effect<Result.Result<Permit, Rejection>>
+  readonly admit: (deadline: number, restore: Restore) => Admission | Effect.Effect<Admission>
   /**
    * Returns why an attempt at the instant `at` will be turned away, where that is certain already. Asked before a delay, so that
    * no call waits for an attempt that is not admitted.
@@ -66,40 +82,9 @@ export interface Gate {
 }
 
 /**
- * Two gates, one behind the other. What the second turns away counts for neither.
- *
- * @internal
+ * Carries a rejection past the attempt that was not made. It never leaves the engine, and no type says so: what an attempt fails with
+ * is the caller's.
  */
-export const both = (first: Gate, second: Gate): Gate => ({
-  admit: (deadline) =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(
-        restore(first.admit(deadline)),
-        (outer) =>
-          Result.isFailure(outer) ? Effect.succeed(outer) : restore(second.admit(deadline)).pipe(
-            Effect.onInterrupt(() =>
-              Effect.sync(() => Result.successOf(outer).end("Ignored", Exit.interrupt(FiberId.none)))
-            ),
-            Effect.map(Result.match({
-              onFailure: (rejection): Result.Result<Permit, Rejection> => {
-                Result.successOf(outer).end("Ignored", Exit.void)
-                return Result.fail(rejection)
-              },
-              onSuccess: (inner) =>
-                Result.succeed({
-                  end: (outcome, exit) => {
-                    inner.end(outcome, exit)
-                    Result.successOf(outer).end(outcome, exit)
-                  }
-                })
-            }))
-          )
-      )
-    ),
-  refuses: (at) => first.refuses(at) ?? second.refuses(at)
-})
-
-/** Carries a rejection past the attempt that was not made. It never leaves the engine. */
 class Rejected {
   constructor(readonly rejection: Rejection) {}
 }
@@ -118,21 +103,37 @@ export const rejectionOf = (cause: Cause.Cause<unknown>): Rejection | undefined 
   )
 
 /**
- * What an attempt says of the server: only a `Retryable` is its failure, `Fatal` and domain errors are answers.
+ * What an attempt says of the server: only a `Retryable` is its failure, `Fatal` and domain errors are answers. An attempt that another
+ * gate turned away says nothing.
  *
  * @internal
  */
 export const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome =>
   Exit.isSuccess(exit)
     ? "Success"
-    : Causes.hasInterruption(exit.cause)
+    : Causes.hasInterruption(exit.cause) || rejectionOf(exit.cause) !== undefined
     ? "Ignored"
     : retryableOf(exit.cause) === undefined
     ? "Success"
     : "Failure"
 
 /**
- * Makes an attempt if the gate admits it, and tells the gate how it ended. Without a gate it is the attempt alone.
+ * Returns why an attempt at the instant `at` will be turned away by the first gate that is certain of it.
+ *
+ * @internal
+ */
+export const refusalAt = (gates: ReadonlyArray<Gate>, at: number): Rejection | undefined => {
+  for (const gate of gates) {
+    const refusal = gate.refuses(at)
+    if (refusal !== undefined) {
+      return refusal
+    }
+  }
+  return undefined
+}
+
+/**
+ * Makes an attempt if the gate admits it, and tells the gate how it ended.
  *
  * - `deadline`: when the call is over, an instant of the monotonic clock in milliseconds.
  * - `isCut`: whether it was the deadline of the call that ended the attempt, which says nothing of the server.
@@ -140,20 +141,19 @@ export const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome =>
  * @internal
  */
 export const through = <A, E, R>(
-  gate: Gate | undefined,
+  gate: Gate,
   attempt: LazyArg<Effect.Effect<A, E, R>>,
   deadline: number,
   isCut: LazyArg<boolean>
-): Effect.Effect<A, E | Rejected, R> =>
-  gate === undefined ?
-    attempt() :
-    Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(restore(gate.admit(deadline)), (admitted): Effect.Effect<A, E | Rejected, R> =>
-        Result.isFailure(admitted)
-          ? Effect.fail(new Rejected(Result.failureOf(admitted)))
-          : Effect.onExit(
-            restore(Effect.suspend(attempt)),
-            (exit) =>
-              Effect.sync(() => Result.successOf(admitted).end(isCut() ? "Ignored" : outcomeOf(exit), exit))
-          ))
-    )
+): Effect.Effect<A, E, R> =>
+  Effect.uninterruptibleMask((restore) => {
+    const enter = (admission: Admission): Effect.Effect<A, E, R> =>
+      Result.isFailure(admission)
+        ? Effect.fail(new Rejected(Result.failureOf(admission)) as never)
+        : Effect.onExit(
+          restore(Effect.suspend(attempt)),
+          (exit) => Effect.sync(() => Result.successOf(admission).end(isCut() ? "Ignored" : outcomeOf(exit), exit))
+        )
+    const admission = gate.admit(deadline, restore)
+    return Result.isResult(admission) ? enter(admission) : Effect.flatMap(admission, enter)
+  })

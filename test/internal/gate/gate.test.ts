@@ -26,28 +26,31 @@ const testGate = (
   let held = 0
   const gate: Gate.Gate = {
     refuses,
-    admit: () =>
-      Effect.sync(() => {
-        if (!admits(++asked)) {
-          return Either.left({ reason: "CircuitOpen", retryIn: Duration.seconds(5) })
+    admit: () => {
+      if (!admits(++asked)) {
+        return Either.left({ reason: "CircuitOpen", retryIn: Duration.seconds(5) })
+      }
+      held++
+      return Either.right({
+        end: (outcome: Gate.Outcome) => {
+          held--
+          seen.push(outcome)
         }
-        held++
-        return Either.right({
-          end: (outcome) => {
-            held--
-            seen.push(outcome)
-          }
-        })
       })
+    }
   }
   return { gate, seen, held: () => held }
 }
 
-const run = <A, E>(self: Effect.Effect<A, E>, gate: Gate.Gate, policy: RetryPolicy.Options = {}) => {
+const run = <A, E>(
+  self: Effect.Effect<A, E>,
+  gate: Gate.Gate | ReadonlyArray<Gate.Gate>,
+  policy: RetryPolicy.Options = {}
+) => {
   const complete = RetryPolicy.merge(RetryPolicy.default, RetryPolicy.make(policy))
   const telemetry = Service.withoutLayer().telemetry
   return engine.run(self, () => ({
-    gate,
+    gates: Array.isArray(gate) ? gate : [gate],
     telemetry,
     method: "A.B",
     idempotencyKey: false,
@@ -142,16 +145,26 @@ describe("a gate", () => {
       assert.deepStrictEqual(seen, ["Ignored"])
     }))
 
+  it.effect("in front of another one is told to ignore an attempt that the other turns away, and gets its permit back", () =>
+    Effect.gen(function*() {
+      const outer = testGate()
+      const inner = testGate((n) => n < 2)
+      const { exit } = yield* play(run(Effect.fail(unavailable), [outer.gate, inner.gate]))
+      assert.strictEqual(exhaustedOf(exit).reason, "CircuitOpen")
+      assert.deepStrictEqual([outer.held(), outer.seen], [0, ["Failure", "Ignored"]])
+      assert.deepStrictEqual([inner.held(), inner.seen], [0, ["Failure"]])
+    }))
+
   it.effect("is left without a trace by a call that is interrupted while it waits for a permit", () =>
     Effect.gen(function*() {
       let waiting = 0
       const gate: Gate.Gate = {
         refuses: () => undefined,
-        admit: () =>
-          Effect.async(() => {
+        admit: (_, restore) =>
+          restore(Effect.async<Gate.Admission>(() => {
             waiting++
             return Effect.sync(() => waiting--)
-          })
+          }))
       }
       const fiber = yield* Effect.fork(run(Effect.die("sent"), gate))
       yield* TestClock.adjust(10)
