@@ -16,7 +16,7 @@ import * as Monotonic from "../ambient/monotonic.js"
 import type { Account } from "../budget/account.js"
 import { destinationOf } from "../budget/destination.js"
 import * as Causes from "../effect/cause.js"
-import type { Gate } from "../gate/gate.js"
+import type { Gate, Services } from "../gate/gate.js"
 import type * as RetryPolicy from "../policy/policy.js"
 import * as RetrySchedule from "../policy/schedule.js"
 import * as Attempt from "./attempt.js"
@@ -57,6 +57,7 @@ export interface Call {
   /** Told of what happens; `undefined` when nobody wants to know, and then neither `id` nor `destination` is made. */
   observer: Observer | undefined
   readonly id: number
+  readonly services: Services
   readonly clock: Clock.Clock
   facts: Facts.Facts
   readonly startedAt: number
@@ -85,7 +86,8 @@ export interface Call {
 export const start = (settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unknown>): Call => {
   const { method, telemetry } = settings
   const policy = settings.policyOf(method)
-  const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
+  const services = fiber.currentDefaultServices
+  const clock = Context.get(services, Clock.Clock)
   const startedAt = Monotonic.now(clock)
   const ambient = fiber.currentContext
   const ambientDeadline = read(ambient, CurrentDeadline, Infinity)
@@ -100,6 +102,7 @@ export const start = (settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unk
     destination: observed ? destinationOf(method) : "",
     observer,
     id: observed ? telemetry.nextCall() : 0,
+    services,
     clock,
     facts: Facts.make(ambient, deadline === ambientDeadline ? undefined : deadline, settings.idempotencyKey),
     startedAt,

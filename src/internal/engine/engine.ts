@@ -85,7 +85,8 @@ const attempts = <A, E, R>(
 /** One attempt, if every gate admits it. */
 const gated = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effect.Effect<A, E | Retryable, R> =>
   call.gates.reduceRight<LazyArg<Effect.Effect<A, E | Retryable, R>>>(
-    (inside, gate) => () => Gate.through(gate, inside, call.deadline, () => call.attempt?.isCutByDeadline === true),
+    (inside, gate) => () =>
+      Gate.through(gate, inside, call.services, call.deadline, () => call.attempt?.isCutByDeadline === true),
     () => runAttempt(self, call)
   )()
 

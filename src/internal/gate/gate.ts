@@ -6,6 +6,8 @@
  * @internal
  */
 import type * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
+import type * as DefaultServices from "effect/DefaultServices"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -35,8 +37,9 @@ export interface Permit {
    * - `outcome`: what the attempt says of the server. A gate with a classification of its own asks `exit`, unless this is `Ignored`:
    *   then it was the caller that ended the attempt.
    * - `exit`: how the attempt ended.
+   * - `services`: the clock and the random numbers of the call.
    */
-  readonly end: (outcome: Outcome, exit: Exit.Exit<unknown, unknown>) => void
+  readonly end: (outcome: Outcome, exit: Exit.Exit<unknown, unknown>, services: Services) => void
 }
 
 /**
@@ -49,6 +52,13 @@ export interface Rejection {
   /** When it may be worth another try, where that is known. */
   readonly retryIn?: Duration.Duration | undefined
 }
+
+/**
+ * The clock and the random numbers of a call. They are given to each step, as a gate is shared by calls of different fibers.
+ *
+ * @internal
+ */
+export type Services = Context.Context<DefaultServices.DefaultServices>
 
 /**
  * Makes an effect interruptible, if it was where the gate was asked.
@@ -73,7 +83,7 @@ export interface Gate {
    * The effect runs uninterruptibly: an interruption between the step that takes the place and the one that hands it out would lose
    * it. Only a wait is wrapped in `restore`, and one that is interrupted there leaves nothing behind.
    */
-  readonly admit: (deadline: number, restore: Restore) => Admission | Effect.Effect<Admission>
+  readonly admit: (services: Services, deadline: number, restore: Restore) => Admission | Effect.Effect<Admission>
   /**
    * Returns why an attempt at the instant `at` will be turned away, where that is certain already. Asked before a delay, so that
    * no call waits for an attempt that is not admitted.
@@ -135,6 +145,7 @@ export const refusalAt = (gates: ReadonlyArray<Gate>, at: number): Rejection | u
 /**
  * Makes an attempt if the gate admits it, and tells the gate how it ended.
  *
+ * - `services`: the clock and the random numbers of the call.
  * - `deadline`: when the call is over, an instant of the monotonic clock in milliseconds.
  * - `isCut`: whether it was the deadline of the call that ended the attempt, which says nothing of the server.
  *
@@ -143,6 +154,7 @@ export const refusalAt = (gates: ReadonlyArray<Gate>, at: number): Rejection | u
 export const through = <A, E, R>(
   gate: Gate,
   attempt: LazyArg<Effect.Effect<A, E, R>>,
+  services: Services,
   deadline: number,
   isCut: LazyArg<boolean>
 ): Effect.Effect<A, E, R> =>
@@ -152,8 +164,9 @@ export const through = <A, E, R>(
         ? Effect.fail(new Rejected(Result.failureOf(admission)) as never)
         : Effect.onExit(
           restore(Effect.suspend(attempt)),
-          (exit) => Effect.sync(() => Result.successOf(admission).end(isCut() ? "Ignored" : outcomeOf(exit), exit))
+          (exit) =>
+            Effect.sync(() => Result.successOf(admission).end(isCut() ? "Ignored" : outcomeOf(exit), exit, services))
         )
-    const admission = gate.admit(deadline, restore)
+    const admission = gate.admit(services, deadline, restore)
     return Result.isResult(admission) ? enter(admission) : Effect.flatMap(admission, enter)
   })

@@ -160,7 +160,7 @@ describe("a gate", () => {
       let waiting = 0
       const gate: Gate.Gate = {
         refuses: () => undefined,
-        admit: (_, restore) =>
+        admit: (_, __, restore) =>
           restore(Effect.async<Gate.Admission>(() => {
             waiting++
             return Effect.sync(() => waiting--)
