@@ -9,9 +9,9 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
-import * as GoProgram from "../support/goProgram.js"
-import * as GoServer from "../support/goServer.js"
-import { assert, describe, it } from "../support/vitest.js"
+import * as GoProgram from "../../support/goProgram.js"
+import * as GoServer from "../../support/goServer.js"
+import { assert, describe, it } from "../../support/vitest.js"
 
 const range = (length: number) => Array.from({ length }, (_, i) => i)
 

@@ -6,11 +6,11 @@ import * as Either from "effect/Either"
 import * as fc from "effect/FastCheck"
 import type * as Schema from "effect/Schema"
 import { spawnSync } from "node:child_process"
-import { sample } from "../support/gobArbitrary.js"
-import { cases } from "../support/gobTypes.js"
-import * as GoProgram from "../support/goProgram.js"
-import * as GoServer from "../support/goServer.js"
-import { assert, describe, it } from "../support/vitest.js"
+import { sample } from "../../support/gobArbitrary.js"
+import { cases } from "../../support/gobTypes.js"
+import * as GoProgram from "../../support/goProgram.js"
+import * as GoServer from "../../support/goServer.js"
+import { assert, describe, it } from "../../support/vitest.js"
 
 interface Answer {
   readonly hex: string
@@ -22,7 +22,7 @@ describe.skipIf(GoServer.skipped !== undefined)(`Gob and Go's encoding/gob ${GoS
   const { path: binary } = GoProgram.make("gobecho")
 
   const echo = (lines: ReadonlyArray<string>): ReadonlyArray<Answer> =>
-    spawnSync(binary(), { input: lines.join("\n"), maxBuffer: 1 << 28 }).stdout.toString().trim().split("\n").map((
+    spawnSync(binary, { input: lines.join("\n"), maxBuffer: 1 << 28 }).stdout.toString().trim().split("\n").map((
       line
     ) => JSON.parse(line))
 

@@ -12,12 +12,12 @@ import { execFile } from "node:child_process"
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import * as Path from "node:path"
 import { promisify } from "node:util"
-import * as GoProgram from "../support/goProgram.js"
-import * as GoServer from "../support/goServer.js"
-import { services } from "../support/netrpc.js"
-import { assert, describe, it } from "../support/vitest.js"
+import * as GoProgram from "../../support/goProgram.js"
+import * as GoServer from "../../support/goServer.js"
+import { services } from "../../support/netrpc.js"
+import { assert, describe, it } from "../../support/vitest.js"
 
-const root = Path.join(import.meta.dirname, "..", "..")
+const root = Path.join(import.meta.dirname, "..", "..", "..")
 
 /** The first example in TypeScript of the README, as a reader copies it, for a server at this port. */
 const firstExample = (port: number): string =>

@@ -8,9 +8,9 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import * as GoProgram from "../support/goProgram.js"
-import * as GoServer from "../support/goServer.js"
-import { assert, describe, it } from "../support/vitest.js"
+import * as GoProgram from "../../support/goProgram.js"
+import * as GoServer from "../../support/goServer.js"
+import { assert, describe, it } from "../../support/vitest.js"
 
 const { serve } = GoProgram.make("netrpc")
 

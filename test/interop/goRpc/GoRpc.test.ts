@@ -8,10 +8,10 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
-import * as GoProgram from "../support/goProgram.js"
-import * as GoServer from "../support/goServer.js"
-import { type Anything, services } from "../support/netrpc.js"
-import { assert, describe, it } from "../support/vitest.js"
+import * as GoProgram from "../../support/goProgram.js"
+import * as GoServer from "../../support/goServer.js"
+import { type Anything, services } from "../../support/netrpc.js"
+import { assert, describe, it } from "../../support/vitest.js"
 
 const range = (length: number) => Array.from({ length }, (_, i) => i)
 
@@ -285,7 +285,7 @@ for (const codec of ["json", "gob"] as const) {
 
     it.scopedLive("over a Unix socket", () =>
       Effect.gen(function*() {
-        const path = `${binary()}.${codec}.sock`
+        const path = `${binary}.${codec}.sock`
         const { arith } = services(yield* GoRpc.make({ path, codec }))
         const early = yield* Effect.flip(arith.Multiply({ A: 6, B: 7 }))
         assert.deepStrictEqual([early.reason, early.code], ["ConnectionRefused", "ENOENT"])

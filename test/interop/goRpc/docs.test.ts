@@ -9,10 +9,10 @@ import * as Net from "node:net"
 import { tmpdir } from "node:os"
 import * as Path from "node:path"
 import { promisify } from "node:util"
-import * as GoServer from "../support/goServer.js"
-import { assert, describe, it } from "../support/vitest.js"
+import * as GoServer from "../../support/goServer.js"
+import { assert, describe, it } from "../../support/vitest.js"
 
-const root = Path.join(import.meta.dirname, "..", "..")
+const root = Path.join(import.meta.dirname, "..", "..", "..")
 const text = readFileSync(Path.join(root, "docs", "transports", "go-net-rpc.md"), "utf8")
 
 const block = (language: string): string =>
