@@ -6,11 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/TestClock"
-
-/** A turn of the event loop, in which sockets do what they do. */
-export const turn = Effect.async<void>((resume) => {
-  setImmediate(() => resume(Effect.void))
-})
+import { turn } from "./eventually.js"
 
 /** Waits, in real time, until no dial is under way. */
 const dialled = Effect.flatMap(Connections.Connections, ({ all }) =>

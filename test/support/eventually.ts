@@ -24,3 +24,11 @@ export const eventually = <E = never, R = never>(
  * what is right never fails.
  */
 export const settle = (millis = 20): Effect.Effect<void> => pause(millis)
+
+/** A turn of the event loop, in which sockets do what they do. */
+export const turn: Effect.Effect<void> = Effect.async((resume) => {
+  setImmediate(() => resume(Effect.void))
+})
+
+/** Turns of the event loop: what fibers can do without waiting for others is done, however slow the machine. */
+export const turns = (count: number): Effect.Effect<void> => Effect.repeatN(turn, count)

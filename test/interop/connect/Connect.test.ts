@@ -26,6 +26,7 @@ import * as TestClock from "effect/TestClock"
 import type * as Http2 from "node:http2"
 import * as ConnectRaw from "../../support/connectRaw.js"
 import * as ConnectServer from "../../support/connectServer.js"
+import { settle } from "../../support/eventually.js"
 import { refusedPort } from "../../support/httpServer.js"
 import { assert, describe, it } from "../../support/vitest.js"
 
@@ -701,7 +702,7 @@ describe("connections", () => {
         const code = ConnectServer.isHttp1(kind) ? "HPE_INVALID_CONSTANT" : "ERR_HTTP2_ERROR"
         assert.deepStrictEqual(told(error), ["Fatal", "Protocol", code])
         // the library stops listening to the connection before it has failed to the end: see the document
-        yield* Effect.sleep("30 millis")
+        yield* settle(30)
       }
     }))
 

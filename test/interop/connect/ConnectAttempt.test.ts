@@ -13,6 +13,7 @@ import { Deadline, Fatal, Retryable, RetryExhausted, RetryPolicy, RetrySchedule,
 import * as Connect from "effect-rpc-retry/Connect"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -23,6 +24,7 @@ import * as TestClock from "effect/TestClock"
 import * as TestServices from "effect/TestServices"
 import * as Http from "node:http"
 import * as ConnectServer from "../../support/connectServer.js"
+import { eventually, settle } from "../../support/eventually.js"
 import { refusedPort } from "../../support/httpServer.js"
 import { assert, describe, it } from "../../support/vitest.js"
 
@@ -38,14 +40,6 @@ const told = (error: Retryable | Fatal) =>
   error._tag === "Retryable"
     ? [error._tag, error.reason, error.delivery, error.code]
     : [error._tag, error.reason, error.code]
-
-/** Until it holds. */
-const eventually = (holds: () => boolean) =>
-  Effect.sync(holds).pipe(
-    Effect.filterOrFail((is) => is),
-    Effect.retry(Schedule.spaced("2 millis")),
-    Effect.orDie
-  )
 
 describe("the two traps of a retry interceptor", () => {
   for (const kind of kinds) {
@@ -69,10 +63,10 @@ describe("the two traps of a retry interceptor", () => {
     Effect.gen(function*() {
       const { client, script, seen } = yield* make("Connect over HTTP/1.1")
       script(fails(Code.Unavailable))
-      const hour = { schedule: Schedule.spaced("1 hour") }
-      const fiber = yield* Effect.fork(client.echo(x).pipe(withRpcRetry(hour)))
-      yield* eventually(() => seen.length === 1)
-      yield* Effect.sleep("20 millis")
+      const waits = yield* Deferred.make<void>()
+      const schedule = Schedule.spaced("1 hour").pipe(Schedule.tapOutput(() => Deferred.succeed(waits, undefined)))
+      const fiber = yield* Effect.fork(client.echo(x).pipe(withRpcRetry({ schedule })))
+      yield* Deferred.await(waits)
       const exit = yield* Fiber.interrupt(fiber)
       assert.isTrue(Exit.isFailure(exit) && Cause.isInterruptedOnly(exit.cause))
       assert.strictEqual(seen.length, 1)
@@ -121,7 +115,8 @@ describe("time", () => {
       script(stall)
       const policy = RetryPolicy.make({ schedule: Schedule.recurs(50), deadline: "150 millis" })
       const fiber = yield* Effect.fork(Effect.flip(client.echo(x).pipe(withRpcRetry(policy))))
-      yield* TestServices.provideLive(Effect.sleep("300 millis"))
+      // the timer of the library has rung, or rings after that of the call: both are right
+      yield* settle(300)
       assert.strictEqual(seen.length, 1)
       yield* TestClock.adjust("150 millis")
       const error = yield* Fiber.join(fiber)
@@ -217,11 +212,10 @@ describe("time", () => {
       const { client, script, seen } = yield* make("Connect over HTTP/1.1")
       script(stall)
       const fiber = yield* Effect.fork(Effect.flip(client.echo(x).pipe(Deadline.within("100 millis"))))
-      yield* TestServices.provideLive(
-        Effect.zipRight(eventually(() => seen.length === 1), Effect.suspend(() => seen[0]!.cancelled))
-      )
-      // until the failure has come here, and waits
-      yield* TestServices.provideLive(Effect.sleep("30 millis"))
+      yield* eventually(() => seen.length === 1)
+      yield* seen[0]!.cancelled
+      // the failure has come here by then, and waits; or it comes later, and is told later
+      yield* settle(30)
       yield* TestClock.adjust("199 millis")
       assert.isNull(fiber.unsafePoll())
       yield* TestClock.adjust("1 millis")

@@ -9,10 +9,10 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ConnectServer from "../../support/connectServer.js"
+import { eventually, settle } from "../../support/eventually.js"
 import { assert, describe, it } from "../../support/vitest.js"
 
 const { EchoService, closes, fails, kinds, make, stall } = ConnectServer
@@ -22,14 +22,6 @@ const delays = RetrySchedule.exponential({ base: "5 millis" })
 const quick = { schedule: delays.pipe(RetrySchedule.retries(3)) }
 
 const x = { value: "x" }
-
-/** Until it holds. */
-const eventually = (holds: () => boolean) =>
-  Effect.sync(holds).pipe(
-    Effect.filterOrFail((is) => is),
-    Effect.retry(Schedule.spaced("2 millis")),
-    Effect.orDie
-  )
 
 const collect = <E, R>(stream: Stream.Stream<{ readonly value: string }, E, R>) =>
   Effect.map(Stream.runCollect(stream), (messages) => Chunk.toReadonlyArray(messages).map(({ value }) => value))
@@ -97,7 +89,7 @@ for (const kind of kinds) {
         const scope = yield* Scope.make()
         const messages = yield* Scope.extend(client.watch(x).pipe(withRpcRetry(quick)), scope)
         const fiber = yield* Effect.fork(Effect.exit(collect(messages)))
-        yield* Effect.sleep("20 millis")
+        yield* settle()
         assert.isFalse(seen[0]!.signal.aborted)
         yield* Scope.close(scope, Exit.void)
         yield* seen[0]!.cancelled
@@ -167,7 +159,7 @@ for (const kind of kinds) {
           }
         })
         const messages = yield* client.watch(x).pipe(withRpcRetry(quick))
-        yield* Stream.runDrain(Stream.tap(Stream.take(messages, 3), () => Effect.sleep("50 millis")))
+        yield* Stream.runDrain(Stream.tap(Stream.take(messages, 3), () => settle(50)))
         // what fills the buffers on the way, and not the 128 MiB there are
         assert.isBelow(sent, 1_000)
       }))

@@ -14,6 +14,7 @@ import { InvalidOption, Retryable, type RpcCall, RpcRetry, withRpcRetry } from "
 import * as EffectRpc from "effect-rpc-retry/EffectRpc"
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -37,13 +38,15 @@ describe("EffectRpc: what the handler says", () => {
 
   each(https, "its defect is not that of other calls", ({ received, rpc, server }) =>
     Effect.gen(function*() {
+      const answer = yield* Deferred.make<string>()
       yield* server.script(
-        { _tag: "Run", run: Effect.as(Effect.sleep("100 millis"), "well") },
+        { _tag: "Run", run: Deferred.await(answer) },
         { _tag: "Run", run: Effect.die("a bug") }
       )
       const other = yield* Effect.fork(rpc.Echo({ text: "x" }))
       yield* received(1)
       assert.isTrue(Exit.isFailure(yield* Effect.exit(rpc.Echo({ text: "y" }))))
+      yield* Deferred.succeed(answer, "well")
       assert.strictEqual(yield* Fiber.join(other), "well")
     }))
 
@@ -73,10 +76,12 @@ describe("EffectRpc: what the handler says", () => {
       Effect.gen(function*() {
         const Newer = Server.Group.add(Rpc.make("Later", { success: Schema.Void }))
         const newer = yield* Server.connect(way.protocol(server.port), EffectRpc.make(Newer))
-        yield* server.script({ _tag: "Run", run: Effect.as(Effect.sleep("50 millis"), "well") })
+        const answer = yield* Deferred.make<string>()
+        yield* server.script({ _tag: "Run", run: Deferred.await(answer) })
         const other = yield* Effect.fork(newer.Echo({ text: "x" }))
         yield* received(1)
         assert.strictEqual(says(yield* failure(newer.Later())), "Fatal Unimplemented")
+        yield* Deferred.succeed(answer, "well")
         assert.strictEqual(yield* Fiber.join(other), "well")
         assert.strictEqual(yield* rpc.Echo({ text: "y" }), "y")
       })

@@ -19,11 +19,12 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Cases from "../../support/effectRpcCases.js"
 import * as Server from "../../support/effectRpcServer.js"
+import { eventually } from "../../support/eventually.js"
 import * as HttpServer from "../../support/httpServer.js"
 import * as Peer from "../../support/peer.js"
 import { assert, describe, it } from "../../support/vitest.js"
 
-const { eventually, exit, failure, line, overHttp, overTcp, says, success } = Cases
+const { exit, failure, line, overHttp, overTcp, says, success } = Cases
 
 /** Decodes with a function that throws. */
 const Throwing = Schema.transform(Schema.String, Schema.Unknown, {
@@ -90,7 +91,7 @@ describe("EffectRpc: a peer that sends what is not a message", () => {
       })
       const rpc = yield* Server.connect(overTcp(port), EffectRpc.make(Group))
       const first = yield* Effect.fork(failure(rpc.Echo({ text: "x" })))
-      yield* Cases.eventually(Effect.sync(() => seen.length === 1))
+      yield* eventually(Effect.sync(() => seen.length === 1))
       assert.strictEqual(yield* rpc.Echo({ text: "y" }), "fine")
       assert.strictEqual(says(yield* Fiber.join(first)), "Fatal Protocol")
       assert.strictEqual(sockets.length, 1)
@@ -200,7 +201,7 @@ describe("EffectRpc: an answer that its schema cannot take", () => {
       })
       const rpc = yield* Server.connect(overTcp(port), EffectRpc.make(Group))
       const other = yield* Effect.fork(rpc.Echo({ text: "wait" }))
-      yield* Cases.eventually(Effect.sync(() => seen.length === 1))
+      yield* eventually(Effect.sync(() => seen.length === 1))
       const error = yield* failure(rpc.Parsed())
       assert.strictEqual(says(error), "Fatal Protocol")
       assert.instanceOf(hidden(error), SyntaxError)

@@ -24,10 +24,11 @@ import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import * as Cases from "../../support/effectRpcCases.js"
 import * as Server from "../../support/effectRpcServer.js"
+import { eventually } from "../../support/eventually.js"
 import * as HttpServer from "../../support/httpServer.js"
 import { assert, describe, it } from "../../support/vitest.js"
 
-const { eventually, exit, failure, lines, overHttp, overTcp, quick, says, success } = Cases
+const { exit, failure, lines, overHttp, overTcp, quick, says, success } = Cases
 
 const payload = { text: Schema.String }
 
@@ -52,7 +53,8 @@ describe("EffectRpc: a middleware of the client", () => {
         const Tokens = RpcGroup.make(Rpc.make(tag, { success: Schema.String }))
         const tokens = yield* Server.connect(overTcp(yield* HttpServer.refusedPort), RpcClient.make(Tokens))
         const token = (tokens as Record<string, () => Effect.Effect<string, RpcClientError>>)[tag]!
-        yield* Effect.sleep("50 millis")
+        // its dial has failed when a call has
+        yield* Effect.ignore(token())
         const rpc = yield* Server.connect(
           overTcp(port),
           EffectRpc.make(Orders.middleware(Auth)).pipe(
@@ -87,7 +89,7 @@ describe("EffectRpc: a middleware of the client", () => {
     Effect.gen(function*() {
       const server = yield* HttpServer.make
       const orders = yield* Server.connect(overTcp(yield* HttpServer.refusedPort), RpcClient.make(Orders))
-      yield* Effect.sleep("50 millis")
+      yield* Effect.ignore(orders.Place({ text: "x" }))
       const protocol = EffectRpc.layerProtocolHttp({
         url: server.url,
         transformClient: HttpClient.mapRequestEffect((request) =>
@@ -325,7 +327,7 @@ describe("EffectRpc: what is kept of a call", () => {
   it.scopedLive("nor after it was refused, over a socket", () =>
     Effect.gen(function*() {
       const rpc = yield* Server.connect(overTcp(yield* HttpServer.refusedPort), EffectRpc.make(Users))
-      yield* Effect.sleep("20 millis")
+      yield* failure(rpc.Get({ text: "x" }))
       yield* released(rpc)
       yield* failure(rpc.Get({ text: "y" }))
     }))

@@ -12,7 +12,6 @@ import * as Stream from "effect/Stream"
 import {
   all,
   each,
-  eventually,
   type Failed,
   failure,
   line,
@@ -25,6 +24,7 @@ import {
   success
 } from "../../support/effectRpcCases.js"
 import * as Server from "../../support/effectRpcServer.js"
+import { eventually, settle } from "../../support/eventually.js"
 import * as HttpServer from "../../support/httpServer.js"
 import { assert, describe, it } from "../../support/vitest.js"
 
@@ -152,7 +152,7 @@ describe("EffectRpc: streams", () => {
           const rpc = (yield* Server.connect(overTcp(port), make)) as RpcClient.FromGroup<typeof Server.Group>
           yield* rpc.Words({ text: "x" }, { asMailbox: true, streamBufferSize: 5 })
           yield* eventually(Effect.sync(() => acks >= 5))
-          yield* Effect.sleep("50 millis")
+          yield* settle(50)
           return acks
         })
       assert.strictEqual(yield* readAhead(RpcClient.make(Server.Group)), 5)
@@ -205,7 +205,7 @@ describe("EffectRpc: streams", () => {
       const mailbox = yield* call
       assert.strictEqual(yield* mailbox.take, "one")
       yield* rpc.Words({ text: words }, { asMailbox: true, streamBufferSize: 1 }).pipe(
-        Effect.flatMap((mailbox) => Effect.zipRight(Effect.sleep("20 millis"), mailbox.size)),
+        Effect.flatMap((mailbox) => Effect.zipRight(settle(), mailbox.size)),
         Effect.map((size) => assert.isAtMost(Option.getOrThrow(size), 1))
       )
       assert.match(says(yield* failure(mailbox.take)), /^Retryable ConnectionLost Unknown/)

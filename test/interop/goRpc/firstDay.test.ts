@@ -12,6 +12,7 @@ import { execFile } from "node:child_process"
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import * as Path from "node:path"
 import { promisify } from "node:util"
+import { eventually } from "../../support/eventually.js"
 import * as GoProgram from "../../support/goProgram.js"
 import * as GoServer from "../../support/goServer.js"
 import { services } from "../../support/netrpc.js"
@@ -43,16 +44,13 @@ const connect = (codec: "gob" | "json" = "json") =>
     return { rpc, server, again: serve("-codec", codec, "-address", server.address) }
   })
 
-const until = (condition: Effect.Effect<boolean>) =>
-  Effect.asVoid(Effect.repeat(condition, { until: (holds) => holds, schedule: Schedule.spaced("10 millis") }))
-
 /** Calls that wait in the server until it is killed. */
 const inFlight = <A, E>(rpc: GoRpc.Client, calls: ReadonlyArray<Effect.Effect<A, E>>) =>
   Effect.gen(function*() {
     const fibers = yield* Effect.forEach(calls, (call) => Effect.fork(call))
     // asked on the same connection, behind them
     const received = Effect.orDie(rpc.call("Probe.Calls", {}))
-    yield* until(Effect.map(received, (received) => received === calls.length))
+    yield* eventually(Effect.map(received, (received) => received === calls.length))
     return fibers
   })
 
@@ -98,7 +96,7 @@ const restart = (codec: "gob" | "json", withLayer: boolean) =>
         Effect.fork
       ))
     // traffic: with a layer until its budget has seen it
-    yield* until(Effect.map(RpcRetry.inspect, ({ budgets }) =>
+    yield* eventually(Effect.map(RpcRetry.inspect, ({ budgets }) =>
       withLayer
         ? budgets.some(({ level }) => level >= 3 * callers.length)
         : answers >= 10 * callers.length))
@@ -167,7 +165,7 @@ describe.skipIf(GoServer.skipped !== undefined)(`the first example of the README
       assert.strictEqual(errors.filter(({ attempts }) => attempts === 2).length, 10)
       yield* again
       // the next dial may have to wait
-      yield* until(Effect.isSuccess(rpc.call("Probe.Sleep", 1)))
+      yield* eventually(Effect.isSuccess(rpc.call("Probe.Sleep", 1)))
     }).pipe(Effect.provide(RpcRetry.layer({ budget: RetryBudget.make({ capacity: 10 }) }))))
 
   it.scopedLive(

@@ -3,8 +3,8 @@ import { type Fatal, type Retryable, RetryExhausted, RetrySchedule, withRpcRetry
 import * as Grpc from "effect-rpc-retry/Grpc"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import * as Schedule from "effect/Schedule"
 import { contract } from "../../support/contract.js"
+import { eventually } from "../../support/eventually.js"
 import { client, textOf } from "../../support/grpcClient.js"
 import * as Raw from "../../support/grpcRaw.js"
 import * as GrpcServer from "../../support/grpcServer.js"
@@ -44,10 +44,6 @@ const summary = (error: Retryable | Fatal) =>
   error._tag === "Fatal"
     ? ["Fatal", error.reason, error.code]
     : [error.reason, error.delivery, error.code, error.retryAfter === undefined ? undefined : String(error.retryAfter)]
-
-/** Waits until it holds. */
-const until = (check: Effect.Effect<boolean>) =>
-  Effect.repeat(check, { until: (holds) => holds, schedule: Schedule.spaced("2 millis") })
 
 describe("Grpc: failures on the way", () => {
   it.scopedLive("INTERNAL of the application is Fatal", () =>
@@ -149,7 +145,7 @@ describe("Grpc: failures on the way", () => {
       )
       yield* server.script(GrpcServer.status("UNAVAILABLE"))
       const fiber = yield* Effect.fork(Effect.flip(echo(hi)))
-      yield* until(Effect.map(server.seen, (seen) => seen.length === 1))
+      yield* eventually(Effect.map(server.seen, (seen) => seen.length === 1))
       yield* server.stop
       const error = yield* Fiber.join(fiber)
       assert.deepStrictEqual(summary(error).slice(1, 3), ["Unknown", "UNAVAILABLE"])

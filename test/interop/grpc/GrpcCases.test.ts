@@ -14,6 +14,7 @@ import {
   withRpcRetry
 } from "effect-rpc-retry"
 import * as Grpc from "effect-rpc-retry/Grpc"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -21,6 +22,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Seen } from "../../support/contract.js"
+import { eventually, settle } from "../../support/eventually.js"
 import * as GoProgram from "../../support/goProgram.js"
 import * as GoServer from "../../support/goServer.js"
 import { client, type EchoClient } from "../../support/grpcClient.js"
@@ -310,10 +312,7 @@ const cases = (name: string, make: Effect.Effect<Peer, never, Scope.Scope>, skip
             ended ||= _tag === "CallSucceeded" || _tag === "CallFailed"
           })
         const exit = yield* Effect.exit(call.pipe(withRpcRetry({ onEvent, schedule: Schedule.recurs(3) })))
-        yield* Effect.repeat(Effect.sync(() => ended), {
-          until: (ended) => ended,
-          schedule: Schedule.spaced("1 millis")
-        })
+        yield* eventually(() => ended)
         return [exit._tag, retries]
       })
 
@@ -355,12 +354,12 @@ const cases = (name: string, make: Effect.Effect<Peer, never, Scope.Scope>, skip
     test("97. interrupted in a backoff: ends at once, and no attempt starts later", (peer) =>
       Effect.gen(function*() {
         yield* peer.script(...times(4, unavailable))
-        const call = Grpc.unary(peer.echo, "echo")(hi).pipe(withRpcRetry({ schedule: Schedule.spaced("60 millis") }))
-        const fiber = yield* Effect.fork(call)
-        yield* Effect.repeat(peer.seen, { until: (seen) => seen.length === 1, schedule: Schedule.spaced("1 millis") })
-        yield* Effect.sleep("10 millis")
+        const waits = yield* Deferred.make<void>()
+        const schedule = Schedule.spaced("60 millis").pipe(Schedule.tapOutput(() => Deferred.succeed(waits, undefined)))
+        const fiber = yield* Effect.fork(Grpc.unary(peer.echo, "echo")(hi).pipe(withRpcRetry({ schedule })))
+        yield* Deferred.await(waits)
         yield* Fiber.interrupt(fiber)
-        yield* Effect.sleep("150 millis")
+        yield* settle(150)
         assert.strictEqual((yield* peer.seen).length, 1)
       }))
 
@@ -368,10 +367,10 @@ const cases = (name: string, make: Effect.Effect<Peer, never, Scope.Scope>, skip
       Effect.gen(function*() {
         yield* peer.script(stall)
         const fiber = yield* Effect.fork(Grpc.unary(peer.echo, "echo")(hi).pipe(withRpcRetry))
-        yield* Effect.repeat(peer.seen, { until: (seen) => seen.length === 1, schedule: Schedule.spaced("1 millis") })
+        yield* eventually(Effect.map(peer.seen, (seen) => seen.length === 1))
         yield* Fiber.interrupt(fiber)
         yield* (yield* peer.seen)[0]!.cancelled
-        yield* Effect.sleep("50 millis")
+        yield* settle(50)
         assert.strictEqual((yield* peer.seen).length, 1)
       }))
 
@@ -557,8 +556,10 @@ describe("gRPC's cases: on this side only", () => {
   it.scopedLive("90. stream: many retries and a short outage: it opens", () =>
     Effect.gen(function*() {
       const { list, start } = yield* outage
-      const fiber = yield* Effect.fork(list.pipe(withRpcRetry({ schedule: Schedule.spaced("25 millis") })))
-      yield* Effect.sleep("80 millis")
+      let failed = 0
+      const attempt = Effect.tapError(list, () => Effect.sync(() => failed++))
+      const fiber = yield* Effect.fork(attempt.pipe(withRpcRetry({ schedule: Schedule.spaced("25 millis") })))
+      yield* eventually(() => failed === 2)
       yield* start
       assert.deepStrictEqual(yield* words(yield* Fiber.join(fiber)), ["a"])
     }))

@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
+import { eventually, settle } from "../../support/eventually.js"
 import { client, type EchoClient } from "../../support/grpcClient.js"
 import * as Raw from "../../support/grpcRaw.js"
 import { assert, describe, it } from "../../support/vitest.js"
@@ -54,19 +55,22 @@ describe("Grpc: predicates", () => {
         asked.push(details)
         return false
       }
+      let reached = false
       yield* server.script(
         (stream) => {
           stream.respond({ ":status": 200, "content-type": "application/grpc" })
           stream.write(Raw.frame(Raw.text("a")))
         },
-        () => {}
+        () => {
+          reached = true
+        }
       )
       yield* Effect.scoped(Grpc.serverStream(client, "list", { retryOn: ask })(hi))
       const fiber = yield* Effect.fork(Grpc.unary(client, "echo", { retryOn: ask })(hi))
-      yield* Effect.sleep("30 millis")
+      yield* eventually(() => reached)
       yield* Fiber.interrupt(fiber)
       // what was cancelled is told in a later turn
-      yield* Effect.sleep("30 millis")
+      yield* settle()
       assert.deepStrictEqual(asked, [])
     }))
 })

@@ -13,6 +13,7 @@ import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { eventually, settle } from "../../support/eventually.js"
 import { client } from "../../support/grpcClient.js"
 import * as Raw from "../../support/grpcRaw.js"
 import * as GrpcServer from "../../support/grpcServer.js"
@@ -40,9 +41,6 @@ const drain = <E>(stream: Stream.Stream<{ readonly value: string }, E>) =>
     )
     return { words: yield* Ref.get(words), error: exit._tag === "Left" ? exit.left : undefined }
   })
-
-const until = (check: Effect.Effect<boolean>) =>
-  Effect.repeat(check, { until: (holds) => holds, schedule: Schedule.spaced("2 millis") })
 
 /** How much a scope has to close. */
 const finalizers = (scope: Scope.CloseableScope): number =>
@@ -109,7 +107,7 @@ describe("Grpc.serverStream", () => {
       const { list, server } = yield* subject
       yield* server.script(GrpcServer.status("UNAVAILABLE", { messages: 8 }))
       const stream = yield* list({ value: "a b c d e f g h i" })
-      yield* Effect.sleep("100 millis")
+      yield* settle(100)
       const { error, words } = yield* drain(stream)
       assert.deepStrictEqual([words.join(""), error?._tag], ["abcdefgh", "Retryable"])
     }))
@@ -139,7 +137,7 @@ describe("Grpc.serverStream", () => {
         )
       )
       yield* (yield* server.seen).at(-1)!.cancelled
-      yield* until(Effect.sync(() => finalizers(scope) === 0))
+      yield* eventually(Effect.sync(() => finalizers(scope) === 0))
       const stream = yield* list({ value: "a" }).pipe(withRpcRetry({ schedule }), Scope.extend(scope))
       assert.strictEqual(finalizers(scope), 1)
       yield* Stream.runDrain(stream)
@@ -153,9 +151,9 @@ describe("Grpc.serverStream", () => {
       yield* server.script({ _tag: "Stall", messages: 1 })
       const scope = yield* Scope.make()
       const stream = yield* list({ value: "a b" }).pipe(withRpcRetry, Scope.extend(scope))
-      const reader = yield* Effect.fork(drain(stream))
-      yield* until(Effect.map(server.seen, (seen) => seen[0]!.sent() === 1))
-      yield* Effect.sleep("10 millis")
+      let read = 0
+      const reader = yield* Effect.fork(drain(Stream.tap(stream, () => Effect.sync(() => read++))))
+      yield* eventually(() => read === 1)
       yield* Scope.close(scope, Exit.void)
       yield* (yield* server.seen)[0]!.cancelled
       const { error, words } = yield* Fiber.join(reader)
@@ -175,8 +173,11 @@ describe("Grpc.serverStream", () => {
       assert.instanceOf(error, Fatal)
       assert.deepStrictEqual([error.reason, error.message], ["Custom", "the stream can be run once"])
       yield* server.script({ _tag: "Stall", messages: 1 })
-      const reader = yield* Effect.fork(Stream.runDrain(yield* list({ value: "a b" })))
-      yield* Effect.sleep("10 millis")
+      let read = 0
+      const reader = yield* Effect.fork(
+        Stream.runForEach(yield* list({ value: "a b" }), () => Effect.sync(() => read++))
+      )
+      yield* eventually(() => read === 1)
       yield* Fiber.interrupt(reader)
       yield* (yield* server.seen)[1]!.cancelled
     }))
@@ -201,7 +202,7 @@ describe("Grpc.serverStream", () => {
       const { list, server } = yield* subject
       yield* server.script(GrpcServer.stall)
       const fiber = yield* Effect.fork(list({ value: "a" }).pipe(withRpcRetry({ schedule })))
-      yield* until(Effect.map(server.seen, (seen) => seen.length === 1))
+      yield* eventually(Effect.map(server.seen, (seen) => seen.length === 1))
       yield* Fiber.interrupt(fiber)
       yield* (yield* server.seen)[0]!.cancelled
       assert.strictEqual((yield* server.seen).length, 1)
@@ -211,10 +212,10 @@ describe("Grpc.serverStream", () => {
     Effect.gen(function*() {
       const { list, server } = yield* warm
       yield* server.script(GrpcServer.stall, { _tag: "Stall", messages: 1 })
-      const stream = yield* list({ value: "a b" }).pipe(withRpcRetry({ schedule, attemptTimeout: "200 millis" }))
+      const stream = yield* list({ value: "a b" }).pipe(withRpcRetry({ schedule, attemptTimeout: "500 millis" }))
       yield* (yield* server.seen)[1]!.cancelled
       const reader = yield* Effect.fork(drain(stream))
-      yield* Effect.sleep("400 millis")
+      yield* settle(700)
       assert.isFalse((yield* server.seen)[2]!.isCancelled())
       yield* Fiber.interrupt(reader)
       assert.strictEqual((yield* server.seen).length, 3)
@@ -229,10 +230,10 @@ describe("Grpc.serverStream", () => {
       )
       assert.instanceOf(opening, RetryExhausted)
       assert.strictEqual(opening.reason, "DeadlineExceeded")
-      const stream = yield* list({ value: "a b" }).pipe(withRpcRetry({ schedule, deadline: "300 millis" }))
+      const stream = yield* list({ value: "a b" }).pipe(withRpcRetry({ schedule, deadline: "500 millis" }))
       assert.isUndefined((yield* server.seen)[2]!.remaining)
       const reader = yield* Effect.fork(drain(stream))
-      yield* Effect.sleep("400 millis")
+      yield* settle(700)
       assert.isFalse((yield* server.seen)[2]!.isCancelled())
       yield* Fiber.interrupt(reader)
       const bounded = Grpc.serverStream(yield* client(server.address), "list", {
@@ -261,7 +262,7 @@ describe("Grpc.serverStream", () => {
       const first = yield* pull
       assert.isTrue(Option.isNone(yield* Effect.timeoutOption(pull, "20 millis")))
       goOn()
-      yield* Effect.sleep("50 millis")
+      yield* settle(50)
       const second = yield* pull
       assert.deepStrictEqual(Array.from(Chunk.appendAll(first, second)), [{ value: "a" }, { value: "b" }])
     }))
@@ -275,7 +276,7 @@ describe("Grpc.serverStream", () => {
       // until the server has written what it can
       const sent = yield* Effect.iterate([-1, 0] as readonly [number, number], {
         while: ([before, now]) => before !== now,
-        body: ([, now]) => Effect.as(Effect.sleep("150 millis"), [now, seen.sent()] as const)
+        body: ([, now]) => Effect.as(settle(150), [now, seen.sent()] as const)
       })
       assert.isBelow(sent[1], count / 2)
       assert.strictEqual(

@@ -5,8 +5,8 @@ import * as grpc from "@grpc/grpc-js"
 import { Deadline, Retryable, RetryExhausted, RetryPolicy, RetrySchedule, withRpcRetry } from "effect-rpc-retry"
 import * as Grpc from "effect-rpc-retry/Grpc"
 import * as Effect from "effect/Effect"
-import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
+import { eventually } from "../../support/eventually.js"
 import { client, Echo } from "../../support/grpcClient.js"
 import * as Raw from "../../support/grpcRaw.js"
 import * as GrpcServer from "../../support/grpcServer.js"
@@ -17,14 +17,6 @@ import { assert, describe, it } from "../../support/vitest.js"
 const hi = { value: "hi" }
 
 const schedule = RetrySchedule.exponential({ base: "2 millis" }).pipe(RetrySchedule.retries(1))
-
-const until = (what: Effect.Effect<boolean>) =>
-  what.pipe(
-    Effect.filterOrFail((is) => is),
-    Effect.retry(Schedule.spaced("2 millis")),
-    Effect.timeout("10 seconds"),
-    Effect.orDie
-  )
 
 const raw = Effect.gen(function*() {
   const server = yield* Raw.make
@@ -77,7 +69,7 @@ describe("Grpc: a server of grpc-js that is replaced", () => {
       )
       const rotations = Effect.forEach(Array.from({ length: 15 }), () => {
         const before = calls
-        return Effect.zipRight(until(Effect.sync(() => calls > before + 40)), server.rotate)
+        return Effect.zipRight(eventually(Effect.sync(() => calls > before + 40)), server.rotate)
       }).pipe(Effect.ensuring(Effect.sync(() => {
         isOver = true
       })))

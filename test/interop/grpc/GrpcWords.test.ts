@@ -7,6 +7,7 @@ import * as Grpc from "effect-rpc-retry/Grpc"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Zlib from "node:zlib"
+import { turns } from "../../support/eventually.js"
 import { client } from "../../support/grpcClient.js"
 import * as Raw from "../../support/grpcRaw.js"
 import * as Tls from "../../support/grpcTls.js"
@@ -262,7 +263,8 @@ describe("Grpc: what never left, and never will", () => {
       const echo = yield* client("127.0.0.1:1")
       const metadata = new grpc.Metadata({ waitForReady: true })
       const fiber = yield* Effect.fork(Effect.flip(Grpc.unary(echo, "echo", { metadata })(hi)))
-      yield* Effect.sleep("50 millis")
+      // the call is begun without a wait, and waits from then on
+      yield* turns(20)
       echo.close()
       assert.deepStrictEqual(short(yield* Fiber.join(fiber)), ["Fatal", "Cancelled", undefined])
     }))

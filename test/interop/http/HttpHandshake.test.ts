@@ -16,6 +16,7 @@ import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import * as Net from "node:net"
 import * as Tls from "node:tls"
+import { eventually } from "../../support/eventually.js"
 import * as HttpServer from "../../support/httpServer.js"
 import * as Loopback from "../../support/loopback.js"
 import * as Peer from "../../support/peer.js"
@@ -180,7 +181,7 @@ describe("an attempt timeout over HttpPool", () => {
       assert.deepStrictEqual(yield* story(attempt.pipe(once)), ["AttemptsExhausted", "AttemptTimeout NotSent"])
       assert.deepStrictEqual(exits, [])
       connect()
-      yield* Effect.sleep(1).pipe(Effect.repeat({ until: () => exits.length > 0 }))
+      yield* eventually(() => exits.length > 0)
       assert.deepStrictEqual([exits, server.seen.length], [["Failure"], 0])
     }))
 

@@ -18,6 +18,7 @@ import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Net from "node:net"
+import { eventually, settle } from "../../support/eventually.js"
 import * as FakeProxy from "../../support/fakeProxy.js"
 import * as HttpServer from "../../support/httpServer.js"
 import * as Loopback from "../../support/loopback.js"
@@ -26,13 +27,6 @@ import { assert, describe, it } from "../../support/vitest.js"
 const connections = 16
 
 const range = (length: number) => Array.from({ length }, (_, i) => i)
-
-/** Asks again and again, for a while, until it is so. */
-const eventually = (is: () => boolean) =>
-  Effect.sync(is).pipe(
-    Effect.repeat({ until: (so) => so, schedule: Schedule.spaced(5).pipe(Schedule.intersect(Schedule.recurs(400))) }),
-    Effect.map(() => assert.isTrue(is()))
-  )
 
 /** A server behind a proxy, and a client with so many idle connections to it. */
 const warm = Effect.gen(function*() {
@@ -50,7 +44,7 @@ const warm = Effect.gen(function*() {
   yield* Fiber.joinAll(calls)
   assert.strictEqual(proxy.open(), connections)
   // the last connections are free once the client has seen the end of their answers
-  yield* Effect.sleep(20)
+  yield* settle()
   return { server, proxy, rpc }
 })
 
@@ -217,7 +211,7 @@ describe("HttpPool", () => {
       const before = proxy.accepted()
       fail()
       yield* Fiber.join(old)
-      yield* Effect.sleep(20)
+      yield* settle()
       yield* rpc.call("Echo", [])
       assert.strictEqual(proxy.accepted(), before)
     }).pipe(pooled))
@@ -238,7 +232,7 @@ describe("HttpPool", () => {
       yield* Effect.flip(rpc.call("Echo", []))
       yield* Fiber.interrupt(stalled)
       yield* eventually(() => server.seen[connections]!.aborted)
-      yield* Effect.sleep(20)
+      yield* settle()
       // undici may dial for a request that is gone by then, in place of the connection that it was on
       assert.isAtLeast(proxy.open(), connections - 1)
       assert.isAtMost(proxy.accepted(), connections + 1)
@@ -366,7 +360,7 @@ describe("HttpPool", () => {
       const calls = yield* Effect.forEach(range(3), () => Effect.fork(Effect.either(rpc.call("Echo", []))))
       yield* eventually(() => server.seen.length === 1)
       const later = yield* Effect.fork(Effect.either(rpc.call("Echo", [])))
-      yield* Effect.sleep(50)
+      yield* settle(50)
       assert.deepStrictEqual([server.accepted(), server.seen.length], [1, 1])
       yield* close
       yield* eventually(() => server.open() === 0)
@@ -395,7 +389,7 @@ describe("HttpPool", () => {
       const calls = yield* Effect.forEach(range(400), () => Effect.fork(Effect.either(call)))
       yield* eventually(() => sockets.size === 4)
       const later = yield* Effect.forEach(range(6), () => Effect.fork(Effect.either(call)))
-      yield* Effect.sleep(50)
+      yield* settle(50)
       assert.strictEqual(most, 4)
       yield* close
       yield* eventually(() => sockets.size === 0)
@@ -497,7 +491,7 @@ describe("HttpPool", () => {
       yield* Effect.fork(Effect.either(rpc.call("Echo", [])))
       const waits = yield* Effect.fork(rpc.call("Arith.Multiply", { A: 6, B: 8 }))
       yield* eventually(() => server.seen.length === 3)
-      yield* Effect.sleep(20)
+      yield* settle()
       assert.deepStrictEqual([server.open(), server.seen.length], [2, 3])
       answer()
       assert.strictEqual(yield* Fiber.join(long), 42)

@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import { eventually } from "../../support/eventually.js"
 import * as GoProgram from "../../support/goProgram.js"
 import * as GoServer from "../../support/goServer.js"
 import { assert, describe, it } from "../../support/vitest.js"
@@ -168,7 +169,7 @@ describe.skipIf(GoServer.skipped !== undefined)(`JsonRpc and Go's gorilla/rpc ${
             () => Effect.fork(call.pipe(withRpcRetry({ schedule: once })))
           )
           const seen = rpc.call("Probe.Calls", {}, { reply: Schema.Number })
-          yield* seen.pipe(Effect.repeat({ until: (calls) => calls === 16, schedule: Schedule.spaced(5) }))
+          yield* eventually(Effect.map(seen, (calls) => calls === 16))
           yield* server.kill
           yield* serve("-address", server.address)
           assert.deepStrictEqual(yield* Fiber.join(Fiber.all(fibers)), range(16).map(() => 1_000))

@@ -2,15 +2,14 @@
  * The dials of `Thrift` over real sockets: when they are made, and what the calls that wait for them are told. The delays are on
  * virtual time, the sockets are not.
  */
-import { Connections, Retryable, RetryExhausted, RetrySchedule, RpcError, withRpcRetry } from "effect-rpc-retry"
+import { Retryable, RetrySchedule, RpcError, withRpcRetry } from "effect-rpc-retry"
 import type * as Connection from "effect-rpc-retry/Connection"
 import * as Thrift from "effect-rpc-retry/Thrift"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
-import * as TestClock from "effect/TestClock"
 import type { ConnectionOptions } from "node:tls"
+import { exhausted, isRefused, outcomesOf, play, timesOf } from "../../support/dials.js"
+import { eventually } from "../../support/eventually.js"
 import * as JumpingClock from "../../support/jumpingClock.js"
 import * as Peer from "../../support/peer.js"
 import * as Server from "../../support/thriftServer.js"
@@ -35,43 +34,6 @@ const client = (port: number, settings: Settings = {}) =>
 
 /** A port where nobody listens. */
 const nobody = Effect.scoped(Effect.map(Peer.listen(() => {}), ({ port }) => port))
-
-/** A turn of the event loop, in which sockets do what they do. */
-const turn = Effect.async<void>((resume) => {
-  setImmediate(() => resume(Effect.void))
-})
-
-/** Waits, in real time, until no dial is under way. */
-const dialled = Effect.flatMap(Connections.Connections, ({ all }) =>
-  Effect.repeat(Effect.zipRight(turn, all), {
-    until: (statuses) => statuses.every(({ state }) => state !== "connecting")
-  }))
-
-/** Runs to the end: virtual time goes on whenever no dial is under way. */
-const play = <A, E, R>(self: Effect.Effect<A, E, R>) =>
-  Effect.gen(function*() {
-    const fiber = yield* Effect.fork(self)
-    while (fiber.unsafePoll() === null) {
-      yield* dialled
-      yield* turn
-      yield* TestClock.adjust(5)
-    }
-    return yield* Fiber.join(fiber)
-  }).pipe(Effect.provideServiceEffect(Connections.Connections, Effect.sync(Connections.make)))
-
-const exhausted = <A, E, R>(self: Effect.Effect<A, E, R>) =>
-  Effect.flatMap(
-    Effect.flip(self),
-    (error) => error instanceof RetryExhausted ? Effect.succeed(error) : Effect.die(error)
-  )
-
-const timesOf = ({ history }: RpcError.RetryExhausted) =>
-  history.map(({ startedAt, took }) => [Duration.toMillis(startedAt), Duration.toMillis(took)])
-
-const outcomesOf = ({ history }: RpcError.RetryExhausted) =>
-  history.map(({ error }) => error.message.replace("Probe.echo: ", ""))
-
-const isRefused = "connection refused (ECONNREFUSED), not sent"
 
 describe("Thrift and a port where nobody listens", () => {
   it.scoped("the attempts of the default policy are at 0, 100, 250, 475 ms, and none waits for its dial", () =>
@@ -114,7 +76,7 @@ describe("Thrift: a request that was never written", () => {
       const probe = yield* client(server.port, { connections: 1 })
       yield* server.script("Stall")
       yield* Effect.forkScoped(probe.echo("first"))
-      yield* Effect.repeat(turn, { until: () => server.seen.length === 1 })
+      yield* eventually(() => server.seen.length === 1)
       const error = yield* exhausted(probe.echo("second").pipe(withRpcRetry(policy)))
       assert.deepStrictEqual([error.reason, error.attempts, error.last.delivery], ["AttemptsExhausted", 2, "NotSent"])
       const { cause } = error.last

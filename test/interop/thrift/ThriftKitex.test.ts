@@ -10,6 +10,7 @@ import * as Schedule from "effect/Schedule"
 import * as Net from "node:net"
 import { Int64 } from "thrift"
 import { contract, type Lack } from "../../support/contract.js"
+import { eventually, settle } from "../../support/eventually.js"
 import * as GoProgram from "../../support/goProgram.js"
 import * as GoServer from "../../support/goServer.js"
 import * as Kitex from "../../support/kitexServer.js"
@@ -120,7 +121,7 @@ describe.skipIf(GoServer.skipped !== undefined)(`Thrift and Kitex ${GoServer.ski
         )
       yield* script("Stall", "Stall")
       const fiber = yield* Effect.fork(probe.echo("x"))
-      yield* all.pipe(Effect.filterOrFail((seen) => seen.length === 1), Effect.retry(Schedule.spaced("2 millis")))
+      yield* eventually(Effect.map(all, (seen) => seen.length === 1))
       yield* Fiber.interrupt(fiber)
       assert.isFalse((yield* cancelled(0)).contextDone)
       // the handler's time is up before the caller, who is told so a moment later, has closed the connection
@@ -144,8 +145,8 @@ describe.skipIf(GoServer.skipped !== undefined)(`Thrift and Kitex ${GoServer.ski
       for (const id of [1, 2]) {
         socket.write(Wire.framed(Wire.message("binary", { id, type: Wire.CALL }, Wire.text(`call ${id}`, 1))))
       }
-      yield* all.pipe(Effect.filterOrFail((seen) => seen.length > 0), Effect.retry(Schedule.spaced("2 millis")))
-      yield* Effect.sleep("100 millis")
+      yield* eventually(Effect.map(all, (seen) => seen.length > 0))
+      yield* settle(100)
       assert.deepStrictEqual((yield* all).map(({ text }) => text), ["call 1"])
     }))
 

@@ -16,6 +16,7 @@ import * as Net from "node:net"
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import * as Line from "../../../src/transport/thrift/session.js"
+import { eventually, settle, turns } from "../../support/eventually.js"
 import * as Peer from "../../support/peer.js"
 import * as Wire from "../../support/thriftPeer.js"
 import * as Server from "../../support/thriftServer.js"
@@ -36,22 +37,8 @@ const connected = (options?: Partial<Thrift.Settings<ProbeClient> & Connection.L
     return { server, probe: yield* client(server.port, options) }
   })
 
-const until = (what: () => boolean) =>
-  Effect.sync(what).pipe(
-    Effect.filterOrFail((is) => is),
-    Effect.retry(Schedule.spaced("2 millis")),
-    Effect.timeout("5 seconds"),
-    Effect.orDie
-  )
-
-/** Turns of the event loop: what can be done without waiting is done. */
-const turns = (count: number) =>
-  Effect.repeatN(
-    Effect.async<void>((resume) => {
-      setImmediate(() => resume(Effect.void))
-    }),
-    count
-  )
+/** Until both ends of all connections are gone, so that the client knows of it. */
+const noSockets = eventually(() => process.getActiveResourcesInfo().every((name) => name !== "TCPSocketWrap"))
 
 const all = <A, E>(calls: ReadonlyArray<Effect.Effect<A, E>>) => Effect.all(calls, { concurrency: "unbounded" })
 
@@ -127,9 +114,9 @@ describe("the connections of Thrift", () => {
         answer = () => reply(null, text)
       })
       const first = yield* Effect.fork(probe.echo("first"))
-      yield* until(() => server.seen.length === 1)
+      yield* eventually(() => server.seen.length === 1)
       const second = yield* Effect.fork(probe.echo("second"))
-      yield* Effect.sleep("5 millis")
+      yield* turns(20)
       yield* Fiber.interrupt(second)
       answer()
       assert.strictEqual(yield* Fiber.join(first), "first")
@@ -140,13 +127,13 @@ describe("the connections of Thrift", () => {
 
   it.scopedLive("a call among busy loops has its turn", () =>
     Effect.gen(function*() {
-      const { probe } = yield* connected({ connections: 4 })
+      const { probe, server } = yield* connected({ connections: 4 })
       yield* Effect.forkScoped(Effect.forEach(range(4), () => Effect.forever(probe.echo("loop")), {
         concurrency: "unbounded"
       }))
-      yield* Effect.sleep("20 millis")
+      yield* eventually(() => server.seen.length >= 4)
       for (const text of ["a", "b", "c"]) {
-        assert.strictEqual(yield* probe.echo(text).pipe(Effect.timeout("5 seconds")), text)
+        assert.strictEqual(yield* probe.echo(text), text)
       }
     }))
 
@@ -159,7 +146,7 @@ describe("the connections of Thrift", () => {
       })
       const texts = range(500).map(String)
       const calls = yield* Effect.fork(all(texts.map((text) => probe.echo(text))))
-      yield* until(() => server.seen.length === 1)
+      yield* eventually(() => server.seen.length === 1)
       yield* turns(20)
       answer()
       assert.deepStrictEqual(yield* Fiber.join(calls), texts)
@@ -175,11 +162,11 @@ describe("the connections of Thrift", () => {
         const loops = yield* Effect.forkScoped(
           Effect.forEach(range(2), () => Effect.forever(probe.echo("loop")), { concurrency: "unbounded" })
         )
-        yield* Effect.sleep("20 millis")
+        yield* eventually(() => server.seen.length >= 2)
         const waiting = yield* Effect.forEach(range(5000), (i) => Effect.fork(probe.echo(`waits ${i}`)))
-        yield* Effect.sleep("5 millis")
-        yield* Fiber.interruptAll(waiting).pipe(Effect.timeout("5 seconds"))
-        yield* Fiber.interrupt(loops).pipe(Effect.timeout("5 seconds"))
+        yield* turns(20)
+        yield* Fiber.interruptAll(waiting)
+        yield* Fiber.interrupt(loops)
         assert.strictEqual(yield* probe.echo("x"), "x")
         const made = server.seen.filter(({ text }) => text.startsWith("waits")).length
         assert.isBelow(made, 5000)
@@ -196,7 +183,7 @@ describe("the connections of Thrift", () => {
         yield* Effect.fork(Effect.zipRight(Fiber.await(first), Fiber.interrupt(second)))
         yield* Fiber.await(second)
         const text = `third ${i}`
-        assert.strictEqual(yield* probe.echo(text).pipe(Effect.timeout("5 seconds")), text)
+        assert.strictEqual(yield* probe.echo(text), text)
       }
     }))
 
@@ -226,7 +213,7 @@ describe("the connections of Thrift", () => {
       yield* warm({ probe, server }, 3)
       yield* server.script("Stall")
       const fiber = yield* Effect.fork(probe.echo("x"))
-      yield* until(() => server.seen.length === 4)
+      yield* eventually(() => server.seen.length === 4)
       yield* Fiber.interrupt(fiber)
       yield* server.seen[3]!.cancelled
       assert.strictEqual(server.open(), 2)
@@ -253,8 +240,8 @@ describe("the connections of Thrift", () => {
       const { probe, server } = yield* connected()
       yield* warm({ probe, server }, 4)
       yield* server.stop
+      yield* noSockets
       yield* server.start
-      yield* Effect.sleep("20 millis")
       assert.strictEqual(yield* probe.echo("x"), "x")
       assert.strictEqual(server.accepted(), 5)
     }))
@@ -268,7 +255,7 @@ describe("the connections of Thrift", () => {
       between.freeze()
       assert.deepStrictEqual(yield* Effect.timeoutOption(probe.echo("lost"), "150 millis"), Option.none())
       assert.strictEqual(yield* probe.echo("x"), "x")
-      yield* until(() => between.sockets.size === 1)
+      yield* eventually(() => between.sockets.size === 1)
       assert.strictEqual(server.seen.length, 6)
     }))
 
@@ -281,7 +268,7 @@ describe("the connections of Thrift", () => {
       between.freeze()
       const policy = { attemptTimeout: "60 millis", idempotent: true } as const
       assert.strictEqual(yield* probe.echo("x").pipe(withRpcRetry(policy)), "x")
-      yield* until(() => between.sockets.size === 1)
+      yield* eventually(() => between.sockets.size === 1)
     }))
 
   it.scopedLive("but not where the server answers other calls meanwhile", () =>
@@ -304,7 +291,7 @@ describe("the connections of Thrift", () => {
       yield* warm({ probe, server }, 5)
       yield* server.script("Stall")
       const fiber = yield* Effect.fork(Effect.flip(probe.echo("x")))
-      yield* until(() => server.seen.length === 6)
+      yield* eventually(() => server.seen.length === 6)
       const [used] = Array.from(between.sockets).slice(-1)
       assert.isDefined(used)
       between.freeze()
@@ -316,7 +303,7 @@ describe("the connections of Thrift", () => {
         ["ConnectionLost", "Unknown"]
       )
       assert.strictEqual(yield* probe.echo("y"), "y")
-      yield* until(() => between.sockets.size === 1)
+      yield* eventually(() => between.sockets.size === 1)
     }))
 
   it.scopedLive("a connection on which the server has answered since then stays", () =>
@@ -325,7 +312,7 @@ describe("the connections of Thrift", () => {
       yield* warm({ probe, server }, 3)
       yield* server.script("Stall")
       const fiber = yield* Effect.fork(Effect.flip(probe.echo("lost")))
-      yield* until(() => server.seen.length === 4)
+      yield* eventually(() => server.seen.length === 4)
       yield* server.script(later, later)
       yield* all([probe.echo("a"), probe.echo("b")])
       server.hangUp(server.seen[3]!.connection)
@@ -341,12 +328,12 @@ describe("the connections of Thrift", () => {
       yield* warm({ probe, server }, 3)
       yield* server.script("Stall")
       const slow = yield* Effect.fork(Effect.timeoutOption(probe.echo("slow"), "150 millis"))
-      yield* until(() => server.seen.length === 4)
+      yield* eventually(() => server.seen.length === 4)
       yield* server.script(later, later)
       // both of the others are alive after the slow one was sent
       yield* all([probe.echo("a"), probe.echo("b")])
       yield* Fiber.join(slow)
-      yield* until(() => server.open() === 2)
+      yield* eventually(() => server.open() === 2)
       yield* server.script(later, later)
       yield* all([probe.echo("c"), probe.echo("d")])
       assert.strictEqual(server.accepted(), 3)
@@ -360,7 +347,7 @@ describe("the connections of Thrift", () => {
       yield* warm({ probe, server }, 3)
       yield* server.script("Stall")
       const fiber = yield* Effect.fork(Effect.flip(probe.echo("x")))
-      yield* until(() => server.seen.length === 4)
+      yield* eventually(() => server.seen.length === 4)
       yield* Scope.close(scope, Exit.void)
       const closed = (error: unknown) =>
         assert.deepStrictEqual(
@@ -369,7 +356,7 @@ describe("the connections of Thrift", () => {
         )
       closed(yield* Fiber.join(fiber))
       closed(yield* Effect.flip(probe.echo("y")))
-      yield* until(() => server.open() === 0)
+      yield* eventually(() => server.open() === 0)
     }))
 
   it.scopedLive("a drainTimeout lets the calls end first, all of them", () =>
@@ -384,13 +371,13 @@ describe("the connections of Thrift", () => {
         })
       )
       const fiber = yield* Effect.fork(all(["a", "b", "c"].map((text) => probe.echo(text))))
-      yield* until(() => answers.length === 3)
+      yield* eventually(() => answers.length === 3)
       const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
-      yield* Effect.sleep("10 millis")
+      yield* turns(20)
       answers.forEach((answer) => answer())
       assert.deepStrictEqual(yield* Fiber.join(fiber), ["a", "b", "c"])
       yield* Fiber.join(closing)
-      yield* until(() => server.open() === 0)
+      yield* eventually(() => server.open() === 0)
     }))
 
   it.scopedLive("and those that still wait for a connection then end, and were not made", () =>
@@ -404,11 +391,11 @@ describe("the connections of Thrift", () => {
         answer = () => reply(null, text)
       })
       const first = yield* Effect.fork(probe.echo("first"))
-      yield* until(() => server.seen.length === 1)
+      yield* eventually(() => server.seen.length === 1)
       const second = yield* Effect.fork(Effect.flip(probe.echo("second")))
-      yield* Effect.sleep("5 millis")
+      yield* turns(20)
       const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
-      yield* Effect.sleep("5 millis")
+      yield* turns(20)
       answer()
       assert.strictEqual(yield* Fiber.join(first), "first")
       const error = yield* Fiber.join(second)
@@ -419,12 +406,13 @@ describe("the connections of Thrift", () => {
 
   it.scopedLive("a connection that is interrupted from outside ends its call, which may have run", () =>
     Effect.gen(function*() {
+      const written = yield* Deferred.make<void>()
       const socket: Socket.Socket = {
         ...(yield* Socket.fromWebSocket(Effect.never)),
         runRaw: () => Effect.void,
         run: (_, options) =>
-          Effect.zipRight(options?.onOpen ?? Effect.void, Effect.zipRight(Effect.sleep("20 millis"), Effect.interrupt)),
-        writer: Effect.succeed(() => Effect.void)
+          Effect.zipRight(options?.onOpen ?? Effect.void, Effect.zipRight(Deferred.await(written), Effect.interrupt)),
+        writer: Effect.succeed(() => Effect.asVoid(Deferred.succeed(written, undefined)))
       }
       const line = yield* Line.open<never>(socket, { discard: Effect.void, healthy: Effect.void }, {
         onHeard: () => {},
@@ -452,9 +440,9 @@ describe("the connections of Thrift", () => {
       yield* server.script((text, answer) => void setTimeout(() => answer(null, text), 60), later, "Stall")
       yield* all([probe.echo("a"), probe.echo("b")])
       const fiber = yield* Effect.fork(Effect.exit(probe.echo("stalls")))
-      yield* until(() => server.seen.length === 3)
+      yield* eventually(() => server.seen.length === 3)
       const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
-      yield* Effect.sleep("20 millis")
+      yield* turns(20)
       const error = yield* Effect.flip(probe.echo("late"))
       assert.strictEqual(error instanceof Fatal && error.reason, "Cancelled")
       yield* Fiber.join(closing)
@@ -466,18 +454,18 @@ describe("the connections of Thrift", () => {
       const { probe, server } = yield* connected({ connections: 1, dialBackoff: Schedule.spaced("1 hour") })
       yield* server.script("Stall")
       assert.deepStrictEqual(yield* Effect.timeoutOption(probe.echo("first"), "50 millis"), Option.none())
-      assert.strictEqual(yield* probe.echo("second").pipe(Effect.timeout("5 seconds")), "second")
+      assert.strictEqual(yield* probe.echo("second"), "second")
     }))
 
   it.scopedLive("nor does a connection that wants no answers, and that the server closes", () =>
     Effect.gen(function*() {
       const { probe, server } = yield* connected({ connections: 1, dialBackoff: Schedule.spaced("1 hour") })
       for (const text of ["a", "b", "c"]) {
-        yield* probe.tell(text).pipe(Effect.timeout("5 seconds"))
-        yield* until(() => server.told.includes(text))
+        yield* probe.tell(text)
+        yield* eventually(() => server.told.includes(text))
         yield* server.stop
+        yield* noSockets
         yield* server.start
-        yield* Effect.sleep("20 millis")
       }
       assert.deepStrictEqual([server.told, server.accepted()], [["a", "b", "c"], 3])
     }))
@@ -520,16 +508,16 @@ describe("the connections of Thrift", () => {
       const other = yield* client(cut.port, { maxFrameBytes: 31_000_000 })
       const before = kept()
       assert.strictEqual(yield* Effect.map(probe.echo("x"), (text) => text.length), 30_000_000)
-      yield* until(() => kept() - before < 10_000_000)
+      yield* eventually(() => kept() - before < 10_000_000)
       assert.instanceOf(yield* Effect.flip(other.echo("x")), Retryable)
-      yield* until(() => kept() - before < 10_000_000)
+      yield* eventually(() => kept() - before < 10_000_000)
     }))
 
   it.scopedLive("those that are not needed are closed after the idleTimeout", () =>
     Effect.gen(function*() {
       const { probe, server } = yield* connected({ idleTimeout: "30 millis" })
       yield* warm({ probe, server }, 3)
-      yield* until(() => server.open() === 0)
+      yield* eventually(() => server.open() === 0)
       assert.strictEqual(yield* probe.echo("x"), "x")
     }))
 
@@ -543,7 +531,7 @@ describe("the connections of Thrift", () => {
       yield* warm({ probe, server }, 3)
       assert.deepStrictEqual(yield* registry.all, [{ name, state: "ready", dials: 3, failedDials: 0 }])
       yield* server.stop
-      yield* until(() => server.open() === 0)
+      yield* eventually(() => server.open() === 0)
       yield* Effect.flip(probe.echo("x"))
       const [status] = yield* registry.all
       assert.deepStrictEqual([status?.dials, status?.failedDials], [4, 1])
@@ -579,10 +567,10 @@ describe("the connections of Thrift", () => {
       yield* server.stop
       const done = yield* Deferred.make<void>()
       yield* Effect.fork(
-        Effect.sleep("150 millis").pipe(Effect.zipRight(server.start), Effect.intoDeferred(done))
+        settle(150).pipe(Effect.zipRight(server.start), Effect.intoDeferred(done))
       )
       const texts = range(20).map(String)
-      const policy = { schedule: Schedule.spaced("20 millis").pipe(Schedule.intersect(Schedule.recurs(100))) }
+      const policy = { schedule: Schedule.spaced("20 millis") }
       const answers = yield* all(texts.map((text) => probe.echo(text).pipe(withRpcRetry(policy))))
       assert.deepStrictEqual(answers, texts)
       yield* Deferred.await(done)

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import type * as Net from "node:net"
 import * as thrift from "thrift"
+import { eventually, settle } from "../../support/eventually.js"
 import * as Peer from "../../support/peer.js"
 import * as Random from "../../support/random.js"
 import * as Wire from "../../support/thriftPeer.js"
@@ -50,14 +51,6 @@ const summary = (error: unknown) =>
     : error instanceof Fatal
     ? [error.reason, error.message, error.code]
     : error
-
-const until = (what: () => boolean) =>
-  Effect.sync(what).pipe(
-    Effect.filterOrFail((is) => is),
-    Effect.retry(Schedule.spaced("2 millis")),
-    Effect.timeout("5 seconds"),
-    Effect.orDie
-  )
 
 const answer = (options: Parameters<typeof Wire.message>[1], body: Parameters<typeof Wire.message>[2]) =>
   Wire.framed(Wire.message("binary", options, body))
@@ -152,7 +145,7 @@ describe("the answers of a Thrift server", () => {
           good(2)
         )
         yield* probe.tell("x")
-        yield* until(() => connections() === 1 && sockets.size === 0)
+        yield* eventually(() => connections() === 1 && sockets.size === 0)
         assert.strictEqual(yield* probe.echo("x"), "good")
       }))
 
@@ -170,7 +163,7 @@ describe("the answers of a Thrift server", () => {
         const late = Wire.framed(replies[0]![1](1))
         const { probe } = yield* peer({ connections: 1 }, () => {}, good(2), late)
         yield* probe.tell("x")
-        yield* Effect.sleep("20 millis")
+        yield* settle()
         assert.strictEqual(yield* probe.echo("x"), "good")
         assert.deepStrictEqual(summary(yield* Effect.flip(probe.echo("x"))), [
           "Protocol",
@@ -477,7 +470,7 @@ describe("the answers of a Thrift server", () => {
           assert.instanceOf(error, Fatal)
           assert.deepStrictEqual([error.reason, error.method], ["Protocol", "Probe.echo"])
           assert.include(error.message, message)
-          yield* until(() => sockets.size === 0)
+          yield* eventually(() => sockets.size === 0)
         }))
     }
   })
@@ -554,7 +547,7 @@ describe("the answers of a Thrift server", () => {
       const { connections, probe, sockets } = yield* peer({}, good(1), good(2))
       assert.strictEqual(yield* probe.echo("x"), "good")
       sockets.forEach((socket) => socket.write(good(1)))
-      yield* until(() => sockets.size === 0)
+      yield* eventually(() => sockets.size === 0)
       assert.strictEqual(yield* probe.echo("x"), "good")
       assert.strictEqual(connections(), 2)
     }))
@@ -565,7 +558,7 @@ describe("the answers of a Thrift server", () => {
       assert.strictEqual(yield* probe.echo("x"), "good")
       assert.strictEqual(yield* probe.echo("x"), "good")
       assert.strictEqual(connections(), 2)
-      yield* until(() => sockets.size === 1)
+      yield* eventually(() => sockets.size === 1)
     }))
 
   it.scopedLive("an answer that is cut by the end of the connection may have run", () =>
@@ -621,7 +614,7 @@ describe("the answers of a Thrift server", () => {
         )
         yield* probe.echo("x")
         yield* probe.tell("y")
-        yield* until(() => requests.length === 1)
+        yield* eventually(() => requests.length === 1)
         const info = [0, 0, 0x10, 0, 2, 0, 9, ...text("tell"), 0, 22, ...text("4"), 0, 0]
         const oneway = Wire.message("binary", { id: 2, name: "tell", type: 4 }, Wire.text("y", 1))
         const expected = Wire.headed(0x1000, info, oneway)
@@ -666,7 +659,7 @@ describe("the answers of a Thrift server", () => {
           Wire.headed(0x1000, headers(["crrst", "1"]), Wire.message("binary", { id }, Wire.text("good")))
         const { connections, probe, sockets } = yield* peer({ transport: "ttheader" }, reply(1), reply(2))
         assert.strictEqual(yield* probe.echo("x"), "good")
-        yield* until(() => sockets.size === 0)
+        yield* eventually(() => sockets.size === 0)
         assert.strictEqual(yield* probe.echo("x"), "good")
         assert.strictEqual(connections(), 2)
       }))
