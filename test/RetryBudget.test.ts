@@ -376,7 +376,7 @@ describe("RetryBudget.make with a capacity that follows the traffic, the default
     }).pipe(Effect.provide(RpcRetry.layer({ metrics: "off" }))))
 })
 
-describe("RetryBudget.grpc (cases 42 to 44, 101 and T1 to T9 of research/grpc.md)", () => {
+describe("RetryBudget.grpc, as gRPC's own tests of throttling have it", () => {
   const setup = Effect.gen(function*() {
     const budget = yield* RetryBudget.grpc({ maxTokens: 10, tokenRatio: 0.5 })
     let failures = 0
@@ -400,7 +400,7 @@ describe("RetryBudget.grpc (cases 42 to 44, 101 and T1 to T9 of research/grpc.md
     }
   })
 
-  it.effect("case 42: the worked example", () =>
+  it.effect("the level of gRPC's worked example, call by call", () =>
     Effect.gen(function*() {
       const { budget, fails } = yield* setup
       assert.strictEqual(yield* budget.level, 10)
@@ -418,7 +418,7 @@ describe("RetryBudget.grpc (cases 42 to 44, 101 and T1 to T9 of research/grpc.md
       assert.deepStrictEqual(yield* fails(4), ["BudgetExhausted", 1, 5])
     }))
 
-  it.effect("case 101: a throttled retry fails at once, without the delay", () =>
+  it.effect("a throttled retry fails at once, without the delay", () =>
     Effect.gen(function*() {
       const budget = yield* RetryBudget.grpc({ maxTokens: 2, tokenRatio: 0.1 })
       const { exit, took } = yield* play(
@@ -427,7 +427,7 @@ describe("RetryBudget.grpc (cases 42 to 44, 101 and T1 to T9 of research/grpc.md
       assert.deepStrictEqual([exhaustedOf(exit).reason, exhaustedOf(exit).attempts, took], ["BudgetExhausted", 1, 0])
     }))
 
-  it.effect("T4 and T5: a do-not-retry hint counts, Fatal does not; the level stays in range", () =>
+  it.effect("a do-not-retry hint counts, Fatal does not; the level stays in range", () =>
     Effect.gen(function*() {
       const budget = yield* RetryBudget.grpc({ maxTokens: 3, tokenRatio: 1 })
       const no = new Retryable({ reason: "Unavailable", delivery: "NotSent", retryAfter: "Never" })
@@ -441,7 +441,7 @@ describe("RetryBudget.grpc (cases 42 to 44, 101 and T1 to T9 of research/grpc.md
       assert.strictEqual(yield* budget.level, 3)
     }))
 
-  it.effect("T4: a do-not-retry hint counts also on an error that the policy does not want; without one it does not", () =>
+  it.effect("a do-not-retry hint counts also on an error that the policy does not want; without one it does not", () =>
     Effect.gen(function*() {
       const budget = yield* RetryBudget.grpc({ maxTokens: 10, tokenRatio: 1 })
       const unwanted = withRpcRetry({ schedule: always, budget, retryIf: () => false })
@@ -462,7 +462,7 @@ describe("RetryBudget.grpc (cases 42 to 44, 101 and T1 to T9 of research/grpc.md
       assert.deepStrictEqual([exhaustedOf(exit).reason, exhaustedOf(exit).attempts], ["BudgetExhausted", 1])
     }))
 
-  it.effect("T9: decimals of the ratio beyond the third are dropped", () =>
+  it.effect("decimals of the ratio beyond the third are dropped", () =>
     Effect.gen(function*() {
       const budget = yield* RetryBudget.grpc({ maxTokens: 10, tokenRatio: 0.5466 })
       yield* Effect.ignore(withRpcRetry(Faults.refused, { schedule: Schedule.stop, budget }))
@@ -488,7 +488,7 @@ describe("RetryBudget.grpc (cases 42 to 44, 101 and T1 to T9 of research/grpc.md
   })
 })
 
-describe("RetryBudget.aws2026 (the tables of @smithy/core, research/js-peers.md 2.4)", () => {
+describe("RetryBudget.aws2026, by the tables of @smithy/core", () => {
   const throttled = new Retryable({ reason: "Throttled", delivery: "NotSent" })
   const run = (budget: RetryBudget.RetryBudget, steps: ReadonlyArray<Effect.Effect<void, Retryable>>) =>
     Effect.gen(function*() {

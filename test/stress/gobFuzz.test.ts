@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { readFileSync } from "node:fs"
 import * as Path from "node:path"
+import { turn } from "../support/eventually.js"
 import { cases } from "../support/gobTypes.js"
 import * as Random from "../support/random.js"
 import { assert, describe, it } from "../support/vitest.js"
@@ -26,7 +27,7 @@ describe("Gob", () => {
       for (let i = 0; i < 100_000; i++) {
         if (i % 1_000 === 0) {
           // the runner of the tests has to hear of this process now and then
-          yield* Effect.sleep(0)
+          yield* turn
         }
         const { bytes, schema } = streams[i % streams.length]!
         const mutant = bytes.slice(0, random(8) === 0 ? random(bytes.length + 1) : bytes.length)

@@ -40,7 +40,7 @@ describe("metrics", () => {
       assert.deepStrictEqual(yield* Lab.metrics("MetricsBare"), [])
     }))
 
-  it.effect("of layers from documents are on too", () =>
+  it.effect("are on in layers from documents", () =>
     Effect.gen(function*() {
       yield* ok.pipe(withRpcRetry({ method: "MetricsConfig.Get" }), Effect.provide(RpcRetry.layerConfig()))
       yield* ok.pipe(

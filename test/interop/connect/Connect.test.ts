@@ -97,7 +97,7 @@ describe("the client", () => {
       )
     }))
 
-  it.scopedLive("one method alone is the same", () =>
+  it.scopedLive("one method without a client is retried, and knows its name, as with one", () =>
     Effect.gen(function*() {
       const { script, seen, transport } = yield* make("Connect over HTTP/1.1")
       const echo = Connect.unary(EchoService.method.echo, transport)

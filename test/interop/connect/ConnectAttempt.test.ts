@@ -109,7 +109,7 @@ describe("time", () => {
       }))
   }
 
-  it.scoped("it is so also where the clock of the call and that of the library disagree", () =>
+  it.scoped("a deadline is the end of the call also where its clock and that of the library disagree", () =>
     Effect.gen(function*() {
       const { client, script, seen } = yield* make("gRPC")
       script(stall)
@@ -207,7 +207,7 @@ describe("time", () => {
       assert.instanceOf(error.cause, ConnectError)
     }))
 
-  it.scoped("it ends a moment after the deadline", () =>
+  it.scoped("an attempt that nobody's deadline ends is over a moment after the deadline", () =>
     Effect.gen(function*() {
       const { client, script, seen } = yield* make("Connect over HTTP/1.1")
       script(stall)

@@ -178,7 +178,7 @@ describe("a connection that is cut", () => {
         }
         assert.deepStrictEqual(seen.filter(({ text }) => text !== "the order").map(({ text }) => text), [])
         assert.isAbove(seen.length, 0)
-      }), 30_000)
+      }))
   }
 })
 

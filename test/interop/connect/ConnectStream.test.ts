@@ -65,7 +65,7 @@ for (const kind of kinds) {
         assert.deepStrictEqual(seen.map(({ previousAttempts }) => previousAttempts), [0, 1, 2])
       }))
 
-    it.scopedLive("that fails after its first message is not", () =>
+    it.scopedLive("that fails after its first message is not retried", () =>
       Effect.gen(function*() {
         const { client, scriptStream, seen } = yield* make(kind)
         scriptStream(after(["a", "b"], fails(Code.Unavailable)), after(["a"], fails(Code.NotFound)))

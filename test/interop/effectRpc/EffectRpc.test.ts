@@ -127,15 +127,19 @@ describe("EffectRpc: what is sent", () => {
       })
   )
 
-  each([Server.json], "so do those of calls around it", ({ rpc, server }) =>
-    Effect.gen(function*() {
-      const theirs = { "idempotency-key": "theirs", "x-retry-attempt": "7", "x-envoy-expected-rq-timeout-ms": "5" }
-      yield* rpc.Echo({ text: "x" }).pipe(
-        withRpcRetry({ idempotencyKey: "ours", deadline: "5 seconds" }),
-        RpcClient.withHeaders(theirs)
-      )
-      assert.deepInclude({ ...server.heard[0] }, theirs)
-    }))
+  each(
+    [Server.json],
+    "headers of calls around it count before those of the engine",
+    ({ rpc, server }) =>
+      Effect.gen(function*() {
+        const theirs = { "idempotency-key": "theirs", "x-retry-attempt": "7", "x-envoy-expected-rq-timeout-ms": "5" }
+        yield* rpc.Echo({ text: "x" }).pipe(
+          withRpcRetry({ idempotencyKey: "ours", deadline: "5 seconds" }),
+          RpcClient.withHeaders(theirs)
+        )
+        assert.deepInclude({ ...server.heard[0] }, theirs)
+      })
+  )
 
   it.scopedLive("spans are named and told as the options say", () =>
     Effect.gen(function*() {

@@ -299,7 +299,7 @@ describe("EffectRpc: connections", () => {
       assert.instanceOf(hidden(error), SyntaxError)
     }))
 
-  it.scopedLive("so is one that speaks JSON, but nothing that a server says", () =>
+  it.scopedLive("a peer that speaks JSON, but nothing that a server says, is Fatal", () =>
     Effect.gen(function*() {
       const { port } = yield* Peer.listen((socket) => {
         socket.on("data", () => socket.write("{\"jsonrpc\":\"2.0\"}\n"))
@@ -394,7 +394,7 @@ describe("EffectRpc: connections", () => {
       assert.strictEqual(yield* dialsAtOnce(saying(Cases.line({ _tag: "Hello" }))), 2)
     }))
 
-  it.scoped("one that brought nothing, or no message, is not", () =>
+  it.scoped("a connection that brought nothing, or no message, is not dialled again at once", () =>
     Effect.gen(function*() {
       assert.strictEqual(yield* dialsAtOnce(() => lost), 2)
       assert.strictEqual(yield* dialsAtOnce((message) => message("220 mail.example.org ESMTP\n")), 2)
@@ -422,7 +422,7 @@ describe("EffectRpc: a client that is closed", () => {
       }))
   }
 
-  it.scopedLive("so is a client that was made elsewhere, for later calls", () =>
+  it.scopedLive("a client that was made elsewhere is Fatal for later calls", () =>
     Effect.gen(function*() {
       const server = yield* Server.tcp.server
       const context = yield* Layer.build(Server.tcp.protocol(server.port))

@@ -239,7 +239,7 @@ describe("EffectRpc: what is encoded and decoded", () => {
       assert.strictEqual(says(yield* failure(rpc.Echo({ text: "x" }))), "Fatal Protocol")
     }))
 
-  it.scopedLive("also where nobody saw the request leave", () =>
+  it.scopedLive("an answer that does not fit the schema is Fatal Protocol where nobody saw the request leave", () =>
     Effect.gen(function*() {
       const server = yield* HttpServer.make
       const protocol = RpcClient.layerProtocolHttp({ url: server.url }).pipe(

@@ -141,7 +141,7 @@ describe("EffectRpc: a peer that sends what is not a message", () => {
       assert.strictEqual(sockets.length, 1)
     }))
 
-  it.scopedLive("JSON-RPC: so is a notification", () =>
+  it.scopedLive("JSON-RPC: a notification is passed over", () =>
     Effect.gen(function*() {
       const { port } = yield* Peer.listen((socket) => {
         socket.on("data", (data) => {

@@ -67,7 +67,7 @@ describe("EffectRpc: a middleware of the client", () => {
       }))
   }
 
-  it.scopedLive("that leaves a call behind: so is what the server ran", () =>
+  it.scopedLive("that leaves a call behind: what the server ran is not run again", () =>
     Effect.gen(function*() {
       const { port, seen } = yield* lines((_message, socket) => {
         setTimeout(() => socket.destroy(), 100)
@@ -85,7 +85,7 @@ describe("EffectRpc: a middleware of the client", () => {
       assert.strictEqual(seen.length, 1)
     }))
 
-  it.scopedLive("of HTTP that makes a call itself: so is what the server ran", () =>
+  it.scopedLive("of HTTP that makes a call itself: what the server ran is not run again", () =>
     Effect.gen(function*() {
       const server = yield* HttpServer.make
       const orders = yield* Server.connect(overTcp(yield* HttpServer.refusedPort), RpcClient.make(Orders))
@@ -190,7 +190,7 @@ const custom = (
   )
 
 describe("EffectRpc: a protocol of somebody else's", () => {
-  it.scopedLive("that fails to send: it may have, once", () =>
+  it.scopedLive("that fails to send: the request may have been sent, and is sent once", () =>
     Effect.gen(function*() {
       let sent = 0
       const cause = new Socket.SocketGenericError({ reason: "Read", cause: new Error("gone") })
@@ -324,7 +324,7 @@ describe("EffectRpc: what is kept of a call", () => {
       }))
   }
 
-  it.scopedLive("nor after it was refused, over a socket", () =>
+  it.scopedLive("nothing after it was refused, over a socket", () =>
     Effect.gen(function*() {
       const rpc = yield* Server.connect(overTcp(yield* HttpServer.refusedPort), EffectRpc.make(Users))
       yield* failure(rpc.Get({ text: "x" }))

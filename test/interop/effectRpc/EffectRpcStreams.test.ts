@@ -54,7 +54,7 @@ describe("EffectRpc: streams", () => {
       assert.instanceOf(yield* failure(Stream.runDrain(rpc.Words({ text: words }))), Server.Gone)
     }))
 
-  each(all, "it is retried until its first element", ({ rpc, server }) =>
+  each(all, "a stream is retried until its first element", ({ rpc, server }) =>
     Effect.gen(function*() {
       yield* server.script({ _tag: "Reset" }, { _tag: "Retryable" })
       const stream = rpc.Words({ text: words }).pipe(
@@ -101,19 +101,23 @@ describe("EffectRpc: streams", () => {
       })
   )
 
-  each(streaming, "one that is given up later is given up at the server", ({ rpc, server }) =>
-    Effect.gen(function*() {
-      yield* server.script({ _tag: "Words", words: ["one"], after: { _tag: "Stall" } })
-      const first = yield* rpc.Words({ text: words }).pipe(
-        EffectRpc.untilFirst({ method: "Texts.Words" }),
-        withRpcRetry(quick),
-        Stream.unwrapScoped,
-        Stream.take(1),
-        Stream.runCollect
-      )
-      assert.deepStrictEqual(Chunk.toArray(first), ["one"])
-      yield* (yield* server.seen)[0]!.cancelled
-    }))
+  each(
+    streaming,
+    "a stream that is given up after its first element is given up at the server",
+    ({ rpc, server }) =>
+      Effect.gen(function*() {
+        yield* server.script({ _tag: "Words", words: ["one"], after: { _tag: "Stall" } })
+        const first = yield* rpc.Words({ text: words }).pipe(
+          EffectRpc.untilFirst({ method: "Texts.Words" }),
+          withRpcRetry(quick),
+          Stream.unwrapScoped,
+          Stream.take(1),
+          Stream.runCollect
+        )
+        assert.deepStrictEqual(Chunk.toArray(first), ["one"])
+        yield* (yield* server.seen)[0]!.cancelled
+      })
+  )
 
   it.scopedLive("until its first element, not until what was filtered out before it", () =>
     Effect.gen(function*() {

@@ -4,13 +4,16 @@
 import { Fatal, RetryExhausted, RetrySchedule, withRpcRetry } from "effect-rpc-retry"
 import * as Gob from "effect-rpc-retry/Gob"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import { eventually } from "../../support/eventually.js"
 import * as GoProgram from "../../support/goProgram.js"
 import * as GoServer from "../../support/goServer.js"
 import { type Anything, services } from "../../support/netrpc.js"
+import { retryOnceAfter } from "../../support/retryOnce.js"
 import { assert, describe, it } from "../../support/vitest.js"
 
 const range = (length: number) => Array.from({ length }, (_, i) => i)
@@ -215,11 +218,11 @@ for (const codec of ["json", "gob"] as const) {
         const { probe } = yield* connected
         const order: Array<unknown> = []
         yield* Effect.forEach(
-          [60, 30, 1],
+          [600, 300, 1],
           (millis) => Effect.map(probe.Sleep(millis), (answer) => order.push(answer)),
           { concurrency: 3 }
         )
-        assert.deepStrictEqual(order, [1, 30, 60])
+        assert.deepStrictEqual(order, [1, 300, 600])
       }))
 
     it.scopedLive("killed and restarted between calls, the server costs at most one failed attempt per call", () =>
@@ -239,17 +242,22 @@ for (const codec of ["json", "gob"] as const) {
       Effect.gen(function*() {
         const { probe, rpc, server } = yield* connected
         let attempts = 0
-        const call = Effect.suspend(() => {
-          attempts++
-          return probe.Sleep(100)
+        const back = yield* Deferred.make<void>()
+        const fibers = yield* Effect.forEach(range(100), () => {
+          // the first is answered by nobody
+          let millis = 600_000
+          const call = Effect.suspend(() => {
+            attempts++
+            const answered = probe.Sleep(millis)
+            millis = 100
+            return answered
+          })
+          return Effect.fork(call.pipe(withRpcRetry({ schedule: retryOnceAfter(back) })))
         })
-        // one retry, late enough for the server to have come back
-        const once = Schedule.spaced("1 second").pipe(RetrySchedule.retries(1))
-        const fibers = yield* Effect.forEach(range(100), () => Effect.fork(call.pipe(withRpcRetry({ schedule: once }))))
-        yield* Effect.sleep(50)
-        assert.strictEqual(yield* rpc.pending, 100)
+        yield* eventually(Effect.map(rpc.pending, (pending) => pending === 100))
         yield* server.kill
         yield* serve("-codec", codec, "-address", server.address)
+        yield* Deferred.succeed(back, undefined)
         assert.deepStrictEqual(yield* Fiber.join(Fiber.all(fibers)), range(100).map(() => 100))
         assert.strictEqual(attempts, 200)
       }))
@@ -272,13 +280,13 @@ for (const codec of ["json", "gob"] as const) {
     it.scopedLive("a call that is abandoned leaves the connection to the others", () =>
       Effect.gen(function*() {
         const { arith, calls, probe, rpc } = yield* connected
-        const fibers = yield* Effect.forEach(range(50), () => Effect.fork(probe.Sleep(500)))
+        const fibers = yield* Effect.forEach(range(50), () => Effect.fork(probe.Sleep(2_000)))
         // all have reached the server: none is withdrawn unsent
-        yield* Effect.repeat(calls, { until: (n) => Number(n) === 50, schedule: Schedule.spaced(5) })
+        yield* eventually(Effect.map(calls, (n) => Number(n) === 50))
         yield* Fiber.interruptAll(fibers)
         assert.strictEqual(yield* rpc.pending, 0)
         // a call that is answered after those that were abandoned: their answers have come, and were dropped
-        assert.strictEqual(yield* probe.Sleep(600), 600)
+        assert.strictEqual(yield* probe.Sleep(2_100), 2_100)
         assert.strictEqual(yield* arith.Multiply({ A: 6, B: 7 }), 42)
         assert.strictEqual(yield* calls, 52)
       }))

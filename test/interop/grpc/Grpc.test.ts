@@ -379,7 +379,7 @@ describe("Grpc: the table of statuses", () => {
     [300, ["Fatal", "ServerError", 300]]
   ]
 
-  it.scopedLive("each code is what research says of it", () =>
+  it.scopedLive("each status code has its reason and its delivery", () =>
     Effect.gen(function*() {
       const { echo, server } = yield* subject()
       for (const [code, expected] of table) {

@@ -1,6 +1,8 @@
 /**
- * The cases of gRPC's own suites on the wire, numbered as in `research/grpc.md`, section 3: against a server of grpc-js, and where
- * it may differ against one of grpc-go. Cases 12 to 16 and 107 are hedging, which there is none of yet.
+ * The cases of the retry tests of grpc-go, grpc-java, grpc-js and gRPC's core on the wire: against a server of grpc-js, and where it
+ * may differ against one of grpc-go. They are numbered, and `docs/transports/grpc.md` names them by their numbers; those that need no
+ * wire are in `test/internal/config/serviceConfig.test.ts`, `test/ServerHint.test.ts` and `test/RetryBudget.test.ts`. Cases 12 to 16
+ * and 107 are hedging, which there is none of yet.
  */
 import * as grpc from "@grpc/grpc-js"
 import {

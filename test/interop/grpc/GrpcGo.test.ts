@@ -66,6 +66,6 @@ describe.skipIf(GoServer.skipped !== undefined)(
         const seen = yield* server.seen
         assert.strictEqual(seen.length, calls)
         assert.deepStrictEqual(seen.filter(({ previousAttempts }) => previousAttempts > 0), [])
-      }), 60_000)
+      }))
   }
 )

@@ -220,7 +220,7 @@ describe("Grpc: what the server says of retrying", () => {
       assert.strictEqual(yield* hinted("UNAVAILABLE", { "retry-after": "3" }), "nothing")
     }))
 
-  it.scopedLive("none of them makes a Fatal retryable, nor does a \"no\" RESOURCE_EXHAUSTED", () =>
+  it.scopedLive("no hint makes a Fatal retryable, nor does a \"no\" RESOURCE_EXHAUSTED", () =>
     Effect.gen(function*() {
       assert.strictEqual(yield* hinted("INTERNAL", { "grpc-status-details-bin": retryInfo(1) }), "Fatal")
       assert.strictEqual(yield* hinted("INTERNAL", { "grpc-retry-pushback-ms": "10" }), "Fatal")
@@ -264,7 +264,7 @@ describe("Grpc: the ambient deadline", () => {
     }
   }))
 
-  it.scopedLive("noticed first by the server: the same", () =>
+  it.scopedLive("noticed first by the server: ends the call as such", () =>
     Effect.gen(function*() {
       const { client, server } = yield* subject()
       const echo = Grpc.unary(client, "echo")
@@ -276,7 +276,7 @@ describe("Grpc: the ambient deadline", () => {
       }
     }))
 
-  it.scopedLive("noticed first by a server that resets the stream: the same", () =>
+  it.scopedLive("noticed first by a server that resets the stream: ends the call as such", () =>
     Effect.gen(function*() {
       const server = yield* Raw.make
       const echo = Grpc.unary(yield* client(server.address), "echo")

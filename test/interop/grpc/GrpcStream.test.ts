@@ -283,7 +283,7 @@ describe("Grpc.serverStream", () => {
         yield* Stream.runFold(stream, 0, (at, { value }) => (Number(value) === at ? at + 1 : NaN)),
         count
       )
-    }), 60_000)
+    }))
 
   it.scopedLive("what is not idempotent is not opened twice when it may have run", () =>
     Effect.gen(function*() {

@@ -143,7 +143,7 @@ describe("Grpc: streams that are reset", () => {
       }))
   }
 
-  it.scopedLive("a connection that is ended for too many pings: again", () =>
+  it.scopedLive("a connection that is ended for too many pings: the call is made again", () =>
     Effect.gen(function*() {
       const { client, server } = yield* raw(Grpc.channelOptions)
       const echo = Grpc.unary(client, "echo")
@@ -153,7 +153,7 @@ describe("Grpc: streams that are reset", () => {
       assert.strictEqual((yield* server.seen).length, 3)
     }))
 
-  it.scopedLive("the same statuses of a server are its answers", () =>
+  it.scopedLive("statuses of a server that read like resets are its answers", () =>
     Effect.gen(function*() {
       const { client, server } = yield* raw(Grpc.channelOptions)
       const said = (code: number, message: string) =>
@@ -206,7 +206,7 @@ describe("Grpc: what never left, and never will", () => {
       }
     }))
 
-  it.scopedLive("so for what else may be wrong with one, by the words of OpenSSL; not for other words", () =>
+  it.scopedLive("what else may be wrong with a certificate is told by the words of OpenSSL, and by no others", () =>
     Effect.gen(function*() {
       const { client } = yield* raw()
       const said = (error: string) => {

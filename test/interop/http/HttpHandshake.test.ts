@@ -159,7 +159,7 @@ describe("an attempt timeout over HttpPool", () => {
       assert.strictEqual(server.seen.length, 2)
     }).pipe(Effect.provide(HttpPool.layer({ connections: 1 }))))
 
-  it.scopedLive("that was told as not sent holds: the request is not written later", () =>
+  it.scopedLive("after which the call was said to be not sent: its request is not written later", () =>
     Effect.gen(function*() {
       const server = yield* HttpServer.make
       let connect = () => {}

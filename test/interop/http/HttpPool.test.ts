@@ -17,6 +17,7 @@ import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
 import * as Net from "node:net"
 import { eventually, settle } from "../../support/eventually.js"
 import * as FakeProxy from "../../support/fakeProxy.js"
@@ -84,7 +85,7 @@ const mute = Effect.gen(function*() {
 const pooled = Effect.provide(HttpPool.layer())
 
 describe("HttpPool and connections that only look alive", () => {
-  it.scopedLive("one after the other, 16 calls pay one failed attempt in all", () =>
+  it.scopedLive("16 calls, one after the other, pay one failed attempt in all", () =>
     Effect.gen(function*() {
       const { proxy, rpc, server } = yield* warm
       proxy.fake()
@@ -96,7 +97,7 @@ describe("HttpPool and connections that only look alive", () => {
       assert.strictEqual(server.seen.length, 2 * connections)
     }).pipe(pooled))
 
-  it.scopedLive("at the same time, 16 calls pay at most one each, and the new pool stays", () =>
+  it.scopedLive("16 calls at the same time pay at most one failed attempt each, and the new pool stays", () =>
     Effect.gen(function*() {
       const { proxy, rpc, server } = yield* warm
       proxy.fake()
@@ -109,7 +110,7 @@ describe("HttpPool and connections that only look alive", () => {
       assert.isAtMost(proxy.open(), connections)
     }).pipe(pooled))
 
-  it.scopedLive("with fewer connections than calls too", () =>
+  it.scopedLive("16 calls over fewer connections pay at most one failed attempt each", () =>
     Effect.gen(function*() {
       const server = yield* HttpServer.make
       const proxy = yield* FakeProxy.make(server.port)
@@ -499,26 +500,29 @@ describe("HttpPool", () => {
       assert.strictEqual(server.open(), 2)
     }).pipe(Effect.provide(HttpPool.layer({ connections: 2 }))))
 
-  it.scopedLive("calls that are given up drop what they waited for 100 ms in all, or one of them, and not sooner", () =>
+  it.scoped("calls that are given up drop what they waited for 100 ms in all, or one of them, and not sooner", () =>
     Effect.gen(function*() {
       const { proxy, rpc, server } = yield* warm
-      const giveUp = (after: number) =>
+      // the waits are on virtual time, the connections are not
+      const giveUp = (after: number, left: number) =>
         Effect.gen(function*() {
+          const before = server.seen.length
           server.script(HttpServer.stall)
-          yield* Effect.option(Effect.timeout(rpc.call("Echo", []), Duration.millis(after)))
-          yield* Effect.sleep(30)
+          const call = yield* Effect.fork(Effect.option(Effect.timeout(rpc.call("Echo", []), Duration.millis(after))))
+          yield* eventually(() => server.seen.length > before)
+          yield* TestClock.adjust(after)
+          yield* Fiber.join(call)
+          yield* eventually(() => proxy.open() <= left)
+          yield* settle()
+          assert.strictEqual(proxy.open(), left)
         })
-      yield* giveUp(5)
-      assert.strictEqual(proxy.open(), connections - 1)
-      yield* giveUp(60)
-      assert.strictEqual(proxy.open(), connections - 2)
+      yield* giveUp(5, connections - 1)
+      yield* giveUp(60, connections - 2)
       // an answer begins the count anew
       server.script(HttpServer.serve)
       yield* rpc.call("Echo", [])
-      yield* giveUp(60)
-      assert.strictEqual(proxy.open(), connections - 3)
-      yield* giveUp(60)
-      assert.strictEqual(proxy.open(), 0)
+      yield* giveUp(60, connections - 3)
+      yield* giveUp(60, 0)
     }).pipe(pooled))
 
   it.scopedLive("the failure of what a request was sending is not one of its connection", () =>

@@ -5,6 +5,7 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import { Fatal, RetryExhausted, RetrySchedule, type RpcError, withRpcRetry } from "effect-rpc-retry"
 import * as HttpPool from "effect-rpc-retry/HttpPool"
 import * as JsonRpc from "effect-rpc-retry/JsonRpc"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
@@ -12,6 +13,7 @@ import * as Schema from "effect/Schema"
 import { eventually } from "../../support/eventually.js"
 import * as GoProgram from "../../support/goProgram.js"
 import * as GoServer from "../../support/goServer.js"
+import { retryOnceAfter } from "../../support/retryOnce.js"
 import { assert, describe, it } from "../../support/vitest.js"
 
 const range = (length: number) => Array.from({ length }, (_, i) => i)
@@ -158,21 +160,24 @@ describe.skipIf(GoServer.skipped !== undefined)(`JsonRpc and Go's gorilla/rpc ${
         Effect.gen(function*() {
           const { rpc, server } = yield* connected(flavour)
           let attempts = 0
-          const call = Effect.suspend(() => {
-            attempts++
-            return rpc.call("Probe.Sleep", { Millis: 1_000 })
+          const back = yield* Deferred.make<void>()
+          const fibers = yield* Effect.forEach(range(16), () => {
+            // the first is answered by nobody
+            let Millis = 600_000
+            const call = Effect.suspend(() => {
+              attempts++
+              const answered = rpc.call("Probe.Sleep", { Millis })
+              Millis = 10
+              return answered
+            })
+            return Effect.fork(call.pipe(withRpcRetry({ schedule: retryOnceAfter(back) })))
           })
-          // one retry, late enough for the server to have come back
-          const once = Schedule.spaced("1 second").pipe(RetrySchedule.retries(1))
-          const fibers = yield* Effect.forEach(
-            range(16),
-            () => Effect.fork(call.pipe(withRpcRetry({ schedule: once })))
-          )
           const seen = rpc.call("Probe.Calls", {}, { reply: Schema.Number })
           yield* eventually(Effect.map(seen, (calls) => calls === 16))
           yield* server.kill
           yield* serve("-address", server.address)
-          assert.deepStrictEqual(yield* Fiber.join(Fiber.all(fibers)), range(16).map(() => 1_000))
+          yield* Deferred.succeed(back, undefined)
+          assert.deepStrictEqual(yield* Fiber.join(Fiber.all(fibers)), range(16).map(() => 10))
           assert.strictEqual(attempts, 32)
         }).pipe(pooled))
 
@@ -227,7 +232,7 @@ describe.skipIf(GoServer.skipped !== undefined)(`JsonRpc and Go's gorilla/rpc ${
       assert.deepStrictEqual(summary(yield* Effect.flip(rpc.call("Probe.Structured", {}))), ["ServerError", "seven", 7])
     }).pipe(pooled))
 
-  it.scopedLive("it knows no batches, and says so to every call of one", () =>
+  it.scopedLive("a server that knows no batches says so to every call of one", () =>
     Effect.gen(function*() {
       const { rpc, server } = yield* connected(["json2", "2.0"], { batch: { maxCalls: 3, window: "1 hour" } })
       const errors = yield* all(range(3).map((i) => Effect.flip(rpc.call("Arith.Multiply", { A: i, B: 1 }))))

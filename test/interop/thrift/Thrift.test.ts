@@ -241,14 +241,14 @@ describe("Thrift", () => {
       assert.strictEqual(server.accepted(), 1)
     }))
 
-  it("headers may be as long as their size can say, which counts words", () => {
+  it("headers of THeader may be as long as their size can say, which counts words", () => {
     const facts = { idempotencyKey: "k".repeat(200_000), previousAttempts: 0, remaining: undefined }
     const frame = Header.writeTHeader(new Uint8Array([1]), 1, "binary", facts)
     const { headers, payload } = Header.readTHeader(frame, "binary")
     assert.deepStrictEqual([headers.get("idempotency-key"), payload], [facts.idempotencyKey, new Uint8Array([1])])
   })
 
-  it("but not Kitex's, where each text has a length of its own", () => {
+  it("a text of more than 65535 bytes in the headers of Kitex is refused", () => {
     const facts = { idempotencyKey: "k".repeat(65_536), previousAttempts: 0, remaining: undefined }
     assert.throws(
       () => Header.writeTTHeader(new Uint8Array(), 1, "echo", false, facts),

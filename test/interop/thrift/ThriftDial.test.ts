@@ -102,7 +102,7 @@ describe("Thrift: a request that was never written", () => {
       }))
   }
 
-  it.scopedLive("but one that the server has may have run: once", () =>
+  it.scopedLive("a request that the server has may have run, and is made once", () =>
     Effect.gen(function*() {
       const server = yield* Server.makeServer({ transport: "framed", protocol: "binary" })
       const probe = yield* client(server.port)

@@ -164,7 +164,7 @@ describe.skipIf(GoServer.skipped !== undefined)(`Thrift and Kitex ${GoServer.ski
       })
     const patient: RpcRetry.Options = { schedule: Schedule.spaced("20 millis"), deadline: "10 seconds" }
 
-    it.scopedLive("that of connections, which the client can keep", () =>
+    it.scopedLive("the limit of connections, which the client can keep", () =>
       Effect.gen(function*() {
         const calls = yield* limited(["-connections", "2"])
         const lost = (yield* calls()).filter(Either.isLeft).map(({ left }) =>
@@ -176,7 +176,7 @@ describe.skipIf(GoServer.skipped !== undefined)(`Thrift and Kitex ${GoServer.ski
         assert.isTrue((yield* keeping()).every(Either.isRight))
       }))
 
-    it.scopedLive("that of requests in a second", () =>
+    it.scopedLive("the limit of requests in a second", () =>
       Effect.gen(function*() {
         const calls = yield* limited(["-rate", "50"])
         const lost = (yield* calls()).filter(Either.isLeft).map(({ left }) =>

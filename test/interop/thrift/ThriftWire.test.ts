@@ -158,7 +158,7 @@ describe("the answers of a Thrift server", () => {
         assert.deepStrictEqual(summary(error), ["ConnectionLost", "Unknown", "DROPPED"])
       }))
 
-    it.scopedLive("nor does it come after the answer to a later call", () =>
+    it.scopedLive("after the answer to a later call: no other call hears of it", () =>
       Effect.gen(function*() {
         const late = Wire.framed(replies[0]![1](1))
         const { probe } = yield* peer({ connections: 1 }, () => {}, good(2), late)
@@ -601,7 +601,7 @@ describe("the answers of a Thrift server", () => {
       return [...info, ...Array.from({ length: (4 - info.length % 4) % 4 }, () => 0)]
     }
 
-    it.scopedLive("and is told the method and the kind of message there, as by its own clients", () =>
+    it.scopedLive("it is told the method and the kind of message there, as by its own clients", () =>
       Effect.gen(function*() {
         const requests: Array<Buffer> = []
         const { probe } = yield* peer(

@@ -460,7 +460,7 @@ describe("GoRpc and a hostile peer", () => {
     }))
 })
 
-describe("rule 7: an interruption that is not the caller's is Retryable, and the next attempt finds another connection", () => {
+describe("an interruption that is not the caller's is Retryable, and the next attempt finds another connection", () => {
   const breaks: Record<string, (socket: Socket.Socket) => Socket.Socket> = {
     "the socket is interrupted while it is open": (socket) => ({
       ...socket,
@@ -848,7 +848,7 @@ describe("GoRpc: ping", () => {
       assert.strictEqual(yield* Fiber.join(call), "x".repeat(60))
     }))
 
-  it.scoped("so is one that takes a long request piece by piece, and one that stops in the middle is not", () =>
+  it.scoped("a peer that takes a long request piece by piece is there, and one that stops in the middle is not", () =>
     Effect.gen(function*() {
       const peer = yield* MemoryPeer.make((line, { send }) => send(JSON.stringify({ id: line.id, result: 42 })))
       let isStuck = false

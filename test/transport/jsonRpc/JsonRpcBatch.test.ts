@@ -100,7 +100,7 @@ describe("JsonRpc in batches", () => {
       )
     }).pipe(pooled))
 
-  it.scopedLive("one that is left out is Fatal, and only that one", () =>
+  it.scopedLive("a call that the answers leave out is Fatal, and only that one", () =>
     Effect.gen(function*() {
       const { multiply, server } = yield* setup({ maxCalls: 100, window: "5 millis" })
       const stray = { id: null, error: { code: -32600, message: "invalid request" } }
