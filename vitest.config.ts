@@ -7,9 +7,11 @@ export default defineConfig({
   ssr: { resolve: { conditions: source } },
   test: {
     include: ["test/**/*.test.ts"],
+    globalSetup: "test/support/goPrograms.ts",
     // the log lines of calls that are to fail
     silent: "passed-only",
-    testTimeout: 20_000,
-    hookTimeout: 120_000
+    // for a busy machine: a test that waits for what never comes ends here
+    testTimeout: 60_000,
+    hookTimeout: 60_000
   }
 })

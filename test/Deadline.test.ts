@@ -18,7 +18,7 @@ import { assert, describe, it } from "./support/vitest.js"
 
 const fatal = new Fatal({ reason: "ServerError", message: "no" })
 
-describe("rule 8: the deadline", () => {
+describe("the deadline", () => {
   it.effect("a delay that would pass it is not slept, and the last error is kept", () =>
     Effect.gen(function*() {
       const call = yield* Faults.script([Faults.refused])
@@ -30,7 +30,7 @@ describe("rule 8: the deadline", () => {
       assert.isUndefined(error.history[1]!.delay)
     }))
 
-  it.effect("a delay that ends exactly at it is not slept either", () =>
+  it.effect("a delay that ends exactly at the deadline is not slept", () =>
     Effect.gen(function*() {
       const { exit, took } = yield* play(withRpcRetry(Faults.refused, { deadline: "250 millis" }))
       assert.deepStrictEqual([exhaustedOf(exit).reason, took], ["DeadlineTooClose", 100])
@@ -108,7 +108,7 @@ describe("rule 8: the deadline", () => {
     }))
 })
 
-describe("rule 9: the attempt timeout", () => {
+describe("the attempt timeout", () => {
   it.effect("ends one attempt, and the next one follows", () =>
     Effect.gen(function*() {
       const call = yield* Faults.script([Effect.never, Effect.delay(Effect.succeed("ok"), 49)])
@@ -172,7 +172,7 @@ describe("rule 9: the attempt timeout", () => {
     }))
 })
 
-describe("rule 10: deadlines nest", () => {
+describe("deadlines nest", () => {
   it.effect("the smaller wins, and the attempts see what remains", () =>
     Effect.gen(function*() {
       const seen: Array<number> = []
@@ -207,7 +207,7 @@ describe("rule 10: deadlines nest", () => {
   })
 })
 
-describe("rule 11: what the server says", () => {
+describe("what the server says", () => {
   const hinted = (retryAfter: Duration.Duration | "Never") =>
     new Retryable({ reason: "Throttled", delivery: "NotSent", retryAfter })
 

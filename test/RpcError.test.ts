@@ -425,7 +425,7 @@ describe("no secret is shown", () => {
     })
   }
 
-  it("but what is none stays: hosts, paths, names, and what a server says of a password", () => {
+  it("what is no secret stays: hosts, paths, names, and what a server says of a password", () => {
     const message = (text: string) => new Fatal({ reason: "ServerError", message: text }).message
     for (
       const text of [

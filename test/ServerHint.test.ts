@@ -1,5 +1,5 @@
 /**
- * What servers say, and what comes of it in a call. Case numbers are those of research/grpc.md.
+ * What servers say, and what comes of it in a call. Cases are numbered as in `test/interop/grpc/GrpcCases.test.ts`.
  */
 import { Deadline, Retryable, RetrySchedule, ServerHint, withRpcRetry } from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"

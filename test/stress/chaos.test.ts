@@ -3,14 +3,16 @@
  */
 import { withRpcRetry } from "effect-rpc-retry"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Schedule from "effect/Schedule"
 import * as ChaosProxy from "../support/chaosProxy.js"
+import { eventually } from "../support/eventually.js"
 import * as GoProgram from "../support/goProgram.js"
 import * as GoServer from "../support/goServer.js"
 import { services } from "../support/netrpc.js"
+import { retryOnceAfter } from "../support/retryOnce.js"
 import { assert, describe, it } from "../support/vitest.js"
 import * as Watch from "../support/watch.js"
 
@@ -84,11 +86,7 @@ describe.skipIf(GoServer.skipped !== undefined)(`chaos ${GoServer.skipped ?? ""}
             assert.isAbove(times, 0, fault)
           }
           assert.deepStrictEqual([yield* watch.fibers, yield* watch.timers], [0, 0])
-          yield* Effect.repeat(handles, {
-            until: (n) => n <= before,
-            schedule: Schedule.spaced(10).pipe(Schedule.intersect(Schedule.recurs(200)))
-          })
-          assert.isAtMost(yield* handles, before)
+          yield* eventually(Effect.map(handles, (n) => n <= before))
         }),
       240_000
     )
@@ -104,22 +102,23 @@ describe.skipIf(GoServer.skipped !== undefined)(`chaos ${GoServer.skipped ?? ""}
           const { arith, probe } = services(rpc)
           yield* arith.Multiply({ A: 1, B: 1 })
           const attempts: Array<number> = []
+          const back = yield* Deferred.make<void>()
           const fibers = yield* Effect.forEach(Array.from({ length: 1000 }), (_, i) => {
             const attempt = Effect.suspend(() => {
               attempts[i] = (attempts[i] ?? 0) + 1
-              // the answer to the first attempt is far away
-              return probe.Sleep(attempts[i] === 1 ? 60_000 : 1)
+              // the first is answered by nobody
+              return probe.Sleep(attempts[i] === 1 ? 600_000 : 1)
             })
-            return Effect.fork(withRpcRetry(attempt, { schedule: Schedule.spaced("1 second") }))
+            return Effect.fork(withRpcRetry(attempt, { schedule: retryOnceAfter(back) }))
           })
-          yield* Effect.repeat(rpc.pending, { until: (n) => n === 1000, schedule: Schedule.spaced(5) })
+          yield* eventually(Effect.map(rpc.pending, (n) => n === 1000))
           yield* server.kill
           yield* serve("-codec", codec, "-address", server.address)
+          yield* Deferred.succeed(back, undefined)
           assert.deepStrictEqual(new Set(yield* Fiber.join(Fiber.all(fibers))), new Set([1]))
           assert.deepStrictEqual(new Set(attempts), new Set([2]))
           assert.strictEqual(yield* rpc.pending, 0)
-        }),
-      60_000
+        })
     )
 
     it.scopedLive(
@@ -133,11 +132,8 @@ describe.skipIf(GoServer.skipped !== undefined)(`chaos ${GoServer.skipped ?? ""}
           yield* watch.watch(Effect.gen(function*() {
             const fibers = yield* Effect.forEach(Array.from({ length: 10_000 }), () =>
               Effect.fork(withRpcRetry(probe.Sleep(500))))
-            yield* Effect.repeat(rpc.pending, {
-              until: (n) =>
-                n === 10_000,
-              schedule: Schedule.spaced(5)
-            })
+            yield* eventually(Effect.map(rpc.pending, (n) =>
+              n === 10_000))
             yield* Fiber.interruptAll(fibers)
           }))
           assert.strictEqual(yield* rpc.pending, 0)
@@ -148,8 +144,7 @@ describe.skipIf(GoServer.skipped !== undefined)(`chaos ${GoServer.skipped ?? ""}
           assert.strictEqual(yield* arith.Multiply({ A: 6, B: 8 }), 48)
           assert.strictEqual(yield* rpc.state, "ready")
           assert.isAtLeast(yield* probe.Calls({}), 10_000)
-        }),
-      60_000
+        })
     )
   }
 })

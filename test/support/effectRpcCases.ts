@@ -11,10 +11,10 @@ import * as EffectRpc from "effect-rpc-retry/EffectRpc"
 import * as HttpPool from "effect-rpc-retry/HttpPool"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type * as Net from "node:net"
 import * as Server from "./effectRpcServer.js"
+import { eventually } from "./eventually.js"
 import * as Peer from "./peer.js"
 import { it } from "./vitest.js"
 
@@ -31,13 +31,6 @@ export const says = (error: unknown): string =>
 export const failure = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.flip(self)
 
 export const quick = { schedule: RetrySchedule.exponential({ base: "20 millis" }).pipe(RetrySchedule.retries(6)) }
-
-/** Asks again and again, for a while, until it is so. */
-export const eventually = (is: Effect.Effect<boolean>) =>
-  is.pipe(
-    Effect.repeat({ until: (so) => so, schedule: Schedule.spaced(5).pipe(Schedule.intersect(Schedule.recurs(400))) }),
-    Effect.asVoid
-  )
 
 export const start = (way: Server.Way) =>
   Effect.gen(function*() {

@@ -1,25 +1,16 @@
 /**
- * A Go program for the tests of a file: built before them where there is `go`, and removed after them.
+ * A Go program for the tests of a file, which was built before them where there is `go`.
  */
-import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Scope from "effect/Scope"
+import * as Path from "node:path"
+import { inject } from "vitest"
 import * as GoServer from "./goServer.js"
-import { afterAll, beforeAll } from "./vitest.js"
 
 export const make = (name: string) => {
-  const scope = Effect.runSync(Scope.make())
-  let binary = ""
-  beforeAll(async () => {
-    if (GoServer.skipped === undefined) {
-      binary = (await Effect.runPromise(Scope.extend(GoServer.build(name), scope))).binary
-    }
-  })
-  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+  const path = Path.join(inject("goPrograms"), name)
   return {
-    /** Where it is, once the tests run. */
-    path: () => binary,
+    /** Where it is. */
+    path,
     /** Runs it as a server for the life of the scope. */
-    serve: (...args: ReadonlyArray<string>) => Effect.suspend(() => GoServer.start(binary, ...args))
+    serve: (...args: ReadonlyArray<string>) => GoServer.start(path, ...args)
   }
 }

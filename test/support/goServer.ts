@@ -1,5 +1,5 @@
 /**
- * The Go programs under `test/interop/go`, built once per test file and run as child processes.
+ * The Go programs under `test/interop/go`, run as child processes.
  *
  * Where there is no `go`, the tests that need it are skipped and say so. `.ci/run` fails before that.
  */
@@ -15,14 +15,10 @@ const hasGo = spawnSync("go", ["version"]).status === 0
 /** Why the tests are skipped, or `undefined` when they are not. */
 export const skipped = hasGo ? undefined : "skipped: `go` was not found; install Go to run the interop tests"
 
-if (skipped !== undefined) {
-  // the reporter of vitest says that tests were skipped, and not why
-  process.stderr.write(`\ntest/interop ${skipped}\n`)
-}
+/** The Go module of the programs. */
+export const source = Path.join(import.meta.dirname, "..", "interop", "go")
 
-const source = Path.join(import.meta.dirname, "..", "interop", "go")
-
-/** Builds a program for the life of the scope. */
+/** Builds a program for the life of the scope, where there is no runner of tests that has built them all. */
 export const build = (program: string) =>
   Effect.acquireRelease(
     Effect.sync(() => {

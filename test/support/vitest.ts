@@ -5,7 +5,7 @@ import { it as base } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/TestClock"
 
-export { afterAll, assert, beforeAll, describe } from "@effect/vitest"
+export { assert, describe } from "@effect/vitest"
 
 /** Odd and large, as the instants of a real clock are: in milliseconds. */
 export const epoch = 1_764_153_755_123

@@ -1,9 +1,9 @@
 import * as FlakyServer from "effect-rpc-retry/testing/FlakyServer"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Net from "node:net"
+import { eventually } from "../support/eventually.js"
 import { assert, describe, it } from "../support/vitest.js"
 
 /** What a plain socket sees until it is enough, by default a line, or until the peer ends, or there is an error. */
@@ -25,10 +25,6 @@ const talk = (port: number, text: string, isEnough = (received: string) => recei
     socket.on("error", (error: NodeJS.ErrnoException) => end(`<${error.code}>`))
     socket.write(text)
   })
-
-/** Asks again and again until it is so. */
-const eventually = (isSo: Effect.Effect<boolean>) =>
-  Effect.repeat(isSo, { until: (so) => so, schedule: Schedule.spaced(5) })
 
 const requestOf = (id: number) => `{"method":"Arith.Multiply","params":[{"A":6,"B":7}],"id":${id}}\n`
 const answerOf = (id: number) => `{"id":${id},"result":42,"error":null}\n`

@@ -46,13 +46,13 @@ describe("an attempt that is cut", () => {
       assert.strictEqual(last.message, "attempt timed out, not sent: connection refused (ECONNREFUSED), not sent")
     }))
 
-  it.effect("after that may have run, and so may one that says nothing", () =>
+  it.effect("after its request was written may have run, and so may one that says nothing", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* story(request(50, 1_000)), mayHaveRun)
       assert.deepStrictEqual(yield* story(silent(1_000)), mayHaveRun)
     }))
 
-  it.effect("by the deadline says so too", () =>
+  it.effect("by the deadline says what it waited for", () =>
     Effect.gen(function*() {
       const byDeadline = { attemptTimeout: undefined, deadline: 100 }
       assert.deepStrictEqual(yield* story(request(1_000, 0), byDeadline), [

@@ -1,5 +1,5 @@
 /**
- * Kitex's failure policies. Case numbers are those of research/kitex.md, section 2; where the meaning here differs it says so.
+ * Kitex's failure policies, by the cases of Kitex's own tests, which are numbered here; where the meaning here differs it says so.
  */
 import {
   InvalidOption,

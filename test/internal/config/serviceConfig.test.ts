@@ -1,5 +1,5 @@
 /**
- * gRPC's retries, as configured by a service config. Case numbers are those of research/grpc.md.
+ * gRPC's retries, as configured by a service config. Cases are numbered as in `test/interop/grpc/GrpcCases.test.ts`.
  */
 import {
   Fatal,

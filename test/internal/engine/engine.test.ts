@@ -35,7 +35,7 @@ const fatal = new Fatal({ reason: "ServerError", message: "no" })
 
 const fast = RetryPolicy.make({ schedule: Schedule.recurs(3) })
 
-describe("rule 1: only Retryable is retried", () => {
+describe("only Retryable is retried", () => {
   const once = <A, E>(name: string, step: Effect.Effect<A, E>, check: (exit: Exit.Exit<A, unknown>) => void) =>
     it.effect(name, () =>
       Effect.gen(function*() {
@@ -95,7 +95,7 @@ describe("rule 1: only Retryable is retried", () => {
     }))
 })
 
-describe("rule 2: the default", () => {
+describe("the default", () => {
   it.effect("4 attempts at most, delays of 100, 150, 225 ms", () =>
     Effect.gen(function*() {
       const started: Array<number> = []
@@ -155,7 +155,7 @@ describe("rule 2: the default", () => {
     }))
 })
 
-describe("rule 3: schedules", () => {
+describe("schedules", () => {
   it.effect("state is per call: a policy used twice starts anew", () =>
     Effect.gen(function*() {
       const retry = withRpcRetry({ schedule: RetrySchedule.standard })
@@ -226,7 +226,7 @@ describe("rule 3: schedules", () => {
     ))
 })
 
-describe("rule 4: the success path", () => {
+describe("the success path", () => {
   it.effect("touches no schedule, makes no error, no fiber, no timer, no context", () =>
     Effect.gen(function*() {
       const trap = Schedule.makeWithState(0, () => Effect.dieMessage("stepped"))
@@ -245,7 +245,7 @@ describe("rule 4: the success path", () => {
     }))
 })
 
-describe("rule 5: an answer that is not wanted", () => {
+describe("an answer that is not wanted", () => {
   it.effect("is retried through filterOrFail, and a failure when it runs out", () =>
     Effect.gen(function*() {
       const wanted = (status: string) => (call: Effect.Effect<string, Retryable | Fatal>) =>
@@ -262,7 +262,7 @@ describe("rule 5: an answer that is not wanted", () => {
     }))
 })
 
-describe("rule 14: idempotency", () => {
+describe("idempotency", () => {
   it.effect("idempotent: false retries what was not sent, and nothing else", () =>
     Effect.gen(function*() {
       const call = yield* Faults.script([Faults.refused, Faults.refused, Faults.reset, Effect.void])
@@ -301,7 +301,7 @@ describe("rule 14: idempotency", () => {
     }))
 })
 
-describe("rule 15: layers of retry do not multiply", () => {
+describe("layers of retry do not multiply", () => {
   it.effect("three of them make 4 attempts, not 64", () =>
     Effect.gen(function*() {
       const call = yield* Faults.script([Faults.refused])
@@ -310,7 +310,7 @@ describe("rule 15: layers of retry do not multiply", () => {
       assert.strictEqual(yield* call.attempts, 4)
     }))
 
-  it.effect("nor when the inner one is a promise in between", () =>
+  it.effect("layers of retry do not multiply when the inner one is a promise in between", () =>
     Effect.gen(function*() {
       const call = yield* Faults.script([Faults.refused])
       const outer = RpcCall.fromPromise({ method: "A.B", try: () => Effect.runPromise(withRpcRetry(call, fast)) })
@@ -321,7 +321,7 @@ describe("rule 15: layers of retry do not multiply", () => {
     }))
 })
 
-describe("rule 16: ambient facts", () => {
+describe("what an attempt knows of its call", () => {
   const facts = Effect.all([
     Deadline.CurrentAttempt,
     Effect.map(Deadline.IdempotencyKey, Option.getOrUndefined),

@@ -149,7 +149,7 @@ describe("the policy of a call whose failures name a method", () => {
       assert.deepStrictEqual(yield* storyOf(failing("C.D"), { method: "A.B" }), [2, "AttemptsExhausted"])
     }).pipe(Effect.provide(layer)))
 
-  it.effect("is else that of the first name, which it keeps", () =>
+  it.effect("is that of the first name that it had, where its own has none", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* storyOf(failing("C.D")), [6, "AttemptsExhausted"])
       const first = yield* Faults.script([failing("C.D"), failing("A.B")])

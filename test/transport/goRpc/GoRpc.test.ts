@@ -13,6 +13,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as Session from "../../../src/transport/goRpc/session.js"
+import { eventually, settle } from "../../support/eventually.js"
 import * as JumpingClock from "../../support/jumpingClock.js"
 import * as MemoryPeer from "../../support/memoryPeer.js"
 import * as Peer from "../../support/peer.js"
@@ -33,13 +34,6 @@ const summary = (error: RpcError.RpcError) =>
     ? [error.reason, error.message]
     : [error._tag, error.reason]
 
-/** Asks again and again, for a while, until it is so. */
-const eventually = (is: Effect.Effect<boolean>) =>
-  is.pipe(
-    Effect.repeat({ until: (so) => so, schedule: Schedule.spaced(5).pipe(Schedule.intersect(Schedule.recurs(400))) }),
-    Effect.map(() => undefined)
-  )
-
 const fast = withRpcRetry({ schedule: Schedule.recurs(3) })
 
 describe("GoRpc over a real socket", () => {
@@ -58,7 +52,7 @@ describe("GoRpc over a real socket", () => {
   it.scopedLive("does not connect before the first call", () =>
     Effect.gen(function*() {
       const { call, server } = yield* setup
-      yield* Effect.sleep(10)
+      yield* settle()
       assert.strictEqual(yield* server.connections, 0)
       yield* call
       assert.strictEqual(yield* server.connections, 1)
@@ -122,10 +116,10 @@ describe("GoRpc over a real socket", () => {
 
   it.scopedLive("a restart while idle costs no attempt", () =>
     Effect.gen(function*() {
-      const { call, server } = yield* setup
+      const { call, rpc, server } = yield* setup
       assert.strictEqual(yield* call, 42)
       yield* server.restart
-      yield* Effect.sleep(20)
+      yield* eventually(Effect.map(rpc.state, (state) => state !== "ready"))
       assert.strictEqual(yield* call, 42)
     }))
 
@@ -188,7 +182,7 @@ describe("GoRpc over a real socket", () => {
         const rpc = yield* GoRpc.make(server.address)
         const call = rpc.call("Arith.Multiply", multiply).pipe(withRpcRetry)
         const pending = yield* Effect.forkDaemon(Effect.flip(call))
-        yield* Effect.sleep(20)
+        yield* eventually(Effect.map(server.requests, (requests) => requests.length === 1))
         return [pending, call] as const
       }))
       for (const error of [yield* Fiber.join(pending), yield* Effect.flip(later)]) {
@@ -228,8 +222,7 @@ describe("GoRpc over a real socket", () => {
         const rpc = yield* GoRpc.make({ host: "127.0.0.1", port })
         yield* Effect.forkScoped(Effect.ignore(rpc.call("A.B", "x".repeat(20_000_000))))
         yield* eventually(Effect.map(rpc.pending, (n) => n === 1))
-        yield* Effect.sleep(20)
-        assert.strictEqual(yield* clients, 2)
+        yield* eventually(Effect.map(clients, (n) => n === 2))
       }).pipe(Effect.scoped)
       // what is left is the server's end
       yield* eventually(Effect.map(clients, (n) => n === 1))
@@ -322,10 +315,10 @@ describe("GoRpc and a hostile peer", () => {
       const rpc = yield* GoRpc.make({ host: "127.0.0.1", port })
       // the peer does not read, so that the second request waits behind the first
       const first = yield* Effect.fork(Effect.flip(rpc.call("A.B", "x".repeat(50_000_000))))
-      yield* Effect.repeat(rpc.pending, { until: (n) => n === 1, schedule: Schedule.spaced(5) })
+      yield* eventually(Effect.map(rpc.pending, (n) => n === 1))
       const second = yield* Effect.fork(Effect.flip(rpc.call("A.B", 2)))
-      yield* Effect.repeat(rpc.pending, { until: (n) => n === 2, schedule: Schedule.spaced(5) })
-      yield* Effect.repeat(Effect.sync(() => sockets.size), { until: (n) => n === 1, schedule: Schedule.spaced(5) })
+      yield* eventually(Effect.map(rpc.pending, (n) => n === 2))
+      yield* eventually(() => sockets.size === 1)
       sockets.forEach((socket) => socket.write("{\"id\":1,\"result\":\"early\",\"error\":null}\n"))
       const error = yield* Fiber.join(second)
       assert.deepStrictEqual(summary(error), ["ConnectionLost", "NotSent", undefined])
@@ -467,7 +460,7 @@ describe("GoRpc and a hostile peer", () => {
     }))
 })
 
-describe("rule 7: an interruption that is not the caller's is Retryable, and the next attempt finds another connection", () => {
+describe("an interruption that is not the caller's is Retryable, and the next attempt finds another connection", () => {
   const breaks: Record<string, (socket: Socket.Socket) => Socket.Socket> = {
     "the socket is interrupted while it is open": (socket) => ({
       ...socket,
@@ -855,7 +848,7 @@ describe("GoRpc: ping", () => {
       assert.strictEqual(yield* Fiber.join(call), "x".repeat(60))
     }))
 
-  it.scoped("so is one that takes a long request piece by piece, and one that stops in the middle is not", () =>
+  it.scoped("a peer that takes a long request piece by piece is there, and one that stops in the middle is not", () =>
     Effect.gen(function*() {
       const peer = yield* MemoryPeer.make((line, { send }) => send(JSON.stringify({ id: line.id, result: 42 })))
       let isStuck = false

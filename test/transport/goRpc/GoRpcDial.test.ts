@@ -3,44 +3,22 @@
  * virtual time, the sockets are not.
  */
 import * as Socket from "@effect/platform/Socket"
-import { Connections, Retryable, RpcError, type RpcRetry, withRpcRetry } from "effect-rpc-retry"
+import { Retryable, RpcError, type RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import type * as Connection from "effect-rpc-retry/Connection"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
 import * as FlakyServer from "effect-rpc-retry/testing/FlakyServer"
 import * as Deferred from "effect/Deferred"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
 import type * as Net from "node:net"
+import { exhausted, isRefused, outcomesOf, play, timesOf } from "../../support/dials.js"
+import { eventually, turns } from "../../support/eventually.js"
 import * as Peer from "../../support/peer.js"
 import { assert, describe, it } from "../../support/vitest.js"
 
 const multiply = { A: 6, B: 7 }
-
-/** A turn of the event loop, in which sockets do what they do. */
-const turn = Effect.async<void>((resume) => {
-  setImmediate(() => resume(Effect.void))
-})
-
-/** Waits, in real time, until no dial is under way. */
-const dialled = Effect.flatMap(Connections.Connections, ({ all }) =>
-  Effect.repeat(Effect.zipRight(turn, all), {
-    until: (statuses) => statuses.every(({ state }) => state !== "connecting")
-  }))
-
-/** Runs to the end: virtual time goes on whenever no dial is under way. */
-const play = <A, E, R>(self: Effect.Effect<A, E, R>) =>
-  Effect.gen(function*() {
-    const fiber = yield* Effect.fork(self)
-    while (fiber.unsafePoll() === null) {
-      yield* dialled
-      yield* turn
-      yield* TestClock.adjust(5)
-    }
-    return yield* Fiber.join(fiber)
-  }).pipe(Effect.provideServiceEffect(Connections.Connections, Effect.sync(Connections.make)))
 
 /** A client of a port where nobody listens, and how its calls fail. */
 const nobody = (settings: Connection.Lifetime = {}) =>
@@ -49,21 +27,9 @@ const nobody = (settings: Connection.Lifetime = {}) =>
     yield* server.stop
     const rpc = yield* GoRpc.make({ ...server.address, ...settings })
     const call = rpc.call("Arith.Multiply", multiply, { idempotent: false })
-    const fail = (options: RpcRetry.Options) =>
-      Effect.flatMap(
-        Effect.flip(call.pipe(withRpcRetry(options))),
-        (error) => error._tag === "RetryExhausted" ? Effect.succeed(error) : Effect.die(error)
-      )
+    const fail = (options: RpcRetry.Options) => exhausted(call.pipe(withRpcRetry(options)))
     return { server, rpc, call, fail }
   })
-
-const timesOf = ({ history }: RpcError.RetryExhausted) =>
-  history.map(({ startedAt, took }) => [Duration.toMillis(startedAt), Duration.toMillis(took)])
-
-const outcomesOf = ({ history }: RpcError.RetryExhausted) =>
-  history.map(({ error }) => error.message.replace("Arith.Multiply: ", ""))
-
-const isRefused = "connection refused (ECONNREFUSED), not sent"
 
 describe("GoRpc and a port where nobody listens", () => {
   it.scoped("the attempts of the default policy are at 0, 100, 250, 475 ms, and none waits for its dial", () =>
@@ -137,7 +103,7 @@ describe("GoRpc and an attempt that is cut", () => {
       const rpc = yield* GoRpc.make(server.address)
       const call = rpc.call("Arith.Multiply", multiply, { idempotent: false })
       const fiber = yield* Effect.fork(Effect.flip(call.pipe(withRpcRetry({ attemptTimeout: "300 millis" }))))
-      yield* Effect.repeat(Effect.zipRight(turn, server.requests), { until: (requests) => requests.length === 1 })
+      yield* eventually(Effect.map(server.requests, (requests) => requests.length === 1))
       yield* TestClock.adjust("300 millis")
       const error = yield* Fiber.join(fiber)
       assert.strictEqual(error.reason, "NotIdempotent")
@@ -169,8 +135,8 @@ describe("GoRpc and an attempt that is cut, in real time", () => {
       const { port } = yield* Peer.listen((socket) => socket.pause())
       const rpc = yield* GoRpc.make({ host: "127.0.0.1", port })
       yield* Effect.fork(Effect.ignore(rpc.call("Arith.Multiply", "x".repeat(50_000_000))))
-      yield* Effect.repeat(rpc.pending, { until: (n) => n === 1, schedule: Schedule.spaced(5) })
-      yield* turn
+      yield* eventually(Effect.map(rpc.pending, (n) => n === 1))
+      yield* turns(1)
       const behind = yield* Effect.flip(rpc.call("Arith.Multiply", multiply).pipe(withRpcRetry(once)))
       assert.include(behind.message, "attempt timed out, not sent")
     }))

@@ -8,6 +8,7 @@ import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Net from "node:net"
+import { eventually } from "../../support/eventually.js"
 import * as Peer from "../../support/peer.js"
 import { assert, describe, it } from "../../support/vitest.js"
 
@@ -408,7 +409,7 @@ describe("GoRpc over HTTP", () => {
         const open = Effect.async<number>((resume) => {
           server.getConnections((_, n) => resume(Effect.succeed(n)))
         })
-        yield* Effect.repeat(open, { until: (n) => n === 0, schedule: Schedule.spaced(5) })
+        yield* eventually(Effect.map(open, (n) => n === 0))
       }))
   }
 

@@ -5,7 +5,6 @@ import * as Schema from "effect/Schema"
 import { readFileSync } from "node:fs"
 import * as Path from "node:path"
 import { cases, Everything, full, Point } from "../../support/gobTypes.js"
-import * as Random from "../../support/random.js"
 import { assert, describe, it } from "../../support/vitest.js"
 
 /** Streams that Go has written, of the values of `gobTypes.ts`: for machines without Go. */
@@ -402,30 +401,4 @@ describe("Gob", () => {
     const bomb = new Uint8Array([...definition, 0xfe, value.length >> 8, value.length & 255, ...value])
     assert.include(problem(Gob.decode(Chain)(bomb)), "nested deeper than 1000 levels")
   })
-
-  it("100 000 mutated streams: each is a value or a GobError", () => {
-    const random = Random.make(1)
-    const small = fixtures.filter(({ hex }) => hex.length < 4_000).map(({ hex, name }) => ({
-      schema: cases.find((one) => one.name === name)!.schema,
-      bytes: bytesOf(hex)
-    }))
-    let values = 0
-    let errors = 0
-    for (let i = 0; i < 100_000; i++) {
-      const { bytes, schema } = small[i % small.length]!
-      const mutant = bytes.slice(0, random(8) === 0 ? random(bytes.length + 1) : bytes.length)
-      for (let flips = 1 + random(3); flips > 0 && mutant.length > 0; flips--) {
-        mutant[random(mutant.length)] = random(256)
-      }
-      const result = Gob.decode(schema)(mutant)
-      if (Either.isRight(result)) {
-        values++
-      } else {
-        errors++
-        assert.instanceOf(result.left, Gob.GobError)
-      }
-    }
-    assert.isAbove(values, 1_000)
-    assert.isAbove(errors, 1_000)
-  }, 60_000)
 })

@@ -91,7 +91,7 @@ for (const [name, layer] of clients) {
         }).pipe(Effect.provide(layer)))
     }
 
-    it.scopedLive("that can be read only once is not sent again after a timeout either, nor by another call", () =>
+    it.scopedLive("that can be read only once is not sent again after a timeout, nor by another call", () =>
       Effect.gen(function*() {
         const { server, texts } = yield* made
         const plain = yield* HttpClient.HttpClient

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
+import { eventually, settle, turns } from "../../support/eventually.js"
 import * as HttpServer from "../../support/httpServer.js"
 import { assert, describe, it } from "../../support/vitest.js"
 import * as Watch from "../../support/watch.js"
@@ -36,13 +37,6 @@ const summary = (error: RpcError.RpcError) =>
 
 const sizes = (server: { readonly requests: () => ReadonlyArray<unknown> }) =>
   server.requests().map((request) => Array.isArray(request) ? request.length : 1)
-
-/** Asks again and again, for a while, until it is so. */
-const eventually = (is: () => boolean) =>
-  Effect.sync(is).pipe(
-    Effect.repeat({ until: (so) => so, schedule: Schedule.spaced(5).pipe(Schedule.intersect(Schedule.recurs(400))) }),
-    Effect.map(() => assert.isTrue(is()))
-  )
 
 const answers = (f: (requests: ReadonlyArray<Request>) => unknown) => HttpServer.json(f)
 
@@ -106,7 +100,7 @@ describe("JsonRpc in batches", () => {
       )
     }).pipe(pooled))
 
-  it.scopedLive("one that is left out is Fatal, and only that one", () =>
+  it.scopedLive("a call that the answers leave out is Fatal, and only that one", () =>
     Effect.gen(function*() {
       const { multiply, server } = yield* setup({ maxCalls: 100, window: "5 millis" })
       const stray = { id: null, error: { code: -32600, message: "invalid request" } }
@@ -201,7 +195,7 @@ describe("JsonRpc in batches", () => {
       const { multiply, server } = yield* setup({ maxCalls: 4, window: "1 hour" })
       const gone = yield* Effect.fork(multiply(99))
       const first = yield* Effect.fork(multiply(1))
-      yield* Effect.sleep(5)
+      yield* turns(20)
       yield* Fiber.interrupt(gone)
       let answer = () => {}
       server.script((response, seen) => {
@@ -226,7 +220,7 @@ describe("JsonRpc in batches", () => {
       yield* Effect.gen(function*() {
         const { multiply, server } = yield* setup({ maxCalls: 3, window: "1 hour" })
         const early = yield* Effect.fork(all([multiply(1), multiply(2)]))
-        yield* Effect.sleep(5)
+        yield* turns(20)
         yield* Fiber.interrupt(early)
         assert.strictEqual(yield* watch.timers, 0)
         server.script(HttpServer.stall)
@@ -234,7 +228,7 @@ describe("JsonRpc in batches", () => {
         yield* eventually(() => server.seen.length === 1)
         yield* Fiber.interrupt(fibers[0]!)
         yield* Fiber.interrupt(fibers[1]!)
-        yield* Effect.sleep(20)
+        yield* settle()
         assert.isFalse(server.seen[0]!.aborted)
         yield* Fiber.interrupt(fibers[2]!)
         yield* eventually(() => server.seen[0]!.aborted)
