@@ -49,13 +49,22 @@ export interface Rejection {
   readonly retryIn?: Duration.Duration | undefined
 }
 
+/**
+ * Makes an effect interruptible, if it was where the gate was asked.
+ *
+ * @internal
+ */
+export type Restore = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
 /** @internal */
 export interface Gate {
   /**
    * Asks for a place. May wait, but not beyond `deadline`, an instant of the monotonic clock in milliseconds, `Infinity` for none.
-   * One that is interrupted while it waits leaves nothing behind.
+   *
+   * It runs uninterruptibly: an interruption between the step that takes the place and the one that hands it out would lose it. Only
+   * a wait is wrapped in `restore`, and one that is interrupted there leaves nothing behind.
    */
-  readonly admit: (deadline: number) => Effect.Effect<Either.Either<Permit, Rejection>>
+  readonly admit: (deadline: number, restore: Restore) => Effect.Effect<Either.Either<Permit, Rejection>>
   /**
    * Returns why an attempt at the instant `at` will be turned away, where that is certain already. Asked before a delay, so that
    * no call waits for an attempt that is not admitted.
@@ -69,28 +78,26 @@ export interface Gate {
  * @internal
  */
 export const both = (first: Gate, second: Gate): Gate => ({
-  admit: (deadline) =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(
-        restore(first.admit(deadline)),
-        (outer) =>
-          Either.isLeft(outer) ? Effect.succeed(outer) : restore(second.admit(deadline)).pipe(
-            Effect.onInterrupt(() => Effect.sync(() => outer.right.end("Ignored", Exit.interrupt(FiberId.none)))),
-            Effect.map(Either.match({
-              onLeft: (rejection): Either.Either<Permit, Rejection> => {
-                outer.right.end("Ignored", Exit.void)
-                return Either.left(rejection)
-              },
-              onRight: (inner) =>
-                Either.right({
-                  end: (outcome, exit) => {
-                    inner.end(outcome, exit)
-                    outer.right.end(outcome, exit)
-                  }
-                })
-            }))
-          )
-      )
+  admit: (deadline, restore) =>
+    Effect.flatMap(
+      first.admit(deadline, restore),
+      (outer) =>
+        Either.isLeft(outer) ? Effect.succeed(outer) : second.admit(deadline, restore).pipe(
+          Effect.onInterrupt(() => Effect.sync(() => outer.right.end("Ignored", Exit.interrupt(FiberId.none)))),
+          Effect.map(Either.match({
+            onLeft: (rejection): Either.Either<Permit, Rejection> => {
+              outer.right.end("Ignored", Exit.void)
+              return Either.left(rejection)
+            },
+            onRight: (inner) =>
+              Either.right({
+                end: (outcome, exit) => {
+                  inner.end(outcome, exit)
+                  outer.right.end(outcome, exit)
+                }
+              })
+          }))
+        )
     ),
   refuses: (at) => first.refuses(at) ?? second.refuses(at)
 })
@@ -139,7 +146,7 @@ export const through = <A, E, R>(
   gate === undefined ?
     attempt() :
     Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(restore(gate.admit(deadline)), (admitted): Effect.Effect<A, E | Rejected, R> =>
+      Effect.flatMap(gate.admit(deadline, restore), (admitted): Effect.Effect<A, E | Rejected, R> =>
         Either.isLeft(admitted)
           ? Effect.fail(new Rejected(admitted.left))
           : Effect.onExit(

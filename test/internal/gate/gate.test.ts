@@ -147,11 +147,11 @@ describe("a gate", () => {
       let waiting = 0
       const gate: Gate.Gate = {
         refuses: () => undefined,
-        admit: () =>
-          Effect.async(() => {
+        admit: (_deadline, restore) =>
+          restore(Effect.async(() => {
             waiting++
             return Effect.sync(() => waiting--)
-          })
+          }))
       }
       const fiber = yield* Effect.fork(run(Effect.die("sent"), gate))
       yield* TestClock.adjust(10)
