@@ -40,6 +40,11 @@ export {
 /**
  * @since 0.1.0
  */
+export * as Bulkhead from "./Bulkhead.js"
+
+/**
+ * @since 0.1.0
+ */
 export * as Classify from "./Classify.js"
 
 /**
@@ -91,3 +96,8 @@ export * as ServerHint from "./ServerHint.js"
  * @since 0.1.0
  */
 export * as RpcRetry from "./RpcRetry.js"
+
+/**
+ * @since 0.1.0
+ */
+export * as Throttle from "./Throttle.js"
