@@ -124,7 +124,10 @@ export const start = (settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unk
 const noGates: ReadonlyArray<Gate> = []
 
 /** What the attempts of a policy must pass, the outermost first. */
-const gatesOf = (_: RetryPolicy.Complete): ReadonlyArray<Gate> => noGates
+const gatesOf = ({ breaker = "off", bulkhead = "off" }: RetryPolicy.Complete): ReadonlyArray<Gate> =>
+  breaker === "off" && bulkhead === "off"
+    ? noGates
+    : [...breaker === "off" ? [] : [breaker.gate], ...bulkhead === "off" ? [] : [bulkhead.gate]]
 
 const deadlineOf = (policy: RetryPolicy.Complete, startedAt: number, ambient: number): number =>
   policy.deadline === undefined ? ambient : Math.min(ambient, startedAt + Duration.toMillis(policy.deadline))

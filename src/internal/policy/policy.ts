@@ -9,10 +9,13 @@ import { dual } from "effect/Function"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
+import * as Bulkhead from "../../Bulkhead.js"
+import * as CircuitBreaker from "../../CircuitBreaker.js"
 import { checkDuration, checkKnown, InvalidOption, orThrow } from "../../InvalidOption.js"
 import * as RetryBudget from "../../RetryBudget.js"
 import * as RetrySchedule from "../../RetrySchedule.js"
 import type { Retryable, RetryableReason } from "../../RpcError.js"
+import * as Throttle from "../../Throttle.js"
 import type { RetryEvent } from "../event/event.js"
 import * as Result from "../result.js"
 
@@ -52,6 +55,12 @@ export interface RetryPolicy extends Pipeable {
   readonly maxServerDelay: Duration.Duration | undefined
   /** The shared allowance that retries are paid from. */
   readonly budget: RetryBudget.RetryBudget | undefined
+  /** The circuit breaker that each attempt passes. */
+  readonly breaker: CircuitBreaker.CircuitBreaker | "off" | undefined
+  /** The bulkhead that each attempt takes a permit of. */
+  readonly bulkhead: Bulkhead.Bulkhead | "off" | undefined
+  /** The throttle that the call passes before its first attempt. */
+  readonly throttle: Throttle.Throttle | "off" | undefined
   /** The handler of the events of the call. */
   readonly onEvent: ((event: RetryEvent) => Effect.Effect<void>) | undefined
   /** Whether the call and each attempt have a span. */
@@ -121,6 +130,24 @@ export interface Options {
    */
   readonly budget?: RetryBudget.RetryBudget | undefined
   /**
+   * The circuit breaker that each attempt passes, shared with other calls. While it is open the call ends before anything is sent, with
+   * `CallRejected`; when it opens between two attempts, with `RetryExhausted`, both for the reason `CircuitOpen`. `"off"` frees a call
+   * from the breaker of the layer. Default: the breaker that the layer makes for the destination, where it makes any.
+   */
+  readonly breaker?: CircuitBreaker.CircuitBreaker | "off" | undefined
+  /**
+   * The bulkhead that each attempt takes a permit of, shared with other calls; no permit is held over a delay. An attempt that it has no
+   * place for ends the call for the reason `BulkheadFull`. `"off"` frees a call from the bulkhead of the layer. Default: the bulkhead that
+   * the layer makes for the destination, where it makes any.
+   */
+  readonly bulkhead?: Bulkhead.Bulkhead | "off" | undefined
+  /**
+   * The throttle that the call passes once, before its first attempt, shared with other calls. A call that it holds back ends with
+   * `CallRejected`, reason `Throttled`. `"off"` frees a call from the throttle of the layer. Default: the throttle that the layer makes for
+   * the destination, where it makes any.
+   */
+  readonly throttle?: Throttle.Throttle | "off" | undefined
+  /**
    * Runs for each event of the call, one after the other, in a fiber of its own that the call does not wait for. What it dies with
    * is logged as a warning. Calls made in it make no events. Default: none.
    */
@@ -154,6 +181,9 @@ export const fields: ReadonlyArray<Field> = [
   "minServerDelay",
   "maxServerDelay",
   "budget",
+  "breaker",
+  "bulkhead",
+  "throttle",
   "onEvent",
   "spans",
   "logs"
@@ -219,6 +249,24 @@ export const validate = (options: Options): Result.Result<RetryPolicy, InvalidOp
     const minServerDelay = yield* optionalDuration("minServerDelay", options.minServerDelay, { zero: true })
     const maxServerDelay = yield* optionalDuration("maxServerDelay", options.maxServerDelay, { zero: true })
     const budget = yield* optionalOf("budget", options.budget, RetryBudget.isRetryBudget, "a RetryBudget")
+    const breaker = yield* optionalOf(
+      "breaker",
+      options.breaker,
+      (u) => u === "off" || CircuitBreaker.isCircuitBreaker(u),
+      `a CircuitBreaker or "off"`
+    )
+    const bulkhead = yield* optionalOf(
+      "bulkhead",
+      options.bulkhead,
+      (u) => u === "off" || Bulkhead.isBulkhead(u),
+      `a Bulkhead or "off"`
+    )
+    const throttle = yield* optionalOf(
+      "throttle",
+      options.throttle,
+      (u) => u === "off" || Throttle.isThrottle(u),
+      `a Throttle or "off"`
+    )
     const onEvent = yield* optionalOf("onEvent", options.onEvent, Predicate.isFunction, "a function")
     const spans = yield* optionalOf("spans", options.spans, Predicate.isBoolean, "a boolean")
     const logs = yield* optionalOf("logs", options.logs, Predicate.isBoolean, "a boolean")
@@ -231,6 +279,9 @@ export const validate = (options: Options): Result.Result<RetryPolicy, InvalidOp
       minServerDelay,
       maxServerDelay,
       budget,
+      breaker,
+      bulkhead,
+      throttle,
       onEvent,
       spans,
       logs
@@ -278,6 +329,9 @@ export const merge: {
     minServerDelay: that.minServerDelay ?? self.minServerDelay,
     maxServerDelay: that.maxServerDelay ?? self.maxServerDelay,
     budget: that.budget ?? self.budget,
+    breaker: that.breaker ?? self.breaker,
+    bulkhead: that.bulkhead ?? self.bulkhead,
+    throttle: that.throttle ?? self.throttle,
     onEvent: that.onEvent ?? self.onEvent,
     spans: that.spans ?? self.spans,
     logs: that.logs ?? self.logs
@@ -298,6 +352,9 @@ export const default_: Complete = fromFields({
   minServerDelay: undefined,
   maxServerDelay: Duration.seconds(30),
   budget: undefined,
+  breaker: undefined,
+  bulkhead: undefined,
+  throttle: undefined,
   onEvent: undefined,
   spans: undefined,
   logs: undefined

@@ -1,11 +1,13 @@
 /**
- * The policies of a service by method, and the budgets by destination.
+ * The policies of a service by method, and what calls share by destination.
  *
  * @internal
  */
-import * as Effect from "effect/Effect"
 import { InvalidOption } from "../../InvalidOption.js"
+import type { Bulkhead } from "../../Bulkhead.js"
+import type { CircuitBreaker } from "../../CircuitBreaker.js"
 import type { RetryBudget } from "../../RetryBudget.js"
+import type { Throttle } from "../../Throttle.js"
 import { destinationOf } from "../budget/destination.js"
 import * as RetryPolicy from "../policy/policy.js"
 import * as Result from "../result.js"
@@ -81,55 +83,84 @@ const origins = (table: Table, method: string | undefined): Partial<Record<Retry
   return from
 }
 
-/** So many destinations have a budget of their own; all beyond share one. */
+/** So many destinations have one of their own; all beyond share one. */
 const maxDestinations = 1_000
 
 /**
- * One budget for each destination, made when it is first called.
+ * One of something for each destination, made when it is first called.
  *
  * @internal
  */
-export const makeBudgets = (make: Effect.Effect<RetryBudget>) => {
-  const budgets = new Map<string, RetryBudget>()
-  const made = new WeakSet<RetryBudget>()
+export interface PerDestination<A> {
+  readonly has: (one: A) => boolean
+  readonly all: () => ReadonlyMap<string, A>
+  readonly of: (destination: string) => A
+}
+
+/** @internal */
+export const perDestination = <A extends object>(make: (destination: string) => A): PerDestination<A> => {
+  const all = new Map<string, A>()
+  const made = new WeakSet<A>()
   return {
-    has: (budget: RetryBudget): boolean => made.has(budget),
-    all: (): ReadonlyMap<string, RetryBudget> => budgets,
-    of: (destination: string): RetryBudget => {
-      const key = budgets.has(destination) || budgets.size < maxDestinations ? destination : "*"
-      const budget = budgets.get(key) ?? Effect.runSync(make)
-      budgets.set(key, budget)
-      made.add(budget)
-      return budget
+    has: (one) => made.has(one),
+    all: () => all,
+    of: (destination) => {
+      const key = all.has(destination) || all.size < maxDestinations ? destination : "*"
+      const one = all.get(key) ?? make(key)
+      all.set(key, one)
+      made.add(one)
+      return one
     }
   }
 }
 
+/**
+ * What calls to one destination share, where the layer makes it.
+ *
+ * @internal
+ */
+export interface Shared {
+  readonly budget: PerDestination<RetryBudget> | undefined
+  readonly breaker: PerDestination<CircuitBreaker> | undefined
+  readonly bulkhead: PerDestination<Bulkhead> | undefined
+  readonly throttle: PerDestination<Throttle> | undefined
+}
+
 /** @internal */
-export type Budgets = ReturnType<typeof makeBudgets>
+export const nothingShared: Shared = { budget: undefined, breaker: undefined, bulkhead: undefined, throttle: undefined }
+
+const sharedFields = ["budget", "breaker", "bulkhead", "throttle"] as const
 
 /** Resolved policies are kept for so many methods; those beyond are resolved for each call. */
 const maxCached = 1_000
 
 /**
- * The service's state: a table and its budgets, replaced whole, so that a call sees the old ones or the new ones.
+ * The service's state: a table and what destinations share, replaced whole, so that a call sees the old ones or the new ones.
  *
  * @internal
  */
-export const make = (table: Table, budgets: Budgets | undefined) => {
-  let state = { table, budgets }
+export const make = (table: Table, shared: Shared) => {
+  let state = { table, shared }
   let cache = new Map<string | undefined, RetryPolicy.Complete>()
 
   const resolved = (method: string | undefined): RetryPolicy.Complete => {
     const policy = resolve(state.table, method)
-    return policy.budget !== undefined || state.budgets === undefined
-      ? policy
-      : RetryPolicy.merge(policy, RetryPolicy.make({ budget: state.budgets.of(destinationOf(method)) }))
+    const { breaker, budget, bulkhead, throttle } = state.shared
+    const destination = destinationOf(method)
+    return RetryPolicy.merge(
+      policy,
+      RetryPolicy.make({
+        budget: policy.budget ?? budget?.of(destination),
+        breaker: policy.breaker ?? breaker?.of(destination),
+        bulkhead: policy.bulkhead ?? bulkhead?.of(destination),
+        throttle: policy.throttle ?? throttle?.of(destination)
+      })
+    )
   }
 
   return {
     state: () => state,
-    replace: (next: { readonly table: Table; readonly budgets: Budgets | undefined }) => {
+    replace: (next: { readonly table: Table; readonly shared: Shared }) => {
       state = next
       cache = new Map()
     },
@@ -146,7 +177,12 @@ export const make = (table: Table, budgets: Budgets | undefined) => {
     },
     origins: (method: string | undefined): Partial<Record<RetryPolicy.Field, string>> => {
       const from = origins(state.table, method)
-      return from.budget === undefined && state.budgets !== undefined ? { ...from, budget: "layer" } : from
+      for (const field of sharedFields) {
+        if (state.shared[field] !== undefined) {
+          from[field] ??= "layer"
+        }
+      }
+      return from
     }
   }
 }
