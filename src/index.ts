@@ -40,6 +40,11 @@ export {
 /**
  * @since 0.1.0
  */
+export * as CircuitBreaker from "./CircuitBreaker.js"
+
+/**
+ * @since 0.1.0
+ */
 export * as Classify from "./Classify.js"
 
 /**
