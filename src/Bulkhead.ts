@@ -20,7 +20,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import { dual } from "effect/Function"
+import { dual, type LazyArg } from "effect/Function"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import * as internal from "./internal/gate/bulkhead.js"
@@ -115,8 +115,6 @@ export interface Options {
   readonly adaptive?: boolean | Adaptive | undefined
 }
 
-const where = "Bulkhead.make"
-
 /**
  * A bulkhead, empty. Throws `InvalidOption` for a value out of range.
  *
@@ -138,19 +136,41 @@ const where = "Bulkhead.make"
  * @category constructors
  */
 export const make = (options: Options): Effect.Effect<Bulkhead> => {
-  const { makeLimit, queue } = orThrow(Result.gen(function*() {
-    yield* checkKnown(where, options, ["concurrency", "queue", "adaptive"])
-    const concurrency = yield* checkCount("concurrency", options.concurrency, 1)
-    const queue = yield* checkCount("queue", options.queue, 0)
-    return { queue, makeLimit: yield* checkLimit(concurrency, options.adaptive ?? false) }
-  }))
-  return Effect.sync(() => fromGate(internal.make(makeLimit(), queue)))
+  const valid = orThrow(validate("Bulkhead.make", options))
+  return Effect.sync(() => fromValid(valid))
 }
 
-const checkCount = (field: string, input: number, min: number, max = Number.MAX_SAFE_INTEGER) =>
+/** @internal */
+export interface Valid {
+  readonly queue: number
+  readonly makeLimit: LazyArg<limit.Limit>
+}
+
+/**
+ * The options, or what is wrong with them.
+ *
+ * @internal
+ */
+export const validate = (where: string, options: Options): Result.Result<Valid, InvalidOption> =>
+  Result.gen(function*() {
+    yield* checkKnown(where, options, ["concurrency", "queue", "adaptive"])
+    const concurrency = yield* checkCount(where, "concurrency", options.concurrency, 1)
+    const queue = yield* checkCount(where, "queue", options.queue, 0)
+    return { queue, makeLimit: yield* checkLimit(where, concurrency, options.adaptive ?? false) }
+  })
+
+/**
+ * Makes a bulkhead of options that are valid.
+ *
+ * @internal
+ */
+export const fromValid = ({ makeLimit, queue }: Valid): Bulkhead => fromGate(internal.make(makeLimit(), queue))
+
+const checkCount = (where: string, field: string, input: number, min: number, max = Number.MAX_SAFE_INTEGER) =>
   checkNumber(where, field, input, { min, max, integer: true })
 
 const checkLimit = (
+  where: string,
   concurrency: number,
   adaptive: boolean | Adaptive
 ): Result.Result<() => limit.Limit, InvalidOption> =>
@@ -160,8 +180,8 @@ const checkLimit = (
     }
     const options = adaptive === true ? {} : adaptive
     yield* checkKnown(where, options, ["floor", "start", "decrease"], "adaptive.")
-    const floor = yield* checkCount("adaptive.floor", options.floor ?? 1, 1, concurrency)
-    const start = yield* checkCount("adaptive.start", options.start ?? concurrency, floor, concurrency)
+    const floor = yield* checkCount(where, "adaptive.floor", options.floor ?? 1, 1, concurrency)
+    const start = yield* checkCount(where, "adaptive.start", options.start ?? concurrency, floor, concurrency)
     const decrease = yield* checkNumber(where, "adaptive.decrease", options.decrease ?? 0.7, { min: 0.1, max: 0.9 })
     return () => limit.adaptive({ floor, ceiling: concurrency, start, decrease })
   })

@@ -265,8 +265,8 @@ export const layerReloadable = <E, R>(
       const service = orThrow(internal.make(inCode))
       const follow = (document: unknown) =>
         Effect.suspend(() => layerDocument.decodeKeyed(document)).pipe(
-          Effect.flatMap(({ budgetKey, options }) =>
-            Effect.flatMap(internal.mergedOptions(inCode, options), (options) => service.replace(options, budgetKey))
+          Effect.flatMap(({ keys, options }) =>
+            Effect.flatMap(internal.mergedOptions(inCode, options), (options) => service.replace(options, keys))
           ),
           Effect.catchAll((error) =>
             Effect.logWarning(`RpcRetry: the new configuration is not used: ${error.message}`)

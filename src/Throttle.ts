@@ -36,11 +36,10 @@ import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import { type Pipeable, pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
-import * as Random from "effect/Random"
 import * as monotonic from "./internal/ambient/monotonic.js"
 import * as internal from "./internal/gate/throttle.js"
 import * as Result from "./internal/result.js"
-import { checkDuration, checkKnown, checkNumber, orThrow } from "./InvalidOption.js"
+import { checkDuration, checkKnown, checkNumber, type InvalidOption, orThrow } from "./InvalidOption.js"
 import { CallRejected } from "./RpcError.js"
 
 /**
@@ -126,15 +125,36 @@ export interface Options {
  * @category constructors
  */
 export const make = (options?: Options): Effect.Effect<Throttle> => {
-  const { k, window } = orThrow(Result.gen(function*() {
-    const where = "Throttle.make"
-    yield* checkKnown(where, options ?? {}, ["k", "window"])
-    const k = yield* checkNumber(where, "k", options?.k ?? 2, { min: 1.5, max: Number.MAX_VALUE })
-    const window = yield* checkDuration(where, "window", options?.window ?? "2 minutes")
-    return { k, window: Duration.toMillis(window) }
-  }))
-  return Effect.sync(() => fromCore(internal.make(k, window)))
+  const valid = orThrow(validate("Throttle.make", options ?? {}))
+  return Effect.sync(() => fromValid(valid))
 }
+
+/** @internal */
+export interface Valid {
+  readonly k: number
+  /** In milliseconds. */
+  readonly window: number
+}
+
+/**
+ * The options, or what is wrong with them.
+ *
+ * @internal
+ */
+export const validate = (where: string, options: Options): Result.Result<Valid, InvalidOption> =>
+  Result.gen(function*() {
+    yield* checkKnown(where, options, ["k", "window"])
+    const k = yield* checkNumber(where, "k", options.k ?? 2, { min: 1.5, max: Number.MAX_VALUE })
+    const window = yield* checkDuration(where, "window", options.window ?? "2 minutes")
+    return { k, window: Duration.toMillis(window) }
+  })
+
+/**
+ * Makes a throttle of options that are valid.
+ *
+ * @internal
+ */
+export const fromValid = ({ k, window }: Valid): Throttle => fromCore(internal.make(k, window))
 
 const fromCore = (core: internal.Throttle): Throttle => {
   const snapshot = Effect.map(Effect.clock, (clock) => core.snapshot(monotonic.now(clock)))
@@ -172,16 +192,12 @@ export const protect: {
 } = dual(
   2,
   <A, E, R>(self: Effect.Effect<A, E, R>, { core }: Throttle): Effect.Effect<A, E | CallRejected, R> =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(Random.next, (random) =>
-        Effect.clockWith((clock): Effect.Effect<A, E | CallRejected, R> => {
-          const startedAt = monotonic.now(clock)
-          return core.admit(startedAt, random)
-            ? Effect.onExit(
-              restore(self),
-              (exit) => Effect.sync(() => core.ended(internal.verdict(exit), startedAt, monotonic.now(clock)))
-            )
-            : Effect.fail(new CallRejected({ reason: "Throttled" }))
-        }))
+    Effect.withFiberRuntime((fiber) =>
+      internal.through(
+        core,
+        fiber.currentDefaultServices,
+        () => self,
+        () => Effect.fail(new CallRejected({ reason: "Throttled" }))
+      )
     )
 )

@@ -50,7 +50,7 @@ const eventLine = (start: number) => {
       return `${event._tag} ${fields}`
     }
     const when = `${event.at - start} ${event._tag}`
-    if (event._tag === "PolicyUpdated") {
+    if (!("call" in event)) {
       return `${when} ${fields}`
     }
     calls.set(event.call, calls.get(event.call) ?? calls.size + 1)

@@ -8,7 +8,7 @@ import type * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import type { RetryEvent } from "../event/event.js"
+import type { CircuitClosed, CircuitHalfOpen, CircuitOpened, RetryEvent } from "../event/event.js"
 import type * as RetryPolicy from "../policy/policy.js"
 
 /**
@@ -29,6 +29,13 @@ export class Handling extends Context.Reference<Handling>()("effect-rpc-retry/Re
 }) {}
 
 /**
+ * An event of a circuit breaker.
+ *
+ * @internal
+ */
+export type CircuitEvent = CircuitOpened | CircuitHalfOpen | CircuitClosed
+
+/**
  * The telemetry of one service.
  *
  * @internal
@@ -44,6 +51,8 @@ export interface Telemetry {
   readonly nextCall: () => number
   /** Tells the readers of the stream. */
   readonly publish: Observer
+  /** Records an event of a circuit breaker of the service, and tells the readers of the stream. */
+  readonly circuitChanged: (event: CircuitEvent) => void
   readonly subscribe: (capacity: number) => Effect.Effect<Stream.Stream<RetryEvent>, never, Scope.Scope>
 }
 

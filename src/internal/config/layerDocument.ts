@@ -17,7 +17,9 @@ import * as RetryPolicy from "../policy/policy.js"
 import * as Result from "../result.js"
 import type { LayerOptions } from "../service/model.js"
 import { checkName } from "../service/policies.js"
+import type { SharedKeys } from "../service/service.js"
 import * as documents from "./decode.js"
+import * as gateDocuments from "./gateDocuments.js"
 import * as policyDocument from "./policyDocument.js"
 
 const Document = Schema.Struct({
@@ -32,19 +34,25 @@ const Document = Schema.Struct({
       ratio: Schema.optional(Schema.Number),
       capacity: Schema.optional(Schema.Union(Schema.Number, Schema.Literal("traffic")))
     })
-  ))
+  )),
+  breaker: Schema.optional(Schema.Union(Schema.Literal("off"), gateDocuments.Breaker)),
+  bulkhead: Schema.optional(Schema.Union(Schema.Literal("off"), gateDocuments.Bulkhead)),
+  throttle: Schema.optional(Schema.Union(Schema.Literal("off"), gateDocuments.Throttle))
 })
 
 const where = "RpcRetry.decode"
 
+/** What a document says of something, as text to compare. */
+const keyOf = (said: unknown): string | undefined => said === undefined ? undefined : JSON.stringify(said)
+
 /**
- * The options, and what was said of the budget, as text to compare.
+ * The options, and what was said of all that destinations share, as text to compare.
  *
  * @internal
  */
 export const decodeKeyed = (
   document: unknown
-): Result.Result<{ readonly options: LayerOptions; readonly budgetKey: string }, InvalidOption> =>
+): Result.Result<{ readonly options: LayerOptions; readonly keys: SharedKeys }, InvalidOption> =>
   Result.gen(function*() {
     const input = yield* documents.parsed(where, document)
     yield* withoutProto(input)
@@ -60,16 +68,19 @@ export const decodeKeyed = (
       yield* checkName(where, "methods.", name)
       methods.set(name, policy === "off" ? policy : yield* checked(`methods.${name}`, policy))
     }
-    const { budget } = valid
+    const { breaker, budget, bulkhead, throttle } = valid
     return {
       options: {
         default: yield* checked("default", valid.default ?? {}),
         methods: Object.fromEntries(methods),
         budget: budget === undefined || budget === "off"
           ? budget
-          : yield* documents.attempt(where, "budget", () => RetryBudget.make(budget))
+          : yield* documents.attempt(where, "budget", () => RetryBudget.make(budget)),
+        breaker: breaker === undefined || breaker === "off" ? breaker : yield* gateDocuments.toBreaker(where, breaker),
+        bulkhead,
+        throttle
       },
-      budgetKey: budget === undefined ? "" : JSON.stringify(budget)
+      keys: { budget: keyOf(budget), breaker: keyOf(breaker), bulkhead: keyOf(bulkhead), throttle: keyOf(throttle) }
     }
   })
 

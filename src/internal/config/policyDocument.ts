@@ -38,6 +38,9 @@ export const Document = Schema.Struct({
   minServerDelay: Schema.optional(documents.DurationText),
   maxServerDelay: Schema.optional(documents.DurationText),
   retryOn: Schema.optional(Schema.NonEmptyArray(RetryableReason)),
+  breaker: Schema.optional(Schema.Literal("off")),
+  bulkhead: Schema.optional(Schema.Literal("off")),
+  throttle: Schema.optional(Schema.Literal("off")),
   spans: Schema.optional(Schema.Boolean),
   logs: Schema.optional(Schema.Boolean)
 })

@@ -2,8 +2,8 @@
  * The loop that makes the attempts of a call.
  *
  * ```text
- * call span > deadline > [ gate > attempt span > attempt timeout > the call's own effect ]
- *                        ^ on Retryable: server said stop? wanted? safe to repeat? schedule goes on? deadline far enough? gate? budget?
+ * call span > deadline > throttle > [ breaker > bulkhead > attempt span > attempt timeout > the call's own effect ]
+ *                        ^ on Retryable: server said stop? wanted? safe to repeat? schedule goes on? deadline far enough? breaker? budget?
  *                          -> delay -> next attempt
  * ```
  *
@@ -32,6 +32,8 @@ import * as Call from "../call/call.js"
 import * as Facts from "../call/context.js"
 import { retryableOf, withoutRetryable } from "../errors/cause.js"
 import * as Gate from "../gate/gate.js"
+import { type Rejection, rejectionOf } from "../gate/outcome.js"
+import * as Throttling from "../gate/throttle.js"
 import * as Logs from "../telemetry/logs.js"
 import * as Observe from "../telemetry/observe.js"
 import { attemptTimeout } from "./attemptTimeout.js"
@@ -53,9 +55,21 @@ export const run = <A, E, R>(
     const call = Call.start(settings(fiber.currentContext), fiber)
     return Observe.call(
       call,
-      () => call.startedAt >= call.deadline ? reject(call, "DeadlineExceeded") : attempts(self, call)
+      () =>
+        call.startedAt >= call.deadline ? reject(call, "DeadlineExceeded") : throttled(call, () => attempts(self, call))
     )
   })
+
+/** The attempts of a call, unless its throttle holds it back. */
+const throttled = <A, E, R>(
+  call: Call.Call,
+  attempts: LazyArg<Effect.Effect<A, E, R>>
+): Effect.Effect<A, E | CallRejected, R> => {
+  const { throttle = "off" } = call.policy
+  return throttle === "off"
+    ? attempts()
+    : Throttling.through(throttle.core, call.services, attempts, () => reject(call, "Throttled"))
+}
 
 /** The retry loop: makes an attempt and, when it failed and the policy allows it, waits and begins again. */
 const attempts = <A, E, R>(
@@ -63,7 +77,7 @@ const attempts = <A, E, R>(
   call: Call.Call
 ): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> =>
   Effect.catchAllCause(gated(self, call), (cause) => {
-    const rejection = Gate.rejectionOf(cause)
+    const rejection = rejectionOf(cause)
     if (rejection !== undefined) {
       return turnAway(call, rejection)
     }
@@ -85,8 +99,13 @@ const attempts = <A, E, R>(
 /** One attempt, if every gate admits it. */
 const gated = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effect.Effect<A, E | Retryable, R> =>
   call.gates.reduceRight<LazyArg<Effect.Effect<A, E | Retryable, R>>>(
-    (inside, gate) => () =>
-      Gate.through(gate, inside, call.services, call.deadline, () => call.attempt?.isCutByDeadline === true),
+    (attempt, gate) => () =>
+      Gate.through(gate, {
+        attempt,
+        services: call.services,
+        deadline: call.deadline,
+        isCut: () => call.attempt?.isCutByDeadline === true
+      }),
     () => runAttempt(self, call)
   )()
 
@@ -208,7 +227,7 @@ const giveUp = (
 }
 
 /** Ends a call whose next attempt was turned away: between two attempts it keeps the last error. */
-const turnAway = (call: Call.Call, { reason, retryIn }: Gate.Rejection): Effect.Effect<never, Ended> => {
+const turnAway = (call: Call.Call, { reason, retryIn }: Rejection): Effect.Effect<never, Ended> => {
   const last = call.attempt?.error
   return last === undefined
     ? reject(call, reason, retryIn)
@@ -222,6 +241,7 @@ const reject = (
   retryIn?: Duration.Duration
 ): Effect.Effect<never, CallRejected> => {
   const error = new CallRejected({ method: call.method, reason, retryIn })
+  Observe.shed(call, error)
   return Effect.andThen(Observe.notRetried(call, error), Effect.fail(error))
 }
 

@@ -23,7 +23,11 @@ export type RetryEvent =
   | CallSucceeded
   | CallFailed
   | CallInterrupted
+  | CallShed
   | BudgetLow
+  | CircuitOpened
+  | CircuitHalfOpen
+  | CircuitClosed
   | PolicyUpdated
   | EventsDropped
 
@@ -206,6 +210,67 @@ export interface CallInterrupted extends EndOfCall {
   readonly during: "attempt" | "delay"
   /** How long the attempt or the delay had been going on. */
   readonly took: Duration.Duration
+}
+
+/**
+ * The call was turned away by the client itself, before its first attempt. Its `CallFailed` follows.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CallShed extends OfCall {
+  readonly _tag: "CallShed"
+  /** The reason of the `CallRejected` that the call ends with. */
+  readonly reason: Exclude<RejectedReason, "DeadlineExceeded">
+  /** When it may be worth another try; `undefined` where that is not known. */
+  readonly retryIn: Duration.Duration | undefined
+}
+
+/**
+ * The fields of every event of a circuit breaker that a layer has made. Only a `stream` sees them.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface OfCircuit {
+  /** The service part of the methods whose calls pass the breaker. */
+  readonly destination: string
+  /** When it was seen, in milliseconds since 1970. */
+  readonly at: number
+}
+
+/**
+ * A circuit breaker has opened: the calls to its destination are turned away.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CircuitOpened extends OfCircuit {
+  readonly _tag: "CircuitOpened"
+  /** How long it stays open; `undefined` for one that was opened by hand. */
+  readonly openFor: Duration.Duration | undefined
+}
+
+/**
+ * The opening of a circuit breaker is over: it lets its probes pass.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CircuitHalfOpen extends OfCircuit {
+  readonly _tag: "CircuitHalfOpen"
+}
+
+/**
+ * The probes of a circuit breaker have found the server well.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CircuitClosed extends OfCircuit {
+  readonly _tag: "CircuitClosed"
+  /** Whether it still turns some of the calls away, fewer and fewer. A `CircuitClosed` without that follows. */
+  readonly isRamping: boolean
 }
 
 /**

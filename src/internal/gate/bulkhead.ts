@@ -9,8 +9,9 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Monotonic from "../ambient/monotonic.js"
 import * as Result from "../result.js"
-import type { Gate, Permit, Rejection, Restore } from "./gate.js"
+import type { Gate, Permit, Restore } from "./gate.js"
 import { type Limit, signalOf } from "./limit.js"
+import type { Rejection } from "./outcome.js"
 import { Permits, Waiter } from "./permits.js"
 
 /**
@@ -111,6 +112,7 @@ export const make = (limit: Limit, queue: number): Bulkhead => {
   }
 
   return {
+    isFree: () => false,
     admit: (services, deadline, restore) => {
       const clock = Context.get(services, Clock.Clock)
       return permits.take() ? admitted(clock) : queued(clock, deadline, restore)

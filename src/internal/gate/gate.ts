@@ -5,25 +5,20 @@
  *
  * @internal
  */
-import type * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import type * as DefaultServices from "effect/DefaultServices"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { LazyArg } from "effect/Function"
-import * as Option from "effect/Option"
-import * as Causes from "../effect/cause.js"
-import { retryableOf } from "../errors/cause.js"
-import type { ExhaustedReason, RejectedReason } from "../errors/reasons.js"
 import * as Result from "../result.js"
+import { type Outcome, outcomeOf, Rejected, type Rejection } from "./outcome.js"
 
 /**
- * What a gate is told of an attempt. `Ignored` is one that says nothing of the server: the caller was interrupted.
+ * The clock and the random numbers of a call. They are given to each step, as a gate is shared by calls of different fibers.
  *
  * @internal
  */
-export type Outcome = "Success" | "Failure" | "Ignored"
+export type Services = Context.Context<DefaultServices.DefaultServices>
 
 /**
  * The place of one attempt.
@@ -43,24 +38,6 @@ export interface Permit {
 }
 
 /**
- * Why an attempt was turned away.
- *
- * @internal
- */
-export interface Rejection {
-  readonly reason: RejectedReason & ExhaustedReason
-  /** When it may be worth another try, where that is known. */
-  readonly retryIn?: Duration.Duration | undefined
-}
-
-/**
- * The clock and the random numbers of a call. They are given to each step, as a gate is shared by calls of different fibers.
- *
- * @internal
- */
-export type Services = Context.Context<DefaultServices.DefaultServices>
-
-/**
  * Makes an effect interruptible, if it was where the gate was asked.
  *
  * @internal
@@ -77,6 +54,11 @@ export type Admission = Result.Result<Permit, Rejection>
 /** @internal */
 export interface Gate {
   /**
+   * Returns whether every attempt is admitted now, with a permit that need not be given back when the caller is interrupted: it holds no
+   * place.
+   */
+  readonly isFree: () => boolean
+  /**
    * Asks for a place, and answers at once or with an effect that waits for one, but not beyond `deadline`, an instant of the monotonic
    * clock in milliseconds, `Infinity` for none.
    *
@@ -90,42 +72,6 @@ export interface Gate {
    */
   readonly refuses: (at: number) => Rejection | undefined
 }
-
-/**
- * Carries a rejection past the attempt that was not made. It never leaves the engine, and no type says so: what an attempt fails with
- * is the caller's.
- */
-class Rejected {
-  constructor(readonly rejection: Rejection) {}
-}
-
-/**
- * The rejection that a cause is of, if it is of one.
- *
- * @internal
- */
-export const rejectionOf = (cause: Cause.Cause<unknown>): Rejection | undefined =>
-  Option.getOrUndefined(
-    Option.map(
-      Option.filter(Causes.onlyFailure(cause), (error) => error instanceof Rejected),
-      (error) => error.rejection
-    )
-  )
-
-/**
- * What an attempt says of the server: only a `Retryable` is its failure, `Fatal` and domain errors are answers. An attempt that another
- * gate turned away says nothing.
- *
- * @internal
- */
-export const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome =>
-  Exit.isSuccess(exit)
-    ? "Success"
-    : Causes.hasInterruption(exit.cause) || rejectionOf(exit.cause) !== undefined
-    ? "Ignored"
-    : retryableOf(exit.cause) === undefined
-    ? "Success"
-    : "Failure"
 
 /**
  * Returns why an attempt at the instant `at` will be turned away by the first gate that is certain of it.
@@ -142,26 +88,60 @@ export const refusalAt = (gates: ReadonlyArray<Gate>, at: number): Rejection | u
   return undefined
 }
 
+/** How an attempt passes a gate, but for the gate itself. */
+interface Passage<A, E, R> {
+  /** The attempt. */
+  readonly attempt: LazyArg<Effect.Effect<A, E, R>>
+  /** The clock and the random numbers of the call. */
+  readonly services: Services
+  /** When the call is over, an instant of the monotonic clock in milliseconds. */
+  readonly deadline: number
+  /** Whether it was the deadline of the call that ended the attempt, which says nothing of the server. */
+  readonly isCut: LazyArg<boolean>
+}
+
 /**
- * Makes an attempt if the gate admits it, and tells the gate how it ended.
- *
- * - `services`: the clock and the random numbers of the call.
- * - `deadline`: when the call is over, an instant of the monotonic clock in milliseconds.
- * - `isCut`: whether it was the deadline of the call that ended the attempt, which says nothing of the server.
+ * Makes an attempt if the gate admits it, and tells the gate how it ended. An attempt that is turned away fails with `Rejected`.
  *
  * @internal
  */
-export const through = <A, E, R>(
+export const through = <A, E, R>(gate: Gate, passage: Passage<A, E, R>): Effect.Effect<A, E, R> =>
+  gate.isFree() ? unheld(gate, passage) : held(gate, passage)
+
+const turnAway = (rejection: Rejection) => Effect.fail(new Rejected(rejection) as never)
+
+/** The permit holds no place, so an interruption, which says nothing, may pass without a word. */
+const unheld = <A, E, R>(
   gate: Gate,
-  attempt: LazyArg<Effect.Effect<A, E, R>>,
-  services: Services,
-  deadline: number,
-  isCut: LazyArg<boolean>
+  { attempt, deadline, isCut, services }: Passage<A, E, R>
+): Effect.Effect<A, E, R> => {
+  const admission = gate.admit(services, deadline, (self) => self)
+  if (!Result.isResult(admission) || Result.isFailure(admission)) {
+    return held(gate, { attempt, deadline, isCut, services })
+  }
+  const permit = Result.successOf(admission)
+  return Effect.matchCauseEffect(attempt(), {
+    onSuccess: (value) => {
+      const exit = Exit.succeed(value)
+      permit.end("Success", exit, services)
+      return exit
+    },
+    onFailure: (cause) => {
+      const exit = Exit.failCause(cause)
+      permit.end(isCut() ? "Ignored" : outcomeOf(exit), exit, services)
+      return exit
+    }
+  })
+}
+
+const held = <A, E, R>(
+  gate: Gate,
+  { attempt, deadline, isCut, services }: Passage<A, E, R>
 ): Effect.Effect<A, E, R> =>
   Effect.uninterruptibleMask((restore) => {
     const enter = (admission: Admission): Effect.Effect<A, E, R> =>
       Result.isFailure(admission)
-        ? Effect.fail(new Rejected(Result.failureOf(admission)) as never)
+        ? turnAway(Result.failureOf(admission))
         : Effect.onExit(
           restore(Effect.suspend(attempt)),
           (exit) =>

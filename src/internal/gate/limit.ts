@@ -6,7 +6,7 @@
 import * as Exit from "effect/Exit"
 import { isRpcError, type RpcError } from "../../RpcError.js"
 import * as Causes from "../effect/cause.js"
-import type { Outcome } from "./gate.js"
+import type { Outcome } from "./outcome.js"
 
 /**
  * What the end of an attempt says of the limit: the server answered, it is overloaded, or neither.

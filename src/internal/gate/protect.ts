@@ -9,6 +9,7 @@ import { CurrentDeadline } from "../../Deadline.js"
 import { CallRejected } from "../../RpcError.js"
 import { read } from "../ambient/context.js"
 import * as Gate from "./gate.js"
+import { rejectionOf } from "./outcome.js"
 
 /**
  * Runs an effect if the gate admits it, and tells the gate how it ended. It waits at most until the deadline in force. Fails with
@@ -22,15 +23,14 @@ export const protect = <A, E, R>(
 ): Effect.Effect<A, E | CallRejected, R> =>
   Effect.withFiberRuntime((fiber) =>
     Effect.catchAllCause(
-      Gate.through(
-        gate,
-        () => self,
-        fiber.currentDefaultServices,
-        read(fiber.currentContext, CurrentDeadline, Infinity),
-        () => false
-      ),
+      Gate.through(gate, {
+        attempt: () => self,
+        services: fiber.currentDefaultServices,
+        deadline: read(fiber.currentContext, CurrentDeadline, Infinity),
+        isCut: () => false
+      }),
       (cause: Cause.Cause<E>): Effect.Effect<never, E | CallRejected> => {
-        const rejection = Gate.rejectionOf(cause)
+        const rejection = rejectionOf(cause)
         return rejection === undefined ? Effect.failCause(cause) : Effect.fail(new CallRejected(rejection))
       }
     )

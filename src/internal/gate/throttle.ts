@@ -6,9 +6,16 @@
  *
  * @internal
  */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type { LazyArg } from "effect/Function"
+import * as Random from "effect/Random"
 import { isRpcError, type RpcError } from "../../RpcError.js"
+import * as Monotonic from "../ambient/monotonic.js"
 import * as Causes from "../effect/cause.js"
+import type { Services } from "./gate.js"
 
 /**
  * How many calls there were in a while, and how many of them were accepted.
@@ -243,3 +250,27 @@ export const verdict = (exit: Exit.Exit<unknown, unknown>): Verdict => {
   const verdicts = Causes.failures(exit.cause).map((error) => isRpcError(error) ? verdictOf(error) : "Accepted")
   return verdicts.find((each) => each !== "Accepted") ?? "Accepted"
 }
+
+/**
+ * Runs `self` unless the throttle holds it back, and tells the throttle how it ended; `rejected` otherwise.
+ *
+ * @internal
+ */
+export const through = <A, E, R, E2>(
+  throttle: Throttle,
+  services: Services,
+  self: LazyArg<Effect.Effect<A, E, R>>,
+  rejected: LazyArg<Effect.Effect<never, E2>>
+): Effect.Effect<A, E | E2, R> =>
+  Effect.uninterruptibleMask((restore) => {
+    const clock = Context.get(services, Clock.Clock)
+    return Effect.flatMap(Context.get(services, Random.Random).next, (random): Effect.Effect<A, E | E2, R> => {
+      const startedAt = Monotonic.now(clock)
+      return throttle.admit(startedAt, random)
+        ? Effect.onExit(
+          restore(Effect.suspend(self)),
+          (exit) => Effect.sync(() => throttle.ended(verdict(exit), startedAt, Monotonic.now(clock)))
+        )
+        : rejected()
+    })
+  })

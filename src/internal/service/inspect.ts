@@ -5,12 +5,17 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type { LazyArg } from "effect/Function"
+import type { CircuitBreaker } from "../../CircuitBreaker.js"
 import { Connections } from "../../Connections.js"
 import type * as RetryBudget from "../../RetryBudget.js"
+import type { Throttle } from "../../Throttle.js"
+import * as Monotonic from "../ambient/monotonic.js"
 import { showDuration } from "../errors/message.js"
 import { describe as describePolicy } from "../policy/describe.js"
 import type * as RetryPolicy from "../policy/policy.js"
 import type { InForce, Inspection } from "./model.js"
+import type { PerDestination, Shared } from "./policies.js"
 
 const inspectBudget = ({ capacity, level }: RetryBudget.RetryBudget) =>
   capacity === Infinity
@@ -53,21 +58,45 @@ const inspectPolicy = (policy: RetryPolicy.Complete) =>
     }
   })
 
+/** What each destination has of something, as it is now. */
+const each = <A, B>(all: PerDestination<A> | undefined, now: (one: A) => Effect.Effect<B>) =>
+  Effect.forEach(
+    Array.from(all?.all() ?? []),
+    ([destination, one]) => Effect.map(now(one), (state) => ({ destination, ...state }))
+  )
+
+const breaker = ({ snapshot }: CircuitBreaker) =>
+  Effect.map(snapshot, ({ failures, rate = null, retryIn, state }) => ({
+    state,
+    failures,
+    rate,
+    retryIn: duration(retryIn)
+  }))
+
+const budget = ({ capacity, level }: RetryBudget.RetryBudget) => Effect.map(level, (level) => ({ level, capacity }))
+
+const throttle = ({ core }: Throttle) =>
+  Effect.map(Effect.clock, (clock) => {
+    const { accepts, calls, rejecting } = core.snapshot(Monotonic.now(clock))
+    return { calls, accepts, rejecting }
+  })
+
 /** @internal */
 export const inspect = (
   policies: Effect.Effect<ReadonlyArray<InForce>>,
-  budgets: () => ReadonlyMap<string, RetryBudget.RetryBudget>
+  shared: LazyArg<Shared>
 ): Effect.Effect<Inspection> =>
   Effect.gen(function*() {
+    const { breaker: breakers, budget: budgets, bulkhead: bulkheads, throttle: throttles } = shared()
     return {
       policies: yield* Effect.forEach(yield* policies, ({ from, name, policy }) =>
         Effect.map(inspectPolicy(policy), (policy) => ({ name, from, ...policy }))),
-      budgets: yield* Effect.forEach(
-        Array.from(budgets()).filter(([, { capacity }]) =>
-          capacity !== Infinity
-        ),
-        ([destination, { capacity, level }]) => Effect.map(level, (level) => ({ destination, level, capacity }))
+      budgets: (yield* each(budgets, budget)).filter(({ capacity }) =>
+        capacity !== Infinity
       ),
+      breakers: yield* each(breakers, breaker),
+      bulkheads: yield* each(bulkheads, ({ gate }) => Effect.sync(() => gate.snapshot())),
+      throttles: yield* each(throttles, throttle),
       connections: yield* Effect.flatMap(Connections, ({ all }) => all)
     }
   })

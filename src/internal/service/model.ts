@@ -4,10 +4,13 @@
  * @internal
  */
 import type * as Effect from "effect/Effect"
+import type * as Bulkhead from "../../Bulkhead.js"
+import type * as CircuitBreaker from "../../CircuitBreaker.js"
 import type * as Connections from "../../Connections.js"
 import type { InvalidOption } from "../../InvalidOption.js"
 import type * as RetryBudget from "../../RetryBudget.js"
 import type { RetryableReason } from "../../RpcError.js"
+import type * as Throttle from "../../Throttle.js"
 import type { Telemetry } from "../call/observer.js"
 import type * as RetryPolicy from "../policy/policy.js"
 
@@ -71,6 +74,15 @@ export interface LayerOptions {
    * Default `RetryBudget.make()`.
    */
   readonly budget?: Effect.Effect<RetryBudget.RetryBudget> | "off" | undefined
+  /**
+   * The options of the circuit breaker of each destination, or `"off"` for none. A policy says `breaker: "off"` for methods that do not
+   * pass it. Beyond 1000 destinations the others share one, of this as of what follows. Default `"off"`.
+   */
+  readonly breaker?: CircuitBreaker.Options | "off" | undefined
+  /** The options of the bulkhead of each destination, or `"off"` for none. Default `"off"`. */
+  readonly bulkhead?: Bulkhead.Options | "off" | undefined
+  /** The options of the throttle of each destination, or `"off"` for none. Default `"off"`. */
+  readonly throttle?: Throttle.Options | "off" | undefined
   /** `"off"` for no metrics. Default: on, for at most 1000 methods. */
   readonly metrics?: "off" | {
     /**
@@ -135,6 +147,47 @@ export interface Inspection {
     readonly level: number
     /** How many it can hold. */
     readonly capacity: number
+  }>
+  /** The circuit breakers of the layer, one for each destination that was called. */
+  readonly breakers: ReadonlyArray<{
+    /** The service part of a method. */
+    readonly destination: string
+    /** The state of the breaker. */
+    readonly state: CircuitBreaker.State
+    /** The failures that it counts now. */
+    readonly failures: number
+    /** The share of failures in its window, from 0 to 1; `null` without a window or with nothing in it. */
+    readonly rate: number | null
+    /** How long it will still be open; `null` where it is not open, or open by hand. */
+    readonly retryIn: string | null
+  }>
+  /** The bulkheads of the layer, one for each destination that was called. */
+  readonly bulkheads: ReadonlyArray<{
+    /** The service part of a method. */
+    readonly destination: string
+    /** How many attempts may be in flight now. */
+    readonly limit: number
+    /** The least that the limit becomes. */
+    readonly floor: number
+    /** The most that the limit becomes. */
+    readonly ceiling: number
+    /** How many attempts are in flight. */
+    readonly inFlight: number
+    /** How many attempts wait. */
+    readonly waiting: number
+    /** How many attempts can wait. */
+    readonly queue: number
+  }>
+  /** The throttles of the layer, one for each destination that was called. */
+  readonly throttles: ReadonlyArray<{
+    /** The service part of a method. */
+    readonly destination: string
+    /** The calls that were started in the window. */
+    readonly calls: number
+    /** The calls in the window that were accepted. */
+    readonly accepts: number
+    /** The probability with which a call is rejected, from 0 to 0.9. */
+    readonly rejecting: number
   }>
   /** The connections of this process. See `Connections`. */
   readonly connections: ReadonlyArray<Connections.Status>

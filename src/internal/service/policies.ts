@@ -3,9 +3,9 @@
  *
  * @internal
  */
-import { InvalidOption } from "../../InvalidOption.js"
 import type { Bulkhead } from "../../Bulkhead.js"
 import type { CircuitBreaker } from "../../CircuitBreaker.js"
+import { InvalidOption } from "../../InvalidOption.js"
 import type { RetryBudget } from "../../RetryBudget.js"
 import type { Throttle } from "../../Throttle.js"
 import { destinationOf } from "../budget/destination.js"

@@ -4,26 +4,39 @@
  * @internal
  */
 import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
+import * as Bulkhead from "../../Bulkhead.js"
+import * as CircuitBreaker from "../../CircuitBreaker.js"
 import { checkKnown, checkNumber, InvalidOption } from "../../InvalidOption.js"
 import * as RetryBudget from "../../RetryBudget.js"
+import * as Throttle from "../../Throttle.js"
+import * as Monotonic from "../ambient/monotonic.js"
+import type * as Telemetry from "../call/observer.js"
 import type { PolicyUpdated } from "../event/event.js"
 import * as RetryPolicy from "../policy/policy.js"
 import * as Result from "../result.js"
-import * as Telemetry from "../telemetry/hub.js"
+import * as Hub from "../telemetry/hub.js"
 import { inspect } from "./inspect.js"
 import type { InForce, LayerOptions, Service } from "./model.js"
 import * as internal from "./policies.js"
 
 /**
- * A service all of whose policies can be replaced. `budgetKey` says the budget of the options in text: only when it is
- * another one than before are the budgets made anew.
+ * What a document says of all that destinations share, each as text to compare; absent where it says nothing.
+ *
+ * @internal
+ */
+export type SharedKeys = { readonly [Field in keyof internal.Shared]?: string | undefined }
+
+/**
+ * A service all of whose policies can be replaced. Budgets, breakers, bulkheads and throttles are made anew only where the keys differ
+ * from those of the last time.
  *
  * @internal
  */
 export interface Replaceable extends Service {
-  readonly replace: (options: LayerOptions, budgetKey: string) => Effect.Effect<void, InvalidOption>
+  readonly replace: (options: LayerOptions, keys: SharedKeys) => Effect.Effect<void, InvalidOption>
 }
 
 const validateNamed = (
@@ -70,7 +83,7 @@ const mergedOnto = (
 
 const validateTable = (options: LayerOptions, exclusive: boolean): Result.Result<internal.Table, InvalidOption> =>
   Result.gen(function*() {
-    yield* checkKnown(where, options, ["default", "methods", "budget", "metrics"])
+    yield* checkKnown(where, options, ["default", "methods", "budget", "breaker", "bulkhead", "throttle", "metrics"])
     const base = yield* RetryPolicy.validate(options.default ?? {})
     const said = yield* validateMethods(options.methods)
     return { base, named: said, said, exclusive }
@@ -92,6 +105,9 @@ export const mergedOptions = (
       default: RetryPolicy.merge(base, yield* RetryPolicy.validate(second.default ?? {})),
       methods: Object.fromEntries(methods),
       budget: second.budget ?? first.budget,
+      breaker: second.breaker ?? first.breaker,
+      bulkhead: second.bulkhead ?? first.bulkhead,
+      throttle: second.throttle ?? first.throttle,
       metrics: second.metrics ?? first.metrics
     }
   })
@@ -99,15 +115,79 @@ export const mergedOptions = (
 /** Budgets are made while a call starts: how they are made is tried once before. */
 const validateBudgets = (
   budget: LayerOptions["budget"] = RetryBudget.make()
-): Result.Result<internal.Budgets | undefined, InvalidOption> => {
+): Result.Result<internal.PerDestination<RetryBudget.RetryBudget> | undefined, InvalidOption> => {
   if (budget === "off") {
     return Result.succeed(undefined)
   }
   const problem = "must be an effect that makes a budget at once, without waiting or failing"
   return Effect.runSyncExit(budget)._tag === "Success"
-    ? Result.succeed(internal.makeBudgets(budget))
+    ? Result.succeed(internal.perDestination(() => Effect.runSync(budget)))
     : Result.fail(new InvalidOption({ where, field: "budget", problem }))
 }
+
+/** What a layer makes for each destination of options that are checked before; nothing where they are not given. */
+const validateEach = <Options, Valid>(
+  field: string,
+  options: Options | "off" = "off",
+  validate: (where: string, options: Options) => Result.Result<Valid, InvalidOption>
+): Result.Result<Valid | undefined, InvalidOption> =>
+  options === "off"
+    ? Result.succeed(undefined)
+    : !Predicate.isRecord(options)
+    ? Result.fail(new InvalidOption({ where, field, problem: `must be "off" or options, got ${String(options)}` }))
+    : Result.mapError(
+      validate(where, options),
+      (error) => new InvalidOption({ where, field: `${field}.${error.field}`, problem: error.problem })
+    )
+
+const perDestination = <Valid, A extends object>(
+  valid: Valid | undefined,
+  make: (valid: Valid, destination: string) => A
+): internal.PerDestination<A> | undefined =>
+  valid === undefined ? undefined : internal.perDestination((destination) => make(valid, destination))
+
+/** A breaker whose changes are told of as events of its destination. */
+const observedBreaker =
+  (telemetry: Telemetry.Telemetry) =>
+  (valid: CircuitBreaker.Valid, destination: string): CircuitBreaker.CircuitBreaker => {
+    const breaker = CircuitBreaker.fromValid(valid)
+    breaker.gate.onChange((change) => {
+      telemetry.circuitChanged(circuitEvent(change, destination, breaker.clock().unsafeCurrentTimeMillis()))
+    })
+    return breaker
+  }
+
+const circuitEvent = (change: CircuitBreaker.Change, destination: string, at: number): Telemetry.CircuitEvent => {
+  const of = { destination, at }
+  switch (change.to) {
+    case "Open": {
+      const { openUntil = Infinity } = change
+      const openFor = openUntil === Infinity ? undefined : Duration.millis(Monotonic.between(change.at, openUntil))
+      return { _tag: "CircuitOpened", ...of, openFor }
+    }
+    case "HalfOpen":
+      return { _tag: "CircuitHalfOpen", ...of }
+    default:
+      return { _tag: "CircuitClosed", ...of, isRamping: change.to === "Ramping" }
+  }
+}
+
+/** Returns what makes all that destinations share: it is told to the telemetry of the service that they are of. */
+const validateShared = (
+  options: LayerOptions
+): Result.Result<(telemetry: Telemetry.Telemetry) => internal.Shared, InvalidOption> =>
+  Result.gen(function*() {
+    const budget = yield* validateBudgets(options.budget)
+    const breaker = yield* validateEach("breaker", options.breaker, CircuitBreaker.validate)
+    const bulkhead = yield* validateEach("bulkhead", options.bulkhead, Bulkhead.validate)
+    const throttle = yield* validateEach("throttle", options.throttle, Throttle.validate)
+    return (telemetry) => ({
+      budget,
+      breaker: perDestination(breaker, observedBreaker(telemetry)),
+      bulkhead: perDestination(bulkhead, Bulkhead.fromValid),
+      throttle: perDestination(throttle, Throttle.fromValid)
+    })
+  })
 
 const validateMetrics = (metrics: LayerOptions["metrics"] = {}): Result.Result<number | undefined, InvalidOption> =>
   metrics === "off"
@@ -132,14 +212,14 @@ const defaultMaxMethods = 1_000
 
 const fromTable = (
   table: internal.Table,
-  budgets: internal.Budgets | undefined,
+  sharedOf: (telemetry: Telemetry.Telemetry) => internal.Shared,
   maxMethods: number | undefined
 ): Replaceable => {
-  const policies = internal.make(table, budgets)
-  const telemetry = Telemetry.make({
+  const telemetry = Hub.make({
     maxMethods,
-    isOfDestination: (budget) => policies.state().budgets?.has(budget) === true
+    isOfDestination: (budget) => policies.state().shared.budget?.has(budget) === true
   })
+  const policies = internal.make(table, sharedOf(telemetry))
   const updated = (name: string | undefined, change: PolicyUpdated["change"]) =>
     Effect.andThen(
       Effect.map(
@@ -152,13 +232,13 @@ const fromTable = (
         () => Effect.void
       )
     )
-  let budgetKey = ""
+  let said: SharedKeys = {}
   const replaceNamed = (change: (named: Map<string, RetryPolicy.RetryPolicy>) => void) =>
     Effect.sync(() => {
-      const { budgets, table } = policies.state()
+      const { shared, table } = policies.state()
       const named = new Map(table.named)
       change(named)
-      policies.replace({ table: { ...table, named }, budgets })
+      policies.replace({ table: { ...table, named }, shared })
     })
   const inForce = Effect.sync(() =>
     ["default", ...policies.state().table.named.keys()].map((name): InForce => {
@@ -169,7 +249,7 @@ const fromTable = (
   return {
     policy: policies.policy,
     policies: inForce,
-    inspect: inspect(inForce, () => policies.state().budgets?.all() ?? new Map()),
+    inspect: inspect(inForce, () => policies.state().shared),
     telemetry,
     update: (name, policy, options) =>
       validateNamed("RpcRetry.update", name, policy).pipe(
@@ -193,12 +273,21 @@ const fromTable = (
             updated(name, "removed")
           ))
       }),
-    replace: (next, nextKey) =>
+    replace: (next, keys) =>
       Effect.gen(function*() {
         const table = yield* validateTable(next, false)
-        const budgets = nextKey === budgetKey ? policies.state().budgets : yield* validateBudgets(next.budget)
-        budgetKey = nextKey
-        policies.replace({ table, budgets })
+        const made = (yield* validateShared(next))(telemetry)
+        const before = policies.state().shared
+        const kept = <Field extends keyof internal.Shared>(field: Field) =>
+          keys[field] === said[field] ? before[field] : made[field]
+        const shared: internal.Shared = {
+          budget: kept("budget"),
+          breaker: kept("breaker"),
+          bulkhead: kept("bulkhead"),
+          throttle: kept("throttle")
+        }
+        said = keys
+        policies.replace({ table, shared })
         yield* updated(undefined, "replaced")
       })
   }
@@ -212,7 +301,7 @@ const fromTable = (
 export const make = (options: LayerOptions, exclusive = false): Result.Result<Replaceable, InvalidOption> =>
   Result.gen(function*() {
     const table = yield* validateTable(options, exclusive)
-    return fromTable(table, yield* validateBudgets(options.budget), yield* validateMetrics(options.metrics))
+    return fromTable(table, yield* validateShared(options), yield* validateMetrics(options.metrics))
   })
 
 const nothing: internal.Table = { base: RetryPolicy.make({}), named: new Map(), said: new Map(), exclusive: false }
@@ -226,7 +315,7 @@ export const withoutLayer = (): Service => {
   const noLayer = (where: string) => () =>
     Effect.fail(new InvalidOption({ where, field: "RpcRetry", problem: "is not provided by a layer" }))
   return {
-    ...fromTable(nothing, undefined, undefined),
+    ...fromTable(nothing, () => internal.nothingShared, undefined),
     update: noLayer("RpcRetry.update"),
     remove: noLayer("RpcRetry.remove")
   }

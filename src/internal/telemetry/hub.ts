@@ -25,6 +25,7 @@ export const make = (options: {
   readonly isOfDestination: (budget: RetryBudget) => boolean
 }): Telemetry => {
   const recorderOf = options.maxMethods === undefined ? undefined : Metrics.make(options.maxMethods)
+  const recordCircuit = options.maxMethods === undefined ? undefined : Metrics.forCircuits()
   const subscribers = new Set<Observer>()
   const publish: Observer = (event) => subscribers.forEach((subscriber) => subscriber(event))
   let calls = 0
@@ -52,6 +53,10 @@ export const make = (options: {
     },
     nextCall: () => ++calls,
     publish,
+    circuitChanged: (event) => {
+      recordCircuit?.(event)
+      publish(event)
+    },
     subscribe: (capacity) =>
       Effect.map(
         Effect.acquireRelease(

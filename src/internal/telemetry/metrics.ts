@@ -13,6 +13,7 @@ import * as MetricKey from "effect/MetricKey"
 import type * as MetricKeyType from "effect/MetricKeyType"
 import * as MetricLabel from "effect/MetricLabel"
 import { destinationOf } from "../budget/destination.js"
+import type { CircuitEvent } from "../call/observer.js"
 import type { EndOfCall, Outcome, Reason, RetryEvent } from "../event/event.js"
 
 /** As OpenTelemetry advises for `rpc.client.call.duration`. */
@@ -56,6 +57,13 @@ const budgetLevel = withUnit(
   MetricKey.gauge("rpc.client.retry.budget", { description: "What the retry budget held when a call last ended" }),
   "{retry}"
 )
+const circuitState = withUnit(
+  MetricKey.gauge("rpc.client.circuit.state", {
+    description: "The state of a circuit breaker: 0 closed, 1 half-open or closing, 2 open"
+  }),
+  "1"
+)
+const circuitOpened = counter("rpc.client.circuit.opened", "{opening}", "How often a circuit breaker has opened")
 const callDuration = withUnit(
   MetricKey.histogram("rpc.client.call.duration", seconds, "How long a call took, all attempts and delays included"),
   "s"
@@ -81,6 +89,8 @@ const label = MetricLabel.make
 
 /** Not `Metric.taggedWithLabels`: that joins the labels anew for each update. */
 const series = (key: Key, labels: Labels) => Metric.fromMetricKey(MetricKey.taggedWithLabels(key, labels))
+
+type Series = ReturnType<typeof series>
 
 /** The series of one key, one for each outcome and reason, made when first needed: both are from short lists. */
 const byEnd = (key: Key, common: Labels) => {
@@ -167,6 +177,30 @@ const forMethod = (method: string, destination: string): Recorder => {
           attempt("interrupted").unsafeUpdate(toSeconds(event.took), labels)
         }
         return ended(event, "interrupted", undefined, labels, gauged)
+    }
+  }
+}
+
+/** The value of the gauge of a circuit breaker's state. */
+const circuitValue = (event: CircuitEvent): number =>
+  event._tag === "CircuitOpened" ? 2 : event._tag === "CircuitHalfOpen" || event.isRamping ? 1 : 0
+
+/**
+ * Returns what records the circuit breakers of a service: the state of each, and how often it has opened. A service has a bounded number
+ * of destinations.
+ *
+ * @internal
+ */
+export const forCircuits = () => {
+  const known = new Map<string, { readonly state: Series; readonly opened: Series }>()
+  return (event: CircuitEvent): void => {
+    const labels = [label("rpc.destination", event.destination || "unnamed")]
+    const metrics = known.get(event.destination) ??
+      { state: series(circuitState, labels), opened: series(circuitOpened, labels) }
+    known.set(event.destination, metrics)
+    metrics.state.unsafeUpdate(circuitValue(event), [])
+    if (event._tag === "CircuitOpened") {
+      metrics.opened.unsafeUpdate(1, [])
     }
   }
 }

@@ -11,7 +11,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { LazyArg } from "effect/Function"
-import type { Retryable, RetryExhausted, RpcError } from "../../RpcError.js"
+import type { CallRejected, Retryable, RetryExhausted, RpcError } from "../../RpcError.js"
 import * as Monotonic from "../ambient/monotonic.js"
 import * as Attempt from "../call/attempt.js"
 import * as Call from "../call/call.js"
@@ -160,6 +160,21 @@ export const gaveUp = (call: Call.Call, error: RetryExhausted): Effect.Effect<vo
     error: error.last
   })
   return Logs.gaveUp(call, error)
+}
+
+/** @internal */
+export const shed = (call: Call.Call, { reason, retryIn }: CallRejected): void => {
+  if (reason !== "DeadlineExceeded") {
+    call.observer?.({
+      _tag: "CallShed",
+      call: call.id,
+      method: call.method,
+      destination: call.destination,
+      at: shown(call, Monotonic.now(call.clock)),
+      reason,
+      retryIn
+    })
+  }
 }
 
 /** @internal */

@@ -10,6 +10,7 @@ import * as TestClock from "effect/TestClock"
 import * as Monotonic from "../../../src/internal/ambient/monotonic.js"
 import * as engine from "../../../src/internal/engine/engine.js"
 import type * as Gate from "../../../src/internal/gate/gate.js"
+import type { Outcome } from "../../../src/internal/gate/outcome.js"
 import * as Service from "../../../src/internal/service/service.js"
 import { exhaustedOf, failureOf, play } from "../../support/play.js"
 import { assert, describe, it } from "../../support/vitest.js"
@@ -25,6 +26,7 @@ const testGate = (
   let asked = 0
   let held = 0
   const gate: Gate.Gate = {
+    isFree: () => false,
     refuses,
     admit: () => {
       if (!admits(++asked)) {
@@ -32,7 +34,7 @@ const testGate = (
       }
       held++
       return Either.right({
-        end: (outcome: Gate.Outcome) => {
+        end: (outcome: Outcome) => {
           held--
           seen.push(outcome)
         }
@@ -159,6 +161,7 @@ describe("a gate", () => {
     Effect.gen(function*() {
       let waiting = 0
       const gate: Gate.Gate = {
+        isFree: () => false,
         refuses: () => undefined,
         admit: (_, __, restore) =>
           restore(Effect.async<Gate.Admission>(() => {
