@@ -148,6 +148,14 @@ describe("CircuitBreaker.protect", () => {
       assert.notStrictEqual(yield* breaker.state, "Closed")
     }))
 
+  it.effect("the attempt timeout of a policy around it interrupts, and so does not count", () =>
+    Effect.gen(function*() {
+      const breaker = yield* CircuitBreaker.make({ ...plain, trip: CircuitBreaker.consecutive(1) })
+      const { exit } = yield* play(withRpcRetry(CircuitBreaker.protect(Effect.never, breaker), { attemptTimeout: 100 }))
+      assert.strictEqual(exhaustedOf(exit).attempts, 4)
+      assert.strictEqual((yield* breaker.snapshot).generation, 0)
+    }))
+
   it.effect("a rejection ends a retry around it, and is not retried", () =>
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make(plain)
