@@ -148,6 +148,14 @@ describe("CircuitBreaker.protect", () => {
       assert.notStrictEqual(yield* breaker.state, "Closed")
     }))
 
+  it.effect("the attempt timeout of a policy around it interrupts, and so does not count", () =>
+    Effect.gen(function*() {
+      const breaker = yield* CircuitBreaker.make({ ...plain, trip: CircuitBreaker.consecutive(1) })
+      const { exit } = yield* play(withRpcRetry(CircuitBreaker.protect(Effect.never, breaker), { attemptTimeout: 100 }))
+      assert.strictEqual(exhaustedOf(exit).attempts, 4)
+      assert.strictEqual((yield* breaker.snapshot).generation, 0)
+    }))
+
   it.effect("a rejection ends a retry around it, and is not retried", () =>
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make(plain)
@@ -186,15 +194,15 @@ describe("CircuitBreaker.protect", () => {
 
   it.effect("a probe that is interrupted gives its place back at once, at whatever virtual millisecond that is", () =>
     Effect.gen(function*() {
-      for (let at = 0; at <= 60; at++) {
+      for (let at = 0; at <= 30; at++) {
         const breaker = yield* opened()
-        yield* TestClock.adjust(980)
-        // half-open at 20, the probe ends at 50
-        const fiber = yield* Effect.fork(CircuitBreaker.protect(Effect.sleep(30), breaker).pipe(Effect.delay(20)))
+        yield* TestClock.adjust(990)
+        // half-open at 10, the probe ends at 25
+        const fiber = yield* Effect.fork(CircuitBreaker.protect(Effect.sleep(15), breaker).pipe(Effect.delay(10)))
         yield* TestClock.adjust(at)
         yield* Fiber.interrupt(fiber)
-        yield* TestClock.adjust(at < 20 ? 20 - at : 0)
-        assert.strictEqual(yield* breaker.state, at < 50 ? "HalfOpen" : "Closed", `interrupted at ${at}`)
+        yield* TestClock.adjust(at < 10 ? 10 - at : 0)
+        assert.strictEqual(yield* breaker.state, at < 25 ? "HalfOpen" : "Closed", `interrupted at ${at}`)
         assert.strictEqual(yield* CircuitBreaker.protect(Effect.succeed("ok"), breaker), "ok")
       }
     }))
