@@ -99,7 +99,7 @@ describe("Throttle.protect", () => {
       assert.deepStrictEqual([yield* throttle.calls, yield* throttle.accepts], [1, 0])
     }))
 
-  it.effect("interrupted at any time it forgets the call", () =>
+  it.effect("forgets a call that is interrupted in flight", () =>
     Effect.gen(function*() {
       const throttle = yield* Throttle.make()
       const fiber = yield* Effect.fork(Throttle.protect(Effect.never, throttle))
