@@ -1,0 +1,151 @@
+import { Bulkhead, CallRejected, Deadline, InvalidOption, Retryable, withRpcRetry } from "effect-rpc-retry"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import { pipe } from "effect/Function"
+import * as TestClock from "effect/TestClock"
+import { play } from "./support/play.js"
+import { assert, describe, it } from "./support/vitest.js"
+
+/** What plain JavaScript, or a cast, lets through. */
+const any = (value: unknown) => value as never
+
+const throttled = new Retryable({ reason: "Throttled", delivery: "NotSent" })
+
+const rejected = new CallRejected({ reason: "BulkheadFull" })
+
+const state = (bulkhead: Bulkhead.Bulkhead) => Effect.all([bulkhead.limit, bulkhead.inFlight, bulkhead.waiting])
+
+describe("Bulkhead.make", () => {
+  const refused: ReadonlyArray<[options: unknown, message: string]> = [
+    [{ concurrency: 0, queue: 0 }, "concurrency must be an integer of at least 1, got 0"],
+    [{ concurrency: 1.5, queue: 0 }, "concurrency must be an integer of at least 1, got 1.5"],
+    [{ concurrency: NaN, queue: 0 }, "concurrency must be an integer of at least 1, got NaN"],
+    [{ queue: 0 }, "concurrency must be an integer of at least 1, got undefined"],
+    [{ concurrency: 1 }, "queue must be an integer of at least 0, got undefined"],
+    [{ concurrency: 1, queue: -1 }, "queue must be an integer of at least 0, got -1"],
+    [{ concurrency: 1, queue: Infinity }, "queue must be an integer of at least 0, got Infinity"],
+    [{ concurrency: 1, queu: 1 }, "queu is not an option, did you mean queue?"],
+    [{ concurrency: 1, queue: 1, adaptive: 5 }, "adaptive must be an object, got 5"],
+    [
+      { concurrency: 1, queue: 1, adaptive: { flor: 1 } },
+      "adaptive.flor is not an option, did you mean floor?"
+    ],
+    [{ concurrency: 4, queue: 1, adaptive: { floor: 5 } }, "adaptive.floor must be an integer from 1 to 4, got 5"],
+    [
+      { concurrency: 4, queue: 1, adaptive: { floor: 2, start: 1 } },
+      "adaptive.start must be an integer from 2 to 4, got 1"
+    ],
+    [
+      { concurrency: 4, queue: 1, adaptive: { decrease: 1 } },
+      "adaptive.decrease must be a number from 0.1 to 0.9, got 1"
+    ],
+    [undefined, "options must be an object, got undefined"]
+  ]
+  for (const [options, message] of refused) {
+    it(`refuses ${JSON.stringify(options)}: ${message}`, () => {
+      assert.throws(() => Bulkhead.make(any(options)), InvalidOption, message)
+    })
+  }
+
+  it.effect("makes a bulkhead of its own each time", () =>
+    Effect.gen(function*() {
+      const make = Bulkhead.make({ concurrency: 1, queue: 0 })
+      const [first, second] = [yield* make, yield* make]
+      yield* Effect.fork(Bulkhead.protect(Effect.never, first))
+      yield* Effect.yieldNow()
+      assert.deepStrictEqual([yield* state(first), yield* state(second)], [[1, 1, 0], [1, 0, 0]])
+      assert.isTrue(Bulkhead.isBulkhead(first))
+      assert.isFalse(Bulkhead.isBulkhead({}))
+      assert.strictEqual(first.pipe(Bulkhead.isBulkhead), true)
+    }))
+
+  it.effect("an adaptive one tells its floor, its ceiling and the current limit", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({
+        concurrency: 10,
+        queue: 0,
+        adaptive: { floor: 2, start: 8, decrease: 0.5 }
+      })
+      assert.deepStrictEqual([bulkhead.floor, bulkhead.ceiling, yield* bulkhead.limit], [2, 10, 8])
+      yield* Effect.ignore(Bulkhead.protect(Effect.fail(throttled), bulkhead))
+      assert.strictEqual(yield* bulkhead.limit, 4)
+      const fixed = yield* Bulkhead.make({ concurrency: 10, queue: 0 })
+      assert.deepStrictEqual([fixed.floor, fixed.ceiling], [10, 10])
+      const byDefault = yield* Bulkhead.make({ concurrency: 10, queue: 0, adaptive: true })
+      yield* Effect.ignore(Bulkhead.protect(Effect.fail(throttled), byDefault))
+      assert.deepStrictEqual([byDefault.floor, byDefault.ceiling, yield* byDefault.limit], [1, 10, 7])
+    }))
+})
+
+describe("Bulkhead.protect", () => {
+  it.effect("works on any effect, in each of its forms, and leaves its end as it is", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 0 })
+      assert.strictEqual(yield* Effect.succeed(1).pipe(Bulkhead.protect(bulkhead)), 1)
+      assert.strictEqual(yield* Effect.flip(Bulkhead.protect(Effect.fail("no"), bulkhead)), "no")
+      assert.deepStrictEqual(
+        yield* Effect.exit(pipe(Effect.die("boom"), Bulkhead.protect(bulkhead))),
+        Exit.die("boom")
+      )
+      assert.deepStrictEqual(yield* state(bulkhead), [1, 0, 0])
+    }))
+
+  it.effect("fails with CallRejected BulkheadFull when the queue is full, without running the effect", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 1 })
+      yield* Effect.fork(Bulkhead.protect(Effect.never, bulkhead))
+      yield* Effect.fork(Bulkhead.protect(Effect.never, bulkhead))
+      yield* Effect.yieldNow()
+      yield* Effect.yieldNow()
+      assert.deepStrictEqual(yield* state(bulkhead), [1, 1, 1])
+      assert.deepStrictEqual(yield* Effect.flip(Bulkhead.protect(Effect.die("ran"), bulkhead)), rejected)
+    }))
+
+  it.effect("waits until the deadline in force at most", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 10 })
+      yield* Effect.fork(Bulkhead.protect(Effect.never, bulkhead))
+      yield* Effect.yieldNow()
+      const call = Effect.die("ran").pipe(Bulkhead.protect(bulkhead), Deadline.within("300 millis"))
+      const { exit, took } = yield* play(call)
+      assert.deepStrictEqual([exit, took], [Exit.fail(rejected), 300])
+    }))
+
+  it.effect("inside of withRpcRetry each attempt takes a permit of its own, and none is held over a delay", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 0 })
+      const call = Effect.delay(Effect.fail(throttled), "10 millis").pipe(Bulkhead.protect(bulkhead), withRpcRetry)
+      const fiber = yield* Effect.fork(Effect.flip(call))
+      yield* TestClock.adjust(5)
+      assert.deepStrictEqual(yield* state(bulkhead), [1, 1, 0])
+      yield* TestClock.adjust(50)
+      assert.deepStrictEqual(yield* state(bulkhead), [1, 0, 0])
+      yield* TestClock.adjust("1 second")
+      const error = yield* Fiber.join(fiber)
+      assert.strictEqual(error._tag === "RetryExhausted" && error.attempts, 4)
+    }))
+
+  it.effect("is not retried when it turns away", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 0 })
+      yield* Effect.fork(Bulkhead.protect(Effect.never, bulkhead))
+      yield* Effect.yieldNow()
+      const { exit, took } = yield* play(Effect.void.pipe(Bulkhead.protect(bulkhead), withRpcRetry))
+      assert.deepStrictEqual([exit, took], [Exit.fail(rejected), 0])
+    }))
+
+  it.effect("gives the permit back when the effect is interrupted, once its finalizers have run", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 10 })
+      const slow = Effect.onInterrupt(Effect.never, () => Effect.sleep(Duration.millis(100)))
+      const fiber = yield* Effect.fork(Bulkhead.protect(slow, bulkhead))
+      yield* Effect.yieldNow()
+      yield* Fiber.interruptFork(fiber)
+      yield* TestClock.adjust(99)
+      assert.strictEqual(yield* bulkhead.inFlight, 1)
+      yield* TestClock.adjust(1)
+      assert.strictEqual(yield* bulkhead.inFlight, 0)
+    }))
+})
