@@ -148,8 +148,8 @@ export const make = (options?: Options): Effect.Effect<RetryBudget> => {
   const unit = typeof cost === "number" ? Math.max(1, cost) : 1
   return Effect.sync(() =>
     fromAccount(
-      internal.makeFed({
-        capacity: capacity === "traffic" ? internal.following(unit) : internal.fixed(capacity),
+      internal.makeEarned({
+        capacity: capacity === "traffic" ? internal.trafficCapacity(unit) : internal.fixedCapacity(capacity),
         credit: () => ratio,
         cost: typeof cost === "number" ? () => cost : checked(cost),
         regainEvery
@@ -221,8 +221,8 @@ export const validateGrpc = (options: { readonly maxTokens: number; readonly tok
 export const aws2026 = (): Effect.Effect<RetryBudget> =>
   Effect.sync(() =>
     fromAccount(
-      internal.makeFed({
-        capacity: internal.fixed(500),
+      internal.makeEarned({
+        capacity: internal.fixedCapacity(500),
         credit: (spent) => spent === 0 ? 1 : spent,
         cost: (error) => error.reason === "Throttled" ? 5 : 14,
         regainEvery: Infinity

@@ -89,7 +89,7 @@ class RpcCallImpl<A, E, R> extends Effectable.Class<A, E, R> implements RpcCall<
       self,
       (error) => isRetryable(error) || isFatal(error) ? stamped(error, this) as E : error
     )
-    this.effect = progress.starting(named, this)
+    this.effect = progress.callStarting(named, this)
   }
   override commit(): Effect.Effect<A, E, R> {
     return this.effect

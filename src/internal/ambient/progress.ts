@@ -23,7 +23,7 @@ export interface Progress {
  *
  * @internal
  */
-export interface Named {
+export interface CallIdentity {
   readonly method: string
   readonly idempotent: boolean | undefined
 }
@@ -33,20 +33,20 @@ export interface Named {
  *
  * @internal
  */
-export class Cell {
+export class AttemptProgress {
   private isCut = false
   private isSent = false
   /** How many requests are under way of which nothing is written yet. */
-  private unsent = 0
+  private unsentRequests = 0
   private failure: unknown
   private method: string | undefined
   /** `false` when one of its calls must not run twice; `true` when all may. */
   private idempotent: boolean | undefined
 
-  constructor(private readonly outer: Cell | undefined) {}
+  constructor(private readonly outer: AttemptProgress | undefined) {}
 
   /** A call of the attempt starts. */
-  starts({ idempotent, method }: Named): void {
+  callStarted({ idempotent, method }: CallIdentity): void {
     const isFirst = this.method === undefined
     this.idempotent = isFirst || this.idempotent === idempotent
       ? idempotent
@@ -54,17 +54,17 @@ export class Cell {
       ? false
       : undefined
     this.method = method
-    this.outer?.starts({ idempotent, method })
+    this.outer?.callStarted({ idempotent, method })
   }
 
-  begin(): void {
-    this.unsent++
-    this.outer?.begin()
+  requestStarted(): void {
+    this.unsentRequests++
+    this.outer?.requestStarted()
   }
 
-  end(): void {
-    this.unsent--
-    this.outer?.end()
+  requestEnded(): void {
+    this.unsentRequests--
+    this.outer?.requestEnded()
   }
 
   failed(error: unknown): void {
@@ -87,7 +87,7 @@ export class Cell {
    */
   cut() {
     this.isCut = true
-    const isUnsent = !this.isSent && this.unsent > 0
+    const isUnsent = !this.isSent && this.unsentRequests > 0
     const delivery: Delivery = isUnsent ? "NotSent" : "Unknown"
     return { delivery, cause: isUnsent ? this.failure : undefined, idempotent: this.idempotent, method: this.method }
   }
@@ -98,21 +98,23 @@ export class Cell {
  *
  * @internal
  */
-export class CurrentCell extends Context.Reference<CurrentCell>()("effect-rpc-retry/Deadline/CurrentCell", {
-  defaultValue: (): Cell | undefined => undefined
-}) {}
+export class CurrentAttemptProgress
+  extends Context.Reference<CurrentAttemptProgress>()("effect-rpc-retry/Deadline/CurrentAttemptProgress", {
+    defaultValue: (): AttemptProgress | undefined => undefined
+  })
+{}
 
 const unwatched: Progress = { failed: () => {}, sending: () => true }
 
 /** @internal */
 export const whileUnsent = <A, E, R>(f: (progress: Progress) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.flatMap(CurrentCell, (cell) =>
-    cell === undefined
+  Effect.flatMap(CurrentAttemptProgress, (attempt) =>
+    attempt === undefined
       ? f(unwatched)
       : Effect.acquireUseRelease(
-        Effect.sync(() => cell.begin()),
-        () => f({ failed: (error) => cell.failed(error), sending: () => cell.sending() }),
-        () => Effect.sync(() => cell.end())
+        Effect.sync(() => attempt.requestStarted()),
+        () => f({ failed: (error) => attempt.failed(error), sending: () => attempt.sending() }),
+        () => Effect.sync(() => attempt.requestEnded())
       ))
 
 /**
@@ -120,8 +122,8 @@ export const whileUnsent = <A, E, R>(f: (progress: Progress) => Effect.Effect<A,
  *
  * @internal
  */
-export const starting = <A, E, R>(self: Effect.Effect<A, E, R>, call: Named): Effect.Effect<A, E, R> =>
+export const callStarting = <A, E, R>(self: Effect.Effect<A, E, R>, call: CallIdentity): Effect.Effect<A, E, R> =>
   Effect.withFiberRuntime((fiber) => {
-    read(fiber.currentContext, CurrentCell, undefined)?.starts(call)
+    read(fiber.currentContext, CurrentAttemptProgress, undefined)?.callStarted(call)
     return self
   })

@@ -52,16 +52,16 @@ export interface Capacity {
 }
 
 /** @internal */
-export const fixed = (capacity: number): Capacity => ({ at: () => capacity, answered: () => {} })
+export const fixedCapacity = (capacity: number): Capacity => ({ at: () => capacity, answered: () => {} })
 
 /** What one call takes with the default schedule: all that is known of a client that was never answered. */
-const start = 3
+const initialRetries = 3
 
 /** Half of the answers of the last ten seconds are as many as those of five. */
-const share = 0.5
-const fadesIn = 10_000
+const retriesPerAnswer = 0.5
+const fadeMillis = 10_000
 
-const most = 10_000
+const maxRetries = 10_000
 
 /**
  * Follows the traffic: a retry, and the answers of about five seconds. Counted are those of about the last ten, older ones
@@ -69,20 +69,20 @@ const most = 10_000
  *
  * @internal
  */
-export const following = (unit: number): Capacity => {
+export const trafficCapacity = (unit: number): Capacity => {
   let answers = 0
   let countedAt: number | undefined
   const fade = (now: number) => {
-    answers *= Math.exp(Math.min(0, (countedAt ?? now) - now) / fadesIn)
+    answers *= Math.exp(Math.min(0, (countedAt ?? now) - now) / fadeMillis)
     countedAt = now
   }
   return {
     at: (now) => {
       if (countedAt === undefined) {
-        return unit * start
+        return unit * initialRetries
       }
       fade(now)
-      return unit * Math.min(most, 1 + share * answers)
+      return unit * Math.min(maxRetries, 1 + retriesPerAnswer * answers)
     },
     answered: (now) => {
       fade(now)
@@ -96,7 +96,7 @@ export const following = (unit: number): Capacity => {
  *
  * @internal
  */
-export const makeFed = (options: {
+export const makeEarned = (options: {
   readonly capacity: Capacity
   readonly credit: (spent: number) => number
   readonly cost: (error: Retryable) => number

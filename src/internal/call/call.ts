@@ -20,7 +20,7 @@ import type { Gate } from "../gate/gate.js"
 import type * as RetryPolicy from "../policy/policy.js"
 import * as RetrySchedule from "../policy/schedule.js"
 import * as Attempt from "./attempt.js"
-import * as Facts from "./context.js"
+import * as AttemptContext from "./context.js"
 import * as History from "./history.js"
 import { AnnotateLogs, type Observer, type Telemetry } from "./observer.js"
 
@@ -58,17 +58,17 @@ export interface Call {
   observer: Observer | undefined
   readonly id: number
   readonly clock: Clock.Clock
-  facts: Facts.Facts
+  attemptContext: AttemptContext.AttemptContext
   readonly startedAt: number
   /** What to add to an instant to show it: the wall clock less the monotonic one. */
-  readonly wall: number
+  readonly wallOffset: number
   deadline: number
   budget: Account | undefined
   /** The budget of the call at its start. */
   readonly observedBudget: Account | undefined
   /** What the last retry cost, and whether it is still to be made. */
-  paid: number
-  owed: boolean
+  retryCost: number
+  isRetryPending: boolean
   /** How many attempts were started, and the last of them. */
   attempts: number
   attempt: Attempt.Attempt | undefined
@@ -99,14 +99,18 @@ export const start = (settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unk
     observer,
     id: observed ? telemetry.nextCall() : 0,
     clock,
-    facts: Facts.make(ambient, deadline === ambientDeadline ? undefined : deadline, settings.idempotencyKey),
+    attemptContext: AttemptContext.make(
+      ambient,
+      deadline === ambientDeadline ? undefined : deadline,
+      settings.idempotencyKey
+    ),
     startedAt,
-    wall: observed ? clock.unsafeCurrentTimeMillis() - startedAt : 0,
+    wallOffset: observed ? clock.unsafeCurrentTimeMillis() - startedAt : 0,
     deadline,
     budget: policy.budget?.account,
     observedBudget: policy.budget?.account,
-    paid: 0,
-    owed: false,
+    retryCost: 0,
+    isRetryPending: false,
     attempts: 0,
     attempt: undefined,
     waited: 0,
@@ -124,7 +128,7 @@ const deadlineOf = (policy: RetryPolicy.Complete, startedAt: number, ambient: nu
  *
  * @internal
  */
-export const learn = (call: Call, error: Retryable, ambient: Context.Context<never>): void => {
+export const learnMethod = (call: Call, error: Retryable, ambient: Context.Context<never>): void => {
   if (call.method !== undefined || error.method === undefined || call.attempts > 1) {
     return
   }
@@ -132,7 +136,7 @@ export const learn = (call: Call, error: Retryable, ambient: Context.Context<nev
   call.policy = { ...policy, spans: call.policy.spans }
   call.budget = policy.budget?.account
   call.deadline = deadlineOf(policy, call.startedAt, read(ambient, CurrentDeadline, Infinity))
-  call.facts = Facts.withDeadline(call.facts, call.deadline)
+  call.attemptContext = AttemptContext.withDeadline(call.attemptContext, call.deadline)
 }
 
 /**
@@ -168,7 +172,7 @@ export const nextAttempt = (call: Call): Attempt.Attempt => {
     call.waited += Monotonic.between(previous.endedAt, attempt.startedAt)
   }
   call.attempt = attempt
-  call.owed = false
+  call.isRetryPending = false
   return attempt
 }
 
@@ -208,7 +212,7 @@ export const record = (call: Call, attempt: Attempt.Attempt, error: Retryable): 
  *
  * @internal
  */
-export const isOver = (call: Call): boolean => Monotonic.now(call.clock) >= call.deadline
+export const isPastDeadline = (call: Call): boolean => Monotonic.now(call.clock) >= call.deadline
 
 /**
  * The schedule of the call, started at its first failure.
@@ -225,8 +229,8 @@ export const schedule = (call: Call): RetrySchedule.Run<Retryable, never> =>
  */
 export const refund = (call: Call): Effect.Effect<void> =>
   Effect.sync(() => {
-    if (call.owed) {
-      call.owed = false
-      call.budget!.refund(Monotonic.now(call.clock), call.paid)
+    if (call.isRetryPending) {
+      call.isRetryPending = false
+      call.budget!.refund(Monotonic.now(call.clock), call.retryCost)
     }
   })

@@ -1,5 +1,5 @@
 /**
- * The ambient facts that the attempts of a call see.
+ * The ambient context that the attempts of a call see.
  *
  * @internal
  */
@@ -11,12 +11,12 @@ import { read } from "../ambient/context.js"
 import * as Progress from "../ambient/progress.js"
 
 /** @internal */
-export interface Facts {
+export interface AttemptContext {
   /** What differs from the ambient context for every attempt, `undefined` when nothing does. */
   readonly common: Context.Context<never> | undefined
   readonly ambientAttempt: number
   /** Of the attempt that this call is part of. */
-  readonly ambientCell: Progress.Cell | undefined
+  readonly ambientProgress: Progress.AttemptProgress | undefined
 }
 
 /**
@@ -45,7 +45,7 @@ export const make = (
   ambient: Context.Context<never>,
   deadline: number | undefined,
   idempotencyKey: string | boolean
-): Facts => {
+): AttemptContext => {
   let common: Context.Context<never> | undefined
   if (deadline !== undefined) {
     common = Context.add(common ?? Context.empty(), CurrentDeadline, deadline)
@@ -56,39 +56,39 @@ export const make = (
   return {
     common,
     ambientAttempt: read(ambient, CurrentAttempt, 1),
-    ambientCell: read(ambient, Progress.CurrentCell, undefined)
+    ambientProgress: read(ambient, Progress.CurrentAttemptProgress, undefined)
   }
 }
 
 /**
- * The facts of the attempts that come after the deadline has become known.
+ * The context of the attempts that come after the deadline has become known.
  *
  * @internal
  */
-export const withDeadline = (facts: Facts, deadline: number): Facts => ({
-  ...facts,
-  common: Context.add(facts.common ?? Context.empty(), CurrentDeadline, deadline)
+export const withDeadline = (context: AttemptContext, deadline: number): AttemptContext => ({
+  ...context,
+  common: Context.add(context.common ?? Context.empty(), CurrentDeadline, deadline)
 })
 
 /**
  * Provides only what differs: providing a context costs more than all the rest of a call that succeeds at once.
  *
- * - `cell`: of an attempt that may be cut.
+ * - `progress`: of an attempt that may be cut.
  *
  * @internal
  */
 export const provide = <A, E, R>(
   self: Effect.Effect<A, E, R>,
-  facts: Facts,
+  context: AttemptContext,
   attempt: number,
-  cell: Progress.Cell | undefined
+  progress: Progress.AttemptProgress | undefined
 ): Effect.Effect<A, E, R> => {
-  let differs = facts.common
-  if (attempt !== facts.ambientAttempt) {
+  let differs = context.common
+  if (attempt !== context.ambientAttempt) {
     differs = Context.add(differs ?? Context.empty(), CurrentAttempt, attempt)
   }
-  if (cell !== undefined) {
-    differs = Context.add(differs ?? Context.empty(), Progress.CurrentCell, cell)
+  if (progress !== undefined) {
+    differs = Context.add(differs ?? Context.empty(), Progress.CurrentAttemptProgress, progress)
   }
   return differs === undefined ? self : Effect.provide(self, differs)
 }

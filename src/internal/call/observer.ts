@@ -24,7 +24,7 @@ export type Observer = (event: RetryEvent) => void
  *
  * @internal
  */
-export class Handling extends Context.Reference<Handling>()("effect-rpc-retry/RetryEvent/Handling", {
+export class IsEventHandler extends Context.Reference<IsEventHandler>()("effect-rpc-retry/RetryEvent/IsEventHandler", {
   defaultValue: () => false
 }) {}
 

@@ -51,7 +51,7 @@ export const DurationText = Schema.transformOrFail(
 )
 
 /** What is wrong when the path to it is empty. */
-const whole = "the document"
+const wholeDocument = "the document"
 
 const pathOf = (path: ReadonlyArray<PropertyKey>): string =>
   path.reduce<string>(
@@ -122,7 +122,7 @@ export const decode = <A, I>(
       const furthest = issues.filter(({ path }) => path.length === depth)
       const path = pathOf(furthest[0]!.path)
       const there = furthest.filter((issue) => pathOf(issue.path) === path)
-      return new InvalidOption({ where, field: path === "" ? whole : path, problem: problemOf(there) })
+      return new InvalidOption({ where, field: path === "" ? wholeDocument : path, problem: problemOf(there) })
     })
   )
 
@@ -135,7 +135,7 @@ export const parsed = (where: string, input: unknown): Result.Result<unknown, In
   typeof input !== "string" ? Result.succeed(input) : Result.try({
     try: () => JSON.parse(input) as unknown,
     catch: (error) =>
-      new InvalidOption({ where, field: whole, problem: `is not JSON: ${(error as SyntaxError).message}` })
+      new InvalidOption({ where, field: wholeDocument, problem: `is not JSON: ${(error as SyntaxError).message}` })
   })
 
 /**
@@ -156,6 +156,6 @@ export const attempt = <A>(where: string, path: string, make: () => A): Result.R
 export const at = (where: string, path: string, error: InvalidOption): InvalidOption =>
   new InvalidOption({
     where,
-    field: path === "" ? error.field : error.field === whole ? path : `${path}.${error.field}`,
+    field: path === "" ? error.field : error.field === wholeDocument ? path : `${path}.${error.field}`,
     problem: error.problem
   })

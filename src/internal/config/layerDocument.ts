@@ -117,20 +117,20 @@ export const config: Config.Config<LayerOptions> = pipe(
 const keys: ReadonlyArray<string> = [...policyDocument.keys, "METHODS", "BUDGET"]
 
 /** What a provider has below some name: a value, and what is further below. */
-interface Below {
+interface KeyTree {
   readonly value: Option.Option<string>
-  readonly below: HashMap.HashMap<string, Below>
+  readonly below: HashMap.HashMap<string, KeyTree>
 }
 
 /** A provider may take `RPC_RETRY_RETRY_ON` for one name or for four. */
-const below = (depth: number): Config.Config<HashMap.HashMap<string, Below>> =>
+const below = (depth: number): Config.Config<HashMap.HashMap<string, KeyTree>> =>
   Config.hashMap(Config.all({
     value: Config.option(Config.string()),
     below: depth === 0 ? Config.succeed(HashMap.empty()) : below(depth - 1)
   }))
 
 /** The names of keys that do not exist, below the first parts of a name. */
-const unknownIn = (found: HashMap.HashMap<string, Below>, path: string): ReadonlyArray<string> =>
+const unknownIn = (found: HashMap.HashMap<string, KeyTree>, path: string): ReadonlyArray<string> =>
   HashMap.toEntries(found).flatMap(([part, { below, value }]) => {
     const name = `${path}${part.toUpperCase()}`
     const begins = keys.some((key) => key.startsWith(`${name}_`))

@@ -10,7 +10,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import type { RetryBudget } from "../../RetryBudget.js"
 import { read } from "../ambient/context.js"
-import { both, Handling, type Observer, type Telemetry } from "../call/observer.js"
+import { both, IsEventHandler, type Observer, type Telemetry } from "../call/observer.js"
 import * as FiberRefs from "../effect/fiberRefs.js"
 import * as Runtime from "../effect/runtime.js"
 import * as EventBuffer from "../event/buffer.js"
@@ -37,7 +37,7 @@ export const make = (options: {
         const gauged = policy.budget !== undefined && options.isOfDestination(policy.budget)
         observer = (event) => record(event, labels, gauged)
       }
-      if (read(fiber.currentContext, Handling, false)) {
+      if (read(fiber.currentContext, IsEventHandler, false)) {
         return observer
       }
       if (subscribers.size > 0) {
@@ -103,7 +103,7 @@ const handler = (
     buffer.push(event)
     if (!busy) {
       busy = true
-      Runtime.forkBeside(fiber, work, Context.add(fiber.currentContext, Handling, true))
+      Runtime.forkBeside(fiber, work, Context.add(fiber.currentContext, IsEventHandler, true))
     }
   }
 }

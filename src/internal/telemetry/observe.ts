@@ -56,7 +56,7 @@ export const attempt = <A, E, R>(
 ): Effect.Effect<A, E, R> => call.policy.spans === true ? Spans.ofAttempt(call, attempt, self) : self
 
 /** An instant of the call by the clock of the wall. */
-const shown = (call: Call.Call, instant: number): number => Monotonic.between(-call.wall, instant)
+const shown = (call: Call.Call, instant: number): number => Monotonic.between(-call.wallOffset, instant)
 
 /** @internal */
 export const attemptStarted = (call: Call.Call, attempt: Attempt.Attempt): void =>
