@@ -1,5 +1,5 @@
 /**
- * The ambient context that the attempts of a call see.
+ * The context values that each attempt of a call is provided with: deadline, idempotency key, attempt number, progress.
  *
  * @internal
  */
@@ -10,18 +10,23 @@ import { CurrentAttempt, CurrentDeadline, IdempotencyKey } from "../../Deadline.
 import { read } from "../ambient/context.js"
 import * as Progress from "../ambient/progress.js"
 
-/** @internal */
+/**
+ * How the context of the attempts differs from that of the caller.
+ *
+ * @internal
+ */
 export interface AttemptContext {
-  /** What differs from the ambient context for every attempt, `undefined` when nothing does. */
+  /** The values that all attempts have in common and the caller does not have; `undefined` when there are none. */
   readonly common: Context.Context<never> | undefined
+  /** The attempt number that the caller sees: that of an outer call, or 1. */
   readonly ambientAttempt: number
-  /** Of the attempt that this call is part of. */
+  /** The progress of the outer attempt that this call is part of; `undefined` without one. */
   readonly ambientProgress: Progress.AttemptProgress | undefined
 }
 
 /**
- * A UUID of version 4. A key must differ between processes: Effect's `Random` is seeded with 32 bits, too few for that; and
- * `crypto.randomUUID` does not exist on pages without TLS.
+ * Generates a UUID of version 4. It uses `crypto` since keys must differ between processes and Effect's `Random` is seeded
+ * with only 32 bits; and not `crypto.randomUUID`, which browsers do not offer on pages without TLS.
  */
 const uuid = (): string => {
   const bytes = crypto.getRandomValues(new Uint8Array(16))
@@ -37,7 +42,9 @@ const keyOf = (idempotencyKey: string | boolean): Option.Option<string> =>
   idempotencyKey === false ? Option.none() : Option.some(idempotencyKey === true ? uuid() : idempotencyKey)
 
 /**
- * `deadline` is that of the call, where it differs from the ambient one.
+ * Makes the context of a call.
+ *
+ * - `deadline`: the deadline of the call, `undefined` when it is the ambient one.
  *
  * @internal
  */
@@ -61,7 +68,7 @@ export const make = (
 }
 
 /**
- * The context of the attempts that come after the deadline has become known.
+ * Changes the deadline that later attempts see.
  *
  * @internal
  */
@@ -71,9 +78,10 @@ export const withDeadline = (context: AttemptContext, deadline: number): Attempt
 })
 
 /**
- * Provides only what differs: providing a context costs more than all the rest of a call that succeeds at once.
+ * Provides an attempt with the values that differ from the context of the caller, and with nothing when none does:
+ * providing a context costs more than the rest of a call that succeeds at once.
  *
- * - `progress`: of an attempt that may be cut.
+ * - `progress`: the progress of an attempt that has a timeout or a deadline, `undefined` for others.
  *
  * @internal
  */
