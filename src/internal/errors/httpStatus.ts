@@ -1,5 +1,5 @@
 /**
- * What the statuses of HTTP mean for a call.
+ * Translates HTTP statuses to `Retryable` and `Fatal`.
  *
  * @internal
  */
@@ -8,7 +8,7 @@ import type { ServerHint } from "../../ServerHint.js"
 
 type RetryableStatus = Pick<Retryable, "reason" | "delivery">
 
-/** Of these only the first says that the request was turned away before it ran; a proxy gives the others for a lost answer. */
+/** Only 429 says that the request did not run: a proxy also answers with the others when it loses an answer. */
 const retryable = new Map<number, RetryableStatus>([
   [429, { reason: "Throttled", delivery: "NotSent" }],
   [408, { reason: "Unavailable", delivery: "Unknown" }],
@@ -35,7 +35,7 @@ const fatal = new Map<number, FatalReason>([
 ])
 
 /**
- * Statuses that are worth another attempt.
+ * Returns whether a status becomes a `Retryable`.
  *
  * @internal
  */
@@ -48,7 +48,8 @@ interface Details {
 }
 
 /**
- * The failure that a status is.
+ * Makes the error of an HTTP status. Statuses from 400 that are not listed become `Fatal ServerError`, those below 400
+ * `Fatal Protocol`.
  *
  * @internal
  */
