@@ -30,8 +30,8 @@ export interface CallIdentity {
 }
 
 /**
- * The progress of one attempt that has a timeout or a deadline. An attempt nested in an attempt of an outer call reports to
- * the outer one too: what the inner attempt has sent, the outer one has sent.
+ * The progress of one attempt that has a timeout or a deadline. An attempt nested in an attempt of an outer call
+ * reports to the outer one too: what the inner attempt has sent, the outer one has sent.
  *
  * @internal
  */

@@ -77,8 +77,8 @@ const fadeMillis = 10_000
 const maxRetries = 10_000
 
 /**
- * Makes a capacity that follows the traffic: one retry plus the number of answers in about five seconds, estimated from an
- * exponentially decaying count. Each retry counts as `unit` tokens.
+ * Makes a capacity that follows the traffic: one retry plus the number of answers in about five seconds, estimated from
+ * an exponentially decaying count. Each retry counts as `unit` tokens.
  *
  * @internal
  */
@@ -174,8 +174,8 @@ export const makeEarned = (options: {
 }
 
 /**
- * Makes an account with the rules of gRPC's retry throttling: a failure costs 1 whether or not it is retried, and retries are
- * allowed while more than half of the tokens are left.
+ * Makes an account with the rules of gRPC's retry throttling: a failure costs 1 whether or not it is retried, and
+ * retries are allowed while more than half of the tokens are left.
  *
  * @internal
  */

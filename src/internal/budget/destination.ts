@@ -1,6 +1,6 @@
 /**
- * Returns the destination of a method, which is its service part: `"Users"` for `"Users.Get"`. Returns `""` for a method
- * without a service part and for a call without a method. Calls of one destination share a budget.
+ * Returns the destination of a method, which is its service part: `"Users"` for `"Users.Get"`. Returns `""` for a
+ * method without a service part and for a call without a method. Calls of one destination share a budget.
  *
  * @internal
  */

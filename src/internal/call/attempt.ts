@@ -1,5 +1,6 @@
 /**
- * The state of one attempt. It is kept apart from the state of the call, so that a call can have several attempts in flight.
+ * The state of one attempt. It is kept apart from the state of the call, so that a call can have several attempts in
+ * flight.
  *
  * @internal
  */

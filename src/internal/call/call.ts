@@ -140,8 +140,8 @@ const deadlineOf = (policy: RetryPolicy.Complete, startedAt: number, ambient: nu
 
 /**
  * Gives a call without a name the policy of the method that its first failure carries. A call loses its name when an
- * `RpcCall` is piped through an operator before `withRpcRetry`. Telemetry keeps reporting the call as unnamed, so that its
- * counts of starts and ends agree.
+ * `RpcCall` is piped through an operator before `withRpcRetry`. Telemetry keeps reporting the call as unnamed, so that
+ * its counts of starts and ends agree.
  *
  * @internal
  */
@@ -157,8 +157,9 @@ export const learnMethod = (call: Call, error: Retryable, ambient: Context.Conte
 }
 
 /**
- * Returns whether a request that may have run on the server may be sent again. The `idempotent` option of the call decides
- * first, then the one that the error carries, then the policies of the method of the call and of the method of the error.
+ * Returns whether a request that may have run on the server may be sent again. The `idempotent` option of the call
+ * decides first, then the one that the error carries, then the policies of the method of the call and of the method of
+ * the error.
  *
  * @internal
  */
@@ -168,8 +169,8 @@ export const mayRepeat = ({ method, policy, settings }: Call, error: Retryable):
       (error.method === undefined || error.method === method || settings.policyOf(error.method).idempotent !== false))
 
 /**
- * Returns the level of the budget for events. It is `undefined` when {@link learnMethod} changed the budget, because the
- * events of that call are unnamed and the budget belongs to a named destination.
+ * Returns the level of the budget for events. It is `undefined` when {@link learnMethod} changed the budget, because
+ * the events of that call are unnamed and the budget belongs to a named destination.
  *
  * @internal
  */
@@ -194,8 +195,8 @@ export const nextAttempt = (call: Call): Attempt.Attempt => {
 }
 
 /**
- * Records the end of an attempt that did not succeed. An interrupted attempt stays `isRunning`: the interruption ends the
- * call while the attempt runs.
+ * Records the end of an attempt that did not succeed. An interrupted attempt stays `isRunning`: the interruption ends
+ * the call while the attempt runs.
  *
  * @internal
  */
@@ -226,8 +227,8 @@ export const record = (call: Call, attempt: Attempt.Attempt, error: Retryable): 
 }
 
 /**
- * Returns whether the deadline has passed. A delay can take longer than asked for when the machine sleeps or the process is
- * busy.
+ * Returns whether the deadline has passed. A delay can take longer than asked for when the machine sleeps or the
+ * process is busy.
  *
  * @internal
  */

@@ -25,8 +25,8 @@ export interface AttemptContext {
 }
 
 /**
- * Generates a UUID of version 4. It uses `crypto` since keys must differ between processes and Effect's `Random` is seeded
- * with only 32 bits; and not `crypto.randomUUID`, which browsers do not offer on pages without TLS.
+ * Generates a UUID of version 4. It uses `crypto` since keys must differ between processes and Effect's `Random` is
+ * seeded with only 32 bits; and not `crypto.randomUUID`, which browsers do not offer on pages without TLS.
  */
 const uuid = (): string => {
   const bytes = crypto.getRandomValues(new Uint8Array(16))

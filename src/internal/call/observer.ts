@@ -19,8 +19,8 @@ import type * as RetryPolicy from "../policy/policy.js"
 export type Observer = (event: RetryEvent) => void
 
 /**
- * Whether the fiber runs an `onEvent` handler. The calls that a handler makes produce metrics but no events, because their
- * events would run the handler again, without end.
+ * Whether the fiber runs an `onEvent` handler. The calls that a handler makes produce metrics but no events, because
+ * their events would run the handler again, without end.
  *
  * @internal
  */
@@ -60,7 +60,8 @@ export const both = (first: Observer | undefined, second: Observer): Observer =>
   }
 
 /**
- * Whether log lines written inside an attempt are annotated with its method, number and idempotency key. Default `false`.
+ * Whether log lines written inside an attempt are annotated with its method, number and idempotency key. Default
+ * `false`.
  *
  * @internal
  */

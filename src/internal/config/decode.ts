@@ -66,7 +66,9 @@ const quoted = (text: string): ReadonlyArray<string> => Array.from(text.matchAll
 
 const words = new Map([["string", "text"], ["number", "a number"], ["boolean", "true or false"]])
 
-/** Describes an expected type. Objects and lists are not shown in full, because their members have errors of their own. */
+/**
+ * Describes an expected type. Objects and lists are not shown in full, because their members have errors of their own.
+ */
 const worded = (expected: string): string =>
   expected.startsWith("{")
     ? "an object"
@@ -81,8 +83,8 @@ const expectationOf = ({ message }: ParseResult.ArrayFormatterIssue) => {
 }
 
 /**
- * Describes the problem at a path. An unknown key is reported like an unknown option; for a union, all accepted types are
- * listed.
+ * Describes the problem at a path. An unknown key is reported like an unknown option; for a union, all accepted types
+ * are listed.
  */
 const problemOf = (issues: ReadonlyArray<ParseResult.ArrayFormatterIssue>): string => {
   const first = issues[0]!

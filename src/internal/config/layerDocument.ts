@@ -131,7 +131,9 @@ interface KeyTree {
   readonly below: HashMap.HashMap<string, KeyTree>
 }
 
-/** Reads all keys up to a depth, because a provider may read `RPC_RETRY_RETRY_ON` as one name or as four nested ones. */
+/**
+ * Reads all keys up to a depth, because a provider may read `RPC_RETRY_RETRY_ON` as one name or as four nested ones.
+ */
 const below = (depth: number): Config.Config<HashMap.HashMap<string, KeyTree>> =>
   Config.hashMap(Config.all({
     value: Config.option(Config.string()),

@@ -109,8 +109,8 @@ const toPolicy = (config: typeof MethodConfig.Type, maxAttempts: number): RetryP
 }
 
 /**
- * Decodes a service config into the policies and the budget of a layer. As in gRPC, a method without a retry policy is not
- * retried, and all methods share one budget.
+ * Decodes a service config into the policies and the budget of a layer. As in gRPC, a method without a retry policy is
+ * not retried, and all methods share one budget.
  *
  * - `maxAttempts`: the most attempts of a call, whatever the config says. Default: no limit.
  *

@@ -29,7 +29,11 @@ export const firstDefect = (cause: Cause.Cause<unknown>): Option.Option<unknown>
 /** Returns the first failure of a cause. @internal */
 export const firstFailure = <E>(cause: Cause.Cause<E>): Option.Option<E> => Cause.failureOption(cause)
 
-/** Returns the failure of a cause that is exactly one failure: the common case, checked without a traversal. @internal */
+/**
+ * Returns the failure of a cause that is exactly one failure: the common case, checked without a traversal.
+ *
+ * @internal
+ */
 export const onlyFailure = <E>(cause: Cause.Cause<E>): Option.Option<E> =>
   Cause.isFailType(cause) ? Option.some(cause.error) : Option.none()
 

@@ -1,6 +1,6 @@
 /**
- * Starts fibers outside of an effect. Kept in one file because Effect 4 has no runtimes as values: it starts work with a
- * context.
+ * Starts fibers outside of an effect. Kept in one file because Effect 4 has no runtimes as values: it starts work with
+ * a context.
  *
  * @internal
  */
@@ -34,7 +34,8 @@ export const without = (runner: Runner, isLeftOut: (key: string) => boolean): Ru
   })
 
 /**
- * Runs an effect in a new fiber without waiting for it. The new fiber inherits the settings of `fiber`, such as its loggers.
+ * Runs an effect in a new fiber without waiting for it. The new fiber inherits the settings of `fiber`, such as its
+ * loggers.
  *
  * @internal
  */

@@ -22,8 +22,8 @@ export interface Step {
 export const initial = (schedule: Schedule.Schedule<unknown, never, unknown>): unknown => schedule.initial
 
 /**
- * Makes one step of a schedule at the instant `now`, in milliseconds. Unlike `Schedule.driver` it does not sleep: the caller
- * decides whether to sleep once the delay is known.
+ * Makes one step of a schedule at the instant `now`, in milliseconds. Unlike `Schedule.driver` it does not sleep: the
+ * caller decides whether to sleep once the delay is known.
  *
  * @internal
  */

@@ -9,8 +9,8 @@ import { isRetryable, type Retryable } from "../../RpcError.js"
 import * as Causes from "../effect/cause.js"
 
 /**
- * Returns the `Retryable` that an attempt ended with; `undefined` when the cause has a defect, any other failure (parallel
- * work can fail in several ways), or no failure at all.
+ * Returns the `Retryable` that an attempt ended with; `undefined` when the cause has a defect, any other failure
+ * (parallel work can fail in several ways), or no failure at all.
  *
  * Of several `Retryable`s it returns the most restrictive: one that says "do not retry", else one whose delivery is
  * `Unknown`, else the first.

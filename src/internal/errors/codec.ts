@@ -54,8 +54,8 @@ export const Cause = Schema.transform(Encoded, Schema.Unknown, {
 })
 
 /**
- * Applies `rewrite` to the texts of a cause as they would be encoded. A `Redacted` excerpt stays redacted, and its content is
- * rewritten.
+ * Applies `rewrite` to the texts of a cause as they would be encoded. A `Redacted` excerpt stays redacted, and its
+ * content is rewritten.
  *
  * @internal
  */
@@ -82,7 +82,8 @@ export const Hint = Schema.transform(
 )
 
 /**
- * Decodes the `retryAfter` that an error is made with. A negative duration and a value that is no duration become `"Never"`.
+ * Decodes the `retryAfter` that an error is made with. A negative duration and a value that is no duration become
+ * `"Never"`.
  *
  * @internal
  */

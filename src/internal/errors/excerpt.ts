@@ -1,6 +1,6 @@
 /**
- * Keeps excerpts of answers and arguments out of messages. An excerpt is kept in the `cause` of an error as a `Redacted`,
- * which prints as `<redacted>`. Messages describe its structure only: path, kind and size.
+ * Keeps excerpts of answers and arguments out of messages. An excerpt is kept in the `cause` of an error as a
+ * `Redacted`, which prints as `<redacted>`. Messages describe its structure only: path, kind and size.
  *
  * @internal
  */
@@ -117,11 +117,11 @@ const nameOf = (thrown: unknown): string => {
 }
 
 /**
- * Describes a failure to encode or decode a value without quoting the value. Returns the description as `words`, and the
- * failure as `cause`, in a `Redacted` where it may quote the value.
+ * Describes a failure to encode or decode a value without quoting the value. Returns the description as `words`, and
+ * the failure as `cause`, in a `Redacted` where it may quote the value.
  *
- * - `known`: patterns for the beginnings of messages of other libraries that quote nothing. The matched part is used as the
- *   description.
+ * - `known`: patterns for the beginnings of messages of other libraries that quote nothing. The matched part is used as
+ *   the description.
  *
  * @internal
  */

@@ -69,8 +69,8 @@ const phrases: Record<RetryableReason, string> = {
 }
 
 /**
- * Formats a duration: below one second in milliseconds with at most two decimals, from one second in its two largest units.
- * Examples: `0ms`, `337.5ms`, `1s 200ms`.
+ * Formats a duration: below one second in milliseconds with at most two decimals, from one second in its two largest
+ * units. Examples: `0ms`, `337.5ms`, `1s 200ms`.
  *
  * @internal
  */
@@ -91,7 +91,9 @@ const showMeasured = (duration: Duration.Duration): string => {
   return showDuration(millis < 10 || !Number.isFinite(millis) ? duration : Duration.millis(Math.round(millis)))
 }
 
-/** White space, control characters that move the cursor of a terminal, and characters that change the text direction. */
+/**
+ * White space, control characters that move the cursor of a terminal, and characters that change the text direction.
+ */
 const controls = /[\s\p{Cc}\p{Bidi_Control}]+/gu
 
 /**
@@ -126,7 +128,9 @@ const textOf = (cause: unknown): string | undefined => {
     .find((text) => text !== "")
 }
 
-/** Returns the code in brackets, or a text of the cause that contains it, such as `connect ECONNREFUSED 127.0.0.1:80`. */
+/**
+ * Returns the code in brackets, or a text of the cause that contains it, such as `connect ECONNREFUSED 127.0.0.1:80`.
+ */
 const codeOf = ({ cause, code }: Retryable): string => {
   const text = textOf(cause)
   const shown = oneLine(String(code), maxCode)

@@ -40,8 +40,8 @@ export const RetryableReason = Schema.Literal(
 export type RetryableReason = typeof RetryableReason.Type
 
 /**
- * Whether the server can have seen the request: `NotSent` when it cannot, `Unknown` when the request may have run. A call
- * marked `idempotent: false` is retried only after `NotSent`.
+ * Whether the server can have seen the request: `NotSent` when it cannot, `Unknown` when the request may have run. A
+ * call marked `idempotent: false` is retried only after `NotSent`.
  *
  * @since 0.1.0
  * @category models

@@ -48,16 +48,16 @@ const apply = (rules: Rules) => (text: string): string =>
   rules.reduce((text, [pattern, replacement]) => text.replace(pattern, replacement), text.slice(0, maxText))
 
 /**
- * Removes the user info and query values of URLs, and tokens after `Bearer` and `Basic`, from a sentence. Text after a word
- * like "password" is kept, because the message of a server may say "password: too short".
+ * Removes the user info and query values of URLs, and tokens after `Bearer` and `Basic`, from a sentence. Text after a
+ * word like "password" is kept, because the message of a server may say "password: too short".
  *
  * @internal
  */
 export const redactText: (text: string) => string = apply(inText)
 
 /**
- * Removes the values of headers and fields that carry credentials, and what {@link redactText} removes, from a printed or
- * encoded value.
+ * Removes the values of headers and fields that carry credentials, and what {@link redactText} removes, from a printed
+ * or encoded value.
  *
  * @internal
  */

@@ -1,6 +1,6 @@
 /**
- * A bounded buffer between a call and a reader of its events. Writing never waits: when the buffer is full the oldest event
- * is dropped.
+ * A bounded buffer between a call and a reader of its events. Writing never waits: when the buffer is full the oldest
+ * event is dropped.
  *
  * @internal
  */

@@ -27,8 +27,8 @@ const outcomes: Record<RpcError["_tag"], Outcome> = {
 }
 
 /**
- * Returns the outcome and the reason of a cause. When a cause has several failures, a domain error takes precedence over the
- * errors of this package, because it is the one that the caller handles.
+ * Returns the outcome and the reason of a cause. When a cause has several failures, a domain error takes precedence
+ * over the errors of this package, because it is the one that the caller handles.
  *
  * @internal
  */

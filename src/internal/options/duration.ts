@@ -32,8 +32,8 @@ const isNaN = (input: Duration.DurationInput): boolean =>
   Array.isArray(input) ? input.some(Number.isNaN) : Number.isNaN(input)
 
 /**
- * Decodes a duration. Fails with a description of the problem when it is not a duration, negative, `NaN`, infinite, or zero
- * where zero is not allowed.
+ * Decodes a duration. Fails with a description of the problem when it is not a duration, negative, `NaN`, infinite, or
+ * zero where zero is not allowed.
  *
  * - `shown`: the value to name in the description, where that is not `input` itself.
  *

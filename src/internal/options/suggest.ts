@@ -25,8 +25,8 @@ const distance = (a: string, b: string): number => {
 const maxLength = 64
 
 /**
- * Returns the known name that is nearest to `name`: at most one edit for every three letters away, or else one that contains
- * it. Returns `undefined` when there is none.
+ * Returns the known name that is nearest to `name`: at most one edit for every three letters away, or else one that
+ * contains it. Returns `undefined` when there is none.
  *
  * @internal
  */

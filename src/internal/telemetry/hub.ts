@@ -81,8 +81,8 @@ export const make = (options: {
 }
 
 /**
- * Makes an observer that runs `onEvent` for one event after the other, in the context of the call but in another fiber, which
- * the call does not wait for.
+ * Makes an observer that runs `onEvent` for one event after the other, in the context of the call but in another fiber,
+ * which the call does not wait for.
  */
 const handler = (
   onEvent: (event: RetryEvent) => Effect.Effect<void>,

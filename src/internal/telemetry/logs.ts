@@ -1,6 +1,6 @@
 /**
- * Log lines: giving up at WARN, once per call; each retry, and each error of this package that is not retried, at DEBUG. They
- * are annotated with the method and the reason.
+ * Log lines: giving up at WARN, once per call; each retry, and each error of this package that is not retried, at
+ * DEBUG. They are annotated with the method and the reason.
  *
  * @internal
  */

@@ -1,8 +1,8 @@
 /**
  * Records events as metrics.
  *
- * Names are those of gRPC's proposals A66 and A96, with `rpc.client` for `grpc.client`, and of OpenTelemetry's conventions
- * for RPC, where these have one.
+ * Names are those of gRPC's proposals A66 and A96, with `rpc.client` for `grpc.client`, and of OpenTelemetry's
+ * conventions for RPC, where these have one.
  *
  * @internal
  */
@@ -79,7 +79,9 @@ type Labels = ReadonlyArray<MetricLabel.MetricLabel>
 
 const label = MetricLabel.make
 
-/** Makes the series of a key with fixed labels. `Metric.taggedWithLabels` would join the labels again at each update. */
+/**
+ * Makes the series of a key with fixed labels. `Metric.taggedWithLabels` would join the labels again at each update.
+ */
 const series = (key: Key, labels: Labels) => Metric.fromMetricKey(MetricKey.taggedWithLabels(key, labels))
 
 /** Caches the series of one key by outcome and reason. Both are from short lists, so that the cache stays small. */
@@ -177,8 +179,8 @@ const forMethod = (method: string, destination: string): Recorder => {
 }
 
 /**
- * Makes a function that returns the recorder of a method. Methods beyond the first `maxMethods` share one recorder with the
- * name `other`, because each name costs about thirty series here and in the metrics store, which are never removed.
+ * Makes a function that returns the recorder of a method. Methods beyond the first `maxMethods` share one recorder with
+ * the name `other`, because each name costs about thirty series here and in the metrics store, which are never removed.
  *
  * @internal
  */

@@ -1,6 +1,6 @@
 /**
- * Turns the steps of the engine into events for the observer of a call, and into log lines and spans. It makes no errors, and
- * changes nothing in a call but its observer.
+ * Turns the steps of the engine into events for the observer of a call, and into log lines and spans. It makes no
+ * errors, and changes nothing in a call but its observer.
  *
  * Each event is one object literal, because spreading the common fields takes ten times as long.
  *
@@ -21,8 +21,8 @@ import * as Logs from "./logs.js"
 import * as Spans from "./spans.js"
 
 /**
- * Reports the end of a call. A call without an observer is returned as it is. The observation is installed before the call
- * starts, so that an interruption cannot leave a started attempt without an end.
+ * Reports the end of a call. A call without an observer is returned as it is. The observation is installed before the
+ * call starts, so that an interruption cannot leave a started attempt without an end.
  *
  * @internal
  */
