@@ -21,24 +21,24 @@
  *
  * How {@link classify} classifies the failures of sockets:
  *
- * | failure                                                              | becomes                          | delivery  |
- * | -------------------------------------------------------------------- | -------------------------------- | --------- |
- * | `ECONNREFUSED`, `ENOENT` of a Unix socket                            | `ConnectionRefused`              | `NotSent` |
- * | `EAI_AGAIN` `ENOTFOUND`                                              | `Unavailable`                    | `NotSent` |
- * | `ETIMEDOUT` `EHOSTUNREACH` `ENETUNREACH`, while connecting           | `Unavailable`                    | `NotSent` |
- * | `EHOSTUNREACH` `ENETUNREACH`, later                                  | `Unavailable`                    | `Unknown` |
- * | `ECONNRESET` `ECONNABORTED` `EPIPE` `ETIMEDOUT`, end of stream       | `ConnectionLost`                 | `Unknown` |
- * | `ECONNRESET` `ECONNABORTED`, while connecting                        | `ConnectionLost`                 | `NotSent` |
- * | `ECONNRESET` of a connection that ended before its TLS handshake did | `ConnectionLost`                 | `NotSent` |
- * | `fetch` of Node: `UND_ERR_SOCKET` `UND_ERR_DESTROYED`                | `ConnectionLost`                 | `Unknown` |
- * | `fetch` of Node: `UND_ERR_CONNECT_TIMEOUT` `UND_ERR_CLOSED`          | `Unavailable`                    | `NotSent` |
- * | `fetch` of Node: `UND_ERR_HEADERS_TIMEOUT` `UND_ERR_BODY_TIMEOUT`    | `AttemptTimeout`                 | `Unknown` |
- * | `SocketError` of `@effect/platform`, `Open` `OpenTimeout`            | as its cause, or `Unavailable`   | `NotSent` |
- * | `SocketError`, `Read` `Write` `Close`                                | as its cause, or `ConnectionLost` | `Unknown` |
- * | `TimeoutException` of Effect, `TimeoutError` of the platform         | `AttemptTimeout`                 | `Unknown` |
- * | `AbortError` of the platform                                         | `Fatal Cancelled`                |           |
- * | a TLS certificate that does not verify                               | `Fatal Protocol`                 |           |
- * | anything else                                                        | `Fatal Custom`                   |           |
+ * | failure                                                           | becomes                           | delivery  |
+ * | ----------------------------------------------------------------- | --------------------------------- | --------- |
+ * | `ECONNREFUSED`, `ENOENT` of a Unix socket                         | `ConnectionRefused`               | `NotSent` |
+ * | `EAI_AGAIN` `ENOTFOUND`                                           | `Unavailable`                     | `NotSent` |
+ * | `ETIMEDOUT` `EHOSTUNREACH` `ENETUNREACH`, while connecting        | `Unavailable`                     | `NotSent` |
+ * | `EHOSTUNREACH` `ENETUNREACH`, later                               | `Unavailable`                     | `Unknown` |
+ * | `ECONNRESET` `ECONNABORTED` `EPIPE` `ETIMEDOUT`, end of stream    | `ConnectionLost`                  | `Unknown` |
+ * | `ECONNRESET` `ECONNABORTED`, while connecting                     | `ConnectionLost`                  | `NotSent` |
+ * | `ECONNRESET` during the TLS handshake                             | `ConnectionLost`                  | `NotSent` |
+ * | `fetch` of Node: `UND_ERR_SOCKET` `UND_ERR_DESTROYED`             | `ConnectionLost`                  | `Unknown` |
+ * | `fetch` of Node: `UND_ERR_CONNECT_TIMEOUT` `UND_ERR_CLOSED`       | `Unavailable`                     | `NotSent` |
+ * | `fetch` of Node: `UND_ERR_HEADERS_TIMEOUT` `UND_ERR_BODY_TIMEOUT` | `AttemptTimeout`                  | `Unknown` |
+ * | `SocketError` of `@effect/platform`, `Open` `OpenTimeout`         | as its cause, or `Unavailable`    | `NotSent` |
+ * | `SocketError`, `Read` `Write` `Close`                             | as its cause, or `ConnectionLost` | `Unknown` |
+ * | `TimeoutException` of Effect, `TimeoutError` of the platform      | `AttemptTimeout`                  | `Unknown` |
+ * | `AbortError` of the platform                                      | `Fatal Cancelled`                 |           |
+ * | a TLS certificate that does not verify                            | `Fatal Protocol`                  |           |
+ * | anything else                                                     | `Fatal Custom`                    |           |
  *
  * @since 0.1.0
  */

@@ -209,14 +209,14 @@ export interface Progress {
  *
  * declare const connect: Effect.Effect<{ send(body: string): Effect.Effect<string, Retryable | Fatal> }, Retryable>
  *
- * const cut = new Retryable({ reason: "AttemptTimeout", delivery: "NotSent" })
+ * const timedOut = new Retryable({ reason: "AttemptTimeout", delivery: "NotSent" })
  *
  * const call = (body: string) =>
  *   Deadline.whileUnsent((progress) =>
  *     connect.pipe(
  *       Effect.tapError((error) => Effect.sync(() => progress.failed(error))),
  *       Effect.retry({ times: 2 }),
- *       Effect.flatMap((connection) => progress.sending() ? connection.send(body) : Effect.fail(cut))
+ *       Effect.flatMap((connection) => progress.sending() ? connection.send(body) : Effect.fail(timedOut))
  *     )
  *   ).pipe(RpcCall.make({ method: "Orders.Place", idempotent: false }))
  * ```

@@ -27,10 +27,10 @@
  *
  * **Where.** `RpcRetry.layer` makes one for each destination by default. A `withRpcRetry` without a layer has none.
  *
- * **Bounds.** In any period, all calls of a budget of {@link make} with a cost of 1 together make at most `calls +
- * capacity + ratio x answers + time / regainEvery` attempts, where a capacity that follows the traffic counts with its
- * greatest value so far. With another cost, the terms after `calls` are divided by it. (A `withRpcRetry` inside another
- * one counts as two calls, and its answer as two answers.)
+ * **Bounds.** In any period, all calls of a budget of {@link make} with a cost of 1 together make at most
+ * `calls + capacity + ratio x answers + time / regainEvery` attempts, where a capacity that follows the traffic counts
+ * with its greatest value so far. With another cost, the terms after `calls` are divided by it. (A `withRpcRetry`
+ * inside another one counts as two calls, and its answer as two answers.)
  *
  * @since 0.1.0
  */

@@ -4,18 +4,18 @@
  * They are ordinary Effect `Schedule`s: compose them with `Schedule.intersect`, `Schedule.whileInput`,
  * `Schedule.tapOutput` and the others. Their output is the delay, and zero when they end.
  *
- * | schedule or operator        | delays, in order                                                        | ends            |
- * | --------------------------- | ----------------------------------------------------------------------- | --------------- |
- * | `standard`                  | 100, 150, 225 ms                                                        | after 3 retries |
- * | `exponential`               | `base`, then times `factor` each, at most `cap`                         | never           |
- * | `decorrelated`              | random from `base` to 3 times the delay before, at most `cap`           | never           |
- * | `fullJitter(schedule)`      | random from 0 to the schedule's delay                                   | with `schedule` |
- * | `equalJitter(schedule)`     | random from half the schedule's delay to all of it                      | with `schedule` |
- * | `proportional(schedule, p)` | random from the schedule's delay less a share of `p` to all of it       | with `schedule` |
- * | `retries(schedule, n)`      | the schedule's                                                          | after n retries |
- * | `byReason`                  | those of the schedule for the reason of the failure                     | with that one   |
- * | `grpcA6`                    | exponential, times a random factor from 0.8 to 1.2 after the cap        | as it says      |
- * | `aws2026`                   | random from 0 to 50 ms (throttled: 1 s) times 2 each, at most 20 s      | after 2 retries |
+ * | schedule or operator        | delays, in order                                                 | ends            |
+ * | --------------------------- | ---------------------------------------------------------------- | --------------- |
+ * | `standard`                  | 100, 150, 225 ms                                                 | after 3 retries |
+ * | `exponential`               | `base`, each next one times `factor`, at most `cap`              | never           |
+ * | `decorrelated`              | random from `base` to 3 times the previous delay, at most `cap`  | never           |
+ * | `fullJitter(schedule)`      | random from 0 to the schedule's delay                            | with `schedule` |
+ * | `equalJitter(schedule)`     | random from half of the schedule's delay to all of it            | with `schedule` |
+ * | `proportional(schedule, p)` | random from `1 - p` of the schedule's delay to all of it         | with `schedule` |
+ * | `retries(schedule, n)`      | the schedule's                                                   | after n retries |
+ * | `byReason`                  | those of the schedule for the reason of the failure              | with that one   |
+ * | `grpcA6`                    | exponential, times a random factor from 0.8 to 1.2 after the cap | by `maxAttempts` |
+ * | `aws2026`                   | random from 0 to 50 ms (throttled: 1 s), doubling, at most 20 s  | after 2 retries |
  *
  * The jitters of this module only shorten delays. So a delay never exceeds the cap of its schedule, and callers that
  * have reached the cap still wait for different times. (Effect's `Schedule.jittered`, applied after a cap, exceeds it
@@ -226,9 +226,9 @@ export const byReason = <R = never>(
 }
 
 /**
- * Makes the backoff of gRPC (proposal A6): the delay before retry n is `min(initialBackoff x backoffMultiplier^(n-1),
- * maxBackoff)`, times a random factor from 0.8 to 1.2. As in gRPC the factor is applied after the cap, so a delay may
- * exceed `maxBackoff` by up to 20 %.
+ * Makes the backoff of gRPC (proposal A6): the delay before retry n is
+ * `min(initialBackoff x backoffMultiplier^(n-1), maxBackoff)`, times a random factor from 0.8 to 1.2. As in gRPC the
+ * factor is applied after the cap, so a delay may exceed `maxBackoff` by up to 20 %.
  *
  * Throws `InvalidOption` for a value out of range.
  *

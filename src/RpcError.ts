@@ -151,7 +151,7 @@ export interface RetryableProps {
 }
 
 /**
- * The error of an attempt when another attempt may succeed. {@link RetryableProps} documents its fields.
+ * The error of an attempt when another attempt may succeed.
  *
  * @example
  * ```ts
@@ -166,13 +166,21 @@ export interface RetryableProps {
  */
 export class Retryable extends lean(
   Schema.TaggedError<Retryable>("effect-rpc-retry/RpcError/Retryable")("Retryable", {
+    /** Why the attempt failed. */
     reason: RetryableReason,
+    /** Whether the server can have seen the request. */
     delivery: Delivery,
+    /** The method, as `"Service.Method"`; absent for a call without a name. */
     method: Schema.optional(Schema.String),
+    /** The code of the protocol or of the system; absent when there is none. */
     code: Schema.optional(Code),
+    /** Whether the call may run twice; absent when the call does not say so. */
     idempotent: Schema.optional(Schema.Boolean),
+    /** The delay that the server asked for, or `"Never"` for "do not retry"; absent without a hint. */
     retryAfter: Schema.optional(codec.Hint),
+    /** The time that the attempt waited before its dial, because previous dials had failed; absent without a wait. */
     waited: Schema.optional(Schema.DurationFromMillis),
+    /** The original failure; a `Redacted` where it quotes a part of an answer or of arguments. */
     cause: Schema.optional(codec.Cause)
   }),
   internal.retryableMessage
@@ -209,7 +217,7 @@ export interface FatalProps {
 
 /**
  * The error of an attempt when another attempt would fail in the same way, such as an error answer of the server, wrong
- * arguments or a broken protocol. {@link FatalProps} documents its fields.
+ * arguments or a broken protocol.
  *
  * @example
  * ```ts
@@ -223,10 +231,15 @@ export interface FatalProps {
  */
 export class Fatal extends lean(
   Schema.TaggedError<Fatal>("effect-rpc-retry/RpcError/Fatal")("Fatal", {
+    /** Why the attempt failed. */
     reason: FatalReason,
+    /** The method, as `"Service.Method"`; absent for a call without a name. */
     method: Schema.optional(Schema.String),
+    /** The code of the protocol or of the system; absent when there is none. */
     code: Schema.optional(Code),
+    /** A description for people, of at most 4000 characters. */
     message: Schema.String,
+    /** The original failure; a `Redacted` where it quotes a part of an answer or of arguments. */
     cause: Schema.optional(codec.Cause)
   })
 ) {

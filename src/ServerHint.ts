@@ -164,8 +164,9 @@ const protoDuration = (u: unknown): number => {
 }
 
 /**
- * Reads a `google.rpc.RetryInfo` message, as JSON (`{ retryDelay: "1.5s" }`) or decoded (`{ retryDelay: { seconds,
- * nanos } }`, where the integers may be numbers, strings, bigints or `Long`s). Returns `None` without a `retryDelay`.
+ * Reads a `google.rpc.RetryInfo` message, as JSON (`{ retryDelay: "1.5s" }`) or decoded
+ * (`{ retryDelay: { seconds, nanos } }`, where the integers may be numbers, strings, bigints or `Long`s). Returns
+ * `None` without a `retryDelay`.
  *
  * @since 0.1.0
  * @category readers

@@ -34,9 +34,9 @@ const maxEvents = 100
 
 /** Makes an observer that adds the events of a call to its span. */
 const annotating = (span: Tracer.Span, nanos: () => bigint): Observer => {
-  let told = 0
+  let eventCount = 0
   const tell = (name: string, attributes: Record<string, unknown>) => {
-    if (++told <= maxEvents) {
+    if (++eventCount <= maxEvents) {
       span.event(name, nanos(), attributes)
     }
   }
@@ -56,8 +56,8 @@ const annotating = (span: Tracer.Span, nanos: () => bigint): Observer => {
       case "CallSucceeded":
       case "CallFailed":
       case "CallInterrupted":
-        if (told > maxEvents) {
-          span.attribute("otel.dropped_events_count", told - maxEvents)
+        if (eventCount > maxEvents) {
+          span.attribute("otel.dropped_events_count", eventCount - maxEvents)
         }
         return span.attribute("rpc.attempts", event.attempts)
     }
