@@ -1,7 +1,7 @@
 /**
- * From an unknown failure to `Retryable | Fatal`.
+ * Classifies unknown failures as `Retryable` or `Fatal`.
  *
- * A **classifier** is a plain function, used where a failure is first seen:
+ * A **classifier** is a plain function. Apply it where a failure first appears:
  *
  * ```ts
  * import { Classify, withRpcRetry } from "effect-rpc-retry"
@@ -12,32 +12,33 @@
  * const program = query.pipe(Effect.mapError(Classify.classify), withRpcRetry)
  * ```
  *
- * A **rule** is a partial classifier: it gives `None` for what it does not know. `firstOf` tries rules in order and makes
- * a classifier of them.
+ * A **rule** is a partial classifier: it returns `None` for failures that it does not recognise. `firstOf` makes a
+ * classifier from rules, which it tries in order.
  *
  * Rules look at the structure of a failure (tags, codes, names of error classes), at its `cause`s and at the members of
- * an `AggregateError`; never at the text of a message. What no rule knows is `Fatal` with the original kept as `cause`.
+ * an `AggregateError`, never at the text of a message. A failure that no rule recognises becomes `Fatal`, with the
+ * original as `cause`.
  *
- * What `classify` makes of the failures of sockets:
+ * How {@link classify} classifies the failures of sockets:
  *
- * | failure                                                              | becomes                          | delivery  |
- * | -------------------------------------------------------------------- | -------------------------------- | --------- |
- * | `ECONNREFUSED`, `ENOENT` of a Unix socket                            | `ConnectionRefused`              | `NotSent` |
- * | `EAI_AGAIN` `ENOTFOUND`                                              | `Unavailable`                    | `NotSent` |
- * | `ETIMEDOUT` `EHOSTUNREACH` `ENETUNREACH`, while connecting           | `Unavailable`                    | `NotSent` |
- * | `EHOSTUNREACH` `ENETUNREACH`, later                                  | `Unavailable`                    | `Unknown` |
- * | `ECONNRESET` `ECONNABORTED` `EPIPE` `ETIMEDOUT`, end of stream       | `ConnectionLost`                 | `Unknown` |
- * | `ECONNRESET` `ECONNABORTED`, while connecting                        | `ConnectionLost`                 | `NotSent` |
- * | `ECONNRESET` of a connection that ended before its TLS handshake did | `ConnectionLost`                 | `NotSent` |
- * | `fetch` of Node: `UND_ERR_SOCKET` `UND_ERR_DESTROYED`                | `ConnectionLost`                 | `Unknown` |
- * | `fetch` of Node: `UND_ERR_CONNECT_TIMEOUT` `UND_ERR_CLOSED`          | `Unavailable`                    | `NotSent` |
- * | `fetch` of Node: `UND_ERR_HEADERS_TIMEOUT` `UND_ERR_BODY_TIMEOUT`    | `AttemptTimeout`                 | `Unknown` |
- * | `SocketError` of `@effect/platform`, `Open` `OpenTimeout`            | as its cause, or `Unavailable`   | `NotSent` |
- * | `SocketError`, `Read` `Write` `Close`                                | as its cause, or `ConnectionLost` | `Unknown` |
- * | `TimeoutException` of Effect, `TimeoutError` of the platform         | `AttemptTimeout`                 | `Unknown` |
- * | `AbortError` of the platform                                         | `Fatal Cancelled`                |           |
- * | a TLS certificate that does not verify                               | `Fatal Protocol`                 |           |
- * | anything else                                                        | `Fatal Custom`                   |           |
+ * | failure                                                           | becomes                           | delivery  |
+ * | ----------------------------------------------------------------- | --------------------------------- | --------- |
+ * | `ECONNREFUSED`, `ENOENT` of a Unix socket                         | `ConnectionRefused`               | `NotSent` |
+ * | `EAI_AGAIN` `ENOTFOUND`                                           | `Unavailable`                     | `NotSent` |
+ * | `ETIMEDOUT` `EHOSTUNREACH` `ENETUNREACH`, while connecting        | `Unavailable`                     | `NotSent` |
+ * | `EHOSTUNREACH` `ENETUNREACH`, later                               | `Unavailable`                     | `Unknown` |
+ * | `ECONNRESET` `ECONNABORTED` `EPIPE` `ETIMEDOUT`, end of stream    | `ConnectionLost`                  | `Unknown` |
+ * | `ECONNRESET` `ECONNABORTED`, while connecting                     | `ConnectionLost`                  | `NotSent` |
+ * | `ECONNRESET` during the TLS handshake                             | `ConnectionLost`                  | `NotSent` |
+ * | `fetch` of Node: `UND_ERR_SOCKET` `UND_ERR_DESTROYED`             | `ConnectionLost`                  | `Unknown` |
+ * | `fetch` of Node: `UND_ERR_CONNECT_TIMEOUT` `UND_ERR_CLOSED`       | `Unavailable`                     | `NotSent` |
+ * | `fetch` of Node: `UND_ERR_HEADERS_TIMEOUT` `UND_ERR_BODY_TIMEOUT` | `AttemptTimeout`                  | `Unknown` |
+ * | `SocketError` of `@effect/platform`, `Open` `OpenTimeout`         | as its cause, or `Unavailable`    | `NotSent` |
+ * | `SocketError`, `Read` `Write` `Close`                             | as its cause, or `ConnectionLost` | `Unknown` |
+ * | `TimeoutException` of Effect, `TimeoutError` of the platform      | `AttemptTimeout`                  | `Unknown` |
+ * | `AbortError` of the platform                                      | `Fatal Cancelled`                 |           |
+ * | a TLS certificate that does not verify                            | `Fatal Protocol`                  |           |
+ * | anything else                                                     | `Fatal Custom`                    |           |
  *
  * @since 0.1.0
  */
@@ -50,46 +51,46 @@ import { Fatal, isFatal, isRetryable, Retryable } from "./RpcError.js"
 import * as ServerHint from "./ServerHint.js"
 
 /**
- * Makes `Retryable | Fatal` of any failure.
+ * Classifies any failure.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Classifier {
-  /** Classifies one failure. Throws for none. */
+  /** Classifies one failure. It must not throw. */
   (failure: unknown): Retryable | Fatal
 }
 
 /**
- * A classifier of some failures: `None` for those it does not know.
+ * Classifies some failures, and returns `None` for others.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Rule {
-  /** Classifies one failure, or returns `None` for one that it does not know. */
+  /** Classifies one failure, or returns `None` when it does not recognise the failure. */
   (failure: unknown): Option.Option<Retryable | Fatal>
 }
 
-/** No real chain of causes is longer. */
+/** The most failures of a chain of causes that are examined. */
 const maxLinks = 16
 
-/** So many objects are looked at to find them: a failure may lead back to itself, or hold thousands of others. */
+/** The most objects visited to find them: a failure may be cyclic, or aggregate thousands of others. */
 const maxVisited = 64
 
-/** The members of an aggregate that can be looked at. */
+/** Returns the members of an aggregate error that are objects. */
 const membersOf = (link: object): ReadonlyArray<object> => {
   const errors = Read.property(link, "errors")
   return Read.attempt(() => Array.isArray(errors) ? errors.slice(0, maxVisited).filter(Predicate.isObject) : []) ?? []
 }
 
-/** What an effect failed with, of a rejection of `Effect.runPromise`. */
+/** Returns the failure of the effect in a rejection of `Effect.runPromise`. */
 const squashed = (link: object): unknown => Read.attempt(() => Runtime.failureOfRejection(link))
 
 /**
- * The failure itself, then what it was caused by, outermost first. Of an aggregate its members count, not itself: Node
- * gives the whole the code of one of them, without the system call. A rejection of `Effect.runPromise` is what the effect
- * failed with. Ends for every failure, and never throws.
+ * Returns the failure and its causes, outermost first. An aggregate is replaced by its members, because Node gives the
+ * aggregate the code of one of them without the system call. A rejection of `Effect.runPromise` is followed to the
+ * failure of the effect. It terminates for every failure and never throws.
  */
 const chain = (failure: unknown): ReadonlyArray<object> => {
   const links: Array<object> = []
@@ -103,7 +104,7 @@ const chain = (failure: unknown): ReadonlyArray<object> => {
       if (members.length === 0) {
         links.push(link)
       }
-      // the last is looked at first
+      // a stack: the last one pushed is visited first
       next.push(Read.property(link, "cause"), squashed(link), ...members.toReversed())
     }
   }
@@ -123,7 +124,7 @@ const firstSome = <A>(links: ReadonlyArray<object>, f: (link: object) => A | und
 }
 
 /**
- * Failures that are classified already, at any depth of the chain of causes.
+ * Recognises a `Retryable` or `Fatal` at any depth of the chain of causes, and returns it.
  *
  * @since 0.1.0
  * @category rules
@@ -164,7 +165,7 @@ const codes = new Map<string, Known>([
   ["UND_ERR_BODY_TIMEOUT", silent]
 ])
 
-/** What the same codes mean when the system call that failed was the one that connects. */
+/** The same codes while connecting: nothing was sent. */
 const connecting = new Map<string, Known>([
   ["ENOENT", refused],
   ["EHOSTUNREACH", unresolved],
@@ -175,8 +176,8 @@ const connecting = new Map<string, Known>([
 ])
 
 /**
- * Of the system call that connects, or of a TLS handshake that the peer ended: `node:tls` puts the target of the connection on
- * that error, and only there without a system call.
+ * Returns whether an error occurred while connecting: in the system call `connect`, or in a TLS handshake that the peer
+ * ended. `node:tls` marks the latter by the target of the connection and no `syscall`.
  */
 const isConnecting = (link: unknown): boolean => {
   const syscall = stringOf(link, "syscall")
@@ -195,8 +196,8 @@ const knownOf = (link: unknown): (Known & { readonly code: string }) | undefined
 }
 
 /**
- * System errors, as Node and the runtimes like it report them: by `code` and `syscall`. Where several were collected,
- * as for a host with many addresses, all of them must say "not sent" for the whole to say so.
+ * Recognises system errors of Node and compatible runtimes by their `code` and `syscall`. When an error has several, as
+ * after trying a host with many addresses, the delivery is `NotSent` only if it is for all of them.
  *
  * @since 0.1.0
  * @category rules
@@ -236,7 +237,8 @@ const certificateCodes: ReadonlySet<string> = new Set([
 ])
 
 /**
- * A peer whose TLS certificate does not verify: it will not at the next attempt either.
+ * Recognises a TLS certificate that does not verify. It is `Fatal`, since another attempt would get the same
+ * certificate.
  *
  * @since 0.1.0
  * @category rules
@@ -250,7 +252,8 @@ export const certificate: Rule = (failure) =>
   })
 
 /**
- * The `SocketError` of `@effect/platform`. One that happened while opening was not sent, whatever caused it.
+ * Recognises the `SocketError` of `@effect/platform`. An error while opening the socket has the delivery `NotSent`,
+ * whatever caused it.
  *
  * @since 0.1.0
  * @category rules
@@ -277,7 +280,7 @@ export const socketError: Rule = (failure) =>
   )
 
 /**
- * Timeouts: Effect's `TimeoutException`, and the `TimeoutError` of `AbortSignal.timeout`.
+ * Recognises timeouts: Effect's `TimeoutException`, and the `TimeoutError` of `AbortSignal.timeout`.
  *
  * @since 0.1.0
  * @category rules
@@ -292,7 +295,7 @@ export const timeout: Rule = (failure) =>
   )
 
 /**
- * Work that was aborted through an `AbortSignal`. Who aborted it wanted no answer: no other attempt is made.
+ * Recognises work that was aborted through an `AbortSignal`. It is `Fatal`, because whoever aborted it wants no answer.
  *
  * @since 0.1.0
  * @category rules
@@ -315,7 +318,7 @@ const statusOf = (link: object): number | undefined =>
     Read.property(Read.property(link, "$metadata"), "httpStatusCode")
   ].find((status): status is number => Number.isInteger(status) && Number(status) >= 400 && Number(status) <= 599)
 
-/** A header of the response that a failure carries, from a `Headers` or from an object of texts. */
+/** Returns a header of the response that a failure carries, from a `Headers` or from a plain object. */
 const headerOf = (link: object, name: string): string | undefined => {
   for (const holder of [Read.property(link, "response"), Read.property(link, "$response"), link]) {
     const headers = Read.property(holder, "headers")
@@ -330,7 +333,9 @@ const headerOf = (link: object, name: string): string | undefined => {
   return undefined
 }
 
-/** A date is counted from the `Date` of the same response: the clocks of two machines differ. */
+/**
+ * Reads `Retry-After`. A date is compared with the `Date` of the same response, because the clocks of machines differ.
+ */
 const retryAfterOf = (link: object): ServerHint.ServerHint | undefined => {
   const date = Option.getOrElse(ServerHint.dateMillis(headerOf(link, "date") ?? ""), () => Infinity)
   const hint = ServerHint.fromRetryAfter(headerOf(link, "retry-after"), date)
@@ -338,14 +343,14 @@ const retryAfterOf = (link: object): ServerHint.ServerHint | undefined => {
 }
 
 /**
- * Failures that carry the status of an HTTP response, as promise clients throw them: `response.status` (axios, got, ky),
- * `status` (Octokit, superagent, SDKs of web services), `statusCode`, and `$metadata.httpStatusCode` of the AWS SDK, whose
- * `$retryable` says by itself that an error is worth another attempt.
+ * Recognises failures that carry the status of an HTTP response, as promise clients throw them: in `response.status`
+ * (axios, got, ky), `status` (Octokit, superagent, SDKs of web services), `statusCode`, or `$metadata.httpStatusCode`
+ * (AWS SDK). An error of the AWS SDK with `$retryable` is `Retryable` whatever its status.
  *
- * 429 is `Throttled` and `NotSent`; 408, 502, 503 and 504 are `Unavailable` and `Unknown`; all others of 400 and above are
- * `Fatal`. A `Retry-After` among the headers of the response is read, seconds or a date.
+ * 429 becomes `Throttled` with the delivery `NotSent`. 408, 502, 503 and 504 become `Unavailable` with the delivery
+ * `Unknown`. All other statuses from 400 become `Fatal`. The header `Retry-After` of the response is read.
  *
- * It is not among {@link rules}, as many errors that never saw HTTP have a `status`. {@link promise} has it.
+ * It is not one of {@link rules}, since many errors unrelated to HTTP have a `status`. {@link promise} includes it.
  *
  * @example
  * ```ts
@@ -375,21 +380,21 @@ export const status: Rule = (failure) =>
       : known
   })
 
-/** What a failure says of itself. */
+/** Returns the text of a failure: the failure itself when it is a string, else its `message`. */
 const wordsOf = (link: unknown): string | undefined => {
   const words = typeof link === "string" ? link : Read.text(link, "message")
   return words?.trim() === "" ? undefined : words
 }
 
-/** What a failure says and, where that is only that something failed (`fetch failed`), what its cause says. */
+/** Returns the text of a failure, followed by that of its cause where the first is only `fetch failed`. */
 const messageOf = (failure: unknown): string | undefined => {
   const words = [failure, ...chain(failure)].flatMap((link) => wordsOf(link) ?? [])
   return words[0] === "fetch failed" ? [...new Set(words)].slice(0, 2).join(": ") : words[0]
 }
 
 /**
- * Returns `Fatal` with the reason `Custom` and the original as `cause`: what remains when no rule knows a failure. The message
- * is the failure's own: a string, or the `message` of any object.
+ * Classifies every failure as `Fatal` with the reason `Custom` and the original as `cause`. It is used when no rule
+ * recognises a failure. The message is the failure itself when it is a string, else its `message`.
  *
  * @since 0.1.0
  * @category classifiers
@@ -398,8 +403,8 @@ export const unknown: Classifier = (failure) =>
   new Fatal({ reason: "Custom", message: messageOf(failure) ?? "an unknown failure", cause: failure })
 
 /**
- * Tries each rule in order; what none of them knows is `unknown`. The rules of this
- * module throw for no failure; what a rule of yours throws is thrown.
+ * Makes a classifier that tries rules in order, and then {@link unknown}. The rules of this module never throw; an
+ * exception of another rule is not caught.
  *
  * @example
  * ```ts
@@ -430,7 +435,7 @@ export const firstOf = (...rules: ReadonlyArray<Rule>): Classifier => (failure) 
 }
 
 /**
- * The rules of `classify`, in their order, to put your own before or after.
+ * The rules of {@link classify}, in order. Use them with {@link firstOf} to add your own before or after.
  *
  * @since 0.1.0
  * @category rules
@@ -438,7 +443,7 @@ export const firstOf = (...rules: ReadonlyArray<Rule>): Classifier => (failure) 
 export const rules: ReadonlyArray<Rule> = [classified, certificate, socketError, systemError, timeout, aborted]
 
 /**
- * The classifier for anything that goes over a socket.
+ * Classifies the failures of sockets, timeouts and aborted requests, as the table of this module says.
  *
  * @since 0.1.0
  * @category classifiers
@@ -446,8 +451,8 @@ export const rules: ReadonlyArray<Rule> = [classified, certificate, socketError,
 export const classify: Classifier = firstOf(...rules)
 
 /**
- * The classifier for clients that return promises: {@link rules} and, before the codes of sockets, {@link status}. It is the
- * default of `RpcCall.fromPromise`.
+ * Classifies the failures of clients that return promises: by {@link rules} and, before the codes of sockets, by
+ * {@link status}. It is the default of `RpcCall.fromPromise`.
  *
  * @since 0.1.0
  * @category classifiers

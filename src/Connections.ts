@@ -1,8 +1,8 @@
 /**
- * The connections that are open, or would be, by name: what `RpcRetry.inspect` shows of them.
+ * A registry of connections and their states, which `RpcRetry.inspect` shows.
  *
- * `Connection.make` enters each connection here for as long as it lives; a transport that keeps connections of its own can
- * do the same. All that was not given a registry of its own shares one.
+ * `Connection.make` registers each connection until its scope closes. A transport that keeps connections of its own can
+ * do the same. All connections share one registry unless another one is provided.
  *
  * @since 0.1.0
  */
@@ -11,12 +11,14 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 
 /**
- * - `idle`: none, and none was needed: before the first call, or after the last one was long ago.
- * - `connecting`: it is being dialled.
- * - `ready`: calls go out on it at once.
- * - `draining`: it finishes the calls it has, and takes no others.
- * - `broken`: it failed, or could not be dialled. The next call dials anew.
- * - `closed`: at the end of its scope, or by its owner.
+ * The state of a connection.
+ *
+ * - `idle`: not connected, because no call has needed it yet or it was closed after a time without calls.
+ * - `connecting`: being dialled.
+ * - `ready`: connected; calls are sent at once.
+ * - `draining`: finishing the calls in flight, and accepting no new ones.
+ * - `broken`: failed, or could not be dialled; the next call dials again.
+ * - `closed`: closed by its owner or with its scope.
  *
  * @since 0.1.0
  * @category models
@@ -24,24 +26,24 @@ import type * as Scope from "effect/Scope"
 export type State = "idle" | "connecting" | "ready" | "draining" | "broken" | "closed"
 
 /**
- * How one connection is now.
+ * The status of one connection.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Status {
-  /** Where it leads, for example `tcp://10.0.0.7:1234`. */
+  /** The address, for example `tcp://10.0.0.7:1234`. */
   readonly name: string
-  /** What it does now. */
+  /** The current state. */
   readonly state: State
-  /** How often it was dialled. */
+  /** The number of dials so far. */
   readonly dials: number
-  /** How many of the dials failed. */
+  /** The number of dials that failed. */
   readonly failedDials: number
 }
 
 /**
- * A list of connections.
+ * A registry of connections.
  *
  * @since 0.1.0
  * @category models
@@ -76,7 +78,8 @@ export const make = (): Registry => {
 }
 
 /**
- * The registry in use. Provide another one to keep the connections of a part of a program apart.
+ * The registry in use. Provide another one to list the connections of a part of a program separately. Default: one
+ * registry for the process.
  *
  * @since 0.1.0
  * @category references

@@ -1,9 +1,9 @@
 /**
- * The ambient facts of a call: its deadline, the number of the current attempt, its idempotency key; and what an attempt says of
- * itself to who may cut it.
+ * The ambient values of a call: its deadline, the number of the current attempt and its idempotency key. Also how a
+ * transport reports whether an attempt has sent its request.
  *
- * They are `Context.Reference`s: reading one needs nothing in `R`, and what an effect forks inherits them. Transports
- * read them and send them where their protocol has a place for them; an attempt of your own can do the same.
+ * The values are `Context.Reference`s: reading one needs nothing in `R`, and forked fibers inherit them. The transports
+ * of this package send them where the protocol has a place for them, and your own transport can do the same.
  *
  * @since 0.1.0
  */
@@ -18,7 +18,7 @@ import * as progress from "./internal/ambient/progress.js"
 import { checkDuration, orThrow } from "./InvalidOption.js"
 
 /**
- * The number of the current attempt. The first one is 1, which is also what an effect outside any call reads.
+ * The number of the current attempt. The first one is 1. Outside a call it is 1.
  *
  * @example
  * ```ts
@@ -38,8 +38,8 @@ export class CurrentAttempt extends Context.Reference<CurrentAttempt>()("effect-
 }) {}
 
 /**
- * The deadline in force, in milliseconds on the scale of {@link now}; `Infinity` when there is none. `within` and the `deadline` of a
- * policy set it; of two the earlier one wins.
+ * The deadline in force, in milliseconds on the clock of {@link now}; `Infinity` when there is none. {@link within} and
+ * the `deadline` of a policy set it. Of two deadlines the earlier one applies.
  *
  * @since 0.1.0
  * @category references
@@ -49,8 +49,8 @@ export class CurrentDeadline extends Context.Reference<CurrentDeadline>()("effec
 }) {}
 
 /**
- * The idempotency key of the current call: the same for all its attempts, so that a server can tell a repeated request
- * from a new one. `None` unless the call asks for one with the option `idempotencyKey`.
+ * The idempotency key of the current call. All attempts of a call have the same key, so that a server can recognise a
+ * repeated request. `None` unless the option `idempotencyKey` of the call asks for one.
  *
  * @example
  * ```ts
@@ -75,8 +75,9 @@ export class IdempotencyKey extends Context.Reference<IdempotencyKey>()("effect-
 }) {}
 
 /**
- * The attempt of the call that this work was started by: above 1 when a caller in another process has made it again. Set it
- * with `RpcRetry.inheritAttempt`. It is not `CurrentAttempt`: that one says "I am a retry", this one "my caller is one".
+ * The attempt number of the incoming call that this work serves: above 1 when the caller, in another process, retries.
+ * Set it with `RpcRetry.inheritAttempt`. Default 1. {@link CurrentAttempt} counts the attempts of the outgoing call
+ * instead.
  *
  * @since 0.1.0
  * @category references
@@ -88,9 +89,9 @@ export class InheritedAttempt
 {}
 
 /**
- * The time on the scale that deadlines are measured on: milliseconds of the monotonic clock, with up to three decimals. The
- * clock of the wall may jump when it is corrected; this one does not. It starts near the wall's time, but is not it: use it to
- * measure, not to show.
+ * Returns the time on the clock that deadlines are measured with: milliseconds of the monotonic clock, with up to three
+ * decimals. Unlike the wall clock it does not jump when the time is corrected. Use it to measure durations; do not show
+ * it, since it drifts from the wall clock.
  *
  * - `clock`: the `Clock` of the running effect.
  *
@@ -100,7 +101,7 @@ export class InheritedAttempt
 export const unsafeNow: (clock: Clock.Clock) => number = monotonic.now
 
 /**
- * {@link unsafeNow} of the `Clock` in force.
+ * Returns {@link unsafeNow} of the current `Clock`.
  *
  * @since 0.1.0
  * @category getters
@@ -108,7 +109,7 @@ export const unsafeNow: (clock: Clock.Clock) => number = monotonic.now
 export const now: Effect.Effect<number> = Effect.map(Effect.clock, unsafeNow)
 
 /**
- * The time that remains until the deadline, `None` when there is no deadline; zero, not negative, when it has passed.
+ * Returns the time until the deadline: `None` without a deadline, zero when it has passed.
  *
  * @since 0.1.0
  * @category getters
@@ -122,22 +123,22 @@ export const remaining: Effect.Effect<Option.Option<Duration.Duration>> = Effect
 )
 
 /**
- * What an attempt has to tell the server of its call.
+ * The values of an attempt that a transport sends to the server.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Facts {
-  /** The key of the call, the same for all its attempts; `undefined` without one. See {@link IdempotencyKey}. */
+  /** The idempotency key of the call; `undefined` without one. See {@link IdempotencyKey}. */
   readonly idempotencyKey: string | undefined
-  /** How many attempts of the call came before this one. */
+  /** The number of attempts of the call before this one. */
   readonly previousAttempts: number
   /** Whole milliseconds until the deadline, at least 1; `undefined` without a deadline. */
   readonly remaining: number | undefined
 }
 
 /**
- * The ambient facts of an attempt at once, in the forms that protocols have for them: for a transport of your own.
+ * Returns the values of the current attempt in the forms that protocols use. Use it to write your own transport.
  *
  * @example
  * ```ts
@@ -171,31 +172,33 @@ export const facts: Effect.Effect<Facts> = Effect.zipWith(
 )
 
 /**
- * What a transport says of one request while nothing of it is written.
+ * The callbacks with which a transport reports the progress of one request. See {@link whileUnsent}.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Progress {
   /**
-   * Remembers why the request could not be sent so far: a dial that failed, no free connection. If the attempt is cut before
-   * the request is written, the last one is the `cause` of its `AttemptTimeout`.
+   * Records why the request could not be sent so far, such as a failed dial. If the attempt times out before the
+   * request is written, the error recorded last becomes the `cause` of its `AttemptTimeout`.
    */
   readonly failed: (error: unknown) => void
   /**
-   * To be called right before the first byte of the request is written. `true`: write it. `false`: the attempt was cut in the
-   * meantime, and reported as not sent, so it must not be written: fail, or wait to be interrupted.
+   * Must be called right before the first byte of the request is written. Returns `true` when the request may be
+   * written. Returns `false` when the attempt has timed out and was reported as not sent: the request must not be
+   * written, so fail or wait to be interrupted.
    */
   readonly sending: () => boolean
 }
 
 /**
- * Runs one request of a transport, and lets `withRpcRetry` know that nothing of it is written: from the start of the effect
- * until {@link Progress.sending} is called or the effect ends. An attempt that its timeout or the deadline cuts in that time
- * fails with the delivery `NotSent`, so that it is retried also when it must not run twice.
+ * Runs one request of a transport, and tells `withRpcRetry` that nothing of it is written yet, from the start of the
+ * effect until {@link Progress.sending} is called or the effect ends. An attempt that reaches its timeout or the
+ * deadline in that time fails with the delivery `NotSent`, so that it can be retried even if the call must not run
+ * twice.
  *
- * A transport that says nothing is taken to have sent the request: its attempts are cut with the delivery `Unknown`. So it is
- * with an attempt that has sent another request before, or beside this one.
+ * Without this function a request is assumed to be sent: an attempt that times out has the delivery `Unknown`. The same
+ * holds for an attempt that has sent another request before or in parallel.
  *
  * - `f`: makes the request. It calls `sending` before it writes.
  *
@@ -206,14 +209,14 @@ export interface Progress {
  *
  * declare const connect: Effect.Effect<{ send(body: string): Effect.Effect<string, Retryable | Fatal> }, Retryable>
  *
- * const cut = new Retryable({ reason: "AttemptTimeout", delivery: "NotSent" })
+ * const timedOut = new Retryable({ reason: "AttemptTimeout", delivery: "NotSent" })
  *
  * const call = (body: string) =>
  *   Deadline.whileUnsent((progress) =>
  *     connect.pipe(
  *       Effect.tapError((error) => Effect.sync(() => progress.failed(error))),
  *       Effect.retry({ times: 2 }),
- *       Effect.flatMap((connection) => progress.sending() ? connection.send(body) : Effect.fail(cut))
+ *       Effect.flatMap((connection) => progress.sending() ? connection.send(body) : Effect.fail(timedOut))
  *     )
  *   ).pipe(RpcCall.make({ method: "Orders.Place", idempotent: false }))
  * ```
@@ -225,10 +228,10 @@ export const whileUnsent: <A, E, R>(f: (progress: Progress) => Effect.Effect<A, 
   progress.whileUnsent
 
 /**
- * Gives every call inside the effect a common deadline, counted from when the effect starts. A call that would outlast it
- * ends by it; a deadline that is already in force and earlier stays in force.
+ * Gives all calls inside the effect a common deadline, counted from the start of the effect. An earlier deadline that
+ * is already in force stays in force.
  *
- * Only calls made with `withRpcRetry` are ended. To end other work too, use `Effect.timeout`.
+ * It ends only calls made with `withRpcRetry`. To end other work too, use `Effect.timeout`.
  *
  * Throws `InvalidOption` unless the duration is finite and greater than zero.
  *

@@ -1,5 +1,5 @@
 /**
- * The error of a constructor that was given something it cannot use.
+ * The error that constructors throw for an option out of range, and the checks that make it.
  *
  * @since 0.1.0
  */
@@ -10,13 +10,9 @@ import { suggestion } from "./internal/options/suggest.js"
 import * as Result from "./internal/result.js"
 
 /**
- * Thrown by the constructors of this package (`RetryPolicy.make`, `RetrySchedule.exponential`, `withRpcRetry`, ...) when
- * an option is out of range. It is a mistake in the program, so it is thrown where it was made, before any call; nothing
- * is clamped. `RetryPolicy.validate` gives the same error as a value.
- *
- * - `where`: the constructor.
- * - `field`: the option.
- * - `problem`: what is wrong with it, with the value.
+ * Thrown by the constructors of this package (`RetryPolicy.make`, `RetrySchedule.exponential`, `withRpcRetry`, ...)
+ * when an option is unknown or out of range. A wrong option is a mistake in the program, so it is reported when the
+ * option is given, before any call, and no value is clamped. `RetryPolicy.validate` returns the same error as a value.
  *
  * @example
  * ```ts
@@ -30,8 +26,11 @@ import * as Result from "./internal/result.js"
  * @category errors
  */
 export class InvalidOption extends Data.TaggedError("InvalidOption")<{
+  /** The constructor or function that was given the option. */
   readonly where: string
+  /** The name of the option, with the path to it. */
   readonly field: string
+  /** What is wrong with the option, with its value. */
   readonly problem: string
 }> {
   override get message(): string {
@@ -40,7 +39,7 @@ export class InvalidOption extends Data.TaggedError("InvalidOption")<{
 }
 
 /**
- * Checks one duration option: finite, not negative, not `NaN`, and greater than zero unless `zero` is allowed.
+ * Checks a duration option: it must be finite, not negative, not `NaN`, and greater than zero unless `zero` is allowed.
  *
  * @since 0.1.0
  * @category validation
@@ -60,7 +59,7 @@ export const checkDuration = (
   )
 
 /**
- * Checks one number option against a range, both ends included.
+ * Checks a number option against a range, both ends included.
  *
  * @since 0.1.0
  * @category validation
@@ -91,10 +90,10 @@ export const checkNumber = (
 }
 
 /**
- * Checks that options are an object with no other keys than those that are known, and names the one that was meant where a key is
- * not. A key whose value is `undefined` counts too.
+ * Checks that `options` is an object whose keys are all known. For an unknown key, the error suggests the known one
+ * that is nearest. A key whose value is `undefined` is checked too.
  *
- * - `path`: what to put before the key in the error, as in `"metrics."`. Default: nothing.
+ * - `path`: the prefix of the key in the error, as in `"metrics."`. Default `""`.
  *
  * @example
  * ```ts
@@ -125,12 +124,12 @@ export const checkKnown = (
     )
 }
 
-/** What is no object: text in quotes, so that `"5"` is seen not to be 5. */
+/** Shows a value that is not an object. A text is quoted, so that `"5"` differs from 5. */
 const shown = (input: unknown): string =>
   typeof input === "string" ? JSON.stringify(input) : Array.isArray(input) ? "an array" : String(input)
 
 /**
- * The value, or the error thrown: how a constructor ends.
+ * Returns the value of a check, or throws its error.
  *
  * @since 0.1.0
  * @category validation

@@ -1,36 +1,36 @@
 /**
- * A shared allowance of retries, earned by answers.
+ * A budget limits the retries of all calls to a destination. It is a token bucket that answers fill and retries empty.
  *
- * **Why.** A retry helps when failures are few and independent. When a server is down every call fails, and with 3 retries
- * every client sends 4 times the load, just when load is the trouble: the server cannot come back up under it. Delays do
- * not help, for they move the load and do not lessen it. What helps is to notice that retries do not succeed. A budget does
- * that without modes or thresholds: each answer earns a tenth of a retry, each retry costs one. With 1 % of failures there
- * is always enough. In an outage nothing is earned, the allowance is spent within seconds, and from then on each call makes
- * one attempt.
+ * **Why.** A retry helps when failures are few and independent. When a server is down every call fails, and with 3
+ * retries every client sends 4 times the load, which can keep an overloaded server from recovering (a retry storm).
+ * Delays do not prevent this, because they move the load without reducing it. A budget does: each answer earns a tenth
+ * of a retry, and each retry costs one. With 1 % of failures there are always enough retries. In an outage nothing is
+ * earned, the budget is spent within seconds, and from then on each call makes one attempt.
  *
  * **What it does.**
  *
- * - It is asked after an attempt has failed and before the delay. When it says no, the call fails at once with
+ * - It is checked after an attempt has failed and before the delay. When it is empty, the call fails at once with
  *   `RetryExhausted`, reason `BudgetExhausted`, and the error of the attempt.
- * - `Fatal` neither costs nor earns. A domain error is an answer, and earns like one.
- * - A retry that was paid for and not made, because the caller was interrupted in the delay, is paid back.
- * - It regains a little by time as well, one retry in two minutes, so that a client that calls rarely gets its retries back.
- * - It never blocks, and it never refuses a first attempt.
+ * - A success earns; so does a domain error, which is an answer too. A `Fatal` neither costs nor earns.
+ * - A retry that was paid for and not made, because the call was interrupted during the delay, is refunded.
+ * - It also regains one retry every two minutes, so that a client that calls rarely recovers its retries.
+ * - It never makes a call wait, and never refuses a first attempt.
  *
- * **How much.** What it starts with multiplies the load of an outage once for each client: 10 retries are nothing to a client with
- * a hundred calls a second, and to a thousand clients with one call in ten seconds they are 2.6 times the load of the first minute.
- * And when a server restarts, every call in flight needs a retry at once, be it one call or a thousand. So the default capacity
- * follows the traffic: it is 1, and the answers of about five seconds (half of those of the last ten, older ones fading away), at
- * most 10,000. A client that was never answered yet holds 3, which is what one call takes with the default schedule. It starts full,
- * and whenever its capacity is greater than ever before it is as much fuller. The price: a client that calls rarely has one retry at
- * a time, and rides out steady failures a little worse. `capacity: 10` is a fixed one. The numbers are in the guide.
+ * **How much.** Each client adds the initial level of its budget to the load of an outage. 10 retries are negligible
+ * for a client with a hundred calls a second, but a thousand clients with one call in ten seconds send 2.6 times the
+ * load in the first minute. And when a server restarts, every call in flight needs a retry at the same moment. So the
+ * default capacity follows the traffic: it is 1 plus the number of answers in about five seconds (half of those of the
+ * last ten, where older answers count less), at most 10,000. Before the first answer it is 3, which one call needs with
+ * the default schedule. The budget starts full, and when its capacity exceeds the greatest one so far its level rises
+ * by the difference. The cost: a client that calls rarely has one retry at a time, and survives fewer steady failures.
+ * `capacity: 10` makes the capacity fixed. The guide has the numbers.
  *
- * **Where.** `RpcRetry.layer` makes one for each destination, unless told otherwise. A bare `withRpcRetry` has none.
+ * **Where.** `RpcRetry.layer` makes one for each destination by default. A `withRpcRetry` without a layer has none.
  *
- * **Bounds.** Over any time all calls of a budget of `make` with a cost of 1 together make at most
- * `calls + capacity + ratio x answers + time / regainEvery` attempts, where a capacity that follows the traffic counts with the most
- * it ever was; with another cost, `calls` and the rest divided by it. (A `withRpcRetry` inside another makes two calls of
- * one, and an answer to both.)
+ * **Bounds.** In any period, all calls of a budget of {@link make} with a cost of 1 together make at most
+ * `calls + capacity + ratio x answers + time / regainEvery` attempts, where a capacity that follows the traffic counts
+ * with its greatest value so far. With another cost, the terms after `calls` are divided by it. (A `withRpcRetry`
+ * inside another one counts as two calls, and its answer as two answers.)
  *
  * @since 0.1.0
  */
@@ -56,18 +56,18 @@ export const TypeId = "~effect-rpc-retry/RetryBudget"
 export type TypeId = typeof TypeId
 
 /**
- * A budget: made with {@link make}, {@link grpc} or {@link aws2026}.
+ * A retry budget, made with {@link make}, {@link grpc} or {@link aws2026}.
  *
  * @since 0.1.0
  * @category models
  */
 export interface RetryBudget {
   readonly [TypeId]: TypeId
-  /** The most retries that it can hold, as it was when the budget was last used or asked for its level. */
+  /** The greatest level that it can have, as of when the budget was last used or its level was read. */
   readonly capacity: number
-  /** How many retries it holds now. */
+  /** Returns the number of tokens that it holds. A retry costs 1 by default. */
   readonly level: Effect.Effect<number>
-  /** How many retries per call it allows lastingly, in addition to the first attempt. */
+  /** The retries per call that it allows in the long run; `Infinity` when that is unlimited or not known. */
   readonly sustained: number
   /** @internal */
   readonly account: internal.Account
@@ -90,31 +90,31 @@ const fromAccount = (account: internal.Account, sustained: number): RetryBudget 
 export const isRetryBudget = (u: unknown): u is RetryBudget => Predicate.hasProperty(u, TypeId)
 
 /**
- * What `make` takes.
+ * The options of {@link make}.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
-  /** What an answer earns, from 0 to 1. Default 0.1: one retry for ten answers. */
+  /** The amount that an answer earns, from 0 to 1. Default 0.1: one retry for ten answers. */
   readonly ratio?: number | undefined
   /**
-   * The most it holds: a number from 1 to a thousand million, with which it starts; or `"traffic"`, which follows the client's own
-   * traffic, see above. Default `"traffic"`.
+   * The greatest level, with which the budget starts: a number from 1 to 1e9, or `"traffic"` to follow the number of
+   * answers that the client gets, as described for this module. Default `"traffic"`.
    */
   readonly capacity?: number | "traffic" | undefined
   /**
-   * What a retry costs, greater than 0 and at most `capacity`; or a function of the error it follows, which may give 0. A call for
-   * which the function gives less than 0, or no number, dies with `InvalidOption`. With `"traffic"` a cost that is a number above 1
-   * makes the capacity as many times greater. Default 1.
+   * The cost of a retry, greater than 0 and at most `capacity`; or a function from the error that the retry follows to
+   * a cost of at least 0. A call for which the function returns a negative number or `NaN` dies with `InvalidOption`.
+   * With `capacity: "traffic"`, a constant cost above 1 multiplies the capacity. Default 1.
    */
   readonly cost?: number | ((error: Retryable) => number) | undefined
-  /** The time in which it regains 1 by itself, finite and greater than zero. Default 2 minutes. */
+  /** The time in which the budget regains 1 without answers, finite and greater than zero. Default 2 minutes. */
   readonly regainEvery?: Duration.DurationInput | undefined
 }
 
 /**
- * A budget fed by answers. Throws `InvalidOption` for a value out of range.
+ * Makes a budget that answers fill. Throws `InvalidOption` for a value out of range.
  *
  * @example
  * ```ts
@@ -148,8 +148,8 @@ export const make = (options?: Options): Effect.Effect<RetryBudget> => {
   const unit = typeof cost === "number" ? Math.max(1, cost) : 1
   return Effect.sync(() =>
     fromAccount(
-      internal.makeFed({
-        capacity: capacity === "traffic" ? internal.following(unit) : internal.fixed(capacity),
+      internal.makeEarned({
+        capacity: capacity === "traffic" ? internal.trafficCapacity(unit) : internal.fixedCapacity(capacity),
         credit: () => ratio,
         cost: typeof cost === "number" ? () => cost : checked(cost),
         regainEvery
@@ -168,16 +168,17 @@ const checkCapacity = (where: string, capacity: unknown): Result.Result<number, 
       new InvalidOption({ where, field: "capacity", problem: `must be a number or "traffic", got ${String(capacity)}` })
     )
 
-/** A cost that is no number would empty the budget for good: what the user's function gives is checked each time. */
+/** Checks each result of a cost function, because a `NaN` would empty the budget permanently. */
 const checked = (cost: (error: Retryable) => number) => (error: Retryable): number =>
   orThrow(checkNumber("RetryBudget.make", `cost of ${error.reason}`, cost(error), { min: 0, max: Number.MAX_VALUE }))
 
 /**
- * The retry throttling of gRPC (proposal A6), to the letter: it starts at `maxTokens`; an attempt that fails with a
- * `Retryable` that the policy's `retryIf` lets through, or that says not to retry, costs 1, retried or not; an answer earns
- * `tokenRatio`; retries are made while more than half is left. An attempt that the deadline cut costs nothing.
+ * Makes a budget with the rules of gRPC's retry throttling (proposal A6). It starts with `maxTokens`. An attempt that
+ * fails with a `Retryable` that the policy's `retryIf` accepts, or that says "do not retry", costs 1, whether or not it
+ * is retried. An answer earns `tokenRatio`. Retries are allowed while more than half of the tokens are left. An attempt
+ * that the deadline ended costs nothing.
  *
- * It does not regain by time: a client that calls rarely waits long after an outage.
+ * It does not regain tokens over time, so a client that calls rarely recovers slowly after an outage.
  *
  * Throws `InvalidOption` for a value out of range.
  *
@@ -185,9 +186,9 @@ const checked = (cost: (error: Retryable) => number) => (error: Retryable): numb
  * @category constructors
  */
 export const grpc = (options: {
-  /** The tokens that it starts with and can hold: greater than 0, at most 1000. */
+  /** The initial and greatest number of tokens: greater than 0, at most 1000. */
   readonly maxTokens: number
-  /** The tokens that an answer earns: at least 0.001; decimals beyond the third are dropped. */
+  /** The tokens that an answer earns: at least 0.001. Decimals beyond the third are dropped. */
   readonly tokenRatio: number
 }): Effect.Effect<RetryBudget> => {
   const { maxTokens, tokenRatio } = orThrow(validateGrpc(options))
@@ -195,7 +196,7 @@ export const grpc = (options: {
 }
 
 /**
- * The numbers of `grpc` in range, the ratio with three decimals.
+ * Checks the options of {@link grpc}, and cuts the ratio to three decimals.
  *
  * @internal
  */
@@ -210,10 +211,11 @@ export const validateGrpc = (options: { readonly maxTokens: number; readonly tok
   })
 
 /**
- * The retry quota of the AWS SDKs' standard mode, as it is since November 2026: it holds 500; a retry costs 14, or 5 after
- * `Throttled`; an answer to the first attempt earns 1, one to a retry pays back what that retry cost.
+ * Makes a budget with the rules of the retry quota in the AWS SDKs' standard mode as of November 2026. It holds 500
+ * tokens. A retry costs 14, or 5 after `Throttled`. An answer to the first attempt earns 1; an answer to a retry
+ * returns the cost of that retry.
  *
- * It does not regain by time.
+ * It does not regain tokens over time.
  *
  * @since 0.1.0
  * @category constructors
@@ -221,8 +223,8 @@ export const validateGrpc = (options: { readonly maxTokens: number; readonly tok
 export const aws2026 = (): Effect.Effect<RetryBudget> =>
   Effect.sync(() =>
     fromAccount(
-      internal.makeFed({
-        capacity: internal.fixed(500),
+      internal.makeEarned({
+        capacity: internal.fixedCapacity(500),
         credit: (spent) => spent === 0 ? 1 : spent,
         cost: (error) => error.reason === "Throttled" ? 5 : 14,
         regainEvery: Infinity
@@ -232,7 +234,7 @@ export const aws2026 = (): Effect.Effect<RetryBudget> =>
   )
 
 /**
- * Allows everything. Use it to switch the budget of a layer off for a call or a method.
+ * A budget that allows every retry. Use it to switch off the budget of a layer for a call or a method.
  *
  * @since 0.1.0
  * @category constructors

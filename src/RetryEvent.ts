@@ -1,28 +1,28 @@
 /**
- * What happens to calls, as values. Metrics, spans and the stream of a service are made from them.
+ * The events of calls: attempts, retries and ends. Metrics and spans are made from the same events.
  *
  * | event              | when                                                                                    |
  * | ------------------ | --------------------------------------------------------------------------------------- |
  * | `AttemptStarted`   | an attempt starts                                                                       |
- * | `AttemptSucceeded` | it succeeded                                                                            |
- * | `AttemptFailed`    | it failed: worth another one or not, with a domain error, with a defect                 |
- * | `RetryScheduled`   | another attempt follows, after a delay                                                  |
- * | `RetryRefused`     | no attempt follows one that failed with a `Retryable`; `reason` says why                |
- * | `CallSucceeded`    | the call ended well                                                                     |
- * | `CallFailed`       | it ended in an error, its own or one of yours; or was turned away before it began       |
- * | `CallInterrupted`  | the caller went, in an attempt or in a delay                                            |
- * | `BudgetLow`        | what is left of a budget fell below a quarter of the retries that it allows when full   |
- * | `PolicyUpdated`    | a policy of the service was replaced or taken back                                      |
- * | `EventsDropped`    | a subscriber was too slow; so many events before this one are lost                      |
+ * | `AttemptSucceeded` | an attempt succeeded                                                                    |
+ * | `AttemptFailed`    | an attempt failed with a `Retryable`, a `Fatal`, a domain error or a defect             |
+ * | `RetryScheduled`   | a failed attempt will be followed by another one, after a delay                         |
+ * | `RetryRefused`     | an attempt failed with a `Retryable` and no other follows; `reason` says why            |
+ * | `CallSucceeded`    | a call succeeded                                                                        |
+ * | `CallFailed`       | a call failed, or was rejected before its first attempt                                 |
+ * | `CallInterrupted`  | a call was interrupted, during an attempt or during a delay                             |
+ * | `BudgetLow`        | the retries that a budget allows fell below a quarter of those that it allows when full |
+ * | `PolicyUpdated`    | a policy of the service was updated, removed or replaced                                |
+ * | `EventsDropped`    | a reader was too slow, so that events before this one were dropped                      |
  *
- * There are two ways to hear of them: `onEvent` of a policy, for the calls of that policy, and `stream`, for all calls that
- * a service gives their policy. Where nobody listens events are not even made.
+ * There are two ways to receive them: the option `onEvent` of a policy, for the calls under that policy, and {@link
+ * stream}, for all calls that get their policy from a service. Without a listener no events are made.
  *
- * Calls that an `onEvent` makes are measured and make no events, or each would be one that makes another. A reader of a `stream`
- * that makes calls of the same service has to leave them out itself.
+ * Calls made inside an `onEvent` handler produce metrics but no events, since their events would run the handler again,
+ * without end. A reader of a `stream` that makes calls of the same service has to filter out their events itself.
  *
- * Neither can harm a call. Both read from a bounded buffer that a call writes to without waiting; what does not fit pushes
- * out the oldest, and `EventsDropped` says how many.
+ * Listeners cannot slow down or fail a call: it writes its events to a bounded buffer without waiting. When the buffer
+ * is full the oldest events are dropped, and an `EventsDropped` says how many.
  *
  * @since 0.1.0
  */
@@ -53,8 +53,8 @@ export type {
 } from "./internal/event/event.js"
 
 /**
- * The events of the service from now on: all of its calls that start after the stream does, and its updates. It never ends by
- * itself. Without a layer these are the calls that no layer gives their policy.
+ * Returns the events of the service: those of all its calls that start after the stream does, and its policy updates.
+ * The stream does not end by itself. Without a layer, it has the events of the calls made without a layer.
  *
  * @example
  * ```ts
@@ -73,8 +73,8 @@ export type {
  */
 export const stream = (options?: {
   /**
-   * How many events wait for a slow reader: at least 1. What comes beyond pushes out the oldest, and an `EventsDropped` takes their
-   * place. Default 1024.
+   * The most events that are buffered for a slow reader: an integer of at least 1, else `InvalidOption` is thrown.
+   * Beyond it the oldest are dropped, and an `EventsDropped` takes their place. Default 1024.
    */
   readonly capacity?: number | undefined
 }): Stream.Stream<RetryEvent> => {

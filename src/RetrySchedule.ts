@@ -1,26 +1,27 @@
 /**
- * Named `Schedule`s for retries.
+ * Schedules for retries, and operators on them.
  *
  * They are ordinary Effect `Schedule`s: compose them with `Schedule.intersect`, `Schedule.whileInput`,
- * `Schedule.tapOutput` and all the others. Their output is the delay, zero on the decision to stop.
+ * `Schedule.tapOutput` and the others. Their output is the delay, and zero when they end.
  *
- * | schedule or operator        | delays, in order                                                        | ends            |
- * | --------------------------- | ----------------------------------------------------------------------- | --------------- |
- * | `standard`                  | 100, 150, 225 ms                                                        | after 3 retries |
- * | `exponential`               | `base`, then times `factor` each, at most `cap`                         | never           |
- * | `decorrelated`              | random from `base` to 3 times the delay before, at most `cap`           | never           |
- * | `fullJitter(schedule)`      | random from 0 to the schedule's delay                                   | with `schedule` |
- * | `equalJitter(schedule)`     | random from half the schedule's delay to all of it                      | with `schedule` |
- * | `proportional(schedule, p)` | random from the schedule's delay less a share of `p` to all of it       | with `schedule` |
- * | `retries(schedule, n)`      | the schedule's                                                          | after n retries |
- * | `byReason`                  | those of the schedule for the reason of the failure                     | with that one   |
- * | `grpcA6`                    | exponential, times a random factor from 0.8 to 1.2 after the cap        | as it says      |
- * | `aws2026`                   | random from 0 to 50 ms (throttled: 1 s) times 2 each, at most 20 s      | after 2 retries |
+ * | schedule or operator        | delays, in order                                                 | ends            |
+ * | --------------------------- | ---------------------------------------------------------------- | --------------- |
+ * | `standard`                  | 100, 150, 225 ms                                                 | after 3 retries |
+ * | `exponential`               | `base`, each next one times `factor`, at most `cap`              | never           |
+ * | `decorrelated`              | random from `base` to 3 times the previous delay, at most `cap`  | never           |
+ * | `fullJitter(schedule)`      | random from 0 to the schedule's delay                            | with `schedule` |
+ * | `equalJitter(schedule)`     | random from half of the schedule's delay to all of it            | with `schedule` |
+ * | `proportional(schedule, p)` | random from `1 - p` of the schedule's delay to all of it         | with `schedule` |
+ * | `retries(schedule, n)`      | the schedule's                                                   | after n retries |
+ * | `byReason`                  | those of the schedule for the reason of the failure              | with that one   |
+ * | `grpcA6`                    | exponential, times a random factor from 0.8 to 1.2 after the cap | by `maxAttempts` |
+ * | `aws2026`                   | random from 0 to 50 ms (throttled: 1 s), doubling, at most 20 s  | after 2 retries |
  *
- * A jitter only ever shortens a delay. So it keeps the cap of the schedule it is applied to, and callers that wait at the
- * cap stay spread out. (Effect's own `Schedule.jittered`, placed after a cap, goes 20 % over it.)
+ * The jitters of this module only shorten delays. So a delay never exceeds the cap of its schedule, and callers that
+ * have reached the cap still wait for different times. (Effect's `Schedule.jittered`, applied after a cap, exceeds it
+ * by up to 20 %.)
  *
- * Jitters draw from Effect's `Random`: `Effect.withRandom` makes them repeatable.
+ * Jitters use Effect's `Random`, so that `Effect.withRandom` makes them repeatable.
  *
  * @example
  * ```ts
@@ -60,8 +61,8 @@ const baseAndCap = (where: string, options: {
   })
 
 /**
- * Exponential backoff, for ever: the first delay is `base`, each next one is `factor` times as long, none is longer than
- * `cap`.
+ * Makes an exponential backoff: the first delay is `base`, and each next one is `factor` times as long, but at most
+ * `cap`. It does not end by itself; bound it with {@link retries} or a deadline.
  *
  * Throws `InvalidOption` for a value out of range.
  *
@@ -79,7 +80,7 @@ const baseAndCap = (where: string, options: {
 export const exponential = (options?: {
   /** The first delay. Default 100 milliseconds. */
   readonly base?: Duration.DurationInput | undefined
-  /** What each delay is multiplied by to give the next: at least 1. Default 1.5. */
+  /** The factor between one delay and the next, at least 1. Default 1.5. */
   readonly factor?: number | undefined
   /** The longest delay, at least `base`. Default 1 second. */
   readonly cap?: Duration.DurationInput | undefined
@@ -95,8 +96,9 @@ export const exponential = (options?: {
 }
 
 /**
- * Decorrelated jitter, for ever: each delay is drawn between `base` and three times the delay before it, none is longer
- * than `cap`. The range is cut at the cap before drawing, so that callers at the cap stay spread out.
+ * Makes a backoff with decorrelated jitter: each delay is random between `base` and three times the previous delay, but
+ * at most `cap`. The range is limited to the cap before drawing, so that callers at the cap wait for different times.
+ * It does not end by itself.
  *
  * Throws `InvalidOption` for a value out of range.
  *
@@ -131,8 +133,8 @@ const shorten = <Out, In, R>(
   )
 
 /**
- * Draws each delay between zero and the schedule's: the widest spread, and the usual choice for many callers of one
- * server.
+ * Draws each delay between zero and the schedule's delay. It spreads callers most, and is the usual choice when many
+ * callers share a server.
  *
  * @since 0.1.0
  * @category jitter
@@ -142,7 +144,7 @@ export const fullJitter = <Out, In, R>(
 ): Schedule.Schedule<Duration.Duration, In, R> => shorten(self, 0)
 
 /**
- * Draws each delay between half of the schedule's and all of it: spread, with a least wait.
+ * Draws each delay between half of the schedule's delay and all of it, so that there is always some wait.
  *
  * @since 0.1.0
  * @category jitter
@@ -152,8 +154,8 @@ export const equalJitter = <Out, In, R>(
 ): Schedule.Schedule<Duration.Duration, In, R> => shorten(self, 0.5)
 
 /**
- * Draws each delay between the schedule's less a share of `p` and all of it: `proportional(0.2)` waits 80 to 100 % of
- * each delay. `p` is from 0 to 1; anything else throws `InvalidOption`.
+ * Draws each delay between `1 - p` of the schedule's delay and all of it: `proportional(0.2)` waits 80 to 100 % of each
+ * delay. Throws `InvalidOption` unless `p` is from 0 to 1.
  *
  * @since 0.1.0
  * @category jitter
@@ -168,8 +170,9 @@ export const proportional: {
 )
 
 /**
- * Ends a schedule after `n` retries: `n + 1` attempts. It keeps the schedule's output, where
- * `Schedule.intersect(Schedule.recurs(n))` makes a tuple of it.
+ * Ends a schedule after `n` retries, which is `n + 1` attempts. It keeps the output of the schedule, whereas
+ * `Schedule.intersect(Schedule.recurs(n))` turns it into a tuple. Throws `InvalidOption` unless `n` is an integer of at
+ * least 0.
  *
  * @since 0.1.0
  * @category combinators
@@ -187,17 +190,17 @@ export const retries: {
 )
 
 /**
- * Chooses by the reason of the failure: each reason has a schedule with a state of its own. `otherwise` is for the reasons
- * that are not named; left out, those are not retried.
+ * Chooses the schedule by the reason of the failure. Each schedule has a state of its own, and counts only its own
+ * retries; to bound them together, apply {@link retries} to the result. Throws `InvalidOption` for an unknown reason.
  *
- * Each schedule counts its own retries. To bound them together, put `retries` around the whole. Throws `InvalidOption` for a
- * reason that does not exist.
+ * - `schedules`: a schedule for each reason.
+ * - `otherwise`: the schedule of all other reasons. Default: they are not retried.
  *
  * @example
  * ```ts
  * import { RetrySchedule } from "effect-rpc-retry"
  *
- * // who is throttled waits longer
+ * // wait longer after `Throttled`
  * const schedule = RetrySchedule.byReason(
  *   { Throttled: RetrySchedule.exponential({ base: "1 second", cap: "20 seconds" }).pipe(RetrySchedule.fullJitter) },
  *   RetrySchedule.exponential()
@@ -223,9 +226,9 @@ export const byReason = <R = never>(
 }
 
 /**
- * The backoff of gRPC (proposal A6), to the letter: before retry n it waits
- * `min(initialBackoff x backoffMultiplier^(n-1), maxBackoff)`, times a random factor from 0.8 to 1.2. As in gRPC the factor
- * comes after the cap, so a delay may be 20 % above `maxBackoff`.
+ * Makes the backoff of gRPC (proposal A6): the delay before retry n is
+ * `min(initialBackoff x backoffMultiplier^(n-1), maxBackoff)`, times a random factor from 0.8 to 1.2. As in gRPC the
+ * factor is applied after the cap, so a delay may exceed `maxBackoff` by up to 20 %.
  *
  * Throws `InvalidOption` for a value out of range.
  *
@@ -233,13 +236,13 @@ export const byReason = <R = never>(
  * @category constructors
  */
 export const grpcA6 = (options: {
-  /** The most attempts, the first one included: at least 2. There is no hidden limit of 5. */
+  /** The most attempts, including the first one: at least 2. Unlike in gRPC, values above 5 are not reduced to 5. */
   readonly maxAttempts: number
   /** The delay before the first retry. */
   readonly initialBackoff: Duration.DurationInput
   /** The longest delay, before the random factor. */
   readonly maxBackoff: Duration.DurationInput
-  /** What each delay is multiplied by to give the next: greater than 0; below 1 the delays get shorter. */
+  /** The factor between one delay and the next, greater than 0. Below 1 the delays get shorter. */
   readonly backoffMultiplier: number
 }): Schedule.Schedule<Duration.Duration> => {
   const where = "RetrySchedule.grpcA6"
@@ -273,8 +276,8 @@ export const grpcA6 = (options: {
 }
 
 /**
- * The backoff of the AWS SDKs' standard mode, as it is since November 2026: full jitter below `50 ms x 2^i`, below
- * `1 s x 2^i` after `Throttled`, at most 20 seconds, 2 retries. The exponent counts all failures of the call.
+ * The backoff of the AWS SDKs' standard mode as of November 2026: after failure i, counted from 0, a random delay of up
+ * to `50 ms x 2^i`, or `1 s x 2^i` after `Throttled`, at most 20 seconds. It makes 2 retries.
  *
  * @since 0.1.0
  * @category schedules
@@ -289,10 +292,11 @@ export const aws2026: Schedule.Schedule<Duration.Duration, Retryable> = retries(
 )
 
 /**
- * The default of this library: exponential, factor 1.5, from 100 milliseconds, capped at 1 second, 3 retries. That is 4
- * attempts at most, with delays of 100, 150 and 225 milliseconds: 475 in all.
+ * The default schedule: exponential backoff from 100 milliseconds with factor 1.5, capped at 1 second, 3 retries. A
+ * call makes at most 4 attempts, with delays of 100, 150 and 225 milliseconds: 475 milliseconds in total.
  *
- * With these numbers the cap never bites. It does for a base above 444 milliseconds, or from the seventh retry on.
+ * With these numbers no delay reaches the cap. It takes effect with a base above 444 milliseconds, or from the seventh
+ * retry on.
  *
  * @since 0.1.0
  * @category schedules
@@ -300,9 +304,9 @@ export const aws2026: Schedule.Schedule<Duration.Duration, Retryable> = retries(
 export const standard: Schedule.Schedule<Duration.Duration> = retries(exponential(), 3)
 
 /**
- * A dry run: the first `n` delays of a schedule, fewer if it ends before. No time passes.
+ * Returns the first `n` delays of a schedule, or fewer if it ends before, without waiting.
  *
- * The schedule is asked about the same failure each time: `error`, by default a `Retryable` with reason `Unavailable`.
+ * - `error`: the failure that each step of the schedule is given. Default: a `Retryable` with the reason `Unavailable`.
  *
  * @example
  * ```ts

@@ -1,13 +1,14 @@
 /**
- * A call that knows its name: an `Effect` that also carries its method and whether it may run twice.
+ * An `RpcCall` is an `Effect` that carries the name of its method, and whether it may run twice.
  *
- * Transports of this package return `RpcCall`s, so that `withRpcRetry` knows which method it retries without being told.
+ * The transports of this package return `RpcCall`s, so that `withRpcRetry` finds the policy of the method without an
+ * option.
  *
- * Piped through an operator of `Effect` it becomes an ordinary effect again, but its failures still carry what the call knows
- * of itself: `withRpcRetry` learns the method and `idempotent` from the first failure, and retries by the policy of that
- * method. Two things cannot be learned then: an attempt timeout that a layer sets for the method does not bound the first
- * attempt, and spans, metrics and events show the call as unnamed. Name it once more with {@link make}, or with the `method`
- * option of `withRpcRetry`, to have both.
+ * An operator of `Effect` turns an `RpcCall` into an ordinary effect, but its failures still carry the method and
+ * `idempotent`: `withRpcRetry` reads them from the first failure, and retries by the policy of that method. Two things
+ * are lost: an attempt timeout that a layer sets for the method does not bound the first attempt, and spans, metrics
+ * and events show the call as unnamed. To keep them, name the effect again with {@link make} or with the `method`
+ * option of `withRpcRetry`.
  *
  * @since 0.1.0
  */
@@ -33,46 +34,47 @@ export const TypeId = "~effect-rpc-retry/RpcCall"
 export type TypeId = typeof TypeId
 
 /**
- * An effect that knows its method and whether it may run twice.
+ * An effect with the name of its method, and with whether it may run twice.
  *
  * @since 0.1.0
  * @category models
  */
 export interface RpcCall<out A, out E = never, out R = never> extends Effect.Effect<A, E, R> {
   readonly [TypeId]: TypeId
-  /** `"Service.Method"`. */
+  /** The method, as `"Service.Method"`. */
   readonly method: string
   /**
-   * `true` when running the call twice is the same as running it once, `false` when it is not, `undefined` when that is not known.
-   * It comes before what a layer says of the method.
+   * Whether running the call twice has the same effect as running it once; `undefined` when unknown. It takes
+   * precedence over what a layer sets for the method.
    */
   readonly idempotent: boolean | undefined
 }
 
 /**
- * What {@link make} says of a call.
+ * The options of {@link make}.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
-  /** `"Service.Method"`. */
+  /** The method, as `"Service.Method"`. */
   readonly method: string
   /**
-   * `true` when running the call twice is the same as running it once, `false` when it is not, `undefined` when that is not known.
-   * It comes before what a layer says of the method. Default: not known.
+   * Whether running the call twice has the same effect as running it once. It takes precedence over what a layer sets
+   * for the method. Default `undefined`: unknown.
    */
   readonly idempotent?: boolean | undefined
 }
 
 /**
- * Of a client whose methods have type parameters of their own, which no type can be mapped over: what `RpcRetry.client` makes
- * of it. It is there for the types alone.
+ * Declares the type that `RpcRetry.client` returns for a client whose methods have type parameters of their own, which
+ * a mapped type cannot handle. The field exists in the types only.
  *
  * @since 0.1.0
  * @category models
  */
 export interface RetriesTo<Client> {
+  /** The type of the client after `RpcRetry.client`. Never set. */
   readonly "~effect-rpc-retry/RpcCall/RetriesTo"?: Client
 }
 
@@ -89,7 +91,7 @@ class RpcCallImpl<A, E, R> extends Effectable.Class<A, E, R> implements RpcCall<
       self,
       (error) => isRetryable(error) || isFatal(error) ? stamped(error, this) as E : error
     )
-    this.effect = progress.starting(named, this)
+    this.effect = progress.callStarting(named, this)
   }
   override commit(): Effect.Effect<A, E, R> {
     return this.effect
@@ -103,7 +105,7 @@ class RpcCallImpl<A, E, R> extends Effectable.Class<A, E, R> implements RpcCall<
 export const isRpcCall = (u: unknown): u is RpcCall<unknown, unknown, unknown> => Predicate.hasProperty(u, TypeId)
 
 /**
- * Names an effect.
+ * Gives an effect a method name, and optionally marks whether it may run twice.
  *
  * @example
  * ```ts
@@ -129,7 +131,7 @@ export const make: {
 )
 
 /**
- * A call of any client that returns promises.
+ * Makes an `RpcCall` from a client that returns promises.
  *
  * @example
  * ```ts
@@ -151,25 +153,25 @@ export const make: {
  */
 export const fromPromise = <A>(options: {
   /**
-   * Starts one attempt. The signal aborts when the attempt times out or the caller is interrupted: pass it on, or the request goes
-   * on behind the caller's back.
+   * Starts one attempt. The signal aborts when the attempt times out or the call is interrupted. Pass it to the client,
+   * or the request continues after the attempt has ended.
    */
   readonly try: (signal: AbortSignal) => PromiseLike<A>
-  /** `"Service.Method"`. */
+  /** The method, as `"Service.Method"`. */
   readonly method: string
-  /** Makes `Retryable | Fatal` of what the promise rejects with. Default `Classify.promise`. */
+  /** Converts a rejection of the promise to `Retryable | Fatal`. Default `Classify.promise`. */
   readonly classify?: Classify.Classifier | undefined
-  /** Whether the call may run twice. See {@link RpcCall}. Default: not known. */
+  /** Whether the call may run twice. See {@link RpcCall}. Default `undefined`: unknown. */
   readonly idempotent?: boolean | undefined
   /**
-   * A signal of the caller's own that spans the whole call, such as an `AbortSignal.timeout(5_000)` made once for it. When it fires
-   * the attempt ends and no other is made: `Fatal`, reason `Cancelled`. A signal that is mixed in by hand is noticed by its second
-   * rejection with the same error. Default: none.
+   * A signal of the caller that spans the whole call, such as an `AbortSignal.timeout(5_000)`. When it fires, the
+   * attempt ends with `Fatal`, reason `Cancelled`, and no other is made. A timeout signal that `try` combines itself is
+   * recognised only when it rejects a second attempt with the same error. Default: none.
    */
   readonly signal?: AbortSignal | undefined
 }): RpcCall<A, Retryable | Fatal> => {
   const { classify = Classify.promise, method, signal: own } = options
-  // an attempt makes its own error; only a signal that has fired before gives the same one again
+  // each attempt has an error of its own; the same error again comes from a signal that has already fired
   const seen = new WeakSet<object>()
   const cancelled = (cause: unknown) =>
     new Fatal({ reason: "Cancelled", method, message: "the signal of the caller has fired", cause })

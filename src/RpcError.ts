@@ -1,19 +1,19 @@
 /**
- * The four ways a call fails.
+ * The errors of attempts and calls.
  *
- * | error            | said by    | means                                                          |
- * | ---------------- | ---------- | -------------------------------------------------------------- |
- * | `Retryable`      | an attempt | it failed, and another attempt may do better                   |
- * | `Fatal`          | an attempt | it failed, and another attempt would fail in the same way      |
- * | `RetryExhausted` | a call     | at least one attempt was made, the last one was `Retryable`    |
- * | `CallRejected`   | a call     | no attempt was made: nothing was sent                          |
+ * | error            | failure of | means                                                           |
+ * | ---------------- | ---------- | --------------------------------------------------------------- |
+ * | `Retryable`      | an attempt | another attempt may succeed                                     |
+ * | `Fatal`          | an attempt | another attempt would fail in the same way                      |
+ * | `RetryExhausted` | a call     | the call gave up; its last attempt failed with a `Retryable`    |
+ * | `CallRejected`   | a call     | the call made no attempt, and nothing was sent                  |
  *
- * A transport fails with `Retryable | Fatal`. `withRpcRetry` turns what is left of the `Retryable`s into
- * `RetryExhausted`, so a caller sees `Fatal | RetryExhausted | CallRejected` and its own domain errors.
+ * A transport fails with `Retryable | Fatal`. `withRpcRetry` retries a `Retryable`, and ends with `RetryExhausted` when
+ * it gives up. So a caller gets `Fatal | RetryExhausted | CallRejected` and its own domain errors.
  *
- * Each class is its own `Schema`: a server can declare them as the errors of a procedure and pass them on. The `cause`
- * survives encoding as text, up to 4000 characters. `JSON.stringify` gives the encoded form too, with the message; and
- * `console.log` the report.
+ * Each class is also a `Schema`: a server can declare it as the error of a procedure and pass it on. The `cause` is
+ * encoded as text of up to 4000 characters. `JSON.stringify` gives the encoded form with the message, `console.log` the
+ * report.
  *
  * @since 0.1.0
  */
@@ -55,11 +55,11 @@ export {
 } from "./internal/errors/reasons.js"
 
 /**
- * Errors are values here: made for one attempt, often dropped by the next. So, unlike other `Schema.TaggedError`s, they
- * are not validated when made in typed code (decoding validates), and do not pay for a stack trace, which would only
- * show the inside of this library.
+ * Makes an error class cheaper than other `Schema.TaggedError`s, because an error is made for each failed attempt and
+ * often dropped after the next. Its constructor does not validate (decoding does), and captures no stack trace, which
+ * would only show the inside of this library.
  *
- * - `messageOf`: the message of an error that has no field for it.
+ * - `messageOf`: makes the message of an error that has no field for it.
  */
 const lean = <A extends new(props: never, options?: Schema.MakeOptions) => unknown, Self>(
   Base: A,
@@ -73,7 +73,7 @@ const lean = <A extends new(props: never, options?: Schema.MakeOptions) => unkno
       super(props, true)
       Reflect.set(Error, "stackTraceLimit", limit)
       if (messageOf !== undefined) {
-        // its own and plain, as `structuredClone` takes no other, and as quiet as that of other errors
+        // an own data property, because `structuredClone` copies no other; not enumerable, as in other errors
         Object.defineProperty(this, "message", {
           value: messageOf(this as unknown as Self),
           enumerable: false,
@@ -88,7 +88,7 @@ const lean = <A extends new(props: never, options?: Schema.MakeOptions) => unkno
     toJSON(): unknown {
       const { _tag, message } = this as unknown as RpcError
       const encoded = Schema.encodeUnknownOption(this.constructor as unknown as Schema.Schema<object>)(this)
-      // what is not as its type says cannot be encoded, and is logged all the same
+      // an error whose fields do not match their types cannot be encoded, but must still be logged
       return { message, ...Option.getOrElse(encoded, () => ({ _tag })) }
     }
     [NodeInspectSymbol](
@@ -98,7 +98,7 @@ const lean = <A extends new(props: never, options?: Schema.MakeOptions) => unkno
     ) {
       const error = this as unknown as RpcError
       const left = Math.min(depth ?? 2, 4)
-      // a cause that leads back here ends where Node ends other values
+      // a cyclic cause ends at the depth at which Node cuts other values
       return left < 0
         ? `[${error._tag}: ${error.message}]`
         : internal.inspect(error, (value) => inspect(value, { ...options, depth: left - 1 }))
@@ -107,7 +107,7 @@ const lean = <A extends new(props: never, options?: Schema.MakeOptions) => unkno
   return Lean as unknown as A
 }
 
-/** What was given: a field that is there and `undefined` would be encoded as such. */
+/** Removes the fields that are `undefined`, which would be encoded otherwise. */
 const given = <A extends { [field: string]: unknown }>(props: A): A => {
   for (const field in props) {
     if (props[field] === undefined) {
@@ -118,7 +118,7 @@ const given = <A extends { [field: string]: unknown }>(props: A): A => {
 }
 
 /**
- * What a {@link Retryable} is made of: its fields, but `retryAfter` may be any duration.
+ * The fields of a {@link Retryable}, where `retryAfter` may be any form of duration.
  *
  * @since 0.1.0
  * @category models
@@ -128,35 +128,30 @@ export interface RetryableProps {
   readonly reason: RetryableReason
   /** Whether the server can have seen the request. */
   readonly delivery: Delivery
-  /** `"Service.Method"`. `RpcCall.make` fills it in. */
+  /** The method, as `"Service.Method"`. `RpcCall.make` sets it. */
   readonly method?: string | undefined
-  /** The protocol's own code. */
+  /** The code of the protocol or of the system, such as `503` or `"ECONNREFUSED"`. */
   readonly code?: Code | undefined
-  /** Whether the call may run twice, where the call said so. `RpcCall.make` fills it in. */
+  /** Whether the call may run twice. `RpcCall.make` sets it, where the call says so. */
   readonly idempotent?: boolean | undefined
   /**
-   * What the server asked for: wait so long, or `"Never"`. A number is milliseconds. One that is negative or no duration
-   * counts as `"Never"`: who asks for a delay that nobody understands is not to be asked again at once.
+   * The delay that the server asked for, or `"Never"` when it said "do not retry". A number is in milliseconds. A
+   * negative value and one that is no duration become `"Never"`.
    */
   readonly retryAfter?: Duration.DurationInput | "Never" | undefined
-  /** How long the attempt waited before its dial, because dials before it had failed; absent when it did not wait. */
+  /**
+   * The time that the attempt waited before its dial, because previous dials had failed; absent without such a wait.
+   */
   readonly waited?: Duration.Duration | undefined
   /**
-   * The failure as it arrived. Printed and encoded without the credentials in it. Where it quotes a part of an answer or of arguments it
-   * is a `Redacted` of Effect: `Redacted.value` gives it.
+   * The original failure. It is printed and encoded without the credentials in it. Where it quotes a part of an answer
+   * or of arguments, it is a `Redacted` of Effect, which `Redacted.value` reads.
    */
   readonly cause?: unknown
 }
 
 /**
- * A failed attempt that is worth another one.
- *
- * - `retryAfter`: what the server asked for: wait just so long, or `"Never"`.
- * - `idempotent`: whether the call may run twice, where the call said so. It is set by `RpcCall.make`, and read by
- *   `withRpcRetry` wherever the error has passed through on its way.
- * - `code`: the protocol's own code.
- * - `waited`: how long the attempt waited before its dial was made, as dials before it had failed; absent when it did not.
- * - `cause`: the failure as it arrived, a `Redacted` where it quotes a part of an answer or of arguments.
+ * The error of an attempt when another attempt may succeed.
  *
  * @example
  * ```ts
@@ -171,13 +166,21 @@ export interface RetryableProps {
  */
 export class Retryable extends lean(
   Schema.TaggedError<Retryable>("effect-rpc-retry/RpcError/Retryable")("Retryable", {
+    /** Why the attempt failed. */
     reason: RetryableReason,
+    /** Whether the server can have seen the request. */
     delivery: Delivery,
+    /** The method, as `"Service.Method"`; absent for a call without a name. */
     method: Schema.optional(Schema.String),
+    /** The code of the protocol or of the system; absent when there is none. */
     code: Schema.optional(Code),
+    /** Whether the call may run twice; absent when the call does not say so. */
     idempotent: Schema.optional(Schema.Boolean),
+    /** The delay that the server asked for, or `"Never"` for "do not retry"; absent without a hint. */
     retryAfter: Schema.optional(codec.Hint),
+    /** The time that the attempt waited before its dial, because previous dials had failed; absent without a wait. */
     waited: Schema.optional(Schema.DurationFromMillis),
+    /** The original failure; a `Redacted` where it quotes a part of an answer or of arguments. */
     cause: Schema.optional(codec.Cause)
   }),
   internal.retryableMessage
@@ -188,7 +191,7 @@ export class Retryable extends lean(
 }
 
 /**
- * What a {@link Fatal} is made of: its fields.
+ * The fields of a {@link Fatal}.
  *
  * @since 0.1.0
  * @category models
@@ -196,24 +199,25 @@ export class Retryable extends lean(
 export interface FatalProps {
   /** Why the attempt failed. */
   readonly reason: FatalReason
-  /** `"Service.Method"`. `RpcCall.make` fills it in. */
+  /** The method, as `"Service.Method"`. `RpcCall.make` sets it. */
   readonly method?: string | undefined
-  /** The protocol's own code. */
+  /** The code of the protocol or of the system, such as `404` or `"INVALID_ARGUMENT"`. */
   readonly code?: Code | undefined
   /**
-   * What happened, for a person to read. Of a text beyond 4000 characters the rest is dropped; user info and query values of
-   * URLs in it, and bearer tokens, are replaced by `<redacted>`.
+   * A description for people. It is cut at 4000 characters, and `<redacted>` replaces the user info and query values of
+   * URLs in it, and bearer tokens.
    */
   readonly message: string
   /**
-   * The failure as it arrived. Printed and encoded without the credentials in it. Where it quotes a part of an answer or of arguments it
-   * is a `Redacted` of Effect: `Redacted.value` gives it.
+   * The original failure. It is printed and encoded without the credentials in it. Where it quotes a part of an answer
+   * or of arguments, it is a `Redacted` of Effect, which `Redacted.value` reads.
    */
   readonly cause?: unknown
 }
 
 /**
- * A failed attempt that no other attempt would mend: an answer, a mistake of the caller's, a broken protocol.
+ * The error of an attempt when another attempt would fail in the same way, such as an error answer of the server, wrong
+ * arguments or a broken protocol.
  *
  * @example
  * ```ts
@@ -227,10 +231,15 @@ export interface FatalProps {
  */
 export class Fatal extends lean(
   Schema.TaggedError<Fatal>("effect-rpc-retry/RpcError/Fatal")("Fatal", {
+    /** Why the attempt failed. */
     reason: FatalReason,
+    /** The method, as `"Service.Method"`; absent for a call without a name. */
     method: Schema.optional(Schema.String),
+    /** The code of the protocol or of the system; absent when there is none. */
     code: Schema.optional(Code),
+    /** A description for people, of at most 4000 characters. */
     message: Schema.String,
+    /** The original failure; a `Redacted` where it quotes a part of an answer or of arguments. */
     cause: Schema.optional(codec.Cause)
   })
 ) {
@@ -240,27 +249,26 @@ export class Fatal extends lean(
 }
 
 /**
- * One failed attempt, as `RetryExhausted` remembers it.
- *
- * - `attempt`: its number, the first one is 1.
- * - `startedAt`: when it started, counted from the start of the call.
- * - `took`: how long it ran.
- * - `delay`: the wait that followed; absent when none did.
- * - `error`: how it failed.
+ * The schema of a failed attempt in the `history` of a {@link RetryExhausted}.
  *
  * @since 0.1.0
  * @category models
  */
 export const Attempt = Schema.Struct({
+  /** The number of the attempt; the first one is 1. */
   attempt: Schema.Number,
+  /** The time from the start of the call to the start of the attempt. */
   startedAt: Schema.DurationFromMillis,
+  /** How long the attempt ran. */
   took: Schema.DurationFromMillis,
+  /** The delay that followed; absent when none did. */
   delay: Schema.optional(Schema.DurationFromMillis),
+  /** The error that the attempt failed with. */
   error: Retryable
 })
 
 /**
- * One failed attempt, as `RetryExhausted` remembers it.
+ * A failed attempt in the `history` of a {@link RetryExhausted}.
  *
  * @since 0.1.0
  * @category models
@@ -268,47 +276,52 @@ export const Attempt = Schema.Struct({
 export type Attempt = typeof Attempt.Type
 
 /**
- * A call that made at least one attempt and gave up, the last attempt having failed with a `Retryable`.
+ * The error of a call that gave up after at least one attempt. The last attempt failed with a `Retryable`.
  *
- * - `attempts`: how many were made.
- * - `elapsed`: from the start of the call to its end, delays included.
- * - `last`: how the last attempt failed.
- *
- * Its `message` alone tells the story; `report` prints every attempt. `history` keeps the first four and the last four
- * failed attempts (one of another make, decoded, may have up to 100). An outer `withRpcRetry` does not retry it, so layers of retries do not multiply.
+ * Its `message` names the method, the attempts, the time, the last error and the reason; {@link report} adds a table of
+ * the attempts. An outer `withRpcRetry` does not retry it, so that nested retries do not multiply.
  *
  * @since 0.1.0
  * @category errors
  */
 export class RetryExhausted extends lean(
   Schema.TaggedError<RetryExhausted>("effect-rpc-retry/RpcError/RetryExhausted")("RetryExhausted", {
+    /** The method, as `"Service.Method"`; absent for a call without a name. */
     method: Schema.optional(Schema.String),
+    /** Why the call gave up. */
     reason: ExhaustedReason,
+    /** The number of attempts made. */
     attempts: Schema.Number,
+    /** The time from the start of the call to its end, including the delays. */
     elapsed: Schema.DurationFromMillis,
+    /** The error of the last attempt. */
     last: Retryable,
+    /** The first four and the last four failed attempts. A decoded error may have up to 100. */
     history: Schema.Array(Attempt).pipe(Schema.maxItems(100))
   }),
   internal.exhaustedMessage
 ) {}
 
 /**
- * A call that was turned away before anything was sent. `retryIn`, where it is known, says when it may be worth another try.
+ * The error of a call that was rejected before its first attempt: nothing was sent.
  *
  * @since 0.1.0
  * @category errors
  */
 export class CallRejected extends lean(
   Schema.TaggedError<CallRejected>("effect-rpc-retry/RpcError/CallRejected")("CallRejected", {
+    /** The method, as `"Service.Method"`; absent for a call without a name. */
     method: Schema.optional(Schema.String),
+    /** Why the call was rejected. */
     reason: RejectedReason,
+    /** The time after which the call may be accepted; absent when unknown. */
     retryIn: Schema.optional(Schema.DurationFromMillis)
   }),
   internal.rejectedMessage
 ) {}
 
 /**
- * Any of the four, as a `Schema`: to declare as the error of a procedure, to store, to log.
+ * The schema of any of the four errors. Use it to declare the error of a procedure, or to store and log errors.
  *
  * @example
  * ```ts
@@ -365,7 +378,7 @@ export const isRetryExhausted = (u: unknown): u is RetryExhausted => isRpcError(
 export const isCallRejected = (u: unknown): u is CallRejected => isRpcError(u) && u._tag === "CallRejected"
 
 /**
- * The error of an attempt with the method filled in where it was not known yet.
+ * Sets the method of an error that has none.
  *
  * @since 0.1.0
  * @category combinators
@@ -380,7 +393,7 @@ export const withMethod = (error: Retryable | Fatal, method: string): Retryable 
     : new Fatal({ reason: error.reason, method, code, message, cause })
 }
 
-/** One by one: `cause` is not enumerable. */
+/** Copies the fields by name, because `cause` is not enumerable. */
 const fieldsOf = ({ cause, code, delivery, idempotent, method, reason, retryAfter, waited }: Retryable) => ({
   cause,
   code,
@@ -393,8 +406,7 @@ const fieldsOf = ({ cause, code, delivery, idempotent, method, reason, retryAfte
 })
 
 /**
- * The error of an attempt with what its call knows of itself: the method, and whether it may run twice. What the error says
- * already stays.
+ * Sets the method and `idempotent` of an error to those of its call, where the error has none.
  *
  * @internal
  */
@@ -407,7 +419,7 @@ export const stamped = (
     : new Retryable({ ...fieldsOf(error), idempotent, method: error.method ?? method })
 
 /**
- * The error of an attempt by somebody who knows better whether the server can have seen the request.
+ * Replaces the delivery of an error.
  *
  * @since 0.1.0
  * @category combinators
@@ -416,9 +428,7 @@ export const withDelivery = (error: Retryable, delivery: Delivery): Retryable =>
   error.delivery === delivery ? error : new Retryable({ ...fieldsOf(error), delivery })
 
 /**
- * The error of an attempt whose dial was held back, since dials before it had failed.
- *
- * - `waited`: how long.
+ * Sets the time that an attempt waited before its dial, because previous dials had failed.
  *
  * @since 0.1.0
  * @category combinators
@@ -427,11 +437,12 @@ export const withWait = (error: Retryable, waited: Duration.Duration): Retryable
   new Retryable({ ...fieldsOf(error), waited })
 
 /**
- * Takes secrets of your own out of the errors of attempts: rewrites their message, a `code` that is text, and the `cause`, which is
- * text afterwards: an `Error` keeps its name and message, an excerpt stays hidden. Use it after whatever looks into the cause, and
- * before `withRpcRetry`: then messages, logs, reports and encoded errors of the whole call have only what it returns.
+ * Removes secrets of your application from the errors of attempts. It rewrites the message, a `code` that is text, and
+ * the `cause`, which becomes text: an `Error` keeps its name and message, an excerpt stays redacted. Apply it after
+ * code that reads the cause and before `withRpcRetry`, so that messages, logs, reports and encoded errors of the whole
+ * call contain the rewritten texts only.
  *
- * - `rewrite`: given each text without the credentials that are taken out by default; returns what is to stand there.
+ * - `rewrite`: returns the replacement of a text, which it gets without the credentials that are removed by default.
  *
  * @example
  * ```ts
@@ -458,8 +469,8 @@ export const redactWith = (rewrite: (text: string) => string) => (error: Retryab
 }
 
 /**
- * The whole story of a failed call, to be read in a terminal: one line that says why it stopped and, for a call that
- * made attempts, a table of them.
+ * Formats a failed call for a terminal: one line that says why it stopped and, for a call that made attempts, a table
+ * of them.
  *
  * ```text
  * Users.Get failed after 4 attempts in 481ms: connection refused (ECONNREFUSED), not sent [AttemptsExhausted]
@@ -490,15 +501,15 @@ export const redactWith = (rewrite: (text: string) => string) => (error: Retryab
 export const report = (error: RpcError, options?: ReportOptions): string => internal.report(error, options)
 
 /**
- * What {@link report} shows.
+ * The options of {@link report}.
  *
  * @since 0.1.0
  * @category models
  */
 export interface ReportOptions {
   /**
-   * Whether excerpts of answers and arguments are shown, below the rest and as they came, up to 4000 characters each. They may have
-   * secrets in them: for a developer's eyes, not for logs. Default `false`.
+   * Whether to show the excerpts of answers and arguments, unredacted, up to 4000 characters each. They may contain
+   * secrets, so do not log them. Default `false`.
    */
   readonly excerpts?: boolean | undefined
 }

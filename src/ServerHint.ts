@@ -1,11 +1,13 @@
 /**
- * What servers say about retrying, in the words of their protocols, read into the `retryAfter` of a `Retryable`.
+ * Readers of the retry hints that servers send, such as the HTTP header `Retry-After`. Their result is the `retryAfter`
+ * of a `Retryable`.
  *
- * Each reader gives `None` when the server said nothing, a `Duration` when it named one, and `"Never"` when it said not to
- * retry or something that nobody can read: who asks for a delay that nobody understands is not to be asked again at once.
+ * Each reader returns `None` when there is no hint, a `Duration` when the server asks for a delay, and `"Never"` when
+ * it says "do not retry" or when the hint cannot be parsed. An unreadable hint stops the retries because the server did
+ * ask for a delay, of unknown length.
  *
- * A hint is waited exactly, without jitter; after it the delays of the schedule start over. It never makes a `Fatal`
- * retryable, and never adds attempts.
+ * The call waits exactly as long as a hint says, without jitter, and the delays of its schedule start over afterwards.
+ * A hint never makes a `Fatal` retryable, and never adds attempts.
  *
  * @since 0.1.0
  */
@@ -28,7 +30,7 @@ const months = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "
 
 const time = "(?<hours>\\d{1,2}):(?<minutes>\\d{2}):(?<seconds>\\d{2})(?:\\.\\d+)?"
 
-/** Both orders in which day and month are written, with any of the separators in use. What is left is `asctime`. */
+/** The date formats: day before month (RFC 1123 and RFC 850), month before day (`asctime`), and ISO 8601. */
 const dates = [
   `(?<day>\\d{1,2})[ -](?<month>[A-Za-z]{3,9})[ -](?<year>\\d{4}|\\d{2}),?[ T]+${time}`,
   `(?<month>[A-Za-z]{3,9}) +(?<day>\\d{1,2}),? ${time}(?<zoneFirst> +[A-Za-z]{1,5}| +[+-]\\d{2}:?\\d{2})? (?<year>\\d{4})`,
@@ -37,10 +39,10 @@ const dates = [
   new RegExp(`^(?:[A-Za-z]{3,9},? +)?${source} *(?<zone>Z|UTC|UT|GMT|[A-Z]{3,4}|(?:UTC|GMT)?[+-]\\d{2}:?\\d{2})?$`, "i")
 )
 
-/** Of the zones that have names RFC 822 fixes these. The hours that each is behind Greenwich. */
+/** The named time zones of RFC 822, with the hours that each is behind UTC. */
 const zones = new Map([["EST", 5], ["EDT", 4], ["CST", 6], ["CDT", 5], ["MST", 7], ["MDT", 6], ["PST", 8], ["PDT", 7]])
 
-/** What to add to the time that is written to have that of Greenwich, in minutes; `undefined` for a zone that nobody knows. */
+/** Returns the minutes to add to a local time to get UTC; `undefined` for an unknown zone. */
 const zoneMinutes = (zone: string): number | undefined => {
   const name = zone.trim().toUpperCase()
   const offset = /([+-])(\d{2}):?(\d{2})$/.exec(name)
@@ -51,13 +53,13 @@ const zoneMinutes = (zone: string): number | undefined => {
     : Option.getOrUndefined(Option.map(Option.fromNullable(zones.get(name)), (hours) => hours * 60))
 }
 
-/** Of a year in two digits RFC 850 leaves open which century; none of these dates is from before 1970. */
+/** Completes a year of two digits, for which RFC 850 does not define the century, to one from 1970 to 2069. */
 const fullYear = (year: number): number => year < 70 ? 2000 + year : year < 100 ? 1900 + year : year
 
 /**
- * A date as servers write it in HTTP headers, in milliseconds since 1970: the three forms of the standard, and what else is
- * in use, such as a day in one digit, `UTC` or a numeric zone for `GMT`, a fraction of a second, ISO 8601. `None` for what
- * cannot be read.
+ * Parses a date from an HTTP header and returns it in milliseconds since 1970, `None` when it cannot be parsed. It
+ * accepts the three formats of the standard and variants that servers send: a day of one digit, `UTC` or a numeric zone
+ * in place of `GMT`, a fraction of a second, ISO 8601.
  *
  * @since 0.1.0
  * @category readers
@@ -86,11 +88,11 @@ export const dateMillis = (text: string): Option.Option<number> => {
 }
 
 /**
- * HTTP's `Retry-After`: seconds, also with decimals, or a date as {@link dateMillis} reads it. A date that has passed is no
- * delay.
+ * Reads the HTTP header `Retry-After`: seconds, also with decimals, or a date as {@link dateMillis} parses it. A date
+ * in the past gives a delay of zero.
  *
  * - `header`: the value of the header, `undefined` when there is none.
- * - `now`: the time in milliseconds, as the `Clock` gives it.
+ * - `now`: the current wall clock time in milliseconds since 1970.
  *
  * @example
  * ```ts
@@ -121,8 +123,8 @@ export const fromRetryAfter = (header: string | undefined, now: number): Option.
 const maxInt32 = 2_147_483_647
 
 /**
- * gRPC's `grpc-retry-pushback-ms` trailer: milliseconds as a signed 32-bit integer. Negative, malformed, or given more than
- * once: do not retry.
+ * Reads the gRPC trailer `grpc-retry-pushback-ms`: milliseconds as a signed 32-bit integer. A negative, malformed or
+ * repeated value means "do not retry".
  *
  * - `values`: all values of the trailer.
  *
@@ -162,8 +164,9 @@ const protoDuration = (u: unknown): number => {
 }
 
 /**
- * A `google.rpc.RetryInfo` message, as JSON (`{ retryDelay: "1.5s" }`) or decoded (`{ retryDelay: { seconds, nanos } }`,
- * whose integers may be numbers, strings, bigints or `Long`s). Without a `retryDelay` it says nothing.
+ * Reads a `google.rpc.RetryInfo` message, as JSON (`{ retryDelay: "1.5s" }`) or decoded
+ * (`{ retryDelay: { seconds, nanos } }`, where the integers may be numbers, strings, bigints or `Long`s). Returns
+ * `None` without a `retryDelay`.
  *
  * @since 0.1.0
  * @category readers

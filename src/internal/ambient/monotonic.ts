@@ -1,25 +1,25 @@
 /**
- * The clock that durations are measured with.
+ * The monotonic clock, which deadlines, delays, durations and budgets are measured with.
  *
- * The wall clock of a machine is set forward and back: by NTP, by a person, when a virtual machine wakes up. Deadlines, delays
- * and budgets must not follow it, so nothing but what is shown to people is read from `Clock.currentTimeMillis`.
+ * The wall clock of a machine jumps when NTP or a person corrects it and when a virtual machine resumes. So
+ * `Clock.currentTimeMillis` is read only for times that are shown to people.
  *
  * @internal
  */
 import type * as Clock from "effect/Clock"
 
 /**
- * Milliseconds since a moment that does not change while the process runs, to the microsecond. `TestClock` gives its own
- * instant.
+ * Returns the milliseconds since a fixed moment of the process, rounded to the microsecond. Under `TestClock` it is the
+ * virtual time.
  *
- * The rounding makes whole milliseconds whole: a `bigint` of nanoseconds loses its last digits as a number.
+ * The rounding keeps whole milliseconds whole: converting a `bigint` of nanoseconds to a number loses its last digits.
  *
  * @internal
  */
 export const now = (clock: Clock.Clock): number => Math.round(Number(clock.unsafeCurrentTimeNanos()) / 1_000) / 1_000
 
 /**
- * The milliseconds between two readings, without the noise that a subtraction leaves in the last digits.
+ * Returns the milliseconds from `start` to `end`, rounded to the microsecond to remove floating point noise.
  *
  * @internal
  */

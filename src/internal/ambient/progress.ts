@@ -1,5 +1,6 @@
 /**
- * How far an attempt has got, for who cuts it: a timed out attempt whose request was never written was not sent.
+ * Tracks whether an attempt has written a request yet. When the attempt timeout or the deadline ends an attempt before
+ * anything was written, its error gets the delivery `NotSent` in place of `Unknown`.
  *
  * @internal
  */
@@ -9,7 +10,7 @@ import type { Delivery } from "../../RpcError.js"
 import { read } from "./context.js"
 
 /**
- * What a transport says of one request. `Deadline.Progress` has the documentation of its members.
+ * The callbacks with which a transport reports the progress of one request. `Deadline.Progress` documents the members.
  *
  * @internal
  */
@@ -19,34 +20,35 @@ export interface Progress {
 }
 
 /**
- * What a call knows of itself.
+ * The method of an `RpcCall`, and whether it may run twice.
  *
  * @internal
  */
-export interface Named {
+export interface CallIdentity {
   readonly method: string
   readonly idempotent: boolean | undefined
 }
 
 /**
- * One attempt that may be cut. An attempt inside another one's attempt tells both: what it has sent, the outer one has sent.
+ * The progress of one attempt that has a timeout or a deadline. An attempt nested in an attempt of an outer call
+ * reports to the outer one too: what the inner attempt has sent, the outer one has sent.
  *
  * @internal
  */
-export class Cell {
+export class AttemptProgress {
   private isCut = false
   private isSent = false
-  /** How many requests are under way of which nothing is written yet. */
-  private unsent = 0
+  /** The number of requests that have started and of which nothing is written yet. */
+  private unsentRequests = 0
   private failure: unknown
   private method: string | undefined
-  /** `false` when one of its calls must not run twice; `true` when all may. */
+  /** `false` when one of the calls in the attempt must not run twice, `true` when all may, `undefined` when unknown. */
   private idempotent: boolean | undefined
 
-  constructor(private readonly outer: Cell | undefined) {}
+  constructor(private readonly outer: AttemptProgress | undefined) {}
 
-  /** A call of the attempt starts. */
-  starts({ idempotent, method }: Named): void {
+  /** Records that an `RpcCall` starts within the attempt. */
+  callStarted({ idempotent, method }: CallIdentity): void {
     const isFirst = this.method === undefined
     this.idempotent = isFirst || this.idempotent === idempotent
       ? idempotent
@@ -54,26 +56,30 @@ export class Cell {
       ? false
       : undefined
     this.method = method
-    this.outer?.starts({ idempotent, method })
+    this.outer?.callStarted({ idempotent, method })
   }
 
-  begin(): void {
-    this.unsent++
-    this.outer?.begin()
+  /** Records that a request has started of which nothing is written yet. */
+  requestStarted(): void {
+    this.unsentRequests++
+    this.outer?.requestStarted()
   }
 
-  end(): void {
-    this.unsent--
-    this.outer?.end()
+  /** Records that a request has ended. */
+  requestEnded(): void {
+    this.unsentRequests--
+    this.outer?.requestEnded()
   }
 
+  /** Remembers why a request could not be sent so far. */
   failed(error: unknown): void {
     this.failure = error
     this.outer?.failed(error)
   }
 
+  /** Returns whether a request may be written now, and if so records that the attempt has sent one. */
   sending(): boolean {
-    // asked first, so that a request that is turned away further out leaves no mark here
+    // the outer attempt is asked first, so that a request that it refuses is not recorded as sent here
     if (this.isCut || this.outer?.sending() === false) {
       return false
     }
@@ -82,46 +88,54 @@ export class Cell {
   }
 
   /**
-   * From now on nothing is sent. What is said of nobody is `Unknown`: a transport that says nothing may have sent it. Of the
-   * call that was started last the timeout has the name, as its failure would have.
+   * Ends the attempt: later calls of {@link sending} return `false`. Returns the fields of its `AttemptTimeout` error.
+   *
+   * The delivery is `NotSent` only when a request had started and none was written. It is `Unknown` when no transport
+   * reported any progress, since a request may then have been sent. The method is that of the call that started last.
    */
   cut() {
     this.isCut = true
-    const isUnsent = !this.isSent && this.unsent > 0
+    const isUnsent = !this.isSent && this.unsentRequests > 0
     const delivery: Delivery = isUnsent ? "NotSent" : "Unknown"
     return { delivery, cause: isUnsent ? this.failure : undefined, idempotent: this.idempotent, method: this.method }
   }
 }
 
 /**
- * The attempt that is to be told; `undefined` when nothing would cut it.
+ * The progress of the current attempt; `undefined` for an attempt without a timeout and without a deadline.
  *
  * @internal
  */
-export class CurrentCell extends Context.Reference<CurrentCell>()("effect-rpc-retry/Deadline/CurrentCell", {
-  defaultValue: (): Cell | undefined => undefined
-}) {}
+export class CurrentAttemptProgress
+  extends Context.Reference<CurrentAttemptProgress>()("effect-rpc-retry/Deadline/CurrentAttemptProgress", {
+    defaultValue: (): AttemptProgress | undefined => undefined
+  })
+{}
 
 const unwatched: Progress = { failed: () => {}, sending: () => true }
 
-/** @internal */
-export const whileUnsent = <A, E, R>(f: (progress: Progress) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.flatMap(CurrentCell, (cell) =>
-    cell === undefined
-      ? f(unwatched)
-      : Effect.acquireUseRelease(
-        Effect.sync(() => cell.begin()),
-        () => f({ failed: (error) => cell.failed(error), sending: () => cell.sending() }),
-        () => Effect.sync(() => cell.end())
-      ))
-
 /**
- * Says who runs, so that what cuts it knows too.
+ * Counts a request of the current attempt as not yet written, until it reports `sending` or ends.
  *
  * @internal
  */
-export const starting = <A, E, R>(self: Effect.Effect<A, E, R>, call: Named): Effect.Effect<A, E, R> =>
+export const whileUnsent = <A, E, R>(f: (progress: Progress) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.flatMap(CurrentAttemptProgress, (attempt) =>
+    attempt === undefined
+      ? f(unwatched)
+      : Effect.acquireUseRelease(
+        Effect.sync(() => attempt.requestStarted()),
+        () => f({ failed: (error) => attempt.failed(error), sending: () => attempt.sending() }),
+        () => Effect.sync(() => attempt.requestEnded())
+      ))
+
+/**
+ * Tells the current attempt which call starts, so that an `AttemptTimeout` names its method.
+ *
+ * @internal
+ */
+export const callStarting = <A, E, R>(self: Effect.Effect<A, E, R>, call: CallIdentity): Effect.Effect<A, E, R> =>
   Effect.withFiberRuntime((fiber) => {
-    read(fiber.currentContext, CurrentCell, undefined)?.starts(call)
+    read(fiber.currentContext, CurrentAttemptProgress, undefined)?.callStarted(call)
     return self
   })

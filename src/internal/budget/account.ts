@@ -1,35 +1,40 @@
 /**
  * The accounts behind `RetryBudget`. Each operation is one synchronous step, so that no two calls can spend the same
- * token. `now` is in milliseconds of the clock of the call.
+ * token. `now` is in milliseconds of the monotonic clock.
  *
  * @internal
  */
 import type { Retryable } from "../../RpcError.js"
 
-/** @internal */
+/**
+ * The tokens of one budget.
+ *
+ * @internal
+ */
 export interface Account {
-  /** The most that it can hold, as it was when it was last asked anything. */
+  /** The greatest level possible, as of the last operation. */
   readonly capacity: number
+  /** Returns the tokens held at `now`. */
   readonly level: (now: number) => number
-  /** Of all the retries that it allows when it is full the share that it allows now, from 0 to 1. */
+  /** Returns the retries allowed now as a share, from 0 to 1, of the retries allowed when full. */
   readonly left: (now: number) => number
-  /** A call was answered. `spent` is what its last retry cost, 0 when the first attempt was answered. */
+  /** Records an answer. `spent` is the cost of the last retry of the call, 0 when its first attempt was answered. */
   readonly succeeded: (now: number, spent: number) => void
-  /** An attempt ended in a `Retryable` that the policy would retry, or that says not to; whether it will be or not. */
+  /** Records an attempt that failed with a `Retryable` that the policy would retry, or that says "do not retry". */
   readonly failed: (now: number, error: Retryable) => void
-  /** Pays for a retry: what it cost, or `undefined` when the budget does not allow it. */
+  /** Pays for a retry. Returns its cost, or `undefined` when the budget does not allow the retry. */
   readonly withdraw: (now: number, error: Retryable) => number | undefined
-  /** A retry that was paid for was not made. */
+  /** Returns the cost of a retry that was paid for and not made. */
   readonly refund: (now: number, cost: number) => void
 }
 
-/** Ten credits of 0.1 are to be 1, and three of a third; in binary floating point they are a little less. */
+/** Allows for rounding: in binary floating point ten credits of 0.1 add up to slightly less than 1. */
 const tolerance = 1e-9
 
-/** To show: without the last digits, which are noise. */
+/** Rounds a level to nine decimals, to remove floating point noise from what is shown. */
 const shown = (level: number) => Math.round(level * 1e9) / 1e9
 
-/** A level within [0, capacity] that starts full. */
+/** Makes a level within [0, capacity] that starts full. */
 const makeLevel = (capacity: number) => {
   let level = capacity
   return {
@@ -42,47 +47,55 @@ const makeLevel = (capacity: number) => {
 }
 
 /**
- * The most that an account can hold.
+ * The greatest level of an account, which may change over time.
  *
  * @internal
  */
 export interface Capacity {
+  /** Returns the capacity at `now`. */
   readonly at: (now: number) => number
+  /** Records an answer. */
   readonly answered: (now: number) => void
 }
 
-/** @internal */
-export const fixed = (capacity: number): Capacity => ({ at: () => capacity, answered: () => {} })
-
-/** What one call takes with the default schedule: all that is known of a client that was never answered. */
-const start = 3
-
-/** Half of the answers of the last ten seconds are as many as those of five. */
-const share = 0.5
-const fadesIn = 10_000
-
-const most = 10_000
-
 /**
- * Follows the traffic: a retry, and the answers of about five seconds. Counted are those of about the last ten, older ones
- * fading away. All of it in retries that cost `unit`.
+ * Makes a capacity that does not change.
  *
  * @internal
  */
-export const following = (unit: number): Capacity => {
+export const fixedCapacity = (capacity: number): Capacity => ({ at: () => capacity, answered: () => {} })
+
+/** The capacity, in retries, before the first answer: what one call makes with the default schedule. */
+const initialRetries = 3
+
+/** Retries per answer of the last ten seconds or so: half of them are about the answers of five seconds. */
+const retriesPerAnswer = 0.5
+/** The time constant with which old answers are forgotten: after it an answer counts 1/e. */
+const fadeMillis = 10_000
+
+/** The greatest capacity, in retries. */
+const maxRetries = 10_000
+
+/**
+ * Makes a capacity that follows the traffic: one retry plus the number of answers in about five seconds, estimated from
+ * an exponentially decaying count. Each retry counts as `unit` tokens.
+ *
+ * @internal
+ */
+export const trafficCapacity = (unit: number): Capacity => {
   let answers = 0
   let countedAt: number | undefined
   const fade = (now: number) => {
-    answers *= Math.exp(Math.min(0, (countedAt ?? now) - now) / fadesIn)
+    answers *= Math.exp(Math.min(0, (countedAt ?? now) - now) / fadeMillis)
     countedAt = now
   }
   return {
     at: (now) => {
       if (countedAt === undefined) {
-        return unit * start
+        return unit * initialRetries
       }
       fade(now)
-      return unit * Math.min(most, 1 + share * answers)
+      return unit * Math.min(maxRetries, 1 + retriesPerAnswer * answers)
     },
     answered: (now) => {
       fade(now)
@@ -92,11 +105,16 @@ export const following = (unit: number): Capacity => {
 }
 
 /**
- * Fed by answers and, slowly, by time. It starts full, and is full where its capacity is greater than ever before.
+ * Makes an account that earns tokens from answers and, slowly, from time. It starts full. When its capacity exceeds the
+ * greatest one so far, the level rises by the difference.
+ *
+ * - `credit`: returns what an answer earns.
+ * - `cost`: returns what a retry costs after an error.
+ * - `regainEvery`: milliseconds in which the account regains one token.
  *
  * @internal
  */
-export const makeFed = (options: {
+export const makeEarned = (options: {
   readonly capacity: Capacity
   readonly credit: (spent: number) => number
   readonly cost: (error: Retryable) => number
@@ -106,10 +124,10 @@ export const makeFed = (options: {
   let level = capacity
   let greatest = capacity
   let settledAt: number | undefined
-  /** What time has changed. */
+  /** Brings capacity and level up to `now`. */
   const settle = (now: number) => {
     capacity = options.capacity.at(now)
-    // a clock that was set back earns nothing, and loses nothing after that
+    // a clock that goes backwards earns nothing
     const regained = settledAt === undefined ? 0 : Math.max(0, now - settledAt) / options.regainEvery
     level = Math.min(capacity, level + regained)
     settledAt = now
@@ -156,7 +174,8 @@ export const makeFed = (options: {
 }
 
 /**
- * gRPC's: failures cost whether retried or not, and retries are allowed above half.
+ * Makes an account with the rules of gRPC's retry throttling: a failure costs 1 whether or not it is retried, and
+ * retries are allowed while more than half of the tokens are left.
  *
  * @internal
  */
@@ -173,7 +192,11 @@ export const makeGrpc = (maxTokens: number, tokenRatio: number): Account => {
   }
 }
 
-/** @internal */
+/**
+ * An account that allows every retry.
+ *
+ * @internal
+ */
 export const unlimited: Account = {
   capacity: Infinity,
   level: () => Infinity,

@@ -1,5 +1,6 @@
 /**
- * What a method belongs to that is overloaded as a whole: the service. `""` where the method names none.
+ * Returns the destination of a method, which is its service part: `"Users"` for `"Users.Get"`. Returns `""` for a
+ * method without a service part and for a call without a method. Calls of one destination share a budget.
  *
  * @internal
  */

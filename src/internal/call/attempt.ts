@@ -1,5 +1,6 @@
 /**
- * One attempt of a call while it runs. With hedging a call has several at once, so nothing of an attempt is kept in the call.
+ * The state of one attempt. It is kept apart from the state of the call, so that a call can have several attempts in
+ * flight.
  *
  * @internal
  */
@@ -7,27 +8,32 @@ import type { Retryable } from "../../RpcError.js"
 import * as Monotonic from "../ambient/monotonic.js"
 
 /**
- * Instants are in milliseconds of the monotonic clock.
+ * One attempt of a call. Instants are in milliseconds of the monotonic clock.
  *
  * @internal
  */
 export interface Attempt {
-  /** The first one is 1. */
+  /** The number of the attempt; the first one is 1. */
   readonly number: number
+  /** The instant at which it started. */
   readonly startedAt: number
-  /** What the attempt before it failed with; `undefined` for the first one. */
+  /** The error of the previous attempt; `undefined` for the first one. */
   readonly after: Retryable | undefined
-  /** When it failed; meaningful once `isRunning` is `false`. */
+  /** The instant at which it failed; valid once `isRunning` is `false`. */
   endedAt: number
-  /** Until it has failed. One that was interrupted is running until its call has ended. */
+  /** `false` once the attempt has failed. It stays `true` for an interrupted attempt. */
   isRunning: boolean
-  /** Whether it was the deadline of the call that cut it, not its own timeout. */
+  /** Whether the deadline of the call ended it, rather than its own timeout. */
   isCutByDeadline: boolean
-  /** What it failed with, if that is worth another attempt. */
+  /** The error, when the attempt failed with a `Retryable`. */
   error: Retryable | undefined
 }
 
-/** @internal */
+/**
+ * Makes the state of an attempt that starts now.
+ *
+ * @internal
+ */
 export const make = (number: number, startedAt: number, after: Retryable | undefined): Attempt => ({
   number,
   startedAt,
@@ -39,7 +45,7 @@ export const make = (number: number, startedAt: number, after: Retryable | undef
 })
 
 /**
- * How long a failed attempt took, in milliseconds.
+ * Returns how long a failed attempt took, in milliseconds.
  *
  * @internal
  */

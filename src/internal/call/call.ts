@@ -1,5 +1,5 @@
 /**
- * One call while it runs.
+ * The state of one call from its start to its end, and the steps that change it.
  *
  * @internal
  */
@@ -20,25 +20,27 @@ import type { Gate, Services } from "../gate/gate.js"
 import type * as RetryPolicy from "../policy/policy.js"
 import * as RetrySchedule from "../policy/schedule.js"
 import * as Attempt from "./attempt.js"
-import * as Facts from "./context.js"
+import * as AttemptContext from "./context.js"
 import * as History from "./history.js"
 import { AnnotateLogs, type Observer, type Telemetry } from "./observer.js"
 
 /**
- * What a call is made with.
+ * The settings that a call is started with.
  *
  * @internal
  */
 export interface Settings {
+  /** The telemetry of the service that the call belongs to. */
   readonly telemetry: Telemetry
+  /** `"Service.Method"`; `undefined` for a call without a name. */
   readonly method: string | undefined
-  /** `true` makes a new key for each call. */
+  /** The idempotency key, `true` to generate one for the call, `false` for none. */
   readonly idempotencyKey: string | boolean
-  /** The policy of a method, with the options of the call merged over it. */
+  /** Returns the policy of a method, with the options of the call merged over it. */
   readonly policyOf: (method: string | undefined) => RetryPolicy.Complete
   /** What each attempt must pass, the outermost first. Default: the gates of its policy. */
   readonly gates?: ReadonlyArray<Gate> | undefined
-  /** What the options of the call themselves say: it outweighs what its failures and a layer say. */
+  /** The `idempotent` option of the call itself. It takes precedence over the failures of the call and over a layer. */
   readonly idempotent: boolean | undefined
 }
 
@@ -49,40 +51,54 @@ export interface Settings {
  */
 export interface Call {
   readonly settings: Settings
-  /** Changes once, when a call without a name learns its method from its first failure. */
+  /** The policy in force. It changes at most once, when {@link learnMethod} finds the method in the first failure. */
   policy: RetryPolicy.Complete
+  /** The method given at the start; `undefined` for a call without a name. */
   readonly method: string | undefined
+  /** Whether log lines written inside an attempt are annotated with it. */
   readonly annotateLogs: boolean
+  /** The service part of the method; `""` for a call that is not observed. */
   readonly destination: string
-  /** Told of what happens; `undefined` when nobody wants to know, and then neither `id` nor `destination` is made. */
+  /** Receives the events of the call; `undefined` when nobody listens. */
   observer: Observer | undefined
+  /** The number of the call in its events; 0 for a call that is not observed. */
   readonly id: number
   readonly services: Services
   readonly clock: Clock.Clock
-  facts: Facts.Facts
+  /** The context values that the attempts of the call are provided with. */
+  attemptContext: AttemptContext.AttemptContext
   readonly startedAt: number
-  /** What to add to an instant to show it: the wall clock less the monotonic one. */
-  readonly wall: number
+  /** The wall clock minus the monotonic one, in milliseconds: add it to an instant to show that instant. */
+  readonly wallOffset: number
+  /** The instant at which the call ends at the latest; `Infinity` without a deadline. */
   deadline: number
   /** What each attempt must pass, the outermost first. */
   gates: ReadonlyArray<Gate>
+  /** The budget that retries are taken from; `undefined` without one. */
   budget: Account | undefined
-  /** The budget of the call at its start. */
+  /** The budget at the start of the call, the one that events report. */
   readonly observedBudget: Account | undefined
-  /** What the last retry cost, and whether it is still to be made. */
-  paid: number
-  owed: boolean
-  /** How many attempts were started, and the last of them. */
+  /** The cost of the last retry. */
+  retryCost: number
+  /** Whether the last retry is paid for and its attempt has not started yet. */
+  isRetryPending: boolean
+  /** The number of attempts started. */
   attempts: number
+  /** The last attempt started. */
   attempt: Attempt.Attempt | undefined
-  /** In delays, in milliseconds. */
+  /** The time spent in delays, in milliseconds. */
   waited: number
-  /** Made at the first failure: a call that succeeds at once pays for neither. */
+  /** Made at the first failure, so that a call that succeeds at once does not pay for it. */
   schedule: RetrySchedule.Run<Retryable, never> | undefined
+  /** Made at the first failure, as `schedule` is. */
   history: History.History | undefined
 }
 
-/** @internal */
+/**
+ * Starts a call: reads its policy, its clock and the ambient deadline.
+ *
+ * @internal
+ */
 export const start = (settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unknown>): Call => {
   const { method, telemetry } = settings
   const policy = settings.policyOf(method)
@@ -104,15 +120,19 @@ export const start = (settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unk
     id: observed ? telemetry.nextCall() : 0,
     services,
     clock,
-    facts: Facts.make(ambient, deadline === ambientDeadline ? undefined : deadline, settings.idempotencyKey),
+    attemptContext: AttemptContext.make(
+      ambient,
+      deadline === ambientDeadline ? undefined : deadline,
+      settings.idempotencyKey
+    ),
     startedAt,
-    wall: observed ? clock.unsafeCurrentTimeMillis() - startedAt : 0,
+    wallOffset: observed ? clock.unsafeCurrentTimeMillis() - startedAt : 0,
     deadline,
     gates: settings.gates ?? gatesOf(policy),
     budget: policy.budget?.account,
     observedBudget: policy.budget?.account,
-    paid: 0,
-    owed: false,
+    retryCost: 0,
+    isRetryPending: false,
     attempts: 0,
     attempt: undefined,
     waited: 0,
@@ -133,12 +153,13 @@ const deadlineOf = (policy: RetryPolicy.Complete, startedAt: number, ambient: nu
   policy.deadline === undefined ? ambient : Math.min(ambient, startedAt + Duration.toMillis(policy.deadline))
 
 /**
- * Gives a call without a name the policy of the method that its first failure names: the name was lost when the call was
- * piped through an operator. Telemetry goes on calling it unnamed, so that its counts of starts and ends agree.
+ * Gives a call without a name the policy of the method that its first failure carries. A call loses its name when an
+ * `RpcCall` is piped through an operator before `withRpcRetry`. Telemetry keeps reporting the call as unnamed, so that
+ * its counts of starts and ends agree.
  *
  * @internal
  */
-export const learn = (call: Call, error: Retryable, ambient: Context.Context<never>): void => {
+export const learnMethod = (call: Call, error: Retryable, ambient: Context.Context<never>): void => {
   if (call.method !== undefined || error.method === undefined || call.attempts > 1) {
     return
   }
@@ -147,12 +168,13 @@ export const learn = (call: Call, error: Retryable, ambient: Context.Context<nev
   call.gates = call.settings.gates ?? gatesOf(policy)
   call.budget = policy.budget?.account
   call.deadline = deadlineOf(policy, call.startedAt, read(ambient, CurrentDeadline, Infinity))
-  call.facts = Facts.withDeadline(call.facts, call.deadline)
+  call.attemptContext = AttemptContext.withDeadline(call.attemptContext, call.deadline)
 }
 
 /**
- * Whether a failed attempt may be made again although it may have run. What the call's own options say comes first, then
- * what the failed call said of itself, then the policies of the two names it may have.
+ * Returns whether a request that may have run on the server may be sent again. The `idempotent` option of the call
+ * decides first, then the one that the error carries, then the policies of the method of the call and of the method of
+ * the error.
  *
  * @internal
  */
@@ -162,8 +184,8 @@ export const mayRepeat = ({ method, policy, settings }: Call, error: Retryable):
       (error.method === undefined || error.method === method || settings.policyOf(error.method).idempotent !== false))
 
 /**
- * What the budget holds, for events. Of a budget that was learned of later nothing is said: the events are those of a call
- * without a name, and the budget is not.
+ * Returns the level of the budget for events. It is `undefined` when {@link learnMethod} changed the budget, because
+ * the events of that call are unnamed and the budget belongs to a named destination.
  *
  * @internal
  */
@@ -171,7 +193,7 @@ export const budgetLevel = (call: Call, now: number): number | undefined =>
   call.budget === call.observedBudget ? call.budget?.level(now) : undefined
 
 /**
- * Starts the next attempt.
+ * Starts the next attempt, and adds the delay before it to `waited`.
  *
  * @internal
  */
@@ -183,12 +205,13 @@ export const nextAttempt = (call: Call): Attempt.Attempt => {
     call.waited += Monotonic.between(previous.endedAt, attempt.startedAt)
   }
   call.attempt = attempt
-  call.owed = false
+  call.isRetryPending = false
   return attempt
 }
 
 /**
- * Ends an attempt that did not succeed. An interruption is not its failure: it ends the call, in the middle of the attempt.
+ * Records the end of an attempt that did not succeed. An interrupted attempt stays `isRunning`: the interruption ends
+ * the call while the attempt runs.
  *
  * @internal
  */
@@ -204,7 +227,7 @@ export const attemptFailed = (
 }
 
 /**
- * Remembers how an attempt failed.
+ * Adds a failed attempt to the history of the call.
  *
  * @internal
  */
@@ -219,14 +242,15 @@ export const record = (call: Call, attempt: Attempt.Attempt, error: Retryable): 
 }
 
 /**
- * Whether the deadline has passed: a delay can take longer than asked for, when the machine slept or the process was busy.
+ * Returns whether the deadline has passed. A delay can take longer than asked for when the machine sleeps or the
+ * process is busy.
  *
  * @internal
  */
-export const isOver = (call: Call): boolean => Monotonic.now(call.clock) >= call.deadline
+export const isPastDeadline = (call: Call): boolean => Monotonic.now(call.clock) >= call.deadline
 
 /**
- * The schedule of the call, started at its first failure.
+ * Returns the running schedule of the call, and starts it at the first failure.
  *
  * @internal
  */
@@ -234,14 +258,14 @@ export const schedule = (call: Call): RetrySchedule.Run<Retryable, never> =>
   call.schedule ??= RetrySchedule.start(call.policy.schedule, (error) => error.reason)
 
 /**
- * Pays back a retry that was paid for and not made. Asked again it does nothing.
+ * Returns the cost of a retry that was paid for and not made to the budget. Repeated calls have no effect.
  *
  * @internal
  */
 export const refund = (call: Call): Effect.Effect<void> =>
   Effect.sync(() => {
-    if (call.owed) {
-      call.owed = false
-      call.budget!.refund(Monotonic.now(call.clock), call.paid)
+    if (call.isRetryPending) {
+      call.isRetryPending = false
+      call.budget!.refund(Monotonic.now(call.clock), call.retryCost)
     }
   })

@@ -1,5 +1,5 @@
 /**
- * The ambient facts that the attempts of a call see.
+ * The context values that each attempt of a call is provided with: deadline, idempotency key, attempt number, progress.
  *
  * @internal
  */
@@ -10,18 +10,23 @@ import { CurrentAttempt, CurrentDeadline, IdempotencyKey } from "../../Deadline.
 import { read } from "../ambient/context.js"
 import * as Progress from "../ambient/progress.js"
 
-/** @internal */
-export interface Facts {
-  /** What differs from the ambient context for every attempt, `undefined` when nothing does. */
+/**
+ * How the context of the attempts differs from that of the caller.
+ *
+ * @internal
+ */
+export interface AttemptContext {
+  /** The values that all attempts have in common and the caller does not have; `undefined` when there are none. */
   readonly common: Context.Context<never> | undefined
+  /** The attempt number that the caller sees: that of an outer call, or 1. */
   readonly ambientAttempt: number
-  /** Of the attempt that this call is part of. */
-  readonly ambientCell: Progress.Cell | undefined
+  /** The progress of the outer attempt that this call is part of; `undefined` without one. */
+  readonly ambientProgress: Progress.AttemptProgress | undefined
 }
 
 /**
- * A UUID of version 4. A key must differ between processes: Effect's `Random` is seeded with 32 bits, too few for that; and
- * `crypto.randomUUID` does not exist on pages without TLS.
+ * Generates a UUID of version 4. It uses `crypto` since keys must differ between processes and Effect's `Random` is
+ * seeded with only 32 bits; and not `crypto.randomUUID`, which browsers do not offer on pages without TLS.
  */
 const uuid = (): string => {
   const bytes = crypto.getRandomValues(new Uint8Array(16))
@@ -37,7 +42,9 @@ const keyOf = (idempotencyKey: string | boolean): Option.Option<string> =>
   idempotencyKey === false ? Option.none() : Option.some(idempotencyKey === true ? uuid() : idempotencyKey)
 
 /**
- * `deadline` is that of the call, where it differs from the ambient one.
+ * Makes the context of a call.
+ *
+ * - `deadline`: the deadline of the call, `undefined` when it is the ambient one.
  *
  * @internal
  */
@@ -45,7 +52,7 @@ export const make = (
   ambient: Context.Context<never>,
   deadline: number | undefined,
   idempotencyKey: string | boolean
-): Facts => {
+): AttemptContext => {
   let common: Context.Context<never> | undefined
   if (deadline !== undefined) {
     common = Context.add(common ?? Context.empty(), CurrentDeadline, deadline)
@@ -56,39 +63,40 @@ export const make = (
   return {
     common,
     ambientAttempt: read(ambient, CurrentAttempt, 1),
-    ambientCell: read(ambient, Progress.CurrentCell, undefined)
+    ambientProgress: read(ambient, Progress.CurrentAttemptProgress, undefined)
   }
 }
 
 /**
- * The facts of the attempts that come after the deadline has become known.
+ * Changes the deadline that later attempts see.
  *
  * @internal
  */
-export const withDeadline = (facts: Facts, deadline: number): Facts => ({
-  ...facts,
-  common: Context.add(facts.common ?? Context.empty(), CurrentDeadline, deadline)
+export const withDeadline = (context: AttemptContext, deadline: number): AttemptContext => ({
+  ...context,
+  common: Context.add(context.common ?? Context.empty(), CurrentDeadline, deadline)
 })
 
 /**
- * Provides only what differs: providing a context costs more than all the rest of a call that succeeds at once.
+ * Provides an attempt with the values that differ from the context of the caller, and with nothing when none does:
+ * providing a context costs more than the rest of a call that succeeds at once.
  *
- * - `cell`: of an attempt that may be cut.
+ * - `progress`: the progress of an attempt that has a timeout or a deadline, `undefined` for others.
  *
  * @internal
  */
 export const provide = <A, E, R>(
   self: Effect.Effect<A, E, R>,
-  facts: Facts,
+  context: AttemptContext,
   attempt: number,
-  cell: Progress.Cell | undefined
+  progress: Progress.AttemptProgress | undefined
 ): Effect.Effect<A, E, R> => {
-  let differs = facts.common
-  if (attempt !== facts.ambientAttempt) {
+  let differs = context.common
+  if (attempt !== context.ambientAttempt) {
     differs = Context.add(differs ?? Context.empty(), CurrentAttempt, attempt)
   }
-  if (cell !== undefined) {
-    differs = Context.add(differs ?? Context.empty(), Progress.CurrentCell, cell)
+  if (progress !== undefined) {
+    differs = Context.add(differs ?? Context.empty(), Progress.CurrentAttemptProgress, progress)
   }
   return differs === undefined ? self : Effect.provide(self, differs)
 }

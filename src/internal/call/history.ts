@@ -1,5 +1,5 @@
 /**
- * The failed attempts of one call: all of a short one, the first and the last few of a long one.
+ * The failed attempts that a `RetryExhausted` reports: the first four and the last four of a call.
  *
  * @internal
  */
@@ -9,15 +9,25 @@ import type { Attempt } from "../../RpcError.js"
 const head = 4
 const tail = 4
 
-/** @internal */
+/**
+ * A bounded list of failed attempts.
+ *
+ * @internal
+ */
 export interface History {
+  /** Adds a failed attempt. Once eight are kept, the fifth is dropped. */
   readonly failed: (attempt: Omit<Attempt, "delay">) => void
-  /** The last failed attempt is followed by a delay. */
+  /** Records the delay that follows the attempt added last. */
   readonly waits: (delay: Duration.Duration) => void
+  /** Returns the attempts kept, in order. */
   readonly attempts: () => ReadonlyArray<Attempt>
 }
 
-/** @internal */
+/**
+ * Makes an empty history.
+ *
+ * @internal
+ */
 export const make = (): History => {
   const kept: Array<Attempt> = []
   return {

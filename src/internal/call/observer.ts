@@ -1,5 +1,5 @@
 /**
- * Who is told of events: what a call knows of its telemetry.
+ * The interface between a call and its telemetry.
  *
  * @internal
  */
@@ -12,19 +12,19 @@ import type { CircuitClosed, CircuitHalfOpen, CircuitOpened, RetryEvent } from "
 import type * as RetryPolicy from "../policy/policy.js"
 
 /**
- * Takes an event at once: it neither waits nor fails.
+ * Receives an event synchronously. It must not wait and must not throw.
  *
  * @internal
  */
 export type Observer = (event: RetryEvent) => void
 
 /**
- * Whether a fiber is a handler of events. Nobody is told of the calls that one makes, or each would be an event that makes
- * another.
+ * Whether the fiber runs an `onEvent` handler. The calls that a handler makes produce metrics but no events, because
+ * their events would run the handler again, without end.
  *
  * @internal
  */
-export class Handling extends Context.Reference<Handling>()("effect-rpc-retry/RetryEvent/Handling", {
+export class IsEventHandler extends Context.Reference<IsEventHandler>()("effect-rpc-retry/RetryEvent/IsEventHandler", {
   defaultValue: () => false
 }) {}
 
@@ -41,22 +41,27 @@ export type CircuitEvent = CircuitOpened | CircuitHalfOpen | CircuitClosed
  * @internal
  */
 export interface Telemetry {
-  /** Who is told of a call, `undefined` when nobody is. */
+  /** Returns the observer of a new call, `undefined` when nobody listens. */
   readonly observer: (
     method: string | undefined,
     policy: RetryPolicy.Complete,
     fiber: Fiber.RuntimeFiber<unknown, unknown>
   ) => Observer | undefined
-  /** A number that no other call of this service has. */
+  /** Returns a number that no other call of this service has. */
   readonly nextCall: () => number
-  /** Tells the readers of the stream. */
+  /** Sends an event that belongs to no call to the readers of the stream. */
   readonly publish: Observer
   /** Records an event of a circuit breaker of the service, and tells the readers of the stream. */
   readonly circuitChanged: (event: CircuitEvent) => void
+  /** Returns a stream of the events from now on, buffered up to `capacity` events, until the scope closes. */
   readonly subscribe: (capacity: number) => Effect.Effect<Stream.Stream<RetryEvent>, never, Scope.Scope>
 }
 
-/** @internal */
+/**
+ * Combines two observers into one that calls both in order.
+ *
+ * @internal
+ */
 export const both = (first: Observer | undefined, second: Observer): Observer =>
   first === undefined ? second : (event) => {
     first(event)
@@ -64,7 +69,8 @@ export const both = (first: Observer | undefined, second: Observer): Observer =>
   }
 
 /**
- * Whether the lines written inside an attempt are annotated with it.
+ * Whether log lines written inside an attempt are annotated with its method, number and idempotency key. Default
+ * `false`.
  *
  * @internal
  */

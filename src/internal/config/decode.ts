@@ -1,6 +1,5 @@
 /**
- * Configuration as people and other programs write it, checked and turned into policies. What is wrong is said with the path
- * to it.
+ * Decodes configuration documents. Errors name the path to the wrong value and what it should have been.
  *
  * @internal
  */
@@ -25,14 +24,14 @@ const units = new Map([
   ["d", "days"]
 ])
 
-/** `250 millis` and `1.5 seconds` as Effect reads them, `250ms` and `1.5s` as everybody writes them. */
+/** Rewrites short units to those that Effect reads: `250ms` to `250 millis`, `1.5s` to `1.5 seconds`. */
 const expanded = (text: string): string => {
   const match = /^(-?\d+(?:\.\d+)?)\s*([a-zµ]+)$/.exec(text.trim())
   return match === null ? text : `${match[1]} ${units.get(match[2]!) ?? match[2]}`
 }
 
 /**
- * A duration in a document: text with a unit, or a number of milliseconds.
+ * The schema of a duration in a document: text with a unit, or a number of milliseconds. Zero is allowed.
  *
  * @internal
  */
@@ -50,8 +49,8 @@ export const DurationText = Schema.transformOrFail(
   }
 )
 
-/** What is wrong when the path to it is empty. */
-const whole = "the document"
+/** The field that an error names when the path is empty. */
+const wholeDocument = "the document"
 
 const pathOf = (path: ReadonlyArray<PropertyKey>): string =>
   path.reduce<string>(
@@ -59,15 +58,17 @@ const pathOf = (path: ReadonlyArray<PropertyKey>): string =>
     ""
   )
 
-/** A problem as the parser says it, and what was expected in place of what. */
+/** The form of the parser's messages: the expected type and the actual value. */
 const expectation = /^Expected ([^]+), actual ([^]+)$/
 
-/** What is in quotes. */
+/** Returns the parts of a text that are in double quotes. */
 const quoted = (text: string): ReadonlyArray<string> => Array.from(text.matchAll(/"([^"]*)"/g), ([, name]) => name!)
 
 const words = new Map([["string", "text"], ["number", "a number"], ["boolean", "true or false"]])
 
-/** Objects and lists are not shown whole: what is in them has an error of its own. */
+/**
+ * Describes an expected type. Objects and lists are not shown in full, because their members have errors of their own.
+ */
 const worded = (expected: string): string =>
   expected.startsWith("{")
     ? "an object"
@@ -75,15 +76,15 @@ const worded = (expected: string): string =>
     ? "a list"
     : words.get(expected) ?? expected
 
-/** What would have been right, in words, and what is there instead. */
+/** Splits the message of an issue into the expected type, in words, and the actual value. */
 const expectationOf = ({ message }: ParseResult.ArrayFormatterIssue) => {
   const match = expectation.exec(message)
   return match === null || match[1] === "undefined" ? [] : [{ expected: worded(match[1]!), actual: match[2]! }]
 }
 
 /**
- * What is wrong at a path. A key that does not exist is said as of options; of the members of a union, each says what it would
- * have taken.
+ * Describes the problem at a path. An unknown key is reported like an unknown option; for a union, all accepted types
+ * are listed.
  */
 const problemOf = (issues: ReadonlyArray<ParseResult.ArrayFormatterIssue>): string => {
   const first = issues[0]!
@@ -102,8 +103,9 @@ const problemOf = (issues: ReadonlyArray<ParseResult.ArrayFormatterIssue>): stri
 }
 
 /**
- * Checks a value against a schema that transforms it. Keys that the schema does not know are an error, unless `extra` lets
- * them pass.
+ * Decodes a value with a schema. Keys that the schema does not know are an error.
+ *
+ * - `extra`: whether unknown keys are ignored instead. Default `false`.
  *
  * @internal
  */
@@ -117,17 +119,17 @@ export const decode = <A, I>(
     Schema.decodeUnknownEither(schema)(input, { onExcessProperty: options?.extra === true ? "ignore" : "error" }),
     Result.mapError((error) => {
       const issues = ParseResult.ArrayFormatter.formatErrorSync(error)
-      // of the members of a union, the one that got furthest was meant
+      // of the members of a union, report the one that matched deepest
       const depth = Math.max(...issues.map(({ path }) => path.length))
       const furthest = issues.filter(({ path }) => path.length === depth)
       const path = pathOf(furthest[0]!.path)
       const there = furthest.filter((issue) => pathOf(issue.path) === path)
-      return new InvalidOption({ where, field: path === "" ? whole : path, problem: problemOf(there) })
+      return new InvalidOption({ where, field: path === "" ? wholeDocument : path, problem: problemOf(there) })
     })
   )
 
 /**
- * Text as JSON; what is no text is taken to be parsed already.
+ * Parses text as JSON, and returns any other value as it is.
  *
  * @internal
  */
@@ -135,11 +137,11 @@ export const parsed = (where: string, input: unknown): Result.Result<unknown, In
   typeof input !== "string" ? Result.succeed(input) : Result.try({
     try: () => JSON.parse(input) as unknown,
     catch: (error) =>
-      new InvalidOption({ where, field: whole, problem: `is not JSON: ${(error as SyntaxError).message}` })
+      new InvalidOption({ where, field: wholeDocument, problem: `is not JSON: ${(error as SyntaxError).message}` })
   })
 
 /**
- * Runs a constructor that throws `InvalidOption`, and puts the path to its options before the field.
+ * Runs a constructor that throws `InvalidOption`, and prefixes the field in the error with `path`.
  *
  * @internal
  */
@@ -152,10 +154,14 @@ export const attempt = <A>(where: string, path: string, make: () => A): Result.R
         : new InvalidOption({ where, field: path, problem: String(error) })
   })
 
-/** @internal */
+/**
+ * Prefixes the field of an error with `path`.
+ *
+ * @internal
+ */
 export const at = (where: string, path: string, error: InvalidOption): InvalidOption =>
   new InvalidOption({
     where,
-    field: path === "" ? error.field : error.field === whole ? path : `${path}.${error.field}`,
+    field: path === "" ? error.field : error.field === wholeDocument ? path : `${path}.${error.field}`,
     problem: error.problem
   })

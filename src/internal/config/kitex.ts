@@ -1,5 +1,5 @@
 /**
- * Kitex retry policy documents.
+ * Decodes the retry policy documents of Kitex.
  *
  * @internal
  */
@@ -68,7 +68,11 @@ const toSchedule = (backOff: typeof BackOff.Type): Schedule.Schedule<unknown> =>
   }
 }
 
-/** @internal */
+/**
+ * Decodes a document into the options of a policy and the ratio of its budget. A disabled document makes no retries.
+ *
+ * @internal
+ */
 export const fromDocument = (json: unknown): Result.Result<{
   readonly options: RetryPolicy.Options
   readonly retryRatio: number

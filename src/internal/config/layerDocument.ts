@@ -1,5 +1,5 @@
 /**
- * The options of a layer as JSON, and as environment variables.
+ * Decodes the options of a layer from JSON and from environment variables.
  *
  * @internal
  */
@@ -46,7 +46,8 @@ const where = "RpcRetry.decode"
 const keyOf = (said: unknown): string | undefined => said === undefined ? undefined : JSON.stringify(said)
 
 /**
- * The options, and what was said of all that destinations share, as text to compare.
+ * Decodes a document into the options of a layer, and into texts that identify what destinations share, so that a reload can tell
+ * what of it has changed.
  *
  * @internal
  */
@@ -84,18 +85,22 @@ export const decodeKeyed = (
     }
   })
 
-/** A method of that name would be dropped without a word: to an object it is no key like others. */
+/** Rejects a method named `__proto__`, which assigning to an object would silently drop. */
 const withoutProto = (input: unknown): Result.Result<void, InvalidOption> =>
   Predicate.hasProperty(input, "methods") && Predicate.isRecord(input.methods) &&
     Object.hasOwn(input.methods, "__proto__")
     ? Result.fail(new InvalidOption({ where, field: "methods.__proto__", problem: "is not a method" }))
     : Result.void
 
-/** @internal */
+/**
+ * Decodes a document into the options of a layer.
+ *
+ * @internal
+ */
 export const decode = (document: unknown): Result.Result<LayerOptions, InvalidOption> =>
   Result.map(decodeKeyed(document), ({ options }) => options)
 
-/** `off`, or the capacity. */
+/** Reads `BUDGET`: `off`, `traffic` or a capacity. */
 const budget = policyDocument.parsedAs("BUDGET", `"off", "traffic" or a number`, (text) =>
   text === "off"
     ? text
@@ -105,10 +110,14 @@ const budget = policyDocument.parsedAs("BUDGET", `"off", "traffic" or a number`,
     ? undefined
     : { capacity: Number(text) })
 
-/** The first part of all keys. */
+/** The prefix of all keys. */
 const prefix = "RPC_RETRY"
 
-/** @internal */
+/**
+ * Reads the options of a layer from a `ConfigProvider`.
+ *
+ * @internal
+ */
 export const config: Config.Config<LayerOptions> = pipe(
   Config.all({
     default: policyDocument.config,
@@ -127,21 +136,23 @@ export const config: Config.Config<LayerOptions> = pipe(
 
 const keys: ReadonlyArray<string> = [...policyDocument.keys, "METHODS", "BUDGET"]
 
-/** What a provider has below some name: a value, and what is further below. */
-interface Below {
+/** The keys of a provider below a name: its own value, and the keys below it. */
+interface KeyTree {
   readonly value: Option.Option<string>
-  readonly below: HashMap.HashMap<string, Below>
+  readonly below: HashMap.HashMap<string, KeyTree>
 }
 
-/** A provider may take `RPC_RETRY_RETRY_ON` for one name or for four. */
-const below = (depth: number): Config.Config<HashMap.HashMap<string, Below>> =>
+/**
+ * Reads all keys up to a depth, because a provider may read `RPC_RETRY_RETRY_ON` as one name or as four nested ones.
+ */
+const below = (depth: number): Config.Config<HashMap.HashMap<string, KeyTree>> =>
   Config.hashMap(Config.all({
     value: Config.option(Config.string()),
     below: depth === 0 ? Config.succeed(HashMap.empty()) : below(depth - 1)
   }))
 
-/** The names of keys that do not exist, below the first parts of a name. */
-const unknownIn = (found: HashMap.HashMap<string, Below>, path: string): ReadonlyArray<string> =>
+/** Returns the names of the unknown keys below `path`. */
+const unknownIn = (found: HashMap.HashMap<string, KeyTree>, path: string): ReadonlyArray<string> =>
   HashMap.toEntries(found).flatMap(([part, { below, value }]) => {
     const name = `${path}${part.toUpperCase()}`
     const begins = keys.some((key) => key.startsWith(`${name}_`))
@@ -153,7 +164,7 @@ const unknownIn = (found: HashMap.HashMap<string, Below>, path: string): Readonl
   })
 
 /**
- * Warns of each key that looks like one of a layer, and is none.
+ * Logs a warning for each key that starts with `RPC_RETRY_` and is not an option.
  *
  * @internal
  */
@@ -168,6 +179,6 @@ export const warnOfUnknownKeys: Effect.Effect<void> = Effect.forEach(
       { discard: true }
     )
   ),
-  // a provider that cannot list its names is none that this can be said of
+  // a provider that cannot list its keys is not checked
   Effect.catchAllCause(() => Effect.void)
 )

@@ -1,5 +1,5 @@
 /**
- * A policy as JSON, and as environment variables.
+ * Decodes a policy from JSON and from environment variables.
  *
  * @internal
  */
@@ -20,7 +20,11 @@ const Jitter = Schema.Union(
   Schema.Struct({ proportional: Schema.Number })
 )
 
-/** @internal */
+/**
+ * The schema of a policy in JSON.
+ *
+ * @internal
+ */
 export const Document = Schema.Struct({
   schedule: Schema.optional(Schema.Union(
     Schema.Literal("none"),
@@ -45,7 +49,11 @@ export const Document = Schema.Struct({
   logs: Schema.optional(Schema.Boolean)
 })
 
-/** @internal */
+/**
+ * A decoded policy document.
+ *
+ * @internal
+ */
 export type Document = typeof Document.Type
 
 const jittered = (
@@ -72,7 +80,7 @@ const toSchedule = (document: NonNullable<Document["schedule"]>): Schedule.Sched
   return RetrySchedule.retries(jittered(RetrySchedule.exponential(rest), jitter), retries)
 }
 
-/** What the constructors of schedules call their options, and what a document calls them. */
+/** Maps the option names of the schedule constructors to the names in a document, for errors. */
 const inDocument = new Map([["schedule.n", "schedule.retries"], ["schedule.p", "schedule.jitter.proportional"]])
 
 const scheduleOf = (where: string, document: NonNullable<Document["schedule"]>) =>
@@ -82,7 +90,7 @@ const scheduleOf = (where: string, document: NonNullable<Document["schedule"]>) 
   )
 
 /**
- * The options that a document stands for; they are checked when a policy is made of them.
+ * Converts a document to the options of a policy. `RetryPolicy.validate` checks them afterwards.
  *
  * @internal
  */
@@ -98,7 +106,7 @@ export const toOptions = (where: string, document: Document): Result.Result<Retr
 }
 
 /**
- * A key that may be absent, without the blanks and line ends around it; one that is empty then counts as absent.
+ * Reads an optional key and trims white space. An empty value counts as absent.
  *
  * @internal
  */
@@ -109,7 +117,10 @@ export const text = (name: string): Config.Config<string | undefined> =>
   )
 
 /**
- * A key that may be absent, and what is made of it; `undefined` for what is not of that kind.
+ * Reads an optional key and parses its value.
+ *
+ * - `kind`: what the value must be, for the error.
+ * - `parse`: returns `undefined` for a value that is not of that kind.
  *
  * @internal
  */
@@ -129,7 +140,7 @@ const boolean = (name: string) =>
 
 const list = (name: string) => parsedAs(name, "a list", (text) => text.split(",").map((part) => part.trim()))
 
-/** `full`, or a number for a proportional jitter. */
+/** Reads a jitter: its name, such as `full`, or a number for a proportional one. */
 const jitter = (name: string) =>
   Config.map(
     text(name),
@@ -137,7 +148,7 @@ const jitter = (name: string) =>
   )
 
 /**
- * The keys that `config` reads.
+ * The keys that {@link config} reads, without their prefix.
  *
  * @internal
  */
@@ -158,7 +169,7 @@ export const keys = [
 ] as const
 
 /**
- * The same document from flat keys, as environment variables have them.
+ * Reads a policy document from flat keys, such as environment variables.
  *
  * @internal
  */
@@ -186,7 +197,7 @@ const withoutUndefined = (record: Readonly<Record<string, unknown>>) =>
   Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined))
 
 /**
- * An error of ours as the `Config` it came from would say it: with the key.
+ * Converts an `InvalidOption` to a `ConfigError` that names the key.
  *
  * @internal
  */

@@ -1,5 +1,5 @@
 /**
- * gRPC service configs (proposal A6): the retry part, with its validation rules.
+ * Decodes the retry part of gRPC service configs (proposal A6), with its validation rules.
  *
  * @internal
  */
@@ -19,7 +19,7 @@ import * as documents from "./decode.js"
 const nameOf = (code: string | number): string | undefined =>
   typeof code === "number" ? names[code] : names.find((name) => name === code.toUpperCase())
 
-/** What a failure without a gRPC code would have been in gRPC. */
+/** The gRPC code that a failure without one is treated as. */
 const codeOfReason: Record<RetryableReason, string> = {
   ConnectionRefused: "UNAVAILABLE",
   ConnectionLost: "UNAVAILABLE",
@@ -36,7 +36,7 @@ const StatusCode = Schema.Union(Schema.String, Schema.Number).pipe(
   Schema.filter((code) => nameOf(code) !== undefined, { message: (issue) => `no status code: ${String(issue.actual)}` })
 )
 
-/** Seconds as proto3 JSON has them, in milliseconds, greater than zero. */
+/** Decodes a proto3 JSON duration, such as `"0.1s"`, to milliseconds. It must be greater than zero. */
 const ProtoDuration = Schema.transform(
   Schema.String.pipe(Schema.filter((text) => /^\d{1,12}(\.\d{1,9})?s$/.test(text) && Number(text.slice(0, -1)) > 0, {
     message: (issue) => `must be a duration greater than zero, such as "0.1s", got ${JSON.stringify(issue.actual)}`
@@ -45,7 +45,7 @@ const ProtoDuration = Schema.transform(
   { strict: true, decode: (text) => Number(text.slice(0, -1)) * 1000, encode: (millis) => `${millis / 1000}s` }
 )
 
-/** An integer of 32 bits, as in the message it stands for. */
+/** An integer of at least `min` that fits in 32 bits, as the protobuf field does. */
 const atLeast = (min: number) =>
   Schema.Number.pipe(
     Schema.filter((n) => Number.isInteger(n) && n >= min && n < 2 ** 31, {
@@ -83,7 +83,7 @@ const where = "RpcRetry.layerServiceConfig"
 
 const invalid = (field: string, problem: string) => Result.fail(new InvalidOption({ where, field, problem }))
 
-/** `Service.Method`, `Service.*` or `*`. */
+/** Converts a name to a pattern: `Service.Method`, `Service.*` or `*`. */
 const patternOf = (name: typeof Name.Type, path: string): Result.Result<string, InvalidOption> => {
   const { method = "", service = "" } = name
   if (service === "") {
@@ -109,8 +109,10 @@ const toPolicy = (config: typeof MethodConfig.Type, maxAttempts: number): RetryP
 }
 
 /**
- * The policies and the throttling of a service config. As in gRPC a method without a retry policy is not retried, and one
- * throttle serves all methods.
+ * Decodes a service config into the policies and the budget of a layer. As in gRPC, a method without a retry policy is
+ * not retried, and all methods share one budget.
+ *
+ * - `maxAttempts`: the most attempts of a call, whatever the config says. Default: no limit.
  *
  * @internal
  */

@@ -1,5 +1,5 @@
 /**
- * What is asked of a `Cause`. Effect 4 has flat ones, with other names.
+ * The operations on `Cause` in use. Kept in one file because Effect 4 has flat causes and other names.
  *
  * @internal
  */
@@ -10,33 +10,37 @@ import type * as FiberId from "effect/FiberId"
 import * as HashSet from "effect/HashSet"
 import * as Option from "effect/Option"
 
-/** Returns whether a cause is nothing but interruption. @internal */
+/** Returns whether a cause consists of interruption alone. @internal */
 export const isInterruption = (cause: Cause.Cause<unknown>): boolean => Cause.isInterruptedOnly(cause)
 
 /** Returns whether an interruption is part of a cause. @internal */
 export const hasInterruption = (cause: Cause.Cause<unknown>): boolean => Cause.isInterrupted(cause)
 
-/** Returns whether a fiber is among those that interrupted. @internal */
+/** Returns whether `fiber` is one of the fibers that caused the interruption. @internal */
 export const isInterruptedBy = (cause: Cause.Cause<unknown>, fiber: FiberId.FiberId): boolean =>
   HashSet.has(Cause.interruptors(cause), fiber)
 
 /** Returns whether a defect is part of a cause. @internal */
 export const hasDefect = (cause: Cause.Cause<unknown>): boolean => Cause.isDie(cause)
 
-/** The first defect of a cause. @internal */
+/** Returns the first defect of a cause. @internal */
 export const firstDefect = (cause: Cause.Cause<unknown>): Option.Option<unknown> => Cause.dieOption(cause)
 
-/** The first failure of a cause. @internal */
+/** Returns the first failure of a cause. @internal */
 export const firstFailure = <E>(cause: Cause.Cause<E>): Option.Option<E> => Cause.failureOption(cause)
 
-/** The failure of a cause that is of one failure and nothing else: the usual one, told at the least price. @internal */
+/**
+ * Returns the failure of a cause that is exactly one failure: the common case, checked without a traversal.
+ *
+ * @internal
+ */
 export const onlyFailure = <E>(cause: Cause.Cause<E>): Option.Option<E> =>
   Cause.isFailType(cause) ? Option.some(cause.error) : Option.none()
 
-/** All failures of a cause. @internal */
+/** Returns all failures of a cause. @internal */
 export const failures = <E>(cause: Cause.Cause<E>): ReadonlyArray<E> => Chunk.toReadonlyArray(Cause.failures(cause))
 
-/** The cause without the failures for which `isLeftOut` holds. @internal */
+/** Removes the failures for which `isLeftOut` holds. @internal */
 export const withoutFailures = <E, Out extends E>(
   cause: Cause.Cause<E>,
   isLeftOut: (error: E) => error is Out
@@ -57,7 +61,7 @@ const both = <E>(
 ): Cause.Cause<E> => Cause.isEmpty(left) ? right : Cause.isEmpty(right) ? left : combine(left, right)
 
 /**
- * Changes every failure of an effect, also those that are beside others. A success pays nothing but the frame.
+ * Maps every failure of an effect, also each of several in one cause. On success it costs only the handler's frame.
  *
  * @internal
  */

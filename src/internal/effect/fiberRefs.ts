@@ -1,5 +1,5 @@
 /**
- * What a fiber carries beside its context. Effect 4 has references in the context in place of `FiberRef`s.
+ * Access to `FiberRef`s. Kept in one file because Effect 4 replaces them by references in the context.
  *
  * @internal
  */
@@ -10,15 +10,15 @@ import * as HashMap from "effect/HashMap"
 import * as LogLevel from "effect/LogLevel"
 import type * as MetricLabel from "effect/MetricLabel"
 
-/** The labels that the metrics of a fiber have. @internal */
+/** Returns the labels that `Effect.tagMetrics` has set in a fiber. @internal */
 export const metricLabels = (fiber: Fiber.RuntimeFiber<unknown, unknown>): ReadonlyArray<MetricLabel.MetricLabel> =>
   fiber.getFiberRef(FiberRef.currentMetricLabels)
 
-/** Returns whether a fiber writes lines of a level. @internal */
+/** Returns whether the minimum log level of a fiber lets lines of `level` through. @internal */
 export const isLogged = (fiber: Fiber.RuntimeFiber<unknown, unknown>, level: LogLevel.LogLevel): boolean =>
   LogLevel.greaterThanEqual(level, fiber.getFiberRef(FiberRef.currentMinimumLogLevel))
 
-/** Annotates the lines that an effect writes; `undefined` takes an annotation away. @internal */
+/** Annotates the log lines of an effect; an `undefined` value removes the annotation. @internal */
 export const annotateLogs = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   own: Readonly<Record<string, unknown>>
@@ -30,5 +30,5 @@ export const annotateLogs = <A, E, R>(
       annotations
     ))
 
-/** The value of a library's own `FiberRef` in the fiber that asks. @internal */
+/** Reads a `FiberRef` of another library in the current fiber. @internal */
 export const get: <A>(ref: FiberRef.FiberRef<A>) => Effect.Effect<A> = FiberRef.get

@@ -1,5 +1,6 @@
 /**
- * Fibers that are started beside others. Effect 4 has no runtimes as values: work is started with a context.
+ * Starts fibers outside of an effect. Kept in one file because Effect 4 has no runtimes as values: it starts work with
+ * a context.
  *
  * @internal
  */
@@ -10,20 +11,20 @@ import type * as Fiber from "effect/Fiber"
 import * as Runtime from "effect/Runtime"
 
 /**
- * Where fibers can be started from code that is no effect: in the listener of a socket.
+ * Starts fibers from code that is not an effect, such as a socket listener.
  *
  * @internal
  */
 export type Runner = Runtime.Runtime<never>
 
-/** The one of the fiber that asks: its context, loggers and other settings. @internal */
+/** Returns a runner with the context, loggers and other settings of the current fiber. @internal */
 export const current: Effect.Effect<Runner> = Effect.runtime<never>()
 
-/** Starts an effect in a fiber of its own. @internal */
+/** Runs an effect in a new fiber. @internal */
 export const fork = (runner: Runner) => <A, E>(self: Effect.Effect<A, E>): Fiber.RuntimeFiber<A, E> =>
   Runtime.runFork(runner)(self)
 
-/** The runner without the services whose key `isLeftOut` holds for. @internal */
+/** Removes the services from a runner for whose key `isLeftOut` holds. @internal */
 export const without = (runner: Runner, isLeftOut: (key: string) => boolean): Runner =>
   Runtime.make({
     ...runner,
@@ -33,7 +34,8 @@ export const without = (runner: Runner, isLeftOut: (key: string) => boolean): Ru
   })
 
 /**
- * Starts an effect in a fiber of its own that nobody waits for. It has the settings of `fiber`, its loggers among them.
+ * Runs an effect in a new fiber without waiting for it. The new fiber inherits the settings of `fiber`, such as its
+ * loggers.
  *
  * @internal
  */
@@ -50,6 +52,6 @@ export const forkBeside = (
   Runtime.runFork(runtime)(self, { immediate: false })
 }
 
-/** What the effect failed with, of what `Effect.runPromise` rejected with; `undefined` of anything else. @internal */
+/** Returns the failure inside a rejection of `Effect.runPromise`; `undefined` for any other rejection. @internal */
 export const failureOfRejection = (rejection: unknown): unknown =>
   Runtime.isFiberFailure(rejection) ? Cause.squash(rejection[Runtime.FiberFailureCauseId]) : undefined

@@ -1,5 +1,5 @@
 /**
- * A `Schedule`, one step at a time. Effect 4 has other names for its parts.
+ * Runs a `Schedule` step by step. Kept in one file because Effect 4 renames the parts of a schedule.
  *
  * @internal
  */
@@ -10,19 +10,20 @@ import * as Decision from "effect/ScheduleDecision"
 import * as Interval from "effect/ScheduleInterval"
 import * as Intervals from "effect/ScheduleIntervals"
 
-/** What a schedule says after a step. @internal */
+/** The result of one step of a schedule. @internal */
 export interface Step {
+  /** The state to pass to the next step. */
   readonly state: unknown
-  /** In milliseconds; `undefined` when the schedule is done. */
+  /** The delay in milliseconds; `undefined` when the schedule is done. */
   readonly delay: number | undefined
 }
 
-/** The state of a schedule before its first step. @internal */
+/** Returns the state of a schedule before its first step. @internal */
 export const initial = (schedule: Schedule.Schedule<unknown, never, unknown>): unknown => schedule.initial
 
 /**
- * Makes a step at the instant `now`, in milliseconds. Unlike `Schedule.driver` it does not sleep: whether to sleep is decided after
- * the delay is known.
+ * Makes one step of a schedule at the instant `now`, in milliseconds. Unlike `Schedule.driver` it does not sleep: the
+ * caller decides whether to sleep once the delay is known.
  *
  * @internal
  */
@@ -37,7 +38,7 @@ export const next = <In, R>(
     delay: Decision.isDone(decision) ? undefined : Math.max(0, Intervals.start(decision.intervals) - now)
   }))
 
-/** A schedule that says its delays: each step is made of the state that the last one left. `undefined` ends it. @internal */
+/** Makes a schedule from a state and a function that returns the next delay; an `undefined` delay ends it. @internal */
 export const unfold = <S, In, R>(
   initial: S,
   next: (now: number, input: In, state: S) => Effect.Effect<
@@ -54,7 +55,7 @@ export const unfold = <S, In, R>(
         delay === undefined ? Decision.done : Decision.continueWith(Interval.after(now + Duration.toMillis(delay)))
       ] as const))
 
-/** A schedule that begins again whenever `restarts` says so, asked before each step. @internal */
+/** Resets a schedule to its initial state before each step for which `restarts` returns `true`. @internal */
 export const startingOver = <Out, In, R>(
   schedule: Schedule.Schedule<Out, In, R>,
   restarts: Effect.Effect<boolean>

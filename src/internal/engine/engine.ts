@@ -26,10 +26,10 @@ import {
   RetryExhausted
 } from "../../RpcError.js"
 import * as Monotonic from "../ambient/monotonic.js"
-import { Cell } from "../ambient/progress.js"
+import { AttemptProgress } from "../ambient/progress.js"
 import type { Attempt } from "../call/attempt.js"
 import * as Call from "../call/call.js"
-import * as Facts from "../call/context.js"
+import * as AttemptContext from "../call/context.js"
 import { retryableOf, withoutRetryable } from "../errors/cause.js"
 import * as Gate from "../gate/gate.js"
 import { type Rejection, rejectionOf } from "../gate/outcome.js"
@@ -116,7 +116,7 @@ const again = <A, E, R>(
   error: Retryable
 ): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> =>
   Effect.suspend(() =>
-    Call.isOver(call)
+    Call.isPastDeadline(call)
       ? Effect.andThen(Call.refund(call), giveUp(call, error, "DeadlineExceeded"))
       : attempts(self, call)
   )
@@ -127,14 +127,16 @@ const runAttempt = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Eff
   Observe.attemptStarted(call, attempt)
   const timeout = call.policy.attemptTimeout === undefined ? Infinity : Duration.toMillis(call.policy.attemptTimeout)
   const remaining = call.deadline - attempt.startedAt
-  const cell = timeout === Infinity && remaining === Infinity ? undefined : new Cell(call.facts.ambientCell)
+  const progress = timeout === Infinity && remaining === Infinity
+    ? undefined
+    : new AttemptProgress(call.attemptContext.ambientProgress)
   const logged = call.annotateLogs ? Logs.ofAttempt(call, attempt, self) : self
-  const informed = Facts.provide(logged, call.facts, attempt.number, cell)
-  const bounded = cell === undefined
+  const informed = AttemptContext.provide(logged, call.attemptContext, attempt.number, progress)
+  const bounded = progress === undefined
     ? informed
     : attemptTimeout(informed, Math.min(timeout, remaining), () => {
       attempt.isCutByDeadline = remaining <= timeout
-      const { method, ...cut } = cell.cut()
+      const { method, ...cut } = progress.cut()
       return new Retryable({ reason: "AttemptTimeout", method: call.method ?? method, ...cut })
     })
   return Observe.attempt(call, attempt, credited(bounded, call))
@@ -144,7 +146,7 @@ const runAttempt = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Eff
  * What follows a failed attempt: the delay before the next one in milliseconds, paid for, or the end of the call.
  */
 const afterFailure = Effect.fnUntraced(function*(call: Call.Call, attempt: Attempt, error: Retryable) {
-  Call.learn(call, error, yield* Effect.context<never>())
+  Call.learnMethod(call, error, yield* Effect.context<never>())
   Call.record(call, attempt, error)
   const isWanted = Decision.isWanted(call, error)
   if (!attempt.isCutByDeadline && (isWanted || error.retryAfter === "Never")) {
@@ -187,8 +189,8 @@ const pay = (call: Call.Call, attempt: Attempt, error: Retryable): boolean => {
   if (cost === undefined) {
     return false
   }
-  call.paid = cost
-  call.owed = true
+  call.retryCost = cost
+  call.isRetryPending = true
   Observe.budgetLowered(call, attempt, left)
   return true
 }
@@ -202,7 +204,7 @@ const credited = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effec
   if (budget === undefined) {
     return self
   }
-  const answered = Effect.sync(() => budget.succeeded(Monotonic.now(call.clock), call.paid))
+  const answered = Effect.sync(() => budget.succeeded(Monotonic.now(call.clock), call.retryCost))
   return Effect.tapBoth(self, {
     onSuccess: () => answered,
     onFailure: (error) => isRpcError(error) ? Effect.void : answered

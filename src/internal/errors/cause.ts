@@ -1,5 +1,5 @@
 /**
- * The errors of ours in a `Cause`.
+ * Finds and removes `Retryable`s in a `Cause`.
  *
  * @internal
  */
@@ -9,10 +9,11 @@ import { isRetryable, type Retryable } from "../../RpcError.js"
 import * as Causes from "../effect/cause.js"
 
 /**
- * The `Retryable` that an attempt ended with, if that is all it ended with: a defect, an interruption on its own, or
- * another failure beside it (work in parallel can fail in several ways) make it none.
+ * Returns the `Retryable` that an attempt ended with; `undefined` when the cause has a defect, any other failure
+ * (parallel work can fail in several ways), or no failure at all.
  *
- * Of several `Retryable`s it is the one that allows least: a request that may have run outweighs one that was not sent.
+ * Of several `Retryable`s it returns the most restrictive: one that says "do not retry", else one whose delivery is
+ * `Unknown`, else the first.
  *
  * @internal
  */
@@ -34,7 +35,7 @@ export const retryableOf = <E>(cause: Cause.Cause<E>): Retryable | undefined => 
 }
 
 /**
- * The cause of a call that is not retried, less any `Retryable` in it.
+ * Removes the `Retryable`s from the cause of a call that is not retried.
  *
  * @internal
  */

@@ -1,6 +1,6 @@
 /**
- * Codecs of the parts of an error that JSON cannot hold as they are. Encoding never fails: an error that cannot be passed on
- * would hide the one that happened.
+ * Codecs of the parts of an error that JSON cannot hold: causes and durations. Encoding never fails, since a failure to
+ * encode an error would hide that error.
  *
  * @internal
  */
@@ -13,7 +13,7 @@ import * as Excerpt from "./excerpt.js"
 import * as Read from "./read.js"
 import { redactDump } from "./redact.js"
 
-/** Enough to know what it was; a cause can quote a whole message. */
+/** The most characters of a cause that are encoded: a cause can quote a whole message. */
 const maxText = 4_000
 
 const textOf = (get: () => unknown, rewrite: (text: string) => string): string => {
@@ -43,7 +43,7 @@ const decode = (encoded: typeof Encoded.Type): unknown => {
 }
 
 /**
- * What an error was caused by: an `Error` as its name and message, anything else as text.
+ * The codec of `cause`: an `Error` is encoded as its name and message, anything else as text.
  *
  * @internal
  */
@@ -54,7 +54,8 @@ export const Cause = Schema.transform(Encoded, Schema.Unknown, {
 })
 
 /**
- * A cause as the text of it that is encoded, rewritten. An excerpt stays one, and its own text is rewritten.
+ * Applies `rewrite` to the texts of a cause as they would be encoded. A `Redacted` excerpt stays redacted, and its
+ * content is rewritten.
  *
  * @internal
  */
@@ -66,7 +67,7 @@ export const rewritten = (cause: unknown, rewrite: (text: string) => string): un
     : decode(encode(cause, rewrite))
 
 /**
- * A hint of the server's: milliseconds, or `"Never"`, which is also what waiting for ever comes to.
+ * The codec of a server hint: milliseconds, or `"Never"`, which an infinite duration is encoded as too.
  *
  * @internal
  */
@@ -81,7 +82,8 @@ export const Hint = Schema.transform(
 )
 
 /**
- * A hint as it is kept. One that is negative, or no duration, says no.
+ * Decodes the `retryAfter` that an error is made with. A negative duration and a value that is no duration become
+ * `"Never"`.
  *
  * @internal
  */

@@ -1,6 +1,6 @@
 /**
- * Excerpts of answers and arguments: they do not stand in messages, but in the `cause`, as a `Redacted` that prints as
- * `<redacted>` wherever it goes. What a message says of them is their structure: where, of which kind, how large.
+ * Keeps excerpts of answers and arguments out of messages. An excerpt is kept in the `cause` of an error as a
+ * `Redacted`, which prints as `<redacted>`. Messages describe its structure only: path, kind and size.
  *
  * @internal
  */
@@ -12,14 +12,14 @@ import type * as AST from "effect/SchemaAST"
 import * as Read from "./read.js"
 
 /**
- * What is wrong with a value, in words that quote nothing of it.
+ * A problem with a value. Its message must not quote the value, since it is shown as it is.
  *
  * @internal
  */
 export class Problem extends Error {}
 
 /**
- * What is to be seen only by who asks for it.
+ * Wraps an excerpt in a `Redacted`, if it is not one already.
  *
  * @internal
  */
@@ -27,7 +27,7 @@ export const of = (value: unknown): Redacted.Redacted<unknown> =>
   Redacted.isRedacted(value) ? value : Redacted.make(value)
 
 /**
- * The kind of a value and its size, without the value.
+ * Describes the kind and size of a value without quoting it, as in `a string of 12 characters`.
  *
  * @internal
  */
@@ -46,10 +46,10 @@ export const kindOf = (value: unknown): string =>
     ? "an object"
     : `a ${typeof value}`
 
-/** As much is told of what a schema finds wrong. */
+/** The most characters of the description of a schema failure. */
 const maxWords = 1_000
 
-/** Of a schema that has no name. */
+/** The most characters of the text of an expected type: a schema without a name prints its whole structure. */
 const maxExpected = 200
 
 const expected = (ast: { toString(): string }): string => {
@@ -57,7 +57,7 @@ const expected = (ast: { toString(): string }): string => {
   return text.length > maxExpected ? `${text.slice(0, maxExpected)}...` : text
 }
 
-/** The names that a schema gives its fields: others come from the value. */
+/** Returns whether a key is a name from the schema or an index, and not a key of the value, which may be a secret. */
 const isDeclared = (ast: AST.AST | undefined, key: PropertyKey): boolean =>
   typeof key === "number" ||
   (ast?._tag === "TypeLiteral" && ast.propertySignatures.some(({ name }) => name === key))
@@ -95,7 +95,7 @@ const leaves = (issue: ParseResult.ParseIssue, path: string, within?: AST.AST): 
   }
 }
 
-/** What a schema has found, without the values and without the words of filters, which may quote them. */
+/** Describes what a schema found, without the values and without the messages of filters, which may quote values. */
 const structureOf = ({ issue }: ParseResult.ParseError): string => {
   const problems = new Set(
     leaves(issue, "").map(([path, problem]) => path === "" ? problem : `at ${path} ${problem}`)
@@ -104,22 +104,24 @@ const structureOf = ({ issue }: ParseResult.ParseError): string => {
   return words.length > maxWords ? `${words.slice(0, maxWords)}...` : words
 }
 
-/** Words of `JSON.stringify`. */
+/** The beginnings of messages of `JSON.stringify`, which quote no value. */
 const ofJson: ReadonlyArray<RegExp> = [
   /^Converting circular structure to JSON/,
   /^Do not know how to serialize a BigInt/
 ]
 
-/** What was thrown, by its class. */
+/** Returns the class name of a thrown value, or its kind when it has no usable name. */
 const nameOf = (thrown: unknown): string => {
   const name = Read.text(thrown, "name")
   return name !== undefined && /^\w{1,60}$/.test(name) ? name : kindOf(thrown)
 }
 
 /**
- * A failure to read or to write a value: in words without the value, and the failure itself, hidden where it may quote it.
+ * Describes a failure to encode or decode a value without quoting the value. Returns the description as `words`, and
+ * the failure as `cause`, in a `Redacted` where it may quote the value.
  *
- * - `known`: the beginnings of messages of others that quote nothing: of these the words that match are told.
+ * - `known`: patterns for the beginnings of messages of other libraries that quote nothing. The matched part is used as
+ *   the description.
  *
  * @internal
  */
@@ -141,20 +143,20 @@ export const explain = (
   return { words: words ?? nameOf(failure), cause: of(failure) }
 }
 
-/** No real chain of causes is longer. */
+/** The most links of a chain of causes that are followed. */
 const maxCauses = 16
 
-/** As much of an excerpt is shown to who asks for it. */
+/** The most characters of an excerpt that are shown. */
 const maxShown = 4_000
 
-/** A value as text. */
+/** Converts a value to text. */
 const textOf = (value: unknown): string =>
   (Read.attempt(() =>
     value instanceof Error ? `${value.name}: ${value.message}` : Inspectable.toStringUnknown(value)
   ) ?? "what cannot be shown").slice(0, maxShown)
 
 /**
- * The excerpts in the causes of a failure, as text.
+ * Returns the excerpts in the chain of causes of a failure, as text.
  *
  * @internal
  */

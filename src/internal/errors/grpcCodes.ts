@@ -5,7 +5,7 @@
  */
 
 /**
- * The place in the list is the number.
+ * The names of the codes; the index of a name is its number.
  *
  * @internal
  */

@@ -1,15 +1,15 @@
 /**
- * What the statuses of HTTP mean for a call.
+ * Translates HTTP statuses to `Retryable` and `Fatal`.
  *
  * @internal
  */
 import { Fatal, type FatalReason, Retryable } from "../../RpcError.js"
 import type { ServerHint } from "../../ServerHint.js"
 
-type Waiting = Pick<Retryable, "reason" | "delivery">
+type RetryableStatus = Pick<Retryable, "reason" | "delivery">
 
-/** Of these only the first says that the request was turned away before it ran; a proxy gives the others for a lost answer. */
-const waiting = new Map<number, Waiting>([
+/** Only 429 says that the request did not run: a proxy also answers with the others when it loses an answer. */
+const retryable = new Map<number, RetryableStatus>([
   [429, { reason: "Throttled", delivery: "NotSent" }],
   [408, { reason: "Unavailable", delivery: "Unknown" }],
   [502, { reason: "Unavailable", delivery: "Unknown" }],
@@ -17,7 +17,7 @@ const waiting = new Map<number, Waiting>([
   [504, { reason: "Unavailable", delivery: "Unknown" }]
 ])
 
-const refusing = new Map<number, FatalReason>([
+const fatal = new Map<number, FatalReason>([
   [400, "InvalidArgument"],
   [401, "Unauthenticated"],
   [403, "PermissionDenied"],
@@ -35,11 +35,11 @@ const refusing = new Map<number, FatalReason>([
 ])
 
 /**
- * Statuses that are worth another attempt.
+ * Returns whether a status becomes a `Retryable`.
  *
  * @internal
  */
-export const isWaiting = (status: number): boolean => waiting.has(status)
+export const isRetryableStatus = (status: number): boolean => retryable.has(status)
 
 interface Details {
   readonly retryAfter?: ServerHint | undefined
@@ -48,16 +48,17 @@ interface Details {
 }
 
 /**
- * The failure that a status is.
+ * Makes the error of an HTTP status. Statuses from 400 that are not listed become `Fatal ServerError`, those below 400
+ * `Fatal Protocol`.
  *
  * @internal
  */
 export const fromStatus = (status: number, { cause, message, retryAfter }: Details = {}): Retryable | Fatal => {
-  const known = waiting.get(status)
+  const known = retryable.get(status)
   return known !== undefined
     ? new Retryable({ ...known, code: status, retryAfter, cause })
     : new Fatal({
-      reason: refusing.get(status) ?? (status >= 400 ? "ServerError" : "Protocol"),
+      reason: fatal.get(status) ?? (status >= 400 ? "ServerError" : "Protocol"),
       code: status,
       message: message === undefined ? `HTTP ${status}` : `HTTP ${status}: ${message}`,
       cause

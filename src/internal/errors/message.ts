@@ -1,5 +1,5 @@
 /**
- * Errors as people read them.
+ * Formats errors for people: messages, reports and terminal output.
  *
  * @internal
  */
@@ -9,7 +9,7 @@ import * as Read from "./read.js"
 import type { Code, Delivery, ExhaustedReason, FatalReason, RejectedReason, RetryableReason } from "./reasons.js"
 import { redactDump, redactText } from "./redact.js"
 
-/** What of the errors is told here. The classes are above this file. */
+/** The fields that are formatted, declared here because the error classes import this file. */
 interface Retryable {
   readonly _tag: "Retryable"
   readonly message: string
@@ -69,7 +69,8 @@ const phrases: Record<RetryableReason, string> = {
 }
 
 /**
- * Milliseconds with at most two decimals, or the two largest units of something longer: `0ms`, `337.5ms`, `1s 200ms`.
+ * Formats a duration: below one second in milliseconds with at most two decimals, from one second in its two largest
+ * units. Examples: `0ms`, `337.5ms`, `1s 200ms`.
  *
  * @internal
  */
@@ -84,17 +85,20 @@ export const showDuration = (duration: Duration.Duration): string => {
   return Duration.format(Duration.millis(Math.round(millis))).split(" ").slice(0, 2).join(" ")
 }
 
-/** A duration that was measured, not asked for: fractions of a millisecond say nothing beyond ten. */
+/** Formats a measured duration: from 10 ms it is rounded to whole milliseconds, where fractions are noise. */
 const showMeasured = (duration: Duration.Duration): string => {
   const millis = Duration.toMillis(duration)
   return showDuration(millis < 10 || !Number.isFinite(millis) ? duration : Duration.millis(Math.round(millis)))
 }
 
-/** What moves a terminal's cursor, or turns the direction of what follows. */
+/**
+ * White space, control characters that move the cursor of a terminal, and characters that change the text direction.
+ */
 const controls = /[\s\p{Cc}\p{Bidi_Control}]+/gu
 
 /**
- * A text from elsewhere as part of a line.
+ * Puts a foreign text on one line: replaces line breaks and control characters by spaces, and cuts it at `maxLength`
+ * characters. Default 1,000.
  *
  * @internal
  */
@@ -103,11 +107,11 @@ export const oneLine = (text: string, maxLength = 1_000): string => {
   return line.length > maxLength ? `${line.slice(0, maxLength)}...` : line
 }
 
-/** As much of a message is kept as of a cause that is encoded. */
+/** The most characters of a message that are kept, as many as of an encoded cause. */
 const maxMessage = 4_000
 
 /**
- * The message of an error as it is kept: without credentials, and not longer than a person reads.
+ * Removes credentials from the message of an error, and cuts it at 4,000 characters.
  *
  * @internal
  */
@@ -117,14 +121,16 @@ export const bounded = (message: string): string =>
 const maxText = 200
 const maxCode = 60
 
-/** What a failure says of itself. */
+/** Returns the message or the tag of a failure as one line, `undefined` when it has neither. */
 const textOf = (cause: unknown): string | undefined => {
   const said = typeof cause === "string" ? [cause] : [Read.text(cause, "message"), Read.text(cause, "_tag")]
   return said.flatMap((text) => text === undefined ? [] : [oneLine(redactText(text.slice(0, 2 * maxText)), maxText)])
     .find((text) => text !== "")
 }
 
-/** The code, or the text that it is in: `connect ECONNREFUSED 127.0.0.1:80` says where, `ECONNREFUSED` does not. */
+/**
+ * Returns the code in brackets, or a text of the cause that contains it, such as `connect ECONNREFUSED 127.0.0.1:80`.
+ */
 const codeOf = ({ cause, code }: Retryable): string => {
   const text = textOf(cause)
   const shown = oneLine(String(code), maxCode)
@@ -132,7 +138,7 @@ const codeOf = ({ cause, code }: Retryable): string => {
 }
 
 /**
- * What happened in one attempt, without the name of the method.
+ * Describes how one attempt failed, without the name of the method.
  *
  * @internal
  */
@@ -148,17 +154,29 @@ export const outcome = (error: Retryable): string => {
   return `${phrases[error.reason]}${codeOf(error)}, ${delivery}${waited}${hint}${text === undefined ? "" : `: ${text}`}`
 }
 
-/** @internal */
+/**
+ * The message of a `Retryable`.
+ *
+ * @internal
+ */
 export const retryableMessage = (error: Retryable): string =>
   error.method === undefined ? outcome(error) : `${error.method}: ${outcome(error)}`
 
-/** @internal */
+/**
+ * The message of a `RetryExhausted`.
+ *
+ * @internal
+ */
 export const exhaustedMessage = (error: RetryExhausted): string =>
   `${error.method ?? "call"} failed after ${error.attempts} ${error.attempts === 1 ? "attempt" : "attempts"} in ${
     showMeasured(error.elapsed)
   }: ${outcome(error.last)} [${error.reason}]`
 
-/** @internal */
+/**
+ * The message of a `CallRejected`.
+ *
+ * @internal
+ */
 export const rejectedMessage = (error: CallRejected): string =>
   `${error.method ?? "call"} was not sent${
     error.retryIn === undefined ? "" : `, retry in ${showDuration(error.retryIn)}`
@@ -191,7 +209,9 @@ const table = (history: ReadonlyArray<Attempt>): string => {
 }
 
 /**
- * What a terminal is to show of an error: the report, and below it the cause, which has the stack.
+ * Formats an error for `console.log`: the report, followed by the cause with its stack.
+ *
+ * - `show`: formats the cause.
  *
  * @internal
  */
@@ -208,7 +228,7 @@ export const inspect = (error: RpcError, show: (value: unknown) => string): stri
   }`
 }
 
-/** What is hidden in the causes of an error, each attempt with its own. */
+/** Lists the excerpts in the causes of an error, for a `RetryExhausted` those of each attempt. */
 const excerpts = (error: RpcError): ReadonlyArray<string> => {
   const of = (cause: unknown, where: string) =>
     Excerpt.shownOf(cause).map((text) => `  ${where}: ${oneLine(text, maxMessage)}`)
@@ -222,7 +242,11 @@ const excerpts = (error: RpcError): ReadonlyArray<string> => {
   }
 }
 
-/** @internal */
+/**
+ * Formats an error with the table of its attempts, and with its excerpts when asked for.
+ *
+ * @internal
+ */
 export const report = (error: RpcError, options?: { readonly excerpts?: boolean | undefined }): string => {
   const lines = options?.excerpts === true ? excerpts(error) : []
   return lines.length === 0 ? summary(error) : `${summary(error)}\n\n${lines.join("\n")}`

@@ -1,5 +1,5 @@
 /**
- * Reads values that others made, which may throw when they are looked at: getters, proxies, proxies that were revoked.
+ * Reads foreign values safely: a getter or a proxy may throw when a property is read.
  *
  * @internal
  */
@@ -7,14 +7,14 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "../result.js"
 
 /**
- * What `get` gives, or `undefined` when it throws.
+ * Returns the result of `get`, or `undefined` when it throws.
  *
  * @internal
  */
 export const attempt = <A>(get: () => A): A | undefined => Result.getOrUndefined(Result.try(get))
 
 /**
- * The value of a property, `undefined` when there is none or it cannot be read.
+ * Returns the value of a property, `undefined` when there is none or it cannot be read.
  *
  * @internal
  */
@@ -22,7 +22,7 @@ export const property = (value: unknown, key: string): unknown =>
   Predicate.isObject(value) ? attempt(() => (value as { readonly [key: string]: unknown })[key]) : undefined
 
 /**
- * The value of a property that is text, `undefined` when it is anything else.
+ * Returns the value of a property that is a string, `undefined` when it is anything else.
  *
  * @internal
  */

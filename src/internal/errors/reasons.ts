@@ -1,23 +1,23 @@
 /**
- * The words in which failures are told: in errors, events, spans, metrics and log lines alike.
+ * The reasons of errors. The same values appear in errors, events, spans, metrics and log lines.
  *
- * `RpcError` gives them to users.
+ * The module `RpcError` exports them.
  *
  * @internal
  */
 import * as Schema from "effect/Schema"
 
 /**
- * Why an attempt failed in a way that is worth another one.
+ * Why an attempt failed with a `Retryable`.
  *
  * | reason              | means                                                                     |
  * | ------------------- | ------------------------------------------------------------------------- |
- * | `ConnectionRefused` | nobody listens at that address                                            |
+ * | `ConnectionRefused` | no server listens at that address                                         |
  * | `ConnectionLost`    | the connection broke: reset, closed, end of stream                        |
  * | `AttemptTimeout`    | no answer within the attempt timeout, or before the deadline              |
  * | `Unavailable`       | the peer, or the way to it, is not available now                          |
  * | `Throttled`         | the peer asks for less load                                               |
- * | `Custom`            | the application's own; say more in `code` and `cause`                     |
+ * | `Custom`            | defined by the application, which gives details in `code` and `cause`     |
  *
  * @since 0.1.0
  * @category models
@@ -40,8 +40,8 @@ export const RetryableReason = Schema.Literal(
 export type RetryableReason = typeof RetryableReason.Type
 
 /**
- * Whether the server can have seen the request: `NotSent` says it cannot, `Unknown` that it may have run. A call
- * marked `idempotent: false` is retried only after `NotSent`.
+ * Whether the server can have seen the request: `NotSent` when it cannot, `Unknown` when the request may have run. A
+ * call marked `idempotent: false` is retried only after `NotSent`.
  *
  * @since 0.1.0
  * @category models
@@ -57,19 +57,19 @@ export const Delivery = Schema.Literal("NotSent", "Unknown")
 export type Delivery = typeof Delivery.Type
 
 /**
- * Why an attempt failed in a way that another one would repeat.
+ * Why an attempt failed with a `Fatal`.
  *
  * | reason             | means                                                                     |
  * | ------------------ | ------------------------------------------------------------------------- |
  * | `ServerError`      | the server answered with an error                                         |
- * | `InvalidArgument`  | the arguments cannot be sent, or the server does not take them            |
- * | `NotFound`         | there is no such thing                                                    |
- * | `PermissionDenied` | the caller may not                                                        |
+ * | `InvalidArgument`  | the arguments cannot be encoded, or the server does not accept them       |
+ * | `NotFound`         | the requested thing does not exist                                        |
+ * | `PermissionDenied` | the caller is not allowed to make the call                                |
  * | `Unauthenticated`  | the server does not know who the caller is                                |
  * | `Unimplemented`    | the server has no such method                                             |
- * | `Protocol`         | the peer does not speak the protocol, or not as agreed                    |
- * | `Cancelled`        | the work was given up: an aborted request, a closed client                |
- * | `Custom`           | the application's own, or a failure that no classifier knows              |
+ * | `Protocol`         | the peer violates the protocol or speaks another one                      |
+ * | `Cancelled`        | the work was cancelled: an aborted request, a closed client               |
+ * | `Custom`           | defined by the application, or a failure that no rule classifies          |
  *
  * @since 0.1.0
  * @category models
@@ -95,19 +95,19 @@ export const FatalReason = Schema.Literal(
 export type FatalReason = typeof FatalReason.Type
 
 /**
- * Why a call stopped retrying.
+ * Why a call gave up after at least one attempt.
  *
  * | reason              | means                                                                       |
  * | ------------------- | --------------------------------------------------------------------------- |
- * | `AttemptsExhausted` | the schedule is done                                                        |
- * | `BudgetExhausted`   | the shared budget of retries is spent                                       |
- * | `DeadlineExceeded`  | the deadline passed during an attempt, which was cut, or in a late delay    |
- * | `DeadlineTooClose`  | the next delay would have passed the deadline, so it was not slept          |
+ * | `AttemptsExhausted` | the schedule allows no more retries                                         |
+ * | `BudgetExhausted`   | the retry budget is spent                                                   |
+ * | `DeadlineExceeded`  | the deadline passed during an attempt, which was ended, or during a delay   |
+ * | `DeadlineTooClose`  | the next delay would end after the deadline, so the call did not wait       |
  * | `ServerSaidNo`      | the server said "do not retry", or asked for more than `maxServerDelay`     |
  * | `NotIdempotent`     | the call is marked `idempotent: false` and may have run                     |
  * | `CircuitOpen`       | the circuit breaker opened between two attempts                             |
- * | `BulkheadFull`      | the bulkhead had no place for the next attempt                              |
- * | `NotRetried`        | the policy's `retryIf` said no, or the caller's own call is a retry         |
+ * | `BulkheadFull`      | the bulkhead had no free place for the next attempt                         |
+ * | `NotRetried`        | the policy's `retryIf` returned `false`, or the caller's call is a retry    |
  *
  * @since 0.1.0
  * @category models
@@ -133,14 +133,14 @@ export const ExhaustedReason = Schema.Literal(
 export type ExhaustedReason = typeof ExhaustedReason.Type
 
 /**
- * Why a call was turned away before anything was sent.
+ * Why a call was rejected before anything was sent.
  *
  * | reason             | means                                                                     |
  * | ------------------ | ------------------------------------------------------------------------- |
- * | `DeadlineExceeded` | the deadline had passed                                                   |
+ * | `DeadlineExceeded` | the deadline had passed before the first attempt                          |
  * | `CircuitOpen`      | the circuit breaker is open                                               |
- * | `Throttled`        | the client's own throttle held the call back                              |
- * | `BulkheadFull`     | the bulkhead has no place for another attempt, nor for one that waits     |
+ * | `Throttled`        | the client's own throttle refused the call                                |
+ * | `BulkheadFull`     | the bulkhead is full: no free place now, or none before the deadline      |
  *
  * @since 0.1.0
  * @category models
@@ -156,7 +156,7 @@ export const RejectedReason = Schema.Literal("CircuitOpen", "DeadlineExceeded", 
 export type RejectedReason = typeof RejectedReason.Type
 
 /**
- * The protocol's own code of a failure: `"ECONNREFUSED"`, `503`, `"UNAVAILABLE"`, `-32603`.
+ * The code that the protocol or the system gives a failure, such as `"ECONNREFUSED"`, `503`, `"UNAVAILABLE"`, `-32603`.
  *
  * @since 0.1.0
  * @category models
@@ -164,7 +164,7 @@ export type RejectedReason = typeof RejectedReason.Type
 export const Code = Schema.Union(Schema.String, Schema.Number)
 
 /**
- * A code of the protocol: text or a number.
+ * A code of a protocol or of the system: text or a number.
  *
  * @since 0.1.0
  * @category models

@@ -1,21 +1,35 @@
 /**
- * Events that wait for a reader. Writing never waits: what does not fit pushes out the oldest.
+ * A bounded buffer between a call and a reader of its events. Writing never waits: when the buffer is full the oldest
+ * event is dropped.
  *
  * @internal
  */
 import type { RetryEvent } from "./event.js"
 
-/** @internal */
+/**
+ * The capacity of a buffer in events, where no other is given.
+ *
+ * @internal
+ */
 export const defaultCapacity = 1024
 
-/** @internal */
+/**
+ * A bounded buffer of events.
+ *
+ * @internal
+ */
 export interface EventBuffer {
+  /** Adds an event, and drops the oldest one when the buffer is full. */
   readonly push: (event: RetryEvent) => void
-  /** All that wait, in order, and before them how many were pushed out. */
+  /** Empties the buffer and returns its events in order, after an `EventsDropped` if any were dropped. */
   readonly takeAll: () => ReadonlyArray<RetryEvent>
 }
 
-/** @internal */
+/**
+ * Makes an empty buffer for up to `capacity` events.
+ *
+ * @internal
+ */
 export const make = (capacity: number): EventBuffer => {
   let slots: Array<RetryEvent> = []
   let oldest = 0

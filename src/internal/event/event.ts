@@ -1,5 +1,5 @@
 /**
- * The types of events. `RetryEvent` gives them to users.
+ * The types of events, which the module `RetryEvent` exports.
  *
  * @internal
  */
@@ -34,8 +34,14 @@ export type RetryEvent =
 /**
  * How an attempt or a call ended.
  *
- * - `retryable`: only an attempt ends so; a call that gives up is `exhausted`.
- * - `domain`: an error of the user's own, which counts as an answer.
+ * - `success`: with a value.
+ * - `retryable`: with a `Retryable`; only an attempt ends this way.
+ * - `fatal`: with a `Fatal`.
+ * - `domain`: with an error type of the application, which counts as an answer.
+ * - `exhausted`: with a `RetryExhausted`, the call having made at least one attempt.
+ * - `rejected`: with a `CallRejected`, before the first attempt.
+ * - `interrupted`: by interruption alone.
+ * - `defect`: with a defect (`Effect.die`).
  *
  * @since 0.1.0
  * @category models
@@ -65,13 +71,13 @@ export type Reason = RetryableReason | FatalReason | ExhaustedReason | RejectedR
  * @category models
  */
 export interface OfCall {
-  /** The number of the call: the same in all its events, different for each call of a service. */
+  /** The number of the call: the same in all its events, and different for each call of a service. */
   readonly call: number
   /** `"Service.Method"`; `undefined` for a call without a name. */
   readonly method: string | undefined
   /** The service part of the method; `""` where the method has none. */
   readonly destination: string
-  /** When it happened, in milliseconds since 1970, to show. Within one call it never goes back. */
+  /** The time of the event in milliseconds since 1970, for display. It never decreases within one call. */
   readonly at: number
 }
 
@@ -85,7 +91,7 @@ export interface AttemptStarted extends OfCall {
   readonly _tag: "AttemptStarted"
   /** The number of the attempt; the first one is 1. */
   readonly attempt: number
-  /** How the attempt before it failed; `undefined` for the first one. */
+  /** The error of the previous attempt; `undefined` for the first one. */
   readonly after: Retryable | undefined
 }
 
@@ -104,7 +110,7 @@ export interface AttemptSucceeded extends OfCall {
 }
 
 /**
- * An attempt failed: in a way that is worth another one or not, with a domain error, or with a defect.
+ * An attempt failed with a `Retryable`, a `Fatal`, a domain error or a defect.
  *
  * @since 0.1.0
  * @category models
@@ -119,12 +125,12 @@ export interface AttemptFailed extends OfCall {
   readonly outcome: Outcome
   /** The reason of its error; `undefined` for a domain error and for a defect. */
   readonly reason: Reason | undefined
-  /** Everything that the attempt failed with. */
+  /** The full cause of the failure. */
   readonly cause: Cause.Cause<unknown>
 }
 
 /**
- * Another attempt follows a failed one, after a delay.
+ * A failed attempt will be followed by another one, after a delay.
  *
  * @since 0.1.0
  * @category models
@@ -133,14 +139,14 @@ export interface RetryScheduled extends OfCall {
   readonly _tag: "RetryScheduled"
   /** The number of the attempt that failed. */
   readonly attempt: number
-  /** The time until the next attempt. Where the `retryAfter` of `error` names a delay, that of the server. */
+  /** The time until the next attempt: the `retryAfter` of `error` if it has one, else the delay of the schedule. */
   readonly delay: Duration.Duration
   /** How the attempt failed. */
   readonly error: Retryable
 }
 
 /**
- * No attempt follows one that failed with a `Retryable`.
+ * An attempt failed with a `Retryable`, and no other attempt follows.
  *
  * @since 0.1.0
  * @category models
@@ -162,13 +168,13 @@ export interface RetryRefused extends OfCall {
  * @category models
  */
 export interface EndOfCall extends OfCall {
-  /** How many attempts were made. */
+  /** The number of attempts made. */
   readonly attempts: number
   /** The time from the start of the call to its end. */
   readonly elapsed: Duration.Duration
-  /** How much of `elapsed` was delays. */
+  /** The part of `elapsed` spent in delays between attempts. */
   readonly waited: Duration.Duration
-  /** How many retries the budget of the call holds now; `undefined` for a call without one. */
+  /** The level of the retry budget at the end of the call; `undefined` for a call without one. */
   readonly budget: number | undefined
 }
 
@@ -183,7 +189,7 @@ export interface CallSucceeded extends EndOfCall {
 }
 
 /**
- * The call ended in an error, one of this package or of the user's own, or was rejected before its first attempt.
+ * The call failed with an error of this package, a domain error or a defect, or was rejected before its first attempt.
  *
  * @since 0.1.0
  * @category models
@@ -194,21 +200,21 @@ export interface CallFailed extends EndOfCall {
   readonly outcome: Outcome
   /** The reason of its error; `undefined` for a domain error and for a defect. */
   readonly reason: Reason | undefined
-  /** Everything that the call failed with. */
+  /** The full cause of the failure. */
   readonly cause: Cause.Cause<unknown>
 }
 
 /**
- * The caller was interrupted.
+ * The call was interrupted.
  *
  * @since 0.1.0
  * @category models
  */
 export interface CallInterrupted extends EndOfCall {
   readonly _tag: "CallInterrupted"
-  /** What was interrupted. */
+  /** Whether the interruption came during an attempt or during a delay. */
   readonly during: "attempt" | "delay"
-  /** How long the attempt or the delay had been going on. */
+  /** How long that attempt or delay had lasted. */
   readonly took: Duration.Duration
 }
 
@@ -274,21 +280,21 @@ export interface CircuitClosed extends OfCircuit {
 }
 
 /**
- * What is left of a budget fell below a quarter of the retries that it allows when it is full.
+ * The retries that a budget allows fell below a quarter of those that it allows when full.
  *
  * @since 0.1.0
  * @category models
  */
 export interface BudgetLow extends OfCall {
   readonly _tag: "BudgetLow"
-  /** How many retries the budget holds after the step that lowered it. */
+  /** The level of the budget after the step that lowered it. */
   readonly level: number
-  /** How many it can hold. */
+  /** The greatest level that the budget can have now. */
   readonly capacity: number
 }
 
 /**
- * A policy of the service was changed while the program runs. Only a `stream` sees it.
+ * A policy of the service was changed while the program runs. Only `RetryEvent.stream` reports it, not `onEvent`.
  *
  * @since 0.1.0
  * @category models
@@ -297,20 +303,20 @@ export interface PolicyUpdated {
   readonly _tag: "PolicyUpdated"
   /** A method or a pattern; `undefined` when all policies were replaced at once. */
   readonly name: string | undefined
-  /** What was done to the policy. */
+  /** `"updated"` or `"removed"` for one policy, `"replaced"` for all. */
   readonly change: "updated" | "removed" | "replaced"
-  /** When it happened, in milliseconds since 1970. */
+  /** The time of the change in milliseconds since 1970. */
   readonly at: number
 }
 
 /**
- * A reader was too slow: the events before this one were dropped from its buffer.
+ * A reader was too slow, so that events were dropped from its buffer. It takes their place in the stream.
  *
  * @since 0.1.0
  * @category models
  */
 export interface EventsDropped {
   readonly _tag: "EventsDropped"
-  /** How many events were dropped. */
+  /** The number of events dropped. */
   readonly count: number
 }

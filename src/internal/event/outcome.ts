@@ -1,5 +1,5 @@
 /**
- * How an attempt or a call ended, in the words of telemetry.
+ * Translates the cause of a failed attempt or call to the `outcome` and `reason` that events, metrics and spans report.
  *
  * @internal
  */
@@ -9,7 +9,11 @@ import * as Causes from "../effect/cause.js"
 import { retryableOf } from "../errors/cause.js"
 import type { Outcome, Reason } from "./event.js"
 
-/** @internal */
+/**
+ * How an attempt or a call ended.
+ *
+ * @internal
+ */
 export interface End {
   readonly outcome: Outcome
   readonly reason: Reason | undefined
@@ -23,7 +27,8 @@ const outcomes: Record<RpcError["_tag"], Outcome> = {
 }
 
 /**
- * Of several failures one of the user's own counts before one of ours: it is what a caller will handle.
+ * Returns the outcome and the reason of a cause. When a cause has several failures, a domain error takes precedence
+ * over the errors of this package, because it is the one that the caller handles.
  *
  * @internal
  */
@@ -45,7 +50,7 @@ export const endOf = (cause: Cause.Cause<unknown>): End => {
 }
 
 /**
- * The error of ours that a cause is of, if it is of nothing else.
+ * Returns the error of this package in a cause that has no domain error and no defect; `undefined` for other causes.
  *
  * @internal
  */
@@ -54,6 +59,6 @@ export const rpcErrorOf = (cause: Cause.Cause<unknown>): RpcError | undefined =>
   if (!failures.every(isRpcError) || Causes.hasDefect(cause)) {
     return undefined
   }
-  // a `Retryable` beside another error is dropped from what the caller gets
+  // the caller does not receive a `Retryable` next to another error
   return failures.find((error) => error._tag !== "Retryable") ?? failures[0]
 }

@@ -1,15 +1,19 @@
 /**
- * Durations of the user's, checked before they are decoded: `Duration.decode` turns a negative number or `NaN` into
- * zero without a word.
+ * Checks durations that users pass as options before decoding them, because `Duration.decode` silently turns a negative
+ * number and `NaN` into zero.
  *
  * @internal
  */
 import * as Duration from "effect/Duration"
 import * as Result from "../result.js"
 
-/** @internal */
+/**
+ * The range that a duration option must be in.
+ *
+ * @internal
+ */
 export interface Bounds {
-  /** Whether zero is a meaningful value of the field. */
+  /** Whether zero is allowed. */
   readonly zero: boolean
 }
 
@@ -28,7 +32,10 @@ const isNaN = (input: Duration.DurationInput): boolean =>
   Array.isArray(input) ? input.some(Number.isNaN) : Number.isNaN(input)
 
 /**
- * The duration, or what is wrong with it.
+ * Decodes a duration. Fails with a description of the problem when it is not a duration, negative, `NaN`, infinite, or
+ * zero where zero is not allowed.
+ *
+ * - `shown`: the value to name in the description, where that is not `input` itself.
  *
  * @internal
  */

@@ -1,10 +1,10 @@
 /**
- * What somebody meant who wrote a name that does not exist.
+ * "Did you mean" suggestions for misspelt names.
  *
  * @internal
  */
 
-/** How many letters have to be changed, added, left out or swapped with their neighbour to make one text of the other. */
+/** Returns the edit distance of two texts, where swapping two neighbouring letters counts as one edit. */
 const distance = (a: string, b: string): number => {
   let beforeLast: ReadonlyArray<number> = []
   let last: ReadonlyArray<number> = Array.from({ length: b.length + 1 }, (_, j) => j)
@@ -21,11 +21,12 @@ const distance = (a: string, b: string): number => {
   return last[b.length]!
 }
 
-/** A name that is longer than any of ours is not compared letter by letter. */
+/** The longest name that is compared, since the comparison takes quadratic time. */
 const maxLength = 64
 
 /**
- * The nearest of the known names, where one is near enough to have been meant.
+ * Returns the known name that is nearest to `name`: at most one edit for every three letters away, or else one that
+ * contains it. Returns `undefined` when there is none.
  *
  * @internal
  */
@@ -43,7 +44,7 @@ export const nearest = (name: string, known: ReadonlyArray<string>): string | un
 }
 
 /**
- * The end of a sentence that says that a name does not exist: the one that was meant, or all there are.
+ * Returns the end of a sentence about an unknown name: the nearest known name, or a list of all known names.
  *
  * @internal
  */

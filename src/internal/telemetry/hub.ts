@@ -1,5 +1,5 @@
 /**
- * Who is told of events: the metrics of a service, the readers of its stream, the `onEvent` of a policy.
+ * Distributes the events of a service to its metrics, to the readers of its stream, and to the `onEvent` of a policy.
  *
  * @internal
  */
@@ -10,18 +10,22 @@ import type * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import type { RetryBudget } from "../../RetryBudget.js"
 import { read } from "../ambient/context.js"
-import { both, Handling, type Observer, type Telemetry } from "../call/observer.js"
+import { both, IsEventHandler, type Observer, type Telemetry } from "../call/observer.js"
 import * as FiberRefs from "../effect/fiberRefs.js"
 import * as Runtime from "../effect/runtime.js"
 import * as EventBuffer from "../event/buffer.js"
 import type { RetryEvent } from "../event/event.js"
 import * as Metrics from "./metrics.js"
 
-/** @internal */
+/**
+ * Makes the telemetry of a service.
+ *
+ * @internal
+ */
 export const make = (options: {
-  /** `undefined` for no metrics. */
+  /** The number of methods with metrics of their own; `undefined` for no metrics. */
   readonly maxMethods: number | undefined
-  /** Whether a budget is the one of its destination. */
+  /** Returns whether a budget is the one that the service made for a destination; only those are shown by the gauge. */
   readonly isOfDestination: (budget: RetryBudget) => boolean
 }): Telemetry => {
   const recorderOf = options.maxMethods === undefined ? undefined : Metrics.make(options.maxMethods)
@@ -38,11 +42,11 @@ export const make = (options: {
         const gauged = policy.budget !== undefined && options.isOfDestination(policy.budget)
         observer = (event) => record(event, labels, gauged)
       }
-      if (read(fiber.currentContext, Handling, false)) {
+      if (read(fiber.currentContext, IsEventHandler, false)) {
         return observer
       }
       if (subscribers.size > 0) {
-        // those of now: who comes later hears of no call in the middle
+        // copied, so that a reader that subscribes during a call gets none of its events
         const listening = Array.from(subscribers)
         observer = both(observer, (event) => listening.forEach((subscriber) => subscriber(event)))
       }
@@ -82,8 +86,8 @@ export const make = (options: {
 }
 
 /**
- * Gives events to the user's effect one after the other, in a fiber of its own that the call does not wait for. It sees the
- * context of the call.
+ * Makes an observer that runs `onEvent` for one event after the other, in the context of the call but in another fiber,
+ * which the call does not wait for.
  */
 const handler = (
   onEvent: (event: RetryEvent) => Effect.Effect<void>,
@@ -108,7 +112,7 @@ const handler = (
     buffer.push(event)
     if (!busy) {
       busy = true
-      Runtime.forkBeside(fiber, work, Context.add(fiber.currentContext, Handling, true))
+      Runtime.forkBeside(fiber, work, Context.add(fiber.currentContext, IsEventHandler, true))
     }
   }
 }

@@ -1,6 +1,6 @@
 /**
- * What is logged: giving up once at WARN, a retry, or that there will be none for an error of ours, at DEBUG. The annotations
- * are the method and the reason.
+ * Log lines: giving up at WARN, once per call; each retry, and each error of this package that is not retried, at
+ * DEBUG. They are annotated with the method and the reason.
  *
  * @internal
  */
@@ -16,7 +16,11 @@ import type { Call } from "../call/call.js"
 import * as FiberRefs from "../effect/fiberRefs.js"
 import { oneLine, outcome, showDuration } from "../errors/message.js"
 
-/** @internal */
+/**
+ * Annotates the log lines written inside an attempt with its method, number and idempotency key.
+ *
+ * @internal
+ */
 export const ofAttempt = <A, E, R>(
   call: Call,
   attempt: Attempt,
@@ -24,31 +28,43 @@ export const ofAttempt = <A, E, R>(
 ): Effect.Effect<A, E, R> =>
   Effect.flatMap(IdempotencyKey, (idempotencyKey) => {
     const own = { method: call.method, attempt: attempt.number, idempotencyKey: Option.getOrUndefined(idempotencyKey) }
-    // what it says nothing of is not left to a call around it
+    // an undefined value removes the annotation that an outer call may have set
     return FiberRefs.annotateLogs(self, own)
   })
 
-/** @internal */
+/**
+ * Logs at DEBUG that an attempt failed and after which delay the next one starts, in milliseconds.
+ *
+ * @internal
+ */
 export const retryScheduled = (call: Call, attempt: Attempt, error: Retryable, delay: number): Effect.Effect<void> =>
   line(call, LogLevel.Debug, error.reason, () => {
     const wait = showDuration(Duration.millis(delay))
     return `${call.method ?? "call"}: attempt ${attempt.number} failed, the next in ${wait}: ${outcome(error)}`
   })
 
-/** @internal */
+/**
+ * Logs at DEBUG an error that ends the call without a retry.
+ *
+ * @internal
+ */
 export const notRetried = (call: Call, error: RpcError): Effect.Effect<void> =>
   line(call, LogLevel.Debug, error.reason, () =>
     error._tag === "Fatal"
       ? `${error.method ?? call.method ?? "call"}: not retried: ${oneLine(error.message)} [${error.reason}]`
       : error.message)
 
-/** @internal */
+/**
+ * Logs at WARN that the call gave up.
+ *
+ * @internal
+ */
 export const gaveUp = (call: Call, error: RetryExhausted): Effect.Effect<void> =>
   line(call, LogLevel.Warning, error.reason, () => error.message)
 
 const line = (call: Call, level: LogLevel.LogLevel, reason: string, message: LazyArg<string>): Effect.Effect<void> =>
   call.policy.logs === false ? Effect.void : Effect.withFiberRuntime((fiber) =>
-    // asked first: most programs run without DEBUG, and making the line costs more than the decision to retry
+    // checked first: most programs run without DEBUG, and building the line costs more than deciding whether to retry
     FiberRefs.isLogged(fiber, level)
       ? Effect.logWithLevel(level, message()).pipe(
         Effect.annotateLogs(call.method === undefined ? { reason } : { method: call.method, reason })

@@ -1,8 +1,8 @@
 /**
- * Metrics, made from events.
+ * Records events as metrics.
  *
- * Names are those of gRPC's proposals A66 and A96, with `rpc.client` for `grpc.client`, and of OpenTelemetry's conventions
- * for RPC, where these have one.
+ * Names are those of gRPC's proposals A66 and A96, with `rpc.client` for `grpc.client`, and of OpenTelemetry's
+ * conventions for RPC, where these have one.
  *
  * @internal
  */
@@ -16,7 +16,7 @@ import { destinationOf } from "../budget/destination.js"
 import type { CircuitEvent } from "../call/observer.js"
 import type { EndOfCall, Outcome, Reason, RetryEvent } from "../event/event.js"
 
-/** As OpenTelemetry advises for `rpc.client.call.duration`. */
+/** Histogram boundaries in seconds, as OpenTelemetry advises for `rpc.client.call.duration`. */
 const seconds = MetricBoundaries.fromIterable([
   0.005,
   0.01,
@@ -40,7 +40,7 @@ type Key = MetricKey.MetricKey<
   | MetricKeyType.MetricKeyType.Histogram
 >
 
-/** The exporters of `@effect/opentelemetry` read the unit of a metric from this label. */
+/** Adds the label from which the exporters of `@effect/opentelemetry` read the unit of a metric. */
 const withUnit = (key: Key, unit: string): Key => MetricKey.taggedWithLabels(key, [MetricLabel.make("unit", unit)])
 
 const counter = (name: string, unit: string, description: string) =>
@@ -87,12 +87,14 @@ type Labels = ReadonlyArray<MetricLabel.MetricLabel>
 
 const label = MetricLabel.make
 
-/** Not `Metric.taggedWithLabels`: that joins the labels anew for each update. */
+/**
+ * Makes the series of a key with fixed labels. `Metric.taggedWithLabels` would join the labels again at each update.
+ */
 const series = (key: Key, labels: Labels) => Metric.fromMetricKey(MetricKey.taggedWithLabels(key, labels))
 
 type Series = ReturnType<typeof series>
 
-/** The series of one key, one for each outcome and reason, made when first needed: both are from short lists. */
+/** Caches the series of one key by outcome and reason. Both are from short lists, so that the cache stays small. */
 const byEnd = (key: Key, common: Labels) => {
   const made = new Map<string, ReturnType<typeof series>>()
   return (outcome: Outcome | undefined, reason?: Reason) => {
@@ -113,10 +115,15 @@ const byEnd = (key: Key, common: Labels) => {
 
 const toSeconds = (duration: Duration.Duration) => Duration.toMillis(duration) / 1000
 
-/** `labels` are those of the user's, from `Effect.tagMetrics`; `gauged` says whether the call's budget is its destination's. */
+/**
+ * Records one event.
+ *
+ * - `labels`: the labels that the application set with `Effect.tagMetrics`.
+ * - `gauged`: whether the budget of the call is that of its destination, so that the gauge shows it.
+ */
 type Recorder = (event: RetryEvent, labels: Labels, gauged: boolean) => void
 
-/** What is recorded of the calls of one method. */
+/** Makes the recorder for the calls of one method. */
 const forMethod = (method: string, destination: string): Recorder => {
   const ofDestination = [label("rpc.destination", destination)]
   const common = [label("rpc.method", method), ...ofDestination]
@@ -206,8 +213,8 @@ export const forCircuits = () => {
 }
 
 /**
- * What records the calls of a method. Methods beyond the first `maxMethods` are recorded as one, with the name `other`: each
- * name has some thirty series, in this process and in the store behind it, for ever.
+ * Makes a function that returns the recorder of a method. Methods beyond the first `maxMethods` share one recorder with
+ * the name `other`, because each name costs about thirty series here and in the metrics store, which are never removed.
  *
  * @internal
  */
@@ -226,7 +233,7 @@ export const make = (maxMethods: number) => {
     }
     if (other === undefined) {
       const record = forMethod("other", "other")
-      // many destinations, many budgets
+      // no gauge: these methods belong to several destinations, with a budget each
       other = (event, labels) => record(event, labels, false)
     }
     return other

@@ -1,8 +1,8 @@
 /**
- * Makes events of what the engine says happens, and passes them on. It only looks: no error is made here, and nothing of a call
- * is changed but who observes it.
+ * Turns the steps of the engine into events for the observer of a call, and into log lines and spans. It makes no
+ * errors, and changes nothing in a call but its observer.
  *
- * Each event is one literal: made by spreading what they have in common it takes ten times as long.
+ * Each event is one object literal, because spreading the common fields takes ten times as long.
  *
  * @internal
  */
@@ -21,8 +21,8 @@ import * as Logs from "./logs.js"
 import * as Spans from "./spans.js"
 
 /**
- * Tells how the call ends. One that nobody watches is passed through; one that is starts when it is watched already, or an
- * interruption between the two would leave an attempt without an end.
+ * Reports the end of a call. A call without an observer is returned as it is. The observation is installed before the
+ * call starts, so that an interruption cannot leave a started attempt without an end.
  *
  * @internal
  */
@@ -48,17 +48,25 @@ const watched = <A, E, R>(call: Call.Call, self: Effect.Effect<A, E, R>): Effect
     return Effect.void
   })
 
-/** @internal */
+/**
+ * Opens a span for an attempt, if the policy asks for spans.
+ *
+ * @internal
+ */
 export const attempt = <A, E, R>(
   call: Call.Call,
   attempt: Attempt.Attempt,
   self: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> => call.policy.spans === true ? Spans.ofAttempt(call, attempt, self) : self
 
-/** An instant of the call by the clock of the wall. */
-const shown = (call: Call.Call, instant: number): number => Monotonic.between(-call.wall, instant)
+/** Converts a monotonic instant of the call to wall clock time, in milliseconds since 1970. */
+const shown = (call: Call.Call, instant: number): number => Monotonic.between(-call.wallOffset, instant)
 
-/** @internal */
+/**
+ * Reports the start of an attempt.
+ *
+ * @internal
+ */
 export const attemptStarted = (call: Call.Call, attempt: Attempt.Attempt): void =>
   call.observer?.({
     _tag: "AttemptStarted",
@@ -81,13 +89,17 @@ const attemptSucceeded = (call: Call.Call, { number, startedAt }: Attempt.Attemp
     took: Duration.millis(Monotonic.between(startedAt, now))
   })
 
-/** @internal */
+/**
+ * Reports a failed attempt, unless it was interrupted.
+ *
+ * @internal
+ */
 export const attemptFailed = (call: Call.Call, attempt: Attempt.Attempt, cause: Cause.Cause<unknown>): void => {
   if (call.observer === undefined) {
     return
   }
   const { outcome, reason } = endOf(cause)
-  // an interruption ends the call, and is told as that
+  // an interruption is reported by `CallInterrupted`
   if (outcome !== "interrupted") {
     call.observer({
       _tag: "AttemptFailed",
@@ -105,7 +117,9 @@ export const attemptFailed = (call: Call.Call, attempt: Attempt.Attempt, cause: 
 }
 
 /**
- * Tells when a budget falls below what is called low: `before` is what was left of it before the step that lowered it.
+ * Reports a budget that falls below {@link low}.
+ *
+ * - `before`: the share of retries that the budget allowed before the step that lowered it, from 0 to 1.
  *
  * @internal
  */
@@ -124,10 +138,14 @@ export const budgetLowered = (call: Call.Call, { endedAt: now }: Attempt.Attempt
   }
 }
 
-/** The share of what a budget allows below which it is called low. */
+/** The share of its retries, from 0 to 1, below which a budget is reported as low. */
 const low = 0.25
 
-/** @internal */
+/**
+ * Reports and logs that another attempt follows after `delay` milliseconds.
+ *
+ * @internal
+ */
 export const retryScheduled = (
   call: Call.Call,
   attempt: Attempt.Attempt,
@@ -147,7 +165,11 @@ export const retryScheduled = (
   return Logs.retryScheduled(call, attempt, error, delay)
 }
 
-/** @internal */
+/**
+ * Reports and logs that the call gave up.
+ *
+ * @internal
+ */
 export const gaveUp = (call: Call.Call, error: RetryExhausted): Effect.Effect<void> => {
   call.observer?.({
     _tag: "RetryRefused",
@@ -162,7 +184,7 @@ export const gaveUp = (call: Call.Call, error: RetryExhausted): Effect.Effect<vo
   return Logs.gaveUp(call, error)
 }
 
-/** @internal */
+/** Tells that the client itself turned the call away. @internal */
 export const shed = (call: Call.Call, { reason, retryIn }: CallRejected): void => {
   if (reason !== "DeadlineExceeded") {
     call.observer?.({
@@ -177,10 +199,18 @@ export const shed = (call: Call.Call, { reason, retryIn }: CallRejected): void =
   }
 }
 
-/** @internal */
+/**
+ * Logs an error that ends the call without a retry.
+ *
+ * @internal
+ */
 export const notRetried = (call: Call.Call, error: RpcError): Effect.Effect<void> => Logs.notRetried(call, error)
 
-/** @internal */
+/**
+ * Logs the error of this package that a call ended with; logs nothing for domain errors and defects.
+ *
+ * @internal
+ */
 export const ended = (call: Call.Call, cause: Cause.Cause<unknown>): Effect.Effect<void> => {
   const error = rpcErrorOf(cause)
   return error === undefined ? Effect.void : notRetried(call, error)
@@ -199,7 +229,7 @@ const callSucceeded = (call: Call.Call, now: number): void =>
     budget: Call.budgetLevel(call, now)
   })
 
-/** Which attempt is under way, if one is. */
+/** Returns the attempt that is running, `undefined` during a delay. */
 const running = ({ attempt }: Call.Call): Attempt.Attempt | undefined =>
   attempt?.isRunning === true ? attempt : undefined
 
@@ -210,7 +240,7 @@ const callEnded = (call: Call.Call, now: number, cause: Cause.Cause<unknown>): v
   }
   const attempt = running(call)
   if (attempt !== undefined) {
-    // the caller went and a finalizer of the attempt failed: the loop did not see it
+    // the call was interrupted and a finalizer of the attempt failed, so the retry loop did not record the end
     attemptFailed(call, { ...attempt, endedAt: now }, cause)
   }
   const delayed = attempt === undefined && call.attempt !== undefined ? Monotonic.between(call.attempt.endedAt, now) : 0

@@ -1,5 +1,5 @@
 /**
- * Spans: one for a call, with a child for each attempt. What a transport opens inside an attempt becomes a child of that.
+ * Spans: one for each call, with a child for each attempt. Spans that a transport opens become children of the attempt.
  *
  * Attributes have the names of OpenTelemetry's conventions (`rpc.method`, `error.type`) and of gRPC's proposal A72
  * (`previous-rpc-attempts`) where these have one.
@@ -29,14 +29,14 @@ const ended = (span: Tracer.Span, { outcome, reason }: End) => {
   }
 }
 
-/** So many events of a call are kept on its span; how many more there were is said when it ends. */
+/** The most events kept on the span of a call. The number of those beyond is set as an attribute when the call ends. */
 const maxEvents = 100
 
-/** What a call's span is told of the events in it. */
+/** Makes an observer that adds the events of a call to its span. */
 const annotating = (span: Tracer.Span, nanos: () => bigint): Observer => {
-  let told = 0
+  let eventCount = 0
   const tell = (name: string, attributes: Record<string, unknown>) => {
-    if (++told <= maxEvents) {
+    if (++eventCount <= maxEvents) {
       span.event(name, nanos(), attributes)
     }
   }
@@ -49,26 +49,28 @@ const annotating = (span: Tracer.Span, nanos: () => bigint): Observer => {
           "error.type": event.error.reason
         })
       case "RetryRefused":
-        // there is one at most, and it says why the call ended
+        // not counted: there is at most one, and it says why the call ended
         return span.event("retry refused", nanos(), { "rpc.attempt": event.attempt, "error.type": event.reason })
       case "BudgetLow":
         return tell("retry budget low", { "rpc.budget": event.level })
       case "CallSucceeded":
       case "CallFailed":
       case "CallInterrupted":
-        if (told > maxEvents) {
-          span.attribute("otel.dropped_events_count", told - maxEvents)
+        if (eventCount > maxEvents) {
+          span.attribute("otel.dropped_events_count", eventCount - maxEvents)
         }
         return span.attribute("rpc.attempts", event.attempts)
     }
   }
 }
 
-/** A tracer that throws must not harm the call. */
+/** Ignores what a tracer throws, so that it cannot fail the call. */
 const harmless = (observer: Observer): Observer => (event) => void Result.try(() => observer(event))
 
 /**
- * The span of a call. `evaluate` is given what to tell of the events in it.
+ * Runs a call in a span.
+ *
+ * - `evaluate`: makes the call, given the observer that adds events to the span.
  *
  * @internal
  */
@@ -89,7 +91,7 @@ export const ofCall = <A, E, R>(
 }
 
 /**
- * The span of an attempt, a child of that of its call.
+ * Runs an attempt in a span, a child of the span of its call.
  *
  * @internal
  */

@@ -123,13 +123,13 @@ const checkValues = (
 /** The response, where it is not one that is worth another attempt. Of one that is, nothing stays open. */
 const accepted = (response: Response, retryOn: Checked["retryOn"]): Effect.Effect<Response, Retryable | Fatal> => {
   const { status } = response
-  const isWaiting = HttpStatus.isWaiting(status)
-  if (!isWaiting && !retryOn(response)) {
+  const isRetryable = HttpStatus.isRetryableStatus(status)
+  if (!isRetryable && !retryOn(response)) {
     return Effect.succeed(response)
   }
   return Effect.zipWith(statusError(response), Clock.currentTimeMillis, (cause, now) => {
     const retryAfter = HttpFailure.retryAfterOf(response, now)
-    return isWaiting
+    return isRetryable
       ? HttpStatus.fromStatus(status, { retryAfter, cause })
       : new Retryable({ reason: "Custom", delivery: "Unknown", code: status, retryAfter, cause })
   }).pipe(Effect.flatMap(Effect.fail))

@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Classify from "../../Classify.js"
 import * as Excerpt from "../../internal/errors/excerpt.js"
-import { fromStatus, isWaiting } from "../../internal/errors/httpStatus.js"
+import { fromStatus, isRetryableStatus } from "../../internal/errors/httpStatus.js"
 import * as Result from "../../internal/result.js"
 import { Fatal, isRetryable, Retryable, withDelivery } from "../../RpcError.js"
 import * as ServerHint from "../../ServerHint.js"
@@ -23,7 +23,7 @@ import * as Deno from "./denoFailure.js"
  * @internal
  */
 export const decides = (status: number): boolean =>
-  isWaiting(status) || status === 401 || status === 403 || status === 407 || status < 200 ||
+  isRetryableStatus(status) || status === 401 || status === 403 || status === 407 || status < 200 ||
   (status >= 300 && status < 400)
 
 /** @internal */

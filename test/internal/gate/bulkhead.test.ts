@@ -4,6 +4,7 @@
  */
 import { CallRejected, Fatal, Retryable, RetryExhausted, RetryPolicy, RetrySchedule } from "effect-rpc-retry"
 import * as Cause from "effect/Cause"
+import { liveServices as live } from "effect/DefaultServices"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -17,6 +18,7 @@ import * as engine from "../../../src/internal/engine/engine.js"
 import * as Bulkhead from "../../../src/internal/gate/bulkhead.js"
 import * as Gate from "../../../src/internal/gate/gate.js"
 import * as Limit from "../../../src/internal/gate/limit.js"
+import { rejectionOf } from "../../../src/internal/gate/outcome.js"
 import * as Service from "../../../src/internal/service/service.js"
 import { exhaustedOf, failureOf, play } from "../../support/play.js"
 import * as Random from "../../support/random.js"
@@ -31,7 +33,7 @@ const run = <A, E>(self: Effect.Effect<A, E>, gate: Gate.Gate, policy: RetryPoli
   const complete = RetryPolicy.merge(RetryPolicy.default, RetryPolicy.make(policy))
   const telemetry = Service.withoutLayer().telemetry
   return engine.run(self, () => ({
-    gate,
+    gates: [gate],
     telemetry,
     method: "A.B",
     idempotencyKey: false,
@@ -42,10 +44,17 @@ const run = <A, E>(self: Effect.Effect<A, E>, gate: Gate.Gate, policy: RetryPoli
 
 /** One attempt through the gate, as the engine makes it: whether it was made. */
 const attempt = <A, E>(gate: Gate.Gate, self: Effect.Effect<A, E>, deadline = Infinity) =>
-  Gate.through(gate, () => self, deadline, () => false)
+  Effect.withFiberRuntime<A, E>((fiber) =>
+    Gate.through(gate, {
+      attempt: () => self,
+      services: fiber.currentDefaultServices,
+      deadline,
+      isCut: () => false
+    })
+  )
 
 const isFull = (exit: Exit.Exit<unknown, unknown>): boolean =>
-  Exit.isFailure(exit) && Gate.rejectionOf(exit.cause)?.reason === "BulkheadFull"
+  Exit.isFailure(exit) && rejectionOf(exit.cause)?.reason === "BulkheadFull"
 
 const now = Effect.map(Effect.clock, Monotonic.now)
 
@@ -143,14 +152,14 @@ describe("a bulkhead", () => {
   it.effect("one that is interrupted in the moment in which it is granted a permit passes it on", () =>
     Effect.gen(function*() {
       const bulkhead = Bulkhead.make(Limit.fixed(1), 10)
-      const permit = Either.getOrThrow(yield* bulkhead.admit(Infinity, (self) => self))
+      const permit = Either.getOrThrow(bulkhead.admit(live, Infinity, (self) => self) as Either.Either<Gate.Permit>)
       const second = yield* Effect.fork(attempt(bulkhead, Effect.die("sent")))
       const third = yield* Effect.fork(attempt(bulkhead, Effect.succeed("served")))
       yield* Effect.yieldNow()
       yield* Effect.yieldNow()
       assert.strictEqual(bulkhead.snapshot().waiting, 2)
       // both before the second can go on
-      permit.end("Success", Exit.void)
+      permit.end("Success", Exit.void, live)
       second.unsafeInterruptAsFork(FiberId.none)
       assert.strictEqual(yield* Fiber.join(third), "served")
       assert.isTrue(Exit.isInterrupted(yield* Fiber.await(second)))
