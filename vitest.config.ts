@@ -8,6 +8,8 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     globalSetup: "test/support/goPrograms.ts",
+    // of every core: tests wait more than they work
+    maxWorkers: "100%",
     // the log lines of calls that are to fail
     silent: "passed-only",
     // for a busy machine: a test that waits for what never comes ends here

@@ -17,7 +17,7 @@ import type * as Net from "node:net"
 import * as ConnectCut from "../../support/connectCut.js"
 import * as ConnectRaw from "../../support/connectRaw.js"
 import * as ConnectServer from "../../support/connectServer.js"
-import { eventually } from "../../support/eventually.js"
+import { eventually, settle } from "../../support/eventually.js"
 import { assert, describe, it } from "../../support/vitest.js"
 
 const { EchoService, http2Kinds, kinds, make, stall } = ConnectServer
@@ -490,8 +490,10 @@ describe("a quiet connection", () => {
           yield* ConnectServer.transport(kind, other, { session: { pingIntervalMs: 20, pingTimeoutMs: 5_000 } })
         )
         yield* client.echo(x)
-        yield* eventually(() => pings() >= 1)
+        // at least as long as the interval: before the next request the connection is asked whether it is there
+        yield* settle(60)
         yield* Effect.all([client.echo(x), client.echo(x), client.echo(x)], { concurrency: 3 })
+        assert.isAtLeast(pings(), 1)
         assert.strictEqual(sessions(), 1)
       }))
 

@@ -127,8 +127,8 @@ describe.skipIf(GoServer.skipped !== undefined)(`Thrift and Kitex ${GoServer.ski
       // the handler's time is up before the caller, who is told so a moment later, has closed the connection
       yield* Effect.flip(
         probe.echo("x").pipe(
-          Deadline.within("60 millis"),
-          Effect.timeout("300 millis")
+          Deadline.within("500 millis"),
+          Effect.timeout("5 seconds")
         )
       )
       assert.isTrue((yield* cancelled(1)).contextDone)
