@@ -29,14 +29,16 @@ import * as documents from "./internal/config/decode.js"
 import * as kitex from "./internal/config/kitex.js"
 import * as policyDocument from "./internal/config/policyDocument.js"
 import * as description from "./internal/policy/describe.js"
-import { default_, type Description, make, type RetryPolicy, validate } from "./internal/policy/policy.js"
+import type { Description } from "./internal/policy/description.js"
+import { default_, make, type RetryPolicy, validate } from "./internal/policy/policy.js"
 import * as Result from "./internal/result.js"
 import type { InvalidOption } from "./InvalidOption.js"
 import * as RetrySchedule from "./RetrySchedule.js"
 
+export type { Description } from "./internal/policy/description.js"
+
 export {
   type Complete,
-  type Description,
   type Field,
   fields,
   isRetryPolicy,

@@ -591,7 +591,7 @@ describe("a circuit breaker as the gate of a call", () => {
     const complete = RetryPolicy.merge(RetryPolicy.default, RetryPolicy.make(policy))
     const telemetry = Service.withoutLayer().telemetry
     return engine.run(self, () => ({
-      gate: breaker.gate,
+      gates: [breaker.gate],
       telemetry,
       method: "A.B",
       idempotencyKey: false,

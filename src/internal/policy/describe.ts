@@ -9,7 +9,8 @@ import * as Random from "effect/Random"
 import * as RetrySchedule from "../../RetrySchedule.js"
 import { Retryable, RetryableReason } from "../../RpcError.js"
 import { showDuration } from "../errors/message.js"
-import type { Description, RetryPolicy } from "./policy.js"
+import type { Description } from "./description.js"
+import type { RetryPolicy } from "./policy.js"
 
 /** A schedule that goes on after so many retries is taken to go on for ever. */
 const many = 1_000

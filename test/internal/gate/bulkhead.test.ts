@@ -18,7 +18,7 @@ import * as engine from "../../../src/internal/engine/engine.js"
 import * as Bulkhead from "../../../src/internal/gate/bulkhead.js"
 import * as Gate from "../../../src/internal/gate/gate.js"
 import * as Limit from "../../../src/internal/gate/limit.js"
-import { rejectionOf } from "../../../src/internal/gate/outcome.js"
+import { outcomeOf, rejectionOf } from "../../../src/internal/gate/outcome.js"
 import * as Service from "../../../src/internal/service/service.js"
 import { exhaustedOf, failureOf, play } from "../../support/play.js"
 import * as Random from "../../support/random.js"
@@ -403,7 +403,7 @@ describe("what the end of an attempt says of the limit", () => {
   ]
   for (const [name, exit, signal] of ends) {
     it(`${name}: ${signal}`, () => {
-      assert.strictEqual(Limit.signalOf(Gate.outcomeOf(exit), exit), signal)
+      assert.strictEqual(Limit.signalOf(outcomeOf(exit), exit), signal)
     })
   }
 })
