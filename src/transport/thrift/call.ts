@@ -150,8 +150,11 @@ export const caller = ({ codec, frames, pool, retryOn }: Options) => {
           Deadline.whileUnsent((progress) =>
             pool(
               progress,
-              (line) =>
-                Effect.flatMap(written(message), (bytes) => line.call({ id, bytes, sending: progress.sending, read }))
+              (session) =>
+                Effect.flatMap(
+                  written(message),
+                  (bytes) => session.call({ id, bytes, sending: progress.sending, read })
+                )
             )
           )
         ),

@@ -52,7 +52,7 @@ export interface Request<out A> {
 }
 
 /** @internal */
-export interface Line<in out A> {
+export interface Session<in out A> {
   readonly call: (request: Request<A>) => Effect.Effect<A | undefined, Retryable | Fatal>
   readonly isOpen: () => boolean
   /** Closes it, as one that is not to be trusted any more. */
@@ -87,7 +87,7 @@ const cut = () => new Retryable({ reason: "AttemptTimeout", delivery: "NotSent" 
 
 const dropped = () => new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code: "DROPPED" })
 
-class LineImpl<A> implements Line<A> {
+class SessionImpl<A> implements Session<A> {
   private readonly inbox = new Inbox()
   private entry: Entry<A> | undefined
   private readonly outboxFilled = Effect.unsafeMakeLatch(false)
@@ -258,14 +258,14 @@ export const open = <A>(
   socket: Socket.Socket,
   connection: Dialled,
   watcher: Watcher
-): Effect.Effect<Line<A>, Retryable | Fatal, Scope.Scope> =>
+): Effect.Effect<Session<A>, Retryable | Fatal, Scope.Scope> =>
   Effect.gen(function*() {
     const opened = yield* Deferred.make<void, Retryable | Fatal>()
-    const line = new LineImpl<A>(socket, connection, watcher, yield* Effect.clock)
-    yield* Effect.forkScoped(line.reader(opened))
+    const session = new SessionImpl<A>(socket, connection, watcher, yield* Effect.clock)
+    yield* Effect.forkScoped(session.reader(opened))
     yield* Deferred.await(opened)
-    yield* Effect.forkScoped(line.writer)
+    yield* Effect.forkScoped(session.writer)
     // added last, so it runs first: what ends with the scope was closed, not lost
-    yield* Effect.addFinalizer(() => line.lose(closed()))
-    return line
+    yield* Effect.addFinalizer(() => session.lose(closed()))
+    return session
   })

@@ -14,7 +14,7 @@ import * as Tls from "node:tls"
 import type { Registry } from "../../../Connections.js"
 import * as Runtime from "../../../internal/effect/runtime.js"
 import * as Result from "../../../internal/result.js"
-import { type Handler, type Options, Origin, poolClosed, type Shared, Watched } from "./origin.js"
+import { type Handler, type Options, Origin, PendingRequest, poolClosed, type Shared } from "./origin.js"
 
 /**
  * Whether undici is there. Bun puts a part of it in its place, whose dispatchers make no requests.
@@ -62,7 +62,7 @@ export class PoolDispatcher extends undici.Dispatcher {
     }
     const name = String(options.origin)
     const origin = this.origins.get(name) ?? this.enter(name)
-    new Watched(options, handler, origin).begin()
+    new PendingRequest(options, handler, origin).begin()
     return true
   }
 
