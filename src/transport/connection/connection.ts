@@ -74,27 +74,27 @@ class Held<A, E> {
   }
 }
 
-/** When the next dial may be made, given how the last ones ended. A schedule that ends, or fails, begins again. */
+/** Delays the next dial by how the last ones ended. A schedule that ends, or fails, starts over. */
 class Backoff {
-  private state: unknown
-  /** In milliseconds of the monotonic clock. */
+  private readonly steps: Step.Stepper<unknown, never>
+  /** When the next dial may begin, in milliseconds of the monotonic clock. */
   notBefore = 0
-  constructor(private readonly schedule: Schedule.Schedule<unknown>) {
-    this.state = Step.initial(schedule)
+
+  constructor(schedule: Schedule.Schedule<unknown>) {
+    this.steps = Step.stepper(schedule)
   }
 
   readonly reset = Effect.sync(() => {
-    this.state = Step.initial(this.schedule)
+    this.steps.reset()
     this.notBefore = 0
   })
 
   private readonly step: Effect.Effect<boolean> = Effect.gen(this, function*() {
     const now = yield* Deadline.now
-    const { delay, state } = yield* Step.next(this.schedule, now, undefined, this.state)
+    const delay = yield* this.steps.next(now, undefined)
     if (delay === undefined) {
       return false
     }
-    this.state = state
     this.notBefore = now + delay
     return true
   }).pipe(Effect.catchAllCause(() => Effect.succeed(false)))

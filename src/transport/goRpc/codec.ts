@@ -5,8 +5,8 @@
  */
 import type * as Effect from "effect/Effect"
 import { Fatal } from "../../RpcError.js"
-import { isUnimplemented } from "../shared/goErrors.js"
 import type * as Schemas from "../shared/schemas.js"
+import { isUnimplemented } from "../shared/serverError.js"
 import type * as Session from "./session.js"
 
 /**

@@ -7,9 +7,9 @@ import type * as grpc from "@grpc/grpc-js"
 import * as Predicate from "effect/Predicate"
 import { names } from "../../internal/errors/grpcCodes.js"
 import * as Result from "../../internal/result.js"
-import { checkKnown, InvalidOption } from "../../InvalidOption.js"
+import { checkKnown, type InvalidOption } from "../../InvalidOption.js"
+import { checkFlag, checkRetryOn, invalid, never } from "../shared/options.js"
 import type { Settings } from "./call.js"
-import type { RetryOn } from "./failure.js"
 import * as Given from "./given.js"
 import type { Method } from "./method.js"
 
@@ -84,28 +84,13 @@ const numberOf = (code: unknown): number | undefined => {
   return Number.isInteger(number) && Number(number) > 0 ? Number(number) : undefined
 }
 
-const invalid = (where: string, field: string, problem: string): Result.Result<never, InvalidOption> =>
-  Result.fail(new InvalidOption({ where, field, problem }))
-
-const checkRetryOn = (
-  where: string,
-  field: string,
-  retryOn: Options["retryOn"]
-): Result.Result<RetryOn, InvalidOption> => {
-  if (retryOn === undefined) {
-    return Result.succeed(() => false)
-  }
-  if (Predicate.isFunction(retryOn)) {
-    return Result.succeed(retryOn)
-  }
-  const codes: unknown = retryOn
-  const numbers = Array.isArray(codes) ? codes.map(numberOf) : [undefined]
-  if (numbers.includes(undefined)) {
-    const problem = `must be a predicate or a list of status codes other than OK, got ${JSON.stringify(codes)}`
-    return invalid(where, field, problem)
-  }
-  return Result.succeed(({ code }) => numbers.includes(code))
-}
+const checkRetries = (where: string, field: string, retryOn: Options["retryOn"]) =>
+  checkRetryOn<grpc.ServiceError>(retryOn, numberOf, (codes) =>
+    invalid(
+      where,
+      field,
+      `must be a predicate or a list of status codes other than OK, got ${JSON.stringify(codes)}`
+    ))
 
 /** What a function gives is seen when it is asked. */
 const checkGiven = (where: string, path: string, given: unknown, check: Given.Check) => {
@@ -137,13 +122,11 @@ export const check = (
       )
     }
     yield* checkKnown(where, given, known, path)
-    const { callOptions, idempotent, metadata } = options
+    const { callOptions, metadata } = options
     yield* checkGiven(where, path, metadata, Given.metadata)
     yield* checkGiven(where, path, callOptions, Given.callOptions)
-    if (idempotent !== undefined && !Predicate.isBoolean(idempotent)) {
-      return yield* invalid(where, `${path}idempotent`, `must be true or false, got ${JSON.stringify(idempotent)}`)
-    }
-    const retryOn = yield* checkRetryOn(where, `${path}retryOn`, options.retryOn)
+    const idempotent = yield* checkFlag(where, `${path}idempotent`, options.idempotent)
+    const retryOn = (yield* checkRetries(where, `${path}retryOn`, options.retryOn)) ?? never
     return { metadata, callOptions, retryOn, idempotent }
   })
 

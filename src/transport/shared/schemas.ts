@@ -71,7 +71,7 @@ export const encoded = <R>(
 ): Effect.Effect<unknown, Fatal, R> =>
   schema === undefined ? Effect.succeed(args) : guarded(() => encode(schema, args), badArguments)
 
-/** @internal */
+/** Decodes an answer by a schema, if there is one. @internal */
 export const decoded = <R>(
   answer: unknown,
   schema: Schema.Schema<unknown, unknown, R> | undefined
@@ -80,10 +80,10 @@ export const decoded = <R>(
     ? Effect.succeed(answer)
     : guarded(() => whole(schema, answer, Schema.decodeUnknown(schema)), badReply)
 
-/** An answer of more bytes than this gives way to others while it is decoded. @internal */
+/** Above this size, in bytes, an answer is decoded with {@link decodedLong}. @internal */
 export const long = 16_384
 
-/** The same as `decoded`, for a long answer. @internal */
+/** Decodes a long answer as {@link decoded} does, and lets other work of the event loop run in between. @internal */
 export const decodedLong = <R>(
   answer: unknown,
   schema: Schema.Schema<unknown, unknown, R> | undefined

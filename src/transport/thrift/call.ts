@@ -7,7 +7,8 @@ import * as Effect from "effect/Effect"
 import * as Deadline from "../../Deadline.js"
 import * as Excerpt from "../../internal/errors/excerpt.js"
 import * as Result from "../../internal/result.js"
-import { Fatal, Retryable, withMethod } from "../../RpcError.js"
+import { Fatal, withMethod } from "../../RpcError.js"
+import * as ServerError from "../shared/serverError.js"
 import type { Frames } from "./frames.js"
 import * as Message from "./message.js"
 import type { Pool } from "./pool.js"
@@ -29,7 +30,7 @@ const codes: Readonly<Record<number, Fatal["reason"]>> = {
 }
 
 /** An error of the application's own, beside the message. */
-class BizStatus extends Message.ServerException {
+class BizStatus extends Message.Undeclared {
   constructor(code: number, message: string, extra: string | undefined) {
     super(code, message, { code, message, extra })
   }
@@ -38,20 +39,10 @@ class BizStatus extends Message.ServerException {
 const reasonOf = (exception: Message.ServerException): Fatal["reason"] =>
   exception instanceof BizStatus ? "ServerError" : codes[exception.code] ?? "ServerError"
 
-const errorOf = (exception: Message.ServerException): Fatal => {
-  const { cause, code, message } = exception
-  return new Fatal({
-    reason: reasonOf(exception),
-    code,
-    message: message === "" ? "the server answered with an error that says nothing" : message,
-    cause
-  })
-}
-
 /** Client and server did not speak the same way: who knows where the next request would begin. */
 const isMisunderstood = (answer: Message.Answer): boolean =>
   Result.match(answer, {
-    onFailure: (error) => error instanceof Message.ServerException && reasonOf(error) !== "ServerError",
+    onFailure: (error) => error instanceof Message.Undeclared && reasonOf(error) !== "ServerError",
     onSuccess: () => false
   })
 
@@ -66,7 +57,7 @@ const statusOf = (headers: ReadonlyMap<string, string>): BizStatus | undefined =
 /** Throws what is wrong with the answer. */
 const reader = (
   frames: Frames,
-  decode: (message: Uint8Array) => Message.Answer | Message.Stray
+  decode: (message: Uint8Array) => Message.Answer | Message.OtherAnswer
 ): NonNullable<Request<Message.Answer>["read"]> => {
   let readFrame = frames.reader()
   let skipped = 0
@@ -79,7 +70,7 @@ const reader = (
     const status = statusOf(headers)
     const answer = status === undefined ? decode(payload) : Result.fail(status)
     skipped += length
-    if (answer instanceof Message.Stray) {
+    if (answer instanceof Message.OtherAnswer) {
       if (!wantedNone(answer.id)) {
         throw new Excerpt.Problem(answer.problem)
       }
@@ -117,11 +108,9 @@ export const caller = ({ codec, frames, pool, retryOn }: Options) => {
     if (exception instanceof Message.Declared) {
       return Effect.fail(exception.exception)
     }
-    const { cause, code } = exception
+    const { cause } = exception
     return Effect.fail(
-      retryOn(exception)
-        ? new Retryable({ reason: "Custom", delivery: "Unknown", method, code, cause })
-        : withMethod(errorOf(exception), method)
+      withMethod(ServerError.failureOf(exception, { retryOn, reason: reasonOf(exception), cause }), method)
     )
   }
 

@@ -43,8 +43,23 @@ export interface Procedure {
 /** @internal */
 export type Protocol = "binary" | "compact"
 
-/** An answer of the server that is not the result. @internal */
-export class ServerException {
+/**
+ * An error of the server that the method does not declare: a `TApplicationException`, or the status of a `BizStatusError`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ServerException {
+  /** The type of the `TApplicationException`, or the status of the `BizStatusError`. */
+  readonly code: number
+  /** The message that the server sent with it. */
+  readonly message: string
+  /** The exception itself, which becomes the `cause` of the call's error. */
+  readonly cause: unknown
+}
+
+/** A {@link ServerException} that was received. @internal */
+export class Undeclared implements ServerException {
   constructor(readonly code: number, readonly message: string, readonly cause: unknown) {}
 }
 
@@ -54,10 +69,10 @@ export class Declared {
 }
 
 /** @internal */
-export type Answer = Result.Result<unknown, ServerException | Declared>
+export type Answer = Result.Result<unknown, Undeclared | Declared>
 
-/** A message of the server to another request. @internal */
-export class Stray {
+/** A message of the server that answers another request. @internal */
+export class OtherAnswer {
   constructor(readonly id: number, readonly problem: string) {}
 }
 
@@ -65,7 +80,7 @@ export class Stray {
 export interface Codec {
   readonly encode: (procedure: Procedure, id: number, args: ReadonlyArray<unknown>) => Result.Result<Uint8Array, Fatal>
   /** Throws what is wrong with the message. */
-  readonly decode: (procedure: Procedure, id: number, message: Uint8Array) => Answer | Stray
+  readonly decode: (procedure: Procedure, id: number, message: Uint8Array) => Answer | OtherAnswer
 }
 
 const sends = "send_"
@@ -142,7 +157,7 @@ export const codec = (
       // who cannot read a request knows neither its name nor its number
       const isOfUnread = mtype === EXCEPTION && rseqid === 0 && name === ""
       if (rseqid !== id && !isOfUnread) {
-        return new Stray(rseqid, strange(rseqid, name, procedure, known))
+        return new OtherAnswer(rseqid, strange(rseqid, name, procedure, known))
       }
       if (mtype === EXCEPTION) {
         return Result.fail(applicationException(input))
@@ -177,11 +192,11 @@ const ofLibrary: ReadonlyArray<RegExp> = [
 /** What is wrong with bytes that cannot be read. @internal */
 export const problemOf = (failure: unknown): string => Excerpt.explain(failure, ofLibrary).words
 
-const applicationException = (input: thrift.TProtocol): ServerException => {
+const applicationException = (input: thrift.TProtocol): Undeclared => {
   const exception = new thrift.Thrift.TApplicationException(0, "") as unknown as ApplicationException
   exception.read(input)
   input.readMessageEnd()
-  return new ServerException(exception.type, exception.message, exception)
+  return new Undeclared(exception.type, exception.message, exception)
 }
 
 /** The code of an answer that is none: neither a result nor an exception. */
@@ -194,7 +209,7 @@ const replyOf = (client: Generated, { name }: Procedure, input: thrift.TProtocol
       ? Result.succeed(result)
       // the generated code says so in a text; what a method declares is an object
       : Predicate.isString(error)
-      ? Result.fail(new ServerException(missingResult, error, undefined))
+      ? Result.fail(new Undeclared(missingResult, error, undefined))
       : Result.fail(new Declared(error))
   }
   const receive = client[`recv_${name}`] as Method
