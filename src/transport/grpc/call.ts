@@ -12,8 +12,8 @@ import * as Deadline from "../../Deadline.js"
 import * as Result from "../../internal/result.js"
 import { Fatal, isRetryable, type Retryable, withMethod } from "../../RpcError.js"
 import { repeatUnprocessed } from "../shared/transparent.js"
+import * as AttemptOptions from "./attemptOptions.js"
 import * as Failure from "./failure.js"
-import * as Given from "./given.js"
 import type { Method } from "./method.js"
 
 /** @internal */
@@ -82,9 +82,14 @@ export const outgoing = (method: Method, settings: Settings): Effect.Effect<Outg
     const facts = yield* Deadline.facts
     const clock = yield* Effect.clock
     const deadline = method.kind === "serverStream" ? Infinity : yield* Deadline.CurrentDeadline
-    const given = settings.metadata ?? new Grpc.Metadata()
-    const metadata = yield* Given.forAttempt(method.name, "metadata", Given.metadata, given)
-    const options = yield* Given.forAttempt(method.name, "callOptions", Given.callOptions, settings.callOptions ?? {})
+    const own = settings.metadata ?? new Grpc.Metadata()
+    const metadata = yield* AttemptOptions.forAttempt(method.name, "metadata", AttemptOptions.metadata, own)
+    const options = yield* AttemptOptions.forAttempt(
+      method.name,
+      "callOptions",
+      AttemptOptions.callOptions,
+      settings.callOptions ?? {}
+    )
     return { metadata: withFacts(metadata, facts), options, clock, deadline }
   })
 

@@ -18,7 +18,7 @@ import * as RetryInfo from "../shared/retryInfo.js"
 import { certificateOf } from "./certificate.js"
 
 /** @internal */
-export interface Given {
+export interface Failure {
   readonly error: Grpc.ServiceError
   /** The head of the response, `undefined` when none came. */
   readonly head: Grpc.Metadata | undefined
@@ -33,7 +33,7 @@ export interface Given {
   readonly today: number
 }
 
-interface Failed extends Given {
+interface Failed extends Failure {
   readonly status: Grpc.StatusObject
 }
 
@@ -241,10 +241,10 @@ export const isUnprocessed = (error: Retryable | Fatal): boolean =>
   (error.code === refusedStream || error.reason === "ConnectionLost")
 
 /** @internal */
-export const classify = (given: Given, retryOn: RetryOn): Retryable | Fatal => {
-  const { deadline, error, now } = given
+export const classify = (failure: Failure, retryOn: RetryOn): Retryable | Fatal => {
+  const { deadline, error, now } = failure
   const status = statusOf(error)
-  const failed: Failed = { ...given, status }
+  const failed: Failed = { ...failure, status }
   // a server of grpc-go may reset the stream in place of answering
   if ((status.code === DEADLINE_EXCEEDED || isCancelled(status)) && now >= deadline - slack) {
     return new Retryable({

@@ -9,8 +9,8 @@ import { names } from "../../internal/errors/grpcCodes.js"
 import * as Result from "../../internal/result.js"
 import { checkKnown, type InvalidOption } from "../../InvalidOption.js"
 import { checkFlag, checkRetryOn, invalid, never } from "../shared/options.js"
+import * as AttemptOptions from "./attemptOptions.js"
 import type { Settings } from "./call.js"
-import * as Given from "./given.js"
 import type { Method } from "./method.js"
 
 /**
@@ -92,9 +92,9 @@ const checkRetries = (where: string, field: string, retryOn: Options["retryOn"])
       `must be a predicate or a list of status codes other than OK, got ${JSON.stringify(codes)}`
     ))
 
-/** What a function gives is seen when it is asked. */
-const checkGiven = (where: string, path: string, given: unknown, check: Given.Check) => {
-  const wrong = given === undefined || Predicate.isFunction(given) ? undefined : check(given)
+/** Checks a value; what a function returns is checked when it runs. */
+const checkValue = (where: string, path: string, value: unknown, check: AttemptOptions.Check) => {
+  const wrong = value === undefined || Predicate.isFunction(value) ? undefined : check(value)
   return wrong === undefined ? Result.void : invalid(where, `${path}${wrong.field}`, wrong.problem)
 }
 
@@ -113,18 +113,18 @@ export const check = (
   known: ReadonlyArray<string> = fields
 ): Result.Result<Checked, InvalidOption> =>
   Result.gen(function*() {
-    const given: unknown = options
-    if (!Predicate.isRecord(given)) {
+    const value: unknown = options
+    if (!Predicate.isRecord(value)) {
       return yield* invalid(
         where,
         path === "" ? "options" : path.slice(0, -1),
-        `must be an object, got ${String(given)}`
+        `must be an object, got ${String(value)}`
       )
     }
-    yield* checkKnown(where, given, known, path)
+    yield* checkKnown(where, value, known, path)
     const { callOptions, metadata } = options
-    yield* checkGiven(where, path, metadata, Given.metadata)
-    yield* checkGiven(where, path, callOptions, Given.callOptions)
+    yield* checkValue(where, path, metadata, AttemptOptions.metadata)
+    yield* checkValue(where, path, callOptions, AttemptOptions.callOptions)
     const idempotent = yield* checkFlag(where, `${path}idempotent`, options.idempotent)
     const retryOn = (yield* checkRetries(where, `${path}retryOn`, options.retryOn)) ?? never
     return { metadata, callOptions, retryOn, idempotent }
@@ -160,9 +160,9 @@ export const checkAll = (
 ): Result.Result<(method: Method) => Checked, InvalidOption> =>
   Result.gen(function*() {
     const common = yield* check(where, options, "", ["metadata", "callOptions", "retryOn", "methods"])
-    const { methods: given = {}, ...shared } = options
+    const { methods: byKey = {}, ...shared } = options
     const own = new Map<string, Options>()
-    for (const [key, said = {}] of Object.entries(given)) {
+    for (const [key, said = {}] of Object.entries(byKey)) {
       const path = `methods.${key}`
       const method = methods.find((method) => method.key === key)
       if (method === undefined) {

@@ -60,10 +60,10 @@ export const forAttempt = <A extends object>(
   method: string,
   field: string,
   check: Check,
-  given: A | (() => A)
+  value: A | (() => A)
 ): Result.Result<A, Fatal> =>
   Result.try({
-    try: () => Predicate.isFunction(given) ? given() : given,
+    try: () => Predicate.isFunction(value) ? value() : value,
     catch: (cause) =>
       new Fatal({ reason: "Custom", method, message: `the function for ${field} has thrown`, cause: hidden(cause) })
   }).pipe(Result.filterOrFail(
