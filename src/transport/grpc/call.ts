@@ -11,7 +11,7 @@ import * as Classify from "../../Classify.js"
 import * as Deadline from "../../Deadline.js"
 import * as Result from "../../internal/result.js"
 import { Fatal, isRetryable, type Retryable, withMethod } from "../../RpcError.js"
-import { repeatUnprocessed } from "../shared/transparent.js"
+import { repeatUnprocessed, sleepUntil } from "../shared/attempt.js"
 import * as AttemptOptions from "./attemptOptions.js"
 import * as Failure from "./failure.js"
 import type { Method } from "./method.js"
@@ -170,19 +170,10 @@ export const attempt = (
   }
 }
 
-/**
- * How long after the ambient deadline an attempt ends that nobody has ended. A timer that was set by somebody else for the same
- * deadline may be late by as much as the process was busy when it was set.
- */
-const grace = 100
-
-/**
- * An attempt that ran into the ambient deadline does not end before it: who set the deadline is the one to end the call by
- * it, with its own timer. What nobody ends, as outside `withRpcRetry`, ends a moment later.
- */
+/** Delays an `AttemptTimeout` until the ambient deadline: the timers of grpc-js and of the server may end some milliseconds before. */
 const untilDeadline = ({ clock, deadline }: Outgoing) => (error: Retryable | Fatal) =>
   isRetryable(error) && error.reason === "AttemptTimeout"
-    ? Effect.andThen(Effect.sleep(Math.max(0, deadline - Deadline.unsafeNow(clock)) + grace), Effect.fail(error))
+    ? Effect.andThen(sleepUntil(clock, deadline), Effect.fail(error))
     : Effect.fail(error)
 
 /** What grpc-js, and what generates code for it, makes of a unary method. */

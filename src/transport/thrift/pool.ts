@@ -15,7 +15,7 @@ import { type Fatal, isRetryable, Retryable, withWait } from "../../RpcError.js"
 import * as Connection from "../Connection.js"
 import { closed } from "../connection/loss.js"
 import * as ConnectionPool from "../connection/pool.js"
-import { repeatUnprocessed } from "../shared/transparent.js"
+import { repeatUnprocessed } from "../shared/attempt.js"
 import * as Session from "./session.js"
 
 interface Options {
