@@ -1,5 +1,5 @@
 /**
- * Concurrent calls over one socket: each request carries a sequence id, answers come in any order.
+ * Concurrent calls over one socket. Each request has a sequence id, and answers come in any order.
  *
  * @internal
  */
@@ -104,7 +104,7 @@ class SessionImpl<Request> extends Duplex.Session implements Session<Request> {
   private lastWritten = -1
   private isViolated = false
   private hasAnswered = false
-  /** When the peer last gave a sign of life, in milliseconds of the monotonic clock. */
+  /** When the peer last sent something or took a part of a long request, in milliseconds of the monotonic clock. */
   private aliveAt: number
 
   constructor(
@@ -165,7 +165,7 @@ class SessionImpl<Request> extends Duplex.Session implements Session<Request> {
     return undefined
   }
 
-  /** Whether a call that the peer has whole, and that was sent before this request, waits for its answer. */
+  /** Returns whether a call that was written completely, and before this request, still waits for its answer. */
   private isBehindCall(id: number): boolean {
     for (const pending of this.pendingRequests.values()) {
       if (pending.progress !== undefined) {
@@ -175,7 +175,7 @@ class SessionImpl<Request> extends Duplex.Session implements Session<Request> {
     return false
   }
 
-  /** What is wrong with the chunk; answers before that are given out. */
+  /** Handles a chunk: the answers in it, then returns the problem with the rest, if any. */
   private read(chunk: Uint8Array): string | undefined {
     const { answers, problem } = this.wire.decode(chunk)
     for (const answer of answers) {
@@ -231,7 +231,7 @@ class SessionImpl<Request> extends Duplex.Session implements Session<Request> {
     })
   }
 
-  /** A long request goes out in pieces: each that the peer makes room for shows that it is there. */
+  /** Writes a long request in parts. Each part that the peer has room for is a sign of life. */
   private writeLong(write: Duplex.Write, batch: Uint8Array) {
     let at = 0
     return Effect.whileLoop({
@@ -271,22 +271,18 @@ class SessionImpl<Request> extends Duplex.Session implements Session<Request> {
       const before = this.aliveAt
       const id = this.nextId
       yield* Effect.timeoutOption(Effect.ignore(this.ask(ping.request)), ping.timeout)
-      // what the server still works at would be cut, and made again
+      // wait for calls that the server may still work on: cutting them would repeat them
       while (this.aliveAt === before && !ping.outOfOrder && this.isBehindCall(id)) {
         yield* Effect.sleep(ping.every)
       }
-      // a peer that is in the middle of a long answer is there too
+      // a peer that is sending a long answer is alive too
       return yield* this.aliveAt > before
         ? this.pinging(ping)
         : this.lose(new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code: "PING_TIMEOUT" }))
     })
 }
 
-/**
- * Opens the socket and serves calls on it until it breaks or the scope closes.
- *
- * @internal
- */
+/** Opens the socket and serves calls on it until it breaks or the scope closes. @internal */
 export const open = <Request>(
   socket: Socket.Socket,
   wire: Wire<Request>,
