@@ -78,7 +78,7 @@ export interface Checked extends Settings {
   readonly idempotent: boolean | undefined
 }
 
-/** The number of a code; 0 is no failure, and numbers that gRPC does not have are of somebody's own. */
+/** Returns the number of a code. 0 is no failure; numbers that gRPC does not define are allowed. */
 const numberOf = (code: unknown): number | undefined => {
   const number = Predicate.isString(code) ? names.findIndex((name) => name === code) : code
   return Number.isInteger(number) && Number(number) > 0 ? Number(number) : undefined
@@ -101,8 +101,10 @@ const checkValue = (where: string, path: string, value: unknown, check: AttemptO
 const fields = ["metadata", "callOptions", "retryOn", "idempotent"] as const
 
 /**
- * - `path`: where among the options they are, with a dot at its end.
- * - `known`: the options that there are.
+ * Checks the options of a method.
+ *
+ * - `path`: the path of the options, with a dot at its end.
+ * - `known`: the names of the options that exist.
  *
  * @internal
  */
@@ -130,7 +132,7 @@ export const check = (
     return { metadata, callOptions, retryOn, idempotent }
   })
 
-/** What is said of one method by several of its names, together. */
+/** Merges the options that were given under several names of one method. */
 const merge = (
   where: string,
   path: string,
@@ -149,7 +151,7 @@ const merge = (
 }
 
 /**
- * What holds for each method, whichever of its names it was said of.
+ * Checks the options of a client; returns those of each method, under whichever of its names they were given.
  *
  * @internal
  */

@@ -1,5 +1,5 @@
 /**
- * From the arguments of a call to its result, over a pool of connections.
+ * Makes calls over a pool of connections, from the arguments to the result.
  *
  * @internal
  */
@@ -14,7 +14,7 @@ import * as Message from "./message.js"
 import type { Pool } from "./pool.js"
 import type { Request } from "./session.js"
 
-/** Codes of `TApplicationException`; those from 20 are Kitex's own. */
+/** The reasons for the codes of `TApplicationException`. Codes from 20 are Kitex's own. */
 const codes: Readonly<Record<number, Fatal["reason"]>> = {
   1: "Unimplemented",
   2: "Protocol",
@@ -29,7 +29,7 @@ const codes: Readonly<Record<number, Fatal["reason"]>> = {
   21: "Unimplemented"
 }
 
-/** An error of the application's own, beside the message. */
+/** A `BizStatusError` of Kitex: an error of the application. */
 class BizStatus extends Message.Undeclared {
   constructor(code: number, message: string, extra: string | undefined) {
     super(code, message, { code, message, extra })
@@ -39,14 +39,14 @@ class BizStatus extends Message.Undeclared {
 const reasonOf = (exception: Message.ServerException): Fatal["reason"] =>
   exception instanceof BizStatus ? "ServerError" : codes[exception.code] ?? "ServerError"
 
-/** Client and server did not speak the same way: who knows where the next request would begin. */
+/** Returns whether client and server disagree on the protocol, so that the start of the next message is not certain. */
 const isMisunderstood = (answer: Message.Answer): boolean =>
   Result.match(answer, {
     onFailure: (error) => error instanceof Message.Undeclared && reasonOf(error) !== "ServerError",
     onSuccess: () => false
   })
 
-/** A status of Kitex stands in the headers, and the message under it is empty. */
+/** Reads the status that Kitex puts into the headers of an empty message. */
 const statusOf = (headers: ReadonlyMap<string, string>): BizStatus | undefined => {
   const code = Number(headers.get("biz-status") ?? 0)
   return Number.isInteger(code) && code !== 0
@@ -54,7 +54,7 @@ const statusOf = (headers: ReadonlyMap<string, string>): BizStatus | undefined =
     : undefined
 }
 
-/** Throws what is wrong with the answer. */
+/** Returns a function that reads an answer, and throws the problem with it. */
 const reader = (
   frames: Frames,
   decode: (message: Uint8Array) => Message.Answer | Message.OtherAnswer
@@ -77,7 +77,7 @@ const reader = (
       readFrame = frames.reader()
       return read(bytes, wantedNone)
     }
-    // what a server of Kitex says that is about to end; one that could not read the request often closes the connection
+    // Kitex sends `crrst` when it is about to close; a server that could not read the request often closes too
     return { answer, length: skipped, isLast: headers.has("crrst") || isMisunderstood(answer) }
   }
   return read
@@ -90,10 +90,10 @@ interface Options {
   readonly retryOn: (exception: Message.ServerException) => boolean
 }
 
-/** A positive number of 32 bits: servers give it back. @internal */
+/** Returns the next sequence id, a positive integer of 32 bits, which servers send back. @internal */
 export const nextId = (last: number): number => last === 0x7fffffff ? 1 : last + 1
 
-/** One attempt. Its errors are those of the attempt, and what the method declares. @internal */
+/** Makes attempts. They fail with errors of the attempt, or with an exception that the method declares. @internal */
 export const caller = ({ codec, frames, pool, retryOn }: Options) => {
   let lastId = 0
 

@@ -1,5 +1,5 @@
 /**
- * The options of `Thrift`, checked.
+ * The options of `Thrift`, and their checks.
  *
  * @internal
  */
@@ -174,7 +174,7 @@ const checkService = <C>({ client, methods = {}, multiplexed, service }: Options
     if (!isName(service)) {
       return yield* invalid("service", `must be the name of the service, ${got(service)}`)
     }
-    // the first one ends the name of the service
+    // the first colon ends the name of the service
     if (multiplexed === true && service.includes(":")) {
       return yield* invalid("service", `must have no colon where it is multiplexed, ${got(service)}`)
     }

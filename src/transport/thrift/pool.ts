@@ -44,7 +44,7 @@ interface Last<A> {
   failure: Retryable | Fatal | undefined
 }
 
-/** One of the connections of the pool, with what its last dial came to. */
+/** A connection of the pool, and how its last dial ended. */
 interface Pooled<A> {
   readonly connection: Connection.Connection<Session.Session<A>, Retryable | Fatal>
   readonly last: Last<A>

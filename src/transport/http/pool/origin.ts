@@ -1,8 +1,9 @@
 /**
- * The connections to one origin, which are dropped together when one of them fails, and the requests that wait for one.
+ * The connections to one origin, and the requests that wait for one. When one connection fails, all of them are
+ * dropped.
  *
- * Each connection is a `Client` of undici with at most one request. undici's `Pool` is not used: it loses sight of a client
- * whose dial failed, and a request that waits in it costs a dial after it was given up.
+ * Each connection is a `Client` of undici with at most one request. undici's `Pool` is not used: it loses a client
+ * whose dial failed, and a request that waits in it costs a dial even after it was given up.
  *
  * @internal
  */
@@ -26,7 +27,8 @@ export interface Options extends Omit<Undici.Client.Options, "allowH2" | "pipeli
 }
 
 /**
- * Who is told before a request is written, among the options that undici hands through to the dispatcher.
+ * The key, among the options that undici passes on to the dispatcher, of the progress that is asked before a request is
+ * written.
  *
  * @internal
  */
@@ -38,7 +40,7 @@ export type Handler = Undici.Dispatcher.DispatchHandler
 type Controller = Undici.Dispatcher.DispatchController
 type Headers = Parameters<NonNullable<Handler["onResponseStart"]>>[2]
 
-/** It has the methods of a handler; undici's types leave them out. */
+/** The methods of a handler, which undici's types leave out. */
 const Decorator = undici.DecoratorHandler as unknown as new(handler: Handler) => {
   onRequestStart(controller: Controller, context: unknown): void
   onRequestUpgrade(controller: Controller, ...rest: ReadonlyArray<unknown>): void
@@ -47,18 +49,21 @@ const Decorator = undici.DecoratorHandler as unknown as new(handler: Handler) =>
   onResponseError(controller: Controller | undefined, error: Error): void
 }
 
-/** A request that was wrong says nothing of its connection. */
+/** Returns whether an error is of the connection, not of the request. */
 const isConnectionFailure = (error: unknown): boolean => Option.isSome(Classify.systemError(error))
 
 const isGivenUp = (error: unknown): boolean => Option.isSome(Classify.aborted(error))
 
-/** What the caller was sending failed, not the connection. A body is destroyed for that only after the request was told. */
+/**
+ * Returns whether the body that the caller was sending failed, not the connection. The body has that error before the
+ * request has.
+ */
 const isOfBody = (body: unknown, error: unknown): boolean =>
   Predicate.hasProperty(body, "errored") && body.errored === error
 
 /**
- * What ends the requests of a pool that its owner has closed. undici has the same error for a connection that was given up, so
- * nobody else can tell from it.
+ * Returns the error of requests in a closed pool. undici fails connections that were given up with the same error, so
+ * only the pool can tell them apart.
  *
  * @internal
  */
@@ -118,7 +123,7 @@ export class PendingRequest extends Decorator {
 
   override onRequestStart(controller: Controller, context: unknown): void {
     this.unwatch()
-    // undici writes it as soon as this is done
+    // undici writes the request right after this
     if (this.progress?.sending() === false) {
       controller.abort(new undici.errors.RequestAbortedError())
     } else {
@@ -132,7 +137,7 @@ export class PendingRequest extends Decorator {
   override onResponseStart(controller: Controller, status: number, headers: Headers, message?: string): void {
     this.origin.heard()
     if (status < 200) {
-      // a decorator takes one answer, and there may be many of these before it
+      // a decorator accepts one answer, but there may be many interim ones
       new Decorator(this.handler).onResponseStart(controller, status, headers, message)
     } else {
       super.onResponseStart(controller, status, headers, message)
@@ -144,7 +149,7 @@ export class PendingRequest extends Decorator {
   }
   override onResponseError(controller: Controller | undefined, error: Error): void {
     this.unwatch()
-    // first: who is told of the failure may ask again at once
+    // release the connection first: the handler may send again at once
     this.origin.failed(this, error)
     super.onResponseError(controller, error)
   }
@@ -166,7 +171,7 @@ class PooledConnection {
     this.client.on("disconnect", () => origin.disconnected(this))
     this.client.on("connectionError", (_origin, _targets, error) => {
       origin.failedDials++
-      // not again: a retry is the caller's
+      // do not dial again: retries are up to the caller
       void this.destroy(error)
     })
   }
@@ -188,7 +193,7 @@ class PooledConnection {
     this.client.close(closed)
   }
 
-  /** undici does not know of a socket before it is connected. */
+  /** Closes the connection, or the socket of a dial, which undici does not know before it is connected. */
   destroy(error: Error): Promise<unknown> {
     const { dial } = this
     const ended = dial === undefined || dial.closed
@@ -200,7 +205,7 @@ class PooledConnection {
   private connect(target: Undici.buildConnector.Options, callback: Undici.buildConnector.Callback): void {
     this.origin.dials++
     let done = false
-    // the type hides that undici's gives the socket; a function of the caller may not
+    // undici's connector returns the socket, which its type hides; a custom one may not
     const dial = (this.connector as (...args: Parameters<Connector>) => unknown)(target, (...result) => {
       done = true
       this.dial = undefined
