@@ -75,7 +75,7 @@ import type { Options } from "./jsonRpc/options.js"
 import { httpHeadersOf } from "./shared/callHeaders.js"
 import * as Schemas from "./shared/schemas.js"
 
-export type { ErrorObject } from "./jsonRpc/options.js"
+export type { ErrorObject } from "./jsonRpc/message.js"
 
 export type { Batch, Options } from "./jsonRpc/options.js"
 

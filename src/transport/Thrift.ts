@@ -78,6 +78,7 @@ import type { Address, MethodName, MethodOptions, Options } from "./thrift/optio
 import type { Signature } from "./thrift/options.js"
 import * as Pool from "./thrift/pool.js"
 
+export type { ServerException } from "./thrift/message.js"
 export type { Address, MethodName, MethodOptions, Options, Settings } from "./thrift/options.js"
 
 /**
@@ -95,21 +96,6 @@ export type Calls<Client> = string extends keyof Client
       ...args: Signature<Client[Name]>["params"]
     ) => RpcCall.RpcCall<Signature<Client[Name]>["result"], Retryable | Fatal | Signature<Client[Name]>["exception"]>
   }
-
-/**
- * An error of the server that the method does not declare: a `TApplicationException`, or the status of a `BizStatusError`.
- *
- * @since 0.1.0
- * @category models
- */
-export interface ServerException {
-  /** The type of the `TApplicationException`, or the status of the `BizStatusError`. */
-  readonly code: number
-  /** The message that the server sent with it. */
-  readonly message: string
-  /** The exception itself, which becomes the `cause` of the call's error. */
-  readonly cause: unknown
-}
 
 /**
  * Makes the calls of a service, over connections that live as long as the scope. The first call dials the first connection.

@@ -38,6 +38,29 @@ export const next = <In, R>(
     delay: Decision.isDone(decision) ? undefined : Math.max(0, Intervals.start(decision.intervals) - now)
   }))
 
+/** Runs a schedule step by step, and keeps its state. @internal */
+export interface Stepper<In, R> {
+  /** Makes a step at the instant `now`, in milliseconds. Returns the delay, also in milliseconds; `undefined` when it is done. */
+  readonly next: (now: number, input: In) => Effect.Effect<number | undefined, never, R>
+  /** Starts over. */
+  readonly reset: () => void
+}
+
+/** @internal */
+export const stepper = <In, R>(schedule: Schedule.Schedule<unknown, In, R>): Stepper<In, R> => {
+  let state = initial(schedule)
+  return {
+    next: (now, input) =>
+      Effect.map(next(schedule, now, input, state), (step) => {
+        state = step.state
+        return step.delay
+      }),
+    reset: () => {
+      state = initial(schedule)
+    }
+  }
+}
+
 /** Makes a schedule from a state and a function that returns the next delay; an `undefined` delay ends it. @internal */
 export const unfold = <S, In, R>(
   initial: S,

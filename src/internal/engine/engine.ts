@@ -20,6 +20,7 @@ import type { LazyArg } from "effect/Function"
 import {
   CallRejected,
   type ExhaustedReason,
+  isRetryable,
   isRpcError,
   type RejectedReason,
   Retryable,
@@ -139,8 +140,26 @@ const runAttempt = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Eff
       const { method, ...cut } = progress.cut()
       return new Retryable({ reason: "AttemptTimeout", method: call.method ?? method, ...cut })
     })
-  return Observe.attempt(call, attempt, credited(bounded, call))
+  return Observe.attempt(
+    call,
+    attempt,
+    credited(remaining === Infinity ? bounded : arbitrated(bounded, call, attempt), call)
+  )
 }
+
+/**
+ * Treats an attempt that a transport ended in `AttemptTimeout` at or after the deadline of the call as cut by the deadline: the
+ * timer of the transport and that of the engine end at the same time, and either may be first.
+ */
+const arbitrated = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  call: Call.Call,
+  attempt: Attempt
+): Effect.Effect<A, E, R> =>
+  Effect.tapError(self, (error) =>
+    Effect.sync(() => {
+      attempt.isCutByDeadline ||= isRetryable(error) && error.reason === "AttemptTimeout" && Call.isPastDeadline(call)
+    }))
 
 /**
  * What follows a failed attempt: the delay before the next one in milliseconds, paid for, or the end of the call.

@@ -79,7 +79,7 @@ export const start = <In, R>(
   schedule: Schedule.Schedule<unknown, In, R>,
   kindOf: (input: In) => string
 ): Run<In, R> => {
-  let state = Step.initial(schedule)
+  const steps = Step.stepper(schedule)
   let hinted = false
   const given = new Map<string, Given>()
 
@@ -100,9 +100,9 @@ export const start = <In, R>(
 
   return {
     next: (now, input, hint) =>
-      Effect.map(Step.next(schedule, now, input, state), (step) => {
-        state = step.state
-        return step.delay === undefined ? undefined : follow(step.delay, kindOf(input), hint)
-      })
+      Effect.map(
+        steps.next(now, input),
+        (delay) => delay === undefined ? undefined : follow(delay, kindOf(input), hint)
+      )
   }
 }

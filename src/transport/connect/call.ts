@@ -13,6 +13,7 @@ import type {
 import type { ConnectError, Transport } from "@connectrpc/connect"
 import { createAsyncIterable } from "@connectrpc/connect/protocol"
 import * as Chunk from "effect/Chunk"
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Predicate from "effect/Predicate"
@@ -22,6 +23,7 @@ import * as Classify from "../../Classify.js"
 import * as Deadline from "../../Deadline.js"
 import * as Excerpt from "../../internal/errors/excerpt.js"
 import { Fatal, type Retryable, withDelivery, withMethod } from "../../RpcError.js"
+import { sleepUntil } from "../shared/attempt.js"
 import { headersOf } from "../shared/callHeaders.js"
 import { untilFirst } from "../shared/untilFirst.js"
 import * as ConnectFailure from "./failure.js"
@@ -52,8 +54,10 @@ interface Attempt extends Settings {
   readonly timeoutMs: number | undefined
   /** On the scale of `Deadline.now`. */
   readonly startedAt: number
-  /** Until the deadline of the call, where it was sent. */
+  /** The time until the deadline of the call, in whole milliseconds; `undefined` when it is not sent. */
   readonly remaining: number | undefined
+  /** The deadline of the call, on the scale of `Deadline.now`. */
+  readonly deadline: number
   /** Starts the request where the transport tells what it has written of it. */
   readonly start: <A>(request: () => A) => A
   /** Whether nothing of the request can have been written. `false` where the transport does not tell. */
@@ -132,6 +136,7 @@ const begin = (
       remaining,
       timeoutMs: smaller(own, remaining),
       startedAt: yield* Deadline.now,
+      deadline: yield* Deadline.CurrentDeadline,
       ...watch(transport, progress)
     }
     return attempt
@@ -143,27 +148,21 @@ const begin = (
  */
 const slackOf = (timeoutMs: number): number => Math.min(50, timeoutMs / 10)
 
-/**
- * How long after the deadline of the call an attempt ends that nobody has ended. A timer that was set by somebody else for the same
- * deadline may be late by as much as the process was busy when it was set.
- */
-const grace = 100
-
 /** What fails before anything was written was not sent, whatever it is. */
 const unsent = ({ isUnsent }: Attempt, found: Retryable | Fatal): Retryable | Fatal =>
   found._tag === "Retryable" && isUnsent() ? withDelivery(found, "NotSent") : found
 
 /**
- * An attempt that ended because its time had passed. Where that was the deadline of the call it waits for whoever set it, or two
- * timers of the same length would race for how the call ends.
+ * Returns the failure of an attempt that ended because its time had passed, `undefined` for another failure. When the time was that
+ * of the deadline, it waits until then: an attempt that ends in `AttemptTimeout` at the deadline counts as cut by the deadline.
  */
 const timedOut = (
   attempt: Attempt,
-  now: number,
+  clock: Clock.Clock,
   cause: unknown
 ): Effect.Effect<never, Retryable | Fatal> | undefined => {
   const { method, remaining, startedAt, timeoutMs } = attempt
-  const took = now - startedAt
+  const took = Deadline.unsafeNow(clock) - startedAt
   if (
     timeoutMs === undefined ||
     !(ConnectFailure.isTimer(cause) || (took >= timeoutMs - slackOf(timeoutMs) && ConnectFailure.mayBeTimeout(cause)))
@@ -171,7 +170,7 @@ const timedOut = (
     return undefined
   }
   const error = Effect.fail(withMethod(unsent(attempt, ConnectFailure.timedOut(cause)), method))
-  return timeoutMs === remaining ? Effect.andThen(Effect.sleep(Math.max(0, remaining - took) + grace), error) : error
+  return timeoutMs === remaining ? Effect.andThen(sleepUntil(clock, attempt.deadline), error) : error
 }
 
 /** What a promise of the library rejects with, as what it means. */
@@ -184,7 +183,7 @@ const run = <A>(
     Effect.tryPromise({ try: (signal) => attempt.start(() => start(signal)), catch: (failure) => ({ failure }) }),
     ({ failure }) =>
       Effect.flatMap(Effect.clock, (clock) =>
-        timedOut(attempt, Deadline.unsafeNow(clock), failure) ?? Effect.fail(
+        timedOut(attempt, clock, failure) ?? Effect.fail(
           withMethod(
             unsent(
               attempt,

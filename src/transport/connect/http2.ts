@@ -20,7 +20,7 @@ import * as Causes from "../../internal/effect/cause.js"
 import * as Result from "../../internal/result.js"
 import { Retryable } from "../../RpcError.js"
 import { http2Codes } from "../shared/http2Codes.js"
-import type { Line, Sessions } from "./sessions.js"
+import type { Http2Connection, Sessions } from "./sessions.js"
 
 type Response = Awaited<ReturnType<UniversalClientFn>>
 
@@ -96,7 +96,7 @@ const notSent = (cause: unknown, reason: "ConnectionLost" | "Unavailable", code:
 
 /** Why a stream has ended without the answer, or in the middle of it. */
 const endOf = (
-  { lastStreamId }: Line,
+  { lastStreamId }: Http2Connection,
   stream: Http2.ClientHttp2Stream,
   error: unknown,
   isAnswered: boolean
@@ -141,7 +141,7 @@ const pump = (
 
 /** What comes of the answer. It ends with an error where the stream was reset. `onEnd` hears when nothing more will come. */
 const bodyOf = (
-  line: Line,
+  connection: Http2Connection,
   stream: Http2.ClientHttp2Stream,
   { onEnd, reset }: { readonly onEnd: () => void; readonly reset: () => void }
 ): AsyncIterable<Uint8Array> => ({
@@ -149,7 +149,7 @@ const bodyOf = (
     const chunks: AsyncIterator<Uint8Array> = stream[Symbol.asyncIterator]()
     const cut = (error: unknown): Promise<never> => {
       onEnd()
-      return Promise.reject(endOf(line, stream, error, true))
+      return Promise.reject(endOf(connection, stream, error, true))
     }
     return {
       next: () =>
@@ -180,10 +180,10 @@ const closedCodes: ReadonlySet<string> = new Set([
 ])
 
 /** What Node says at once of a request: the connection takes no more, or a header cannot be written. */
-const refusal = (line: Line, error: unknown): ConnectError | Unsent => {
+const refusal = (connection: Http2Connection, error: unknown): ConnectError | Unsent => {
   const code = codeOf(error)
   if (code !== undefined && closedCodes.has(code)) {
-    line.retire()
+    connection.retire()
     return new Unsent(notSent(error, "ConnectionLost", code))
   }
   return fromNode(error, Code.Internal)
@@ -191,7 +191,7 @@ const refusal = (line: Line, error: unknown): ConnectError | Unsent => {
 
 /** One request on a connection. All of it is given to Node at once, so that nothing comes between its headers and its message. */
 const exchange = (
-  line: Line,
+  connection: Http2Connection,
   request: UniversalClientRequest,
   body: Body
 ): Effect.Effect<Response, ConnectError | Unsent> =>
@@ -201,15 +201,15 @@ const exchange = (
     const reset = () => abort.abort()
     const opened = Result.try({
       try: () =>
-        line.session.request(headersOf(request, body), { endStream: body === undefined, signal: abort.signal }),
-      catch: (error) => refusal(line, error)
+        connection.session.request(headersOf(request, body), { endStream: body === undefined, signal: abort.signal }),
+      catch: (error) => refusal(connection, error)
     })
     if (Result.isFailure(opened)) {
       resume(Effect.fail(Result.failureOf(opened)))
       return
     }
     const stream = Result.successOf(opened)
-    line.add(stream)
+    connection.add(stream)
     const trailer = new Headers()
     let error: unknown
     let isAnswered = false
@@ -223,13 +223,13 @@ const exchange = (
       resume(Effect.succeed({
         status: headers[":status"] ?? 0,
         header: webHeaders(headers),
-        body: bodyOf(line, stream, { reset, onEnd: () => request.signal?.removeEventListener("abort", reset) }),
+        body: bodyOf(connection, stream, { reset, onEnd: () => request.signal?.removeEventListener("abort", reset) }),
         trailer
       }))
     })
     stream.once("close", () => {
       if (!isAnswered) {
-        resume(Effect.fail(endOf(line, stream, error, false)))
+        resume(Effect.fail(endOf(connection, stream, error, false)))
       }
     })
     if (body instanceof Uint8Array) {
@@ -257,7 +257,8 @@ const request = (
   const once = (body: Body) =>
     Effect.flatMap(
       Effect.tryPromise({ try: () => sessions.acquire(), catch: (error) => fromNode(error, Code.Unavailable) }),
-      (line) => progress === undefined || progress.sending() ? exchange(line, request, body) : Effect.fail(givenUp)
+      (connection) =>
+        progress === undefined || progress.sending() ? exchange(connection, request, body) : Effect.fail(givenUp)
     )
   const parts = request.body
   // a message of an attempt of ours ends, and may be made again; that of others may be a conversation

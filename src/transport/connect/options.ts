@@ -12,9 +12,10 @@ import type * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import * as Result from "../../internal/result.js"
-import { checkKnown, InvalidOption } from "../../InvalidOption.js"
+import { checkKnown, type InvalidOption } from "../../InvalidOption.js"
 import type * as RpcCall from "../../RpcCall.js"
 import type { Fatal, Retryable } from "../../RpcError.js"
+import { checkFlag, checkRetryOn, invalid, never } from "../shared/options.js"
 
 /**
  * A unary method: one request, one answer.
@@ -152,39 +153,16 @@ export const nameOf = (method: DescMethod): string => `${method.parent.typeName}
 export const idempotencyOf = ({ idempotency }: DescMethod): true | undefined =>
   idempotency === MethodOptions_IdempotencyLevel.IDEMPOTENCY_UNKNOWN ? undefined : true
 
-const checkIdempotent = (
-  where: string,
-  field: string,
-  idempotent: unknown
-): Result.Result<boolean | undefined, InvalidOption> => {
-  if (idempotent === undefined || typeof idempotent === "boolean") {
-    return Result.succeed(idempotent)
-  }
-  const problem = `must be true or false, got ${JSON.stringify(idempotent)}`
-  return Result.fail(new InvalidOption({ where, field, problem }))
-}
+const isCode = (code: unknown): code is Code => typeof code === "number" && Code[code] !== undefined
 
-const checkRetryOn = (
-  where: string,
-  field: string,
-  retryOn: RetryOn | undefined
-): Result.Result<Predicate.Predicate<ConnectError> | undefined, InvalidOption> => {
-  if (retryOn === undefined || typeof retryOn === "function") {
-    return Result.succeed(retryOn)
-  }
-  if (!Array.isArray(retryOn)) {
-    return Result.fail(new InvalidOption({ where, field, problem: "must be a list of codes, or a function" }))
-  }
-  const unknown = retryOn.findIndex((code) => typeof code !== "number" || Code[code] === undefined)
-  if (unknown >= 0) {
-    const problem = `must be a code from 1 to 16, got ${JSON.stringify(retryOn[unknown])}`
-    return Result.fail(new InvalidOption({ where, field: `${field}[${unknown}]`, problem }))
-  }
-  const codes = new Set<Code>(retryOn)
-  return Result.succeed((error) => codes.has(error.code))
-}
-
-const never: Predicate.Predicate<ConnectError> = () => false
+const checkRetries = (where: string, field: string, retryOn: RetryOn | undefined) =>
+  checkRetryOn<ConnectError>(retryOn, (code) => isCode(code) ? code : undefined, (codes) => {
+    if (!Array.isArray(codes)) {
+      return invalid(where, field, "must be a list of codes, or a function")
+    }
+    const at = codes.findIndex((code) => !isCode(code))
+    return invalid(where, `${field}[${at}]`, `must be a code from 1 to 16, got ${JSON.stringify(codes[at])}`)
+  })
 
 const checkMethod = (
   where: string,
@@ -194,8 +172,8 @@ const checkMethod = (
 ): Result.Result<Checked, InvalidOption> =>
   Result.gen(function*() {
     yield* checkKnown(where, options ?? {}, ["idempotent", "retryOn"], path)
-    const idempotent = yield* checkIdempotent(where, `${path}idempotent`, options?.idempotent)
-    const own = yield* checkRetryOn(where, `${path}retryOn`, options?.retryOn)
+    const idempotent = yield* checkFlag(where, `${path}idempotent`, options?.idempotent)
+    const own = yield* checkRetries(where, `${path}retryOn`, options?.retryOn)
     return { idempotent, retryOn: own ?? retryOn }
   })
 
@@ -210,7 +188,7 @@ export const checkOne = (
     return checkMethod(where, options)
   }
   const problem = `is no ${kind} method: ${nameOf(method)} is ${method.methodKind}`
-  return Result.fail(new InvalidOption({ where, field: "method", problem }))
+  return invalid(where, "method", problem)
 }
 
 /** Of one call. @internal */
@@ -231,7 +209,7 @@ export const check = <S extends DescService>(
       const method = service.methods.find(({ localName }) => localName === name)
       if (method === undefined || !(isUnary(method) || isServerStream(method))) {
         const problem = `is no unary or server-streaming method of ${service.typeName}`
-        return yield* Result.fail(new InvalidOption({ where, field: `methods.${name}`, problem }))
+        return yield* invalid(where, `methods.${name}`, problem)
       }
       methods.set(name, yield* checkMethod(where, own, `methods.${name}.`, common.retryOn))
     }

@@ -1,8 +1,8 @@
 /**
  * The HTTP/2 connections of a Connect transport to one server.
  *
- * `Http2SessionManager` of `@connectrpc/connect-node` does not fit: it leaves a connection without a listener for errors while it
- * is made and when it has gone, so that Node ends the process, and it tells nobody which requests a server has not looked at.
+ * Replaces `Http2SessionManager` of `@connectrpc/connect-node`: that one has no listener for errors while a connection is made and
+ * after it was closed, so that such an error ends the process, and it does not tell which requests a server has not processed.
  *
  * @internal
  */
@@ -10,7 +10,7 @@ import * as Clock from "effect/Clock"
 import * as Http2 from "node:http2"
 import { unsafeNow } from "../../Deadline.js"
 
-/** In milliseconds. `Infinity` is never. @internal */
+/** The limits of a connection, in milliseconds; `Infinity` for none. `ConnectNode.Options` documents them. @internal */
 export interface Limits {
   readonly pingIntervalMs: number
   readonly pingTimeoutMs: number
@@ -22,17 +22,18 @@ export interface Limits {
 /** @internal */
 export type SessionOptions = Http2.ClientSessionOptions | Http2.SecureClientSessionOptions
 
-/** More than a timer of Node can wait: it would end at once. */
+/** The longest timer of Node, in milliseconds. A longer one would end at once. */
 const maxTimer = 0x7fff_ffff
 
 const clock = Clock.make()
 
-/** One connection. @internal */
-export class Line {
-  /** The last stream that the server looks at, once it has said that it takes no more. */
+/** One connection, with the requests on it. @internal */
+export class Http2Connection {
+  /** The last stream that the server will process, once it has sent GOAWAY. */
   lastStreamId: number | undefined
   private isRetired = false
   private readonly streams = new Set<Http2.ClientHttp2Stream>()
+  /** When the last request ended, in milliseconds of the monotonic clock. */
   private quietSince = unsafeNow(clock)
   private isPinging = false
   private verification: Promise<boolean> | undefined
@@ -43,19 +44,19 @@ export class Line {
     session.setTimeout(limits.connectTimeoutMs > maxTimer ? 0 : limits.connectTimeoutMs)
   }
 
-  /** Whether it takes requests. */
+  /** Returns whether it takes requests. */
   get isOpen(): boolean {
     return !this.isRetired && this.lastStreamId === undefined && !this.session.closed && !this.session.destroyed
   }
 
-  /** From when it was made: an idle connection does not keep the process running. */
-  made(): void {
+  /** Called when the connection is established. From then on it does not keep the process running while it is idle. */
+  opened(): void {
     this.session.unref()
     this.quietSince = unsafeNow(clock)
     this.watch()
   }
 
-  /** Counts a request. */
+  /** Counts a request until its stream is closed. */
   add(stream: Http2.ClientHttp2Stream): void {
     this.streams.add(stream)
     if (this.streams.size === 1) {
@@ -77,7 +78,10 @@ export class Line {
     })
   }
 
-  /** A router on the way may have forgotten a quiet connection, and tells nobody: the server is asked before a request. */
+  /**
+   * Pings the server before a request on a connection that was quiet for longer than `pingIntervalMs`: a router may have dropped it
+   * without notice. Returns whether it is alive.
+   */
   verified(): Promise<boolean> {
     if (unsafeNow(clock) - this.quietSince <= this.limits.pingIntervalMs || this.streams.size > 0) {
       return Promise.resolve(true)
@@ -93,11 +97,12 @@ export class Line {
     return this.verification
   }
 
-  /** Takes no more requests: those that are there go on. */
+  /** Takes no more requests; those in flight go on. */
   retire(): void {
     this.isRetired = true
   }
 
+  /** Closes it, with the requests on it. */
   end(): void {
     this.session.destroy(undefined, Http2.constants.NGHTTP2_CANCEL)
   }
@@ -110,7 +115,7 @@ export class Line {
     if (this.streams.size === 0) {
       this.session.destroy()
     }
-    // Node leaves them waiting for an answer
+    // Node does not end the streams that the server will not process
     this.streams.forEach((stream) => {
       if (stream.id !== undefined && stream.id > lastStreamId) {
         stream.destroy()
@@ -118,7 +123,7 @@ export class Line {
     })
   }
 
-  /** The timer of Node's sessions starts anew with every byte, and keeps no process running. */
+  /** Sets the timer of the session. It restarts with every byte, and does not keep the process running. */
   private watch(): void {
     const { idleConnectionTimeoutMs, pingIdleConnection, pingIntervalMs } = this.limits
     const millis = this.streams.size > 0
@@ -141,7 +146,7 @@ export class Line {
     this.isPinging = true
     this.session.setTimeout(this.limits.pingTimeoutMs)
     this.session.ping((error) => {
-      // an error means that the connection has gone, which its other listeners are told
+      // on an error the connection is gone, and the listener of `close` handles that
       if (error === null) {
         this.isPinging = false
         this.watch()
@@ -151,10 +156,10 @@ export class Line {
   }
 }
 
-/** @internal */
+/** The connections to one authority: the current one, and those that finish their requests. @internal */
 export class Sessions {
-  private readonly lines = new Set<Line>()
-  private current: Promise<Line> | undefined
+  private readonly connections = new Set<Http2Connection>()
+  private current: Promise<Http2Connection> | undefined
 
   constructor(
     readonly authority: string,
@@ -162,48 +167,48 @@ export class Sessions {
     private readonly options: SessionOptions | undefined
   ) {}
 
-  /** A connection that takes requests, made if there is none. Callers that wait share one dial. */
-  acquire(): Promise<Line> {
+  /** Returns a connection that takes requests. Dials if there is none; callers share one dial. */
+  acquire(): Promise<Http2Connection> {
     const current = this.current ??= this.dial()
-    return current.then((line) =>
-      line.isOpen
-        ? line.verified().then((isAlive) => isAlive && line.isOpen ? line : this.without(current))
+    return current.then((connection) =>
+      connection.isOpen
+        ? connection.verified().then((isAlive) => isAlive && connection.isOpen ? connection : this.without(current))
         : this.without(current)
     )
   }
 
-  /** Ends all connections, with the requests on them. The next request makes a new one. */
+  /** Closes all connections, with the requests on them. The next request dials anew. */
   abort(): void {
     this.current = undefined
-    this.lines.forEach((line) => line.end())
+    this.connections.forEach((connection) => connection.end())
   }
 
-  private without(line: Promise<Line>): Promise<Line> {
-    this.forget(line)
+  private without(connection: Promise<Http2Connection>): Promise<Http2Connection> {
+    this.forget(connection)
     return this.acquire()
   }
 
-  private forget(line: Promise<Line>): void {
-    if (this.current === line) {
+  private forget(connection: Promise<Http2Connection>): void {
+    if (this.current === connection) {
       this.current = undefined
     }
   }
 
-  private dial(): Promise<Line> {
-    const dialled: Promise<Line> = new Promise((resolve, reject) => {
+  private dial(): Promise<Http2Connection> {
+    const dialled: Promise<Http2Connection> = new Promise((resolve, reject) => {
       const session = Http2.connect(this.authority, this.options)
-      const line = new Line(session, this.limits)
-      this.lines.add(line)
-      // stays for as long as the connection is there: an error that nobody hears ends the process
+      const connection = new Http2Connection(session, this.limits)
+      this.connections.add(connection)
+      // never removed: an error without a listener ends the process
       session.on("error", reject)
       session.on("close", () => {
-        this.lines.delete(line)
+        this.connections.delete(connection)
         this.forget(dialled)
         reject(Object.assign(new Error("the connection was closed before it was made"), { code: "ECONNABORTED" }))
       })
       session.once("connect", () => {
-        line.made()
-        resolve(line)
+        connection.opened()
+        resolve(connection)
       })
     })
     dialled.catch(() => this.forget(dialled))

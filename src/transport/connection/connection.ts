@@ -1,5 +1,5 @@
 /**
- * The life of a connection: dialled, used, broken or retired, and dialled again.
+ * The lifecycle of a connection: dialled, used, broken or retired, and dialled again.
  *
  * @internal
  */
@@ -21,11 +21,11 @@ import * as Causes from "../../internal/effect/cause.js"
 import * as Step from "../../internal/effect/step.js"
 import type { Connection, Dialled } from "./model.js"
 
-/** The options of `Connection.Lifetime`. @internal */
+/** The names of the options in `Connection.Lifetime`. @internal */
 export const lifetimeFields = ["dialBackoff", "healthyAfter", "idleTimeout", "maxAge", "drainTimeout"] as const
 
 /**
- * What `Connection.make` was told, checked.
+ * The checked options of `Connection.make`. The faces that make connections document them.
  *
  * @internal
  */
@@ -41,24 +41,26 @@ export interface Options<A, E, R> {
   readonly drainTimeout: Duration.Duration
 }
 
-/** One dial and what became of it. */
-class Held<A, E> {
+/** A dial, and the connection that it opened. */
+class ManagedConnection<A, E> {
   readonly ready = Deferred.unsafeMake<A, E>(FiberId.none)
   readonly ended = Effect.unsafeMakeLatch(false)
-  /** Whether the wait before the dial is over. */
+  /** Whether the dial has begun: it waits for the backoff first. */
   isDialled = false
   opened: { readonly connection: A } | undefined
-  /** In milliseconds of the monotonic clock. */
+  /** When it was opened, in milliseconds of the monotonic clock. */
   openedAt = 0
+  /** Whether the peer has answered on it. */
   isHealthy = false
-  /** The backoff has been told how it ended. */
+  /** Whether the backoff was told how it ended. */
   isSettled = false
-  /** It broke. */
+  /** Whether it broke. */
   isDiscarded = false
-  /** It takes no more calls, and ends when those it has have ended. */
+  /** Whether it takes no more calls, and ends when those in flight have ended. */
   isRetired = false
-  /** Who uses it now, or waits for it; and how often that began or ended. */
+  /** How many calls use it or wait for it. */
   users = 0
+  /** How often {@link users} has changed: tells whether it was used since. */
   uses = 0
   fiber: Fiber.RuntimeFiber<unknown> | undefined
 
@@ -68,33 +70,33 @@ class Held<A, E> {
   end(): void {
     this.ended.unsafeOpen()
     if (this.opened === undefined) {
-      // a dial that nobody waits for
+      // nobody waits for the dial any more
       this.fiber?.unsafeInterruptAsFork(FiberId.none)
     }
   }
 }
 
-/** When the next dial may be made, given how the last ones ended. A schedule that ends, or fails, begins again. */
+/** Delays the next dial by how the last ones ended. A schedule that ends, or fails, starts over. */
 class Backoff {
-  private state: unknown
-  /** In milliseconds of the monotonic clock. */
+  private readonly steps: Step.Stepper<unknown, never>
+  /** When the next dial may begin, in milliseconds of the monotonic clock. */
   notBefore = 0
-  constructor(private readonly schedule: Schedule.Schedule<unknown>) {
-    this.state = Step.initial(schedule)
+
+  constructor(schedule: Schedule.Schedule<unknown>) {
+    this.steps = Step.stepper(schedule)
   }
 
   readonly reset = Effect.sync(() => {
-    this.state = Step.initial(this.schedule)
+    this.steps.reset()
     this.notBefore = 0
   })
 
   private readonly step: Effect.Effect<boolean> = Effect.gen(this, function*() {
     const now = yield* Deadline.now
-    const { delay, state } = yield* Step.next(this.schedule, now, undefined, this.state)
+    const delay = yield* this.steps.next(now, undefined)
     if (delay === undefined) {
       return false
     }
-    this.state = state
     this.notBefore = now + delay
     return true
   }).pipe(Effect.catchAllCause(() => Effect.succeed(false)))
@@ -108,9 +110,9 @@ class Backoff {
   )
 }
 
-/** The connection of one owner: at most one that takes calls, and those that finish theirs. */
-class Keeper<A, E, R> {
-  private current: Held<A, E> | undefined
+/** Manages the connections of one owner: at most one that takes calls, and retired ones whose calls are still in flight. */
+class ConnectionManager<A, E, R> {
+  private current: ManagedConnection<A, E> | undefined
   private isClosed = false
   private closing: Fiber.Fiber<void> | undefined
   private dials = 0
@@ -123,8 +125,10 @@ class Keeper<A, E, R> {
   constructor(
     private readonly options: Options<A, E, R>,
     private readonly states: SubscriptionRef.SubscriptionRef<State>,
-    private readonly lives: FiberSet.FiberSet<unknown>,
-    private readonly run: (life: Effect.Effect<unknown, never, Exclude<R, Scope.Scope>>) => Fiber.RuntimeFiber<unknown>,
+    private readonly lifecycles: FiberSet.FiberSet<unknown>,
+    private readonly run: (
+      lifecycle: Effect.Effect<unknown, never, Exclude<R, Scope.Scope>>
+    ) => Fiber.RuntimeFiber<unknown>,
     private readonly closers: FiberSet.FiberSet<void>
   ) {
     this.backoff = new Backoff(options.dialBackoff)
@@ -137,9 +141,9 @@ class Keeper<A, E, R> {
     failedDials: this.failedDials
   }))
 
-  private become(next: State): Effect.Effect<void> {
+  private setState(next: State): Effect.Effect<void> {
     return Effect.suspend(() => {
-      // from `closed` there is no way back, and a connection that is closing only drains
+      // `closed` is final, and an owner that is closing can only drain
       if (this.state === "closed" || (this.isClosed && next !== "closed" && next !== "draining")) {
         return Effect.void
       }
@@ -148,186 +152,198 @@ class Keeper<A, E, R> {
     })
   }
 
-  private forget(held: Held<A, E>): boolean {
-    const was = this.current === held
+  /** Stops giving it to new calls. Returns whether it was the current one. */
+  private forget(managed: ManagedConnection<A, E>): boolean {
+    const was = this.current === managed
     if (was) {
       this.current = undefined
     }
     return was
   }
 
-  /** What its end says of the next dial. A dial whose connection breaks while it opens ends twice, and is one failure. */
-  private settle(held: Held<A, E>): Effect.Effect<unknown> {
+  /** Tells the backoff how it ended, once: a dial whose connection breaks while it opens ends twice, and is one failure. */
+  private settle(managed: ManagedConnection<A, E>): Effect.Effect<unknown> {
     return Effect.flatMap(Deadline.now, (now) => {
-      if (held.isSettled) {
+      if (managed.isSettled) {
         return Effect.void
       }
-      held.isSettled = true
-      const lasted = held.opened !== undefined &&
-        now - held.openedAt >= Duration.toMillis(this.options.healthyAfter)
-      return held.isHealthy || lasted ? this.backoff.reset : this.backoff.failed
+      managed.isSettled = true
+      const lasted = managed.opened !== undefined &&
+        now - managed.openedAt >= Duration.toMillis(this.options.healthyAfter)
+      return managed.isHealthy || lasted ? this.backoff.reset : this.backoff.failed
     })
   }
 
-  private discard(held: Held<A, E>): Effect.Effect<void> {
+  /** Ends a connection that broke. */
+  private discard(managed: ManagedConnection<A, E>): Effect.Effect<void> {
     return Effect.suspend(() => {
-      held.isDiscarded = true
-      held.ended.unsafeOpen()
-      return this.forget(held) ? Effect.andThen(this.settle(held), this.become("broken")) : Effect.void
+      managed.isDiscarded = true
+      managed.ended.unsafeOpen()
+      return this.forget(managed) ? Effect.andThen(this.settle(managed), this.setState("broken")) : Effect.void
     }).pipe(Effect.uninterruptible)
   }
 
-  /** No new calls; when the last one has ended it is closed. */
-  private retire(held: Held<A, E>): Effect.Effect<void> {
+  /** Takes it out of use: it gets no new calls, and closes when the last one has ended. */
+  private retire(managed: ManagedConnection<A, E>): Effect.Effect<void> {
     return Effect.suspend(() => {
-      this.forget(held)
-      held.isRetired = true
-      if (held.users > 0) {
-        return this.become("draining")
+      this.forget(managed)
+      managed.isRetired = true
+      if (managed.users > 0) {
+        return this.setState("draining")
       }
-      held.end()
-      return this.become("idle")
+      managed.end()
+      return this.setState("idle")
     })
   }
 
-  private readonly aging = (held: Held<A, E>, maxAge: Duration.Duration) =>
-    // clients that were started together are not to dial anew together
+  private readonly retireAtMaxAge = (managed: ManagedConnection<A, E>, maxAge: Duration.Duration) =>
+    // spread over 20 % of the age, so that clients started together do not redial together
     Effect.flatMap(Random.nextRange(0.9, 1.1), (part) => Effect.sleep(Duration.times(maxAge, part))).pipe(
-      Effect.andThen(this.retire(held))
+      Effect.andThen(this.retire(managed))
     )
 
-  private readonly idling = (held: Held<A, E>, idleTimeout: Duration.Duration): Effect.Effect<void> =>
+  private readonly retireWhenIdle = (
+    managed: ManagedConnection<A, E>,
+    idleTimeout: Duration.Duration
+  ): Effect.Effect<void> =>
     Effect.suspend(() => {
-      const { uses } = held
+      const { uses } = managed
       return Effect.flatMap(
         Effect.sleep(idleTimeout),
-        () => held.users === 0 && held.uses === uses ? this.retire(held) : this.idling(held, idleTimeout)
+        () =>
+          managed.users === 0 && managed.uses === uses
+            ? this.retire(managed)
+            : this.retireWhenIdle(managed, idleTimeout)
       )
     })
 
-  private tend(held: Held<A, E>) {
+  private forkTimers(managed: ManagedConnection<A, E>) {
     const { idleTimeout, maxAge } = this.options
     return Effect.all([
-      maxAge === undefined ? Effect.void : Effect.forkScoped(this.aging(held, maxAge)),
-      idleTimeout === undefined ? Effect.void : Effect.forkScoped(this.idling(held, idleTimeout))
+      maxAge === undefined ? Effect.void : Effect.forkScoped(this.retireAtMaxAge(managed, maxAge)),
+      idleTimeout === undefined ? Effect.void : Effect.forkScoped(this.retireWhenIdle(managed, idleTimeout))
     ], { discard: true })
   }
 
-  private open(held: Held<A, E>) {
+  private open(managed: ManagedConnection<A, E>) {
     const healthy = Effect.suspend(() => {
-      held.isHealthy = true
-      return this.current === held ? this.backoff.reset : Effect.void
+      managed.isHealthy = true
+      return this.current === managed ? this.backoff.reset : Effect.void
     })
     return Effect.suspend(() => {
-      held.isDialled = true
+      managed.isDialled = true
       this.dials++
-      return Effect.andThen(this.become("connecting"), this.options.dial({ discard: this.discard(held), healthy }))
+      return Effect.andThen(this.setState("connecting"), this.options.dial({ discard: this.discard(managed), healthy }))
     }).pipe(
       Effect.tap((connection) =>
         Effect.flatMap(Deadline.now, (now) => {
           this.failure = undefined
-          held.opened = { connection }
-          held.openedAt = now
-          const next = this.current === held ? this.become("ready") : Effect.void
-          return Effect.andThen(next, Deferred.succeed(held.ready, connection))
+          managed.opened = { connection }
+          managed.openedAt = now
+          const next = this.current === managed ? this.setState("ready") : Effect.void
+          return Effect.andThen(next, Deferred.succeed(managed.ready, connection))
         })
       )
     )
   }
 
-  /** From the wait before the dial until the connection has ended, or the scope closes. */
-  private life(held: Held<A, E>) {
+  /** Waits for the backoff, dials, and completes when the connection has ended or the scope closes. */
+  private lifecycle(managed: ManagedConnection<A, E>) {
     return this.backoff.wait.pipe(
-      Effect.andThen(this.open(held)),
-      Effect.andThen(this.tend(held)),
-      Effect.andThen(held.ended.await),
+      Effect.andThen(this.open(managed)),
+      Effect.andThen(this.forkTimers(managed)),
+      Effect.andThen(managed.ended.await),
       Effect.scoped,
       Effect.onError((cause) => {
-        const wasCurrent = this.forget(held)
-        const isFailure = held.isDialled && held.opened === undefined && !this.isClosed
+        const wasCurrent = this.forget(managed)
+        const isFailure = managed.isDialled && managed.opened === undefined && !this.isClosed
         if (isFailure) {
           this.failedDials++
           this.failure = Option.getOrUndefined(Option.map(Causes.firstFailure(cause), (error) => ({ error })))
         }
         return Effect.all([
-          isFailure ? this.settle(held) : Effect.void,
-          wasCurrent && isFailure ? this.become("broken") : Effect.void,
-          this.isClosed ? Deferred.failSync(held.ready, this.options.closed) : Deferred.failCause(held.ready, cause)
+          isFailure ? this.settle(managed) : Effect.void,
+          wasCurrent && isFailure ? this.setState("broken") : Effect.void,
+          this.isClosed
+            ? Deferred.failSync(managed.ready, this.options.closed)
+            : Deferred.failCause(managed.ready, cause)
         ], { discard: true })
       }),
       Effect.exit,
       Effect.andThen(
-        Effect.suspend(() => this.current === undefined && this.state !== "broken" ? this.become("idle") : Effect.void)
+        Effect.suspend(() =>
+          this.current === undefined && this.state !== "broken" ? this.setState("idle") : Effect.void
+        )
       ),
       Effect.interruptible
     )
   }
 
-  private dial(): Held<A, E> {
-    const held = new Held<A, E>(this.backoff.notBefore)
-    this.current = held
-    held.fiber = this.run(this.life(held))
-    return held
+  private dial(): ManagedConnection<A, E> {
+    const managed = new ManagedConnection<A, E>(this.backoff.notBefore)
+    this.current = managed
+    managed.fiber = this.run(this.lifecycle(managed))
+    return managed
   }
 
-  private release(held: Held<A, E>): void {
-    held.users--
-    held.uses++
-    // nobody waits any more for a dial that has not begun; one that has goes on
-    if (held.users === 0 && (held.isRetired || !held.isDialled)) {
-      this.forget(held)
-      held.end()
+  private release(managed: ManagedConnection<A, E>): void {
+    managed.users--
+    managed.uses++
+    // a dial that has begun goes on without callers, one that still waits for the backoff does not
+    if (managed.users === 0 && (managed.isRetired || !managed.isDialled)) {
+      this.forget(managed)
+      managed.end()
     }
   }
 
-  /** What became of the dial, as who asked for it now is told. */
-  private dialled(held: Held<A, E>, progress: Deadline.Progress | undefined): Effect.Effect<A, E> {
+  /** Waits for a dial, and tells the caller how it ends. */
+  private dialled(managed: ManagedConnection<A, E>, progress: Deadline.Progress | undefined): Effect.Effect<A, E> {
     if (this.failure !== undefined) {
       progress?.failed(this.failure.error)
     }
     return Effect.flatMap(Deadline.now, (askedAt) =>
-      Effect.mapError(Deferred.await(held.ready), (error) => {
-        // what is less than a millisecond is no wait, but the noise of two clocks that were read one after the other
-        const waited = Math.floor(held.notBefore - askedAt)
-        return held.isDialled && waited > 0 ? this.options.afterWait(error, Duration.millis(waited)) : error
+      Effect.mapError(Deferred.await(managed.ready), (error) => {
+        // less than a millisecond is only the time between two readings of the clock
+        const waited = Math.floor(managed.notBefore - askedAt)
+        return managed.isDialled && waited > 0 ? this.options.afterWait(error, Duration.millis(waited)) : error
       }))
   }
 
-  // an `acquireUseRelease` whose ends are not effects: this is on the way of every call
+  // an `acquireUseRelease` whose ends are no effects: every call passes here
   readonly use: Connection<A, E>["use"] = (f, options) =>
     Effect.uninterruptibleMask((restore) => {
       if (this.isClosed) {
         return Effect.failSync(this.options.closed)
       }
-      const held = this.current ?? this.dial()
-      held.users++
-      held.uses++
-      const used = held.opened === undefined
-        // one that broke while its callers waited for it is not given to them: they ask again
+      const managed = this.current ?? this.dial()
+      managed.users++
+      managed.uses++
+      const used = managed.opened === undefined
+        // ask again when it broke while callers waited for it
         ? Effect.flatMap(
-          this.dialled(held, options?.progress),
-          (connection) => held.isDiscarded ? this.use(f, options) : f(connection)
+          this.dialled(managed, options?.progress),
+          (connection) => managed.isDiscarded ? this.use(f, options) : f(connection)
         )
-        : Effect.suspend(() => f(held.opened!.connection))
+        : Effect.suspend(() => f(managed.opened!.connection))
       return Effect.matchCauseEffect(restore(used), {
         onFailure: (cause) => {
-          this.release(held)
+          this.release(managed)
           return Effect.failCause(cause)
         },
         onSuccess: (value) => {
-          this.release(held)
+          this.release(managed)
           return Effect.succeed(value)
         }
       })
     })
 
-  /** Begun once, it goes on for whoever waits for it. */
+  /** Closes the connections, once; later callers wait for the same close. */
   readonly close: Effect.Effect<void> = Effect.gen(this, function*() {
     if (this.closing === undefined) {
       this.isClosed = true
       this.closing = yield* (this.current === undefined ? Effect.void : this.retire(this.current)).pipe(
-        Effect.andThen(FiberSet.awaitEmpty(this.lives)),
-        Effect.andThen(this.become("closed")),
+        Effect.andThen(FiberSet.awaitEmpty(this.lifecycles)),
+        Effect.andThen(this.setState("closed")),
         Effect.interruptible,
         FiberSet.run(this.closers)
       )
@@ -342,7 +358,7 @@ class Keeper<A, E, R> {
   ).pipe(
     Effect.andThen(Effect.suspend(() => {
       this.isClosed = true
-      return this.become("closed")
+      return this.setState("closed")
     }))
   )
 }
@@ -352,19 +368,19 @@ export const make = <A, E, R>(
   options: Options<A, E, R>
 ): Effect.Effect<Connection<A, E>, never, Exclude<R, Scope.Scope> | Scope.Scope> =>
   Effect.gen(function*() {
-    // a dial is nobody's in particular: it sees the context the connection was made in, not that of who asked first
+    // all callers share a dial: it runs in the context that the connection was made in, not in that of the first caller
     const closers = yield* FiberSet.make<void>()
-    const lives = yield* FiberSet.make<unknown>()
-    const run = yield* FiberSet.runtime(lives)<Exclude<R, Scope.Scope>>()
+    const lifecycles = yield* FiberSet.make<unknown>()
+    const run = yield* FiberSet.runtime(lifecycles)<Exclude<R, Scope.Scope>>()
     const states = yield* SubscriptionRef.make<State>("idle")
-    const keeper = new Keeper<A, E, R>(options, states, lives, run, closers)
-    yield* Effect.flatMap(Connections, ({ add }) => add(keeper.status))
-    // added last, so it runs before the fibers are interrupted
-    yield* Effect.addFinalizer(() => keeper.finalize)
+    const manager = new ConnectionManager<A, E, R>(options, states, lifecycles, run, closers)
+    yield* Effect.flatMap(Connections, ({ add }) => add(manager.status))
+    // finalizers run in reverse order: this one before the fibers are interrupted
+    yield* Effect.addFinalizer(() => manager.finalize)
     return {
-      use: keeper.use,
-      state: Effect.sync(() => keeper.state),
+      use: manager.use,
+      state: Effect.sync(() => manager.state),
       states: Stream.changes(states.changes).pipe(Stream.takeUntil((state) => state === "closed")),
-      close: keeper.close
+      close: manager.close
     }
   })

@@ -1,5 +1,5 @@
 /**
- * How a Go server is asked to speak `net/rpc` on a connection that began as HTTP.
+ * The HTTP CONNECT handshake with which a Go server starts to speak `net/rpc` (`rpc.HandleHTTP`).
  *
  * @internal
  */
@@ -9,13 +9,13 @@ import * as Excerpt from "../../internal/errors/excerpt.js"
 import { Fatal, Retryable } from "../../RpcError.js"
 import { Inbox } from "./inbox.js"
 
-/** More than any server says before it speaks `net/rpc`. */
+/** The longest answer to CONNECT that is read, in bytes: more than any server sends before it speaks `net/rpc`. */
 const maxAnswer = 8_192
 
-/** The words of `net/http/rpc`, which Go's own client looks for too. */
+/** The status line of `net/http/rpc`, which Go's own client looks for too. */
 const connected = /^HTTP\/1\.[01] 200 Connected to Go RPC\r?$/
 
-/** Those that stand before a server say so while they have none. */
+/** Statuses of a proxy that has no server at the moment. */
 const busy = new Set(["429", "502", "503", "504"])
 
 const refusal = (answer: string): Retryable | Fatal => {
@@ -35,13 +35,13 @@ const refusal = (answer: string): Retryable | Fatal => {
 
 const lost = () => new Retryable({ reason: "ConnectionLost", delivery: "NotSent", code: "EOF" })
 
-/** Whether it may become an answer of HTTP. */
+/** Returns whether a text is the beginning of an HTTP answer that may succeed. */
 const isBeginning = (text: string) =>
   /^HTTP\/1\.[01] 2/.test(text) || "HTTP/1.0 ".startsWith(text) || "HTTP/1.1 ".startsWith(text)
 
 /**
- * What the peer has said so far: an agreement, with what comes after it, a refusal, or `undefined` for nothing yet. A peer that
- * does not speak HTTP is not waited for.
+ * Judges the answer so far: where it ends when the server agreed, an error when it refused, `undefined` when more is
+ * needed. It does not wait for a peer whose first line is not HTTP.
  */
 const verdict = (answer: string, hasEnded: boolean): { readonly end: number } | Retryable | Fatal | undefined => {
   const line = answer.includes("\n") ? answer.slice(0, answer.indexOf("\n")) : undefined
@@ -56,11 +56,11 @@ const verdict = (answer: string, hasEnded: boolean): { readonly end: number } | 
   return hasEnded ? lost() : answer.length > maxAnswer ? refusal(answer) : undefined
 }
 
-/** Ends when the peer has agreed; what it says after that is left in the socket. @internal */
+/** Completes when the peer has agreed. Bytes after its answer stay in the socket. @internal */
 export const handshake = (socket: Net.Socket, path: string): Effect.Effect<void, Retryable | Fatal> =>
   Effect.async((resume) => {
     const inbox = new Inbox()
-    // not "data": what comes after the answer must wait for who listens next
+    // do not use "data": bytes after the answer must stay for the next reader
     const onReadable = () => {
       for (let chunk = socket.read() as Buffer | null; chunk !== null; chunk = socket.read() as Buffer | null) {
         inbox.push(chunk)

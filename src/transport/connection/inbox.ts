@@ -1,8 +1,8 @@
 const nothing: Uint8Array = new Uint8Array()
 
 /**
- * Bytes that have come and were not taken yet, in one piece: however small the chunks are they come in, they take no more
- * than twice their room, and each is copied a few times at most.
+ * Buffers received bytes in one piece until they are taken. Whatever the size of the chunks, it allocates at most twice
+ * the bytes that it holds, and copies each byte a few times at most.
  *
  * @internal
  */
@@ -34,7 +34,7 @@ export class Inbox {
     this.end += chunk.length
   }
 
-  /** All that is there. What was given out is never written over. */
+  /** Returns all bytes that were received and not taken. They are never overwritten. */
   peek(): Uint8Array {
     return this.bytes.subarray(this.start, this.end)
   }
@@ -43,7 +43,7 @@ export class Inbox {
     this.start += length
     const taken = this.bytes.subarray(this.start - length, this.start)
     if (this.length === 0) {
-      // a connection that is idle does not keep its last answer
+      // release the memory: an idle connection must not keep its last answer
       this.bytes = nothing
       this.start = 0
       this.end = 0

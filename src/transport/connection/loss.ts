@@ -1,5 +1,5 @@
 /**
- * Why a connection ended, as its calls are told.
+ * The errors of the requests that are pending when a connection ends.
  *
  * @internal
  */
@@ -10,7 +10,8 @@ import * as Causes from "../../internal/effect/cause.js"
 import { Fatal, Retryable, withDelivery } from "../../RpcError.js"
 
 /**
- * What the calls are told that were sent. An interruption is not theirs: somebody ended the socket, not the call.
+ * Returns the error of requests that were sent. An interruption ended the socket, not the call, so it counts as a
+ * failure of the connection.
  *
  * @internal
  */
@@ -23,7 +24,11 @@ export const lossOf = (exit: Exit.Exit<unknown, unknown>): Retryable | Fatal => 
     : Classify.classify(Cause.squash(exit.cause))
 }
 
-/** The same for a call that was not sent: no server has seen it, and another connection will do. @internal */
+/**
+ * Returns the error of a request that was not sent: the server has not seen it, and another connection may do.
+ *
+ * @internal
+ */
 export const unsent = (loss: Retryable | Fatal): Retryable | Fatal => {
   if (loss._tag === "Retryable") {
     return withDelivery(loss, "NotSent")

@@ -1,6 +1,6 @@
 /**
- * Sockets of Node, dialled so that giving up leaves nothing behind: `NodeSocket.makeNet` lets a socket that is still
- * connecting, or whose peer does not read, linger until the operating system gives up on it.
+ * Sockets of Node that are destroyed as soon as they are not wanted any more. `NodeSocket.makeNet` leaves a socket that
+ * is connecting, or whose peer does not read, open until the operating system closes it.
  *
  * @internal
  */
@@ -19,10 +19,10 @@ export type Address = ({ readonly host: string; readonly port: number } | { read
   readonly http?: boolean | string | undefined
 }
 
-/** Where Go's `rpc.HandleHTTP` listens. */
+/** The path of Go's `rpc.HandleHTTP`. */
 const defaultPath = "/_goRPC_"
 
-/** Small requests are not held back to be sent together; a peer that vanished is noticed. */
+/** Sends small requests at once, and probes a silent peer after 15 seconds. */
 const common = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 }
 
 const connect = ({ http: _, tls, ...address }: Address): { readonly connection: Net.Socket; readonly ready: string } =>
@@ -30,11 +30,7 @@ const connect = ({ http: _, tls, ...address }: Address): { readonly connection: 
     ? { connection: Net.connect({ ...address, ...common }), ready: "connect" }
     : { connection: Tls.connect({ ...tls, ...address, ...common }), ready: "secureConnect" }
 
-/**
- * What Node finds wrong with the options, without a connection.
- *
- * @internal
- */
+/** Checks TLS options with Node, without connecting. @internal */
 export const validateTls = (options: Tls.ConnectionOptions): Result.Result<void, string> =>
   Result.try({
     try: () => void Tls.createSecureContext(options),
@@ -49,7 +45,7 @@ const open = (address: Address): Effect.Effect<Net.Socket, Socket.SocketError, S
     Effect.flatMap(({ connection, ready }) =>
       Effect.async<Net.Socket, Socket.SocketError>((resume) => {
         connection.once(ready, () => resume(Effect.succeed(connection)))
-        // stays for the life of the socket: an error nobody listens to would end the process
+        // never removed: an error without a listener ends the process
         connection.on("error", (cause) => {
           resume(Effect.fail(new Socket.SocketGenericError({ reason: "Open", cause })))
         })

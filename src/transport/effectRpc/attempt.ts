@@ -16,7 +16,7 @@ import type { Progress } from "../../Deadline.js"
  *
  * @internal
  */
-export interface Attempt {
+export interface AttemptState {
   readonly tag: string
   readonly spoiled: Deferred.Deferred<never>
   id: string | undefined
@@ -27,7 +27,7 @@ export interface Attempt {
 export const unsent = { id: undefined, refused: false }
 
 /** @internal */
-export const make = (tag: string): Attempt => ({ tag, spoiled: Deferred.unsafeMake(FiberId.none), ...unsent })
+export const make = (tag: string): AttemptState => ({ tag, spoiled: Deferred.unsafeMake(FiberId.none), ...unsent })
 
 /**
  * The attempt that a request belongs to. The library hands the context of the caller on to the protocol, and to all that runs
@@ -35,9 +35,11 @@ export const make = (tag: string): Attempt => ({ tag, spoiled: Deferred.unsafeMa
  *
  * @internal
  */
-export class CurrentAttempt extends Context.Reference<CurrentAttempt>()("effect-rpc-retry/EffectRpc/CurrentAttempt", {
-  defaultValue: (): Attempt | undefined => undefined
-}) {}
+export class CurrentAttemptState
+  extends Context.Reference<CurrentAttemptState>()("effect-rpc-retry/EffectRpc/CurrentAttemptState", {
+    defaultValue: (): AttemptState | undefined => undefined
+  })
+{}
 
 /**
  * Of the request that is being sent, for whoever writes it.
@@ -59,7 +61,7 @@ export class CurrentProgress
  *
  * @internal
  */
-export class Ended {
+export class CallDefect {
   constructor(
     readonly message: string,
     readonly why:

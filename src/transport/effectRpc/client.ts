@@ -56,7 +56,7 @@ const withFacts = (options: CallOptions | undefined) =>
   }))
 
 /** What is to be said of a failure that is the transport's; the cause as it was otherwise. */
-const recover = (attempt: Attempt.Attempt, { method }: Named, known: Known) => (cause: Cause.Cause<unknown>) =>
+const recover = (attempt: Attempt.AttemptState, { method }: Named, known: Known) => (cause: Cause.Cause<unknown>) =>
   Effect.flatMap(Effect.zip(Clock.currentTimeMillis, Effect.fiberId), ([now, self]) =>
     Option.match(
       Failure.ofCause(cause, {
@@ -76,7 +76,7 @@ const effect = (send: Method, named: Named, known: Known) => (payload: unknown, 
       const attempt = Attempt.make(named.tag)
       return withFacts(options).pipe(
         Effect.flatMap((options) => send(payload, options) as Effect.Effect<unknown, unknown, unknown>),
-        Effect.provideService(Attempt.CurrentAttempt, attempt),
+        Effect.provideService(Attempt.CurrentAttemptState, attempt),
         Effect.catchAllCause(recover(attempt, named, known)),
         Effect.raceFirst(Effect.catchAllCause(Deferred.await(attempt.spoiled), recover(attempt, named, known)))
       )
@@ -91,7 +91,7 @@ const stream = (send: Method, named: Named, known: Known) => (payload: unknown, 
     return Stream.unwrap(
       Effect.map(withFacts(others), (options) => send(payload, options) as Stream.Stream<unknown, unknown, unknown>)
     ).pipe(
-      Stream.provideService(Attempt.CurrentAttempt, attempt),
+      Stream.provideService(Attempt.CurrentAttemptState, attempt),
       Stream.interruptWhenDeferred(attempt.spoiled),
       Stream.catchAllCause((cause) => Stream.fromEffect(recover(attempt, named, known)(cause)))
     )

@@ -20,7 +20,7 @@ import * as Excerpt from "../../internal/errors/excerpt.js"
 import * as HttpStatus from "../../internal/errors/httpStatus.js"
 import { Fatal, isFatal, isRetryable, Retryable, withMethod } from "../../RpcError.js"
 import * as HttpFailure from "../http/failure.js"
-import { type Attempt, Ended } from "./attempt.js"
+import { type AttemptState, CallDefect } from "./attempt.js"
 
 /** A response that was turned away by its status, or whose body made no sense because of it: a proxy's page of HTML. */
 const status = (now: number | undefined): Classify.Rule => (failure) => {
@@ -91,7 +91,7 @@ const ofParseError = (defect: ParseResult.ParseError, { attempt, isGuarded }: Ci
     })
 
 interface Circumstances {
-  readonly attempt: Attempt
+  readonly attempt: AttemptState
   readonly method: string
   /** In milliseconds of the `Clock`. */
   readonly now: number
@@ -102,7 +102,7 @@ interface Circumstances {
 }
 
 /** Where the client was not made here, of all its calls that were ended one is meant; of the others the answers are lost. */
-const ofEnded = ({ message, why }: Ended, { id, tag }: Attempt): Retryable | Fatal => {
+const ofEnded = ({ message, why }: CallDefect, { id, tag }: AttemptState): Retryable | Fatal => {
   if ("unknownTag" in why) {
     return why.unknownTag === tag
       ? new Fatal({ reason: "Unimplemented", message: "the server has no such rpc", cause: message })
@@ -117,7 +117,7 @@ const ofEnded = ({ message, why }: Ended, { id, tag }: Attempt): Retryable | Fat
 /** Defects that the library makes of failures. Others are the handler's. */
 const ofDefect = (defect: unknown, circumstances: Circumstances): Option.Option<Retryable | Fatal> => {
   const ended = defect instanceof Error ? defect.cause : defect
-  if (ended instanceof Ended) {
+  if (ended instanceof CallDefect) {
     return Option.some(ofEnded(ended, circumstances.attempt))
   }
   return ParseResult.isParseError(defect)

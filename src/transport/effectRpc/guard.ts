@@ -18,7 +18,7 @@ import type * as Scope from "effect/Scope"
 import * as Deadline from "../../Deadline.js"
 import * as Excerpt from "../../internal/errors/excerpt.js"
 import { Fatal, Retryable } from "../../RpcError.js"
-import { type Attempt, CurrentAttempt, CurrentProgress, Ended, unsent } from "./attempt.js"
+import { type AttemptState, CallDefect, CurrentAttemptState, CurrentProgress, unsent } from "./attempt.js"
 import * as Message from "./message.js"
 
 type Protocol = RpcClient.Protocol["Type"]
@@ -48,7 +48,7 @@ export type Kind = { readonly _tag: "Http" } | {
 /** A request that waits for its answer. */
 interface Pending {
   readonly tag: string
-  readonly attempt: Attempt | undefined
+  readonly attempt: AttemptState | undefined
 }
 
 /** A request whose response carries its answer and no other's. */
@@ -147,13 +147,13 @@ export const make = (protocol: Protocol, kind?: Kind): Effect.Effect<Protocol, n
       )
 
     const request = (request: Request, transferables: ReadonlyArray<globalThis.Transferable> | undefined) =>
-      Effect.flatMap(CurrentAttempt, (current) => {
+      Effect.flatMap(CurrentAttemptState, (current) => {
         // a middleware's own calls come before, and their refusal is not this one's
         const attempt = current?.tag === request.tag ? Object.assign(current, unsent) : undefined
         pending.set(request.id, { tag: request.tag, attempt })
         const send = encode(() => protocol.send(request, transferables), attempt, request)
         return sending(send, kind, attempt, request).pipe(
-          Effect.provideService(CurrentAttempt, undefined),
+          Effect.provideService(CurrentAttemptState, undefined),
           Effect.tapError(() => forget(request)),
           // a response of HTTP is all that there is
           kind?._tag === "Http" ? Effect.ensuring(Effect.sync(() => pending.delete(request.id))) : Function.identity
@@ -188,7 +188,7 @@ export const make = (protocol: Protocol, kind?: Kind): Effect.Effect<Protocol, n
 /** The library encodes before it gives an effect. */
 const encode = (
   send: () => Effect.Effect<void, RpcClientError>,
-  attempt: Attempt | undefined,
+  attempt: AttemptState | undefined,
   { id }: Request
 ): Effect.Effect<void, RpcClientError> =>
   Effect.flatMap(
@@ -207,7 +207,7 @@ const quiet = Effect.withUnhandledErrorLogLevel(Option.none())
 const sending = (
   send: Effect.Effect<void, RpcClientError>,
   kind: Kind | undefined,
-  attempt: Attempt | undefined,
+  attempt: AttemptState | undefined,
   request: Request
 ): Effect.Effect<void, RpcClientError> => {
   switch (kind?._tag) {
@@ -226,7 +226,7 @@ const sending = (
   }
 }
 
-const onSocket = (send: Effect.Effect<void, RpcClientError>, attempt: Attempt | undefined) =>
+const onSocket = (send: Effect.Effect<void, RpcClientError>, attempt: AttemptState | undefined) =>
   send.pipe(
     Effect.tapError(() =>
       Effect.sync(() => {
@@ -310,7 +310,7 @@ const isAnswer = (message: FromServer, pending: ReadonlyMap<string, Pending>): b
 
 const defectOf = (message: RpcMessage.ResponseDefectEncoded): unknown => {
   const unknownTag = Message.unknownTag(message)
-  return unknownTag === undefined ? message.defect : new Ended(String(message.defect), { unknownTag })
+  return unknownTag === undefined ? message.defect : new CallDefect(String(message.defect), { unknownTag })
 }
 
 const died = (requestId: string, defect: unknown): FromServer => ({
@@ -319,8 +319,8 @@ const died = (requestId: string, defect: unknown): FromServer => ({
   exit: { _tag: "Failure", cause: { _tag: "Die", defect } }
 })
 
-const unreadable = (requestId: string, cause: unknown, isMessage: boolean): Ended =>
-  new Ended("the answer cannot be decoded", { requestId, cause, isMessage })
+const unreadable = (requestId: string, cause: unknown, isMessage: boolean): CallDefect =>
+  new CallDefect("the answer cannot be decoded", { requestId, cause, isMessage })
 
 /** That a server has no such rpc is for the calls of that rpc. Whose another defect is a message does not say. */
 const ofAll = (message: FromServer, pending: ReadonlyMap<string, Pending>): ReadonlyArray<FromServer> => {
@@ -354,7 +354,7 @@ const spoiled = (
   client: Client,
   message: FromServer,
   defect: unknown,
-  attempt: Attempt | undefined,
+  attempt: AttemptState | undefined,
   interrupt: (interrupt: RpcMessage.InterruptEncoded) => Effect.Effect<void>
 ): Effect.Effect<void> => {
   if (message._tag !== "Chunk" && message._tag !== "Exit") {

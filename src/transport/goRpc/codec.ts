@@ -5,25 +5,23 @@
  */
 import type * as Effect from "effect/Effect"
 import { Fatal } from "../../RpcError.js"
-import { isUnimplemented } from "../shared/goErrors.js"
 import type * as Schemas from "../shared/schemas.js"
+import { isUnimplemented } from "../shared/serverError.js"
 import type * as Session from "./session.js"
 
-/**
- * What is known of a method: schemas for what goes there and what comes back.
- *
- * @internal
- */
+/** The schemas of a method: those of its arguments and of its reply. @internal */
 export interface Method {
   readonly args: Schemas.Any | undefined
   readonly reply: Schemas.Any | undefined
 }
 
 /**
- * - `request`: what is sent for the arguments.
- * - `ping`: a request that any server answers, if only to say that it has no such method.
- * - `wire`: made for each connection.
- * - `reply`: what an answer of the wire is.
+ * A codec.
+ *
+ * - `request`: encodes the arguments of a call.
+ * - `ping`: makes a request that any server answers, if only with the error that it has no such method.
+ * - `wire`: makes the wire format of one connection.
+ * - `reply`: decodes an answer of the wire.
  *
  * @internal
  */
@@ -34,7 +32,7 @@ export interface Codec<Request> {
   readonly reply: (answer: unknown, method: Method) => Effect.Effect<unknown, Fatal, unknown>
 }
 
-/** What a server says instead of an answer. @internal */
+/** Returns the failure for an error that a server answered with. @internal */
 export const serverError = (error: unknown): Fatal => {
   const message = typeof error === "string" ? error || "unspecified error" : "an error that is not a string"
   return new Fatal({ reason: isUnimplemented(message) ? "Unimplemented" : "ServerError", message })

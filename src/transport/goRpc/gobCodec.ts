@@ -1,5 +1,5 @@
 /**
- * The codec that `net/rpc` has of its own: gob, a header and a body each way.
+ * The default codec of `net/rpc`: gob, with a header and a body in each direction.
  *
  * @internal
  */
@@ -38,14 +38,14 @@ const structOf = (name: string, fields: Readonly<Record<string, "string" | "uint
 }
 
 const requestHeader = structOf("Request", { ServiceMethod: "string", Seq: "uint" })
-/** Without the `ServiceMethod`, which says what was asked. An error need not be UTF-8. */
+/** Leaves out `ServiceMethod`, which repeats the request. `Error` is read as bytes, as it need not be UTF-8. */
 const responseHeader = structOf("Response", { Seq: "uint", Error: "bytes" })
 const nothing = structOf("", {})
 
 interface ResponseHeader {
   readonly Seq: number
   readonly Error: string
-  /** Why it could not be read. */
+  /** Why it could not be read; `undefined` if it was. */
   readonly problem: string | undefined
 }
 
@@ -75,7 +75,7 @@ const wire = (maxFrameBytes: number): Session.Wire<Request> => {
     encode: (id, { method, type, value }) =>
       Result.try({
         try: () => {
-          // the body first: when it cannot be written, nothing is
+          // the body first: when it cannot be encoded, nothing is written
           encoder.encode(body.clear(), type, value)
           encoder.encode(batch, requestHeader, { ServiceMethod: method, Seq: id })
           batch.raw(body.written())
@@ -101,7 +101,7 @@ const wire = (maxFrameBytes: number): Session.Wire<Request> => {
           id,
           result: problem !== undefined
             ? Result.fail(unread(problem))
-            // the body of an error is nothing
+            // the body of an error is empty
             : Error === ""
             ? Result.succeed(value)
             : Result.fail(serverError(Error))
@@ -147,6 +147,6 @@ export const codec: Codec<Request> = {
     }, badReply)
 }
 
-/** The rest of a value that takes long, with turns for others in between. */
+/** Decodes the rest of a long value, and lets other work of the event loop run in between. */
 const toEnd = (reading: decoder.Reading): Effect.Effect<void> =>
   Effect.flatMap(giveWay, () => reading.step() ? Effect.void : toEnd(reading))

@@ -1,5 +1,5 @@
 /**
- * The codec of `net/rpc/jsonrpc`: `{ method, params: [args], id }` one way, `{ id, result, error }` the other.
+ * The codec of `net/rpc/jsonrpc`: `{ method, params: [args], id }` for requests, `{ id, result, error }` for answers.
  *
  * @internal
  */
@@ -17,7 +17,7 @@ interface Request {
   readonly params: unknown
 }
 
-/** What a server answered, and in how many bytes. */
+/** The result of an answer, with the size of the answer in bytes. */
 class RawResult {
   constructor(readonly value: unknown, readonly length: number) {}
 }
@@ -54,7 +54,10 @@ const wire = (maxFrameBytes: number): Session.Wire<Request> => {
   }
 }
 
-/** The text of an error can be read with a few characters of it wrong; a result is not altered. */
+/**
+ * Returns the answer for a frame that was refused. The text of an error is kept with some characters replaced; a result
+ * is never altered.
+ */
 const refusedAnswer = ({ id, problem, readable }: JsonFrames.Refused): Session.Answer => {
   const error = errorOf(readable)
   return {

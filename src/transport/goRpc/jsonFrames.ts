@@ -1,6 +1,6 @@
 /**
- * Cuts a stream of bytes into JSON objects, with or without white space between them: it follows brackets and strings,
- * and leaves the rest to `JSON.parse`.
+ * Cuts a stream of bytes into JSON objects, with or without white space between them. Follows only brackets and
+ * strings; `JSON.parse` does the rest.
  *
  * @internal
  */
@@ -15,10 +15,10 @@ export interface Splitter {
 }
 
 /**
- * What is complete with this chunk.
+ * The objects that are complete with a chunk.
  *
- * - `frames`: the objects, in order; `lengths`: of how many bytes each was.
- * - `refused`: those that are not given out, though it is known where they end and whose they are.
+ * - `frames`: the parsed objects, in order; `lengths`: their sizes in bytes.
+ * - `refused`: objects that are not parsed, though their end and their `id` are known.
  * - `problem`: why the stream cannot be read after them.
  *
  * @internal
@@ -31,11 +31,11 @@ export interface Frames {
 }
 
 /**
- * An object that cannot be given out.
+ * An object that is not returned.
  *
- * - `id`: what it has as its `id`.
+ * - `id`: its `id`.
  * - `problem`: why.
- * - `readable`: where only its text is wrong, all of it with U+FFFD for what is no UTF-8.
+ * - `readable`: the object with U+FFFD in place of invalid UTF-8, when that is the only problem.
  *
  * @internal
  */
@@ -53,7 +53,7 @@ const lenient = new TextDecoder("utf-8")
 const json = (text: string): Result.Result<unknown, string> =>
   Result.try({ try: () => JSON.parse(text) as unknown, catch: () => "not JSON" })
 
-/** One object on its way. */
+/** One object while it is received. */
 class Frame {
   private readonly scanner = new Json.Scanner()
   private readonly inbox = new Inbox()
@@ -64,7 +64,7 @@ class Frame {
 
   constructor(private readonly limit: Limit.Limit) {}
 
-  /** Takes its bytes from a chunk; returns where it ended, or the chunk did. */
+  /** Takes the bytes of the object from a chunk. Returns where the object or the chunk ends. */
   take(chunk: Uint8Array, from: number): number {
     const end = this.scanner.scan(chunk, from)
     this.length += end - from
@@ -94,7 +94,7 @@ class Frame {
     return this.scanner.id
   }
 
-  /** `Left` with the reason why it is not given out. */
+  /** Parses the object, or fails with the reason why it is not returned. */
   read(): Result.Result<unknown, { readonly problem: string; readonly readable?: unknown }> {
     if (this.last !== 0x7d) {
       this.scanner.id = undefined
@@ -134,7 +134,7 @@ export const make = (maxFrameBytes: number): Splitter => {
         frame = new Frame(limit)
       }
       at = frame.take(chunk, at)
-      // one that is refused is told of as soon as it is known whose it is
+      // report a refused object as soon as its id is known
       if (frame.problem !== undefined && !frame.isTold && frame.id !== undefined) {
         frame.isTold = true
         refused.push({ id: frame.id, problem: frame.problem })

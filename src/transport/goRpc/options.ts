@@ -8,13 +8,13 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import type { ConnectionOptions } from "node:tls"
-import * as Excerpt from "../../internal/errors/excerpt.js"
 import * as Result from "../../internal/result.js"
-import { checkDuration, checkKnown, checkNumber, InvalidOption } from "../../InvalidOption.js"
+import { checkDuration, checkKnown, checkNumber } from "../../InvalidOption.js"
 import * as Connection from "../Connection.js"
+import * as Addresses from "../connection/address.js"
 import { lifetimeFields } from "../connection/connection.js"
-import * as NodeSocket from "../connection/socket.js"
 import * as Limit from "../shared/limit.js"
+import { got, invalid as invalidOption } from "../shared/options.js"
 
 /**
  * The address of the server: `host` and `port`, the `path` of a Unix socket, or a `socket` of your own.
@@ -118,11 +118,7 @@ export type Options = Address & Settings & Connection.Lifetime
 
 const where = "GoRpc.make"
 
-const invalid = (field: string, problem: string) => Result.fail(new InvalidOption({ where, field, problem }))
-
-const got = (value: unknown) => `got ${Predicate.isString(value) ? JSON.stringify(value) : String(value)}`
-
-const isName = (value: unknown) => Predicate.isString(value) && value !== ""
+const invalid = (field: string, problem: string) => invalidOption(where, field, problem)
 
 const checkAddress = (address: Address) =>
   Result.gen(function*() {
@@ -131,23 +127,8 @@ const checkAddress = (address: Address) =>
         ? undefined
         : yield* invalid("socket", `must be an effect that makes a socket, ${got(address.socket)}`)
     }
-    if ("path" in address) {
-      if (!isName(address.path)) {
-        return yield* invalid("path", `must be the path of a socket, ${got(address.path)}`)
-      }
-    } else {
-      if (!isName(address.host)) {
-        return yield* invalid("host", `must be a name or an address, ${got(address.host)}`)
-      }
-      yield* checkNumber(where, "port", address.port, { min: 1, max: 65_535, integer: true })
-    }
-    const { http, tls } = address
-    if (tls !== undefined) {
-      const problem = Predicate.isRecord(tls)
-        ? NodeSocket.validateTls(tls)
-        : Result.fail(`must be an object, got ${Excerpt.kindOf(tls)}`)
-      yield* Result.mapError(problem, (problem) => new InvalidOption({ where, field: "tls", problem }))
-    }
+    yield* Addresses.checkAddress(where, address)
+    const { http } = address
     if (http !== undefined && !Predicate.isBoolean(http) && !(Predicate.isString(http) && /^\/[!-~]*$/.test(http))) {
       return yield* invalid("http", `must be true, or a path that starts with /, ${got(http)}`)
     }

@@ -1,11 +1,10 @@
 /**
- * Concurrent calls over one socket: each request carries a sequence id, answers come in any order.
+ * Concurrent calls over one socket. Each request has a sequence id, and answers come in any order.
  *
  * @internal
  */
 import type * as Socket from "@effect/platform/Socket"
 import type * as Clock from "effect/Clock"
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -13,125 +12,124 @@ import * as Deadline from "../../Deadline.js"
 import * as Excerpt from "../../internal/errors/excerpt.js"
 import * as Result from "../../internal/result.js"
 import { Fatal, Retryable } from "../../RpcError.js"
-import { closed, lossOf, unsent } from "../connection/loss.js"
+import { unsent } from "../connection/loss.js"
 import type { Dialled } from "../connection/model.js"
+import * as Duplex from "../connection/session.js"
 
 /**
- * The wire format of one connection: what was said on it before may be part of it.
- *
- * - `encode`: adds a request to what is to be written. A failure is that request's alone.
- * - `size`: about how many bytes are to be written.
- * - `take`: gives them away.
+ * The wire format of one connection. It may depend on the messages before, as that of gob does.
  *
  * @internal
  */
 export interface Wire<in Request> {
+  /** Adds a request to the output. A failure is of that request alone. */
   readonly encode: (id: number, request: Request) => Result.Result<void, Fatal>
+  /** Returns the approximate size of the output, in bytes. */
   readonly size: () => number
+  /** Returns the output and empties it. */
   readonly take: () => Uint8Array | string
+  /** Reads the next bytes of the input. */
   readonly decode: (chunk: Uint8Array) => Decoded
 }
 
 /**
- * The answers that are complete, and why nothing after them can be read.
+ * What the bytes that were read so far contain.
  *
  * @internal
  */
 export interface Decoded {
+  /** The answers that are complete, in their order. */
   readonly answers: ReadonlyArray<Answer>
+  /** Why the input after them cannot be read; `undefined` if it can. */
   readonly problem: string | undefined
 }
 
 /** @internal */
 export interface Answer {
+  /** The sequence id of its request. */
   readonly id: number
+  /** The reply, or the error that the server answered with. */
   readonly result: Result.Result<unknown, Fatal>
 }
 
 /** @internal */
 export interface Session<in Request> {
-  /** `progress` is asked before the request is written. */
+  /** Makes a call. `progress` is asked before the request is written whether that is still wanted. */
   readonly call: (request: Request, progress: Deadline.Progress) => Effect.Effect<unknown, Retryable | Fatal>
-  /** How many calls wait for their answer. */
+  /** Returns the number of calls that wait for their answer. */
   readonly pending: () => number
 }
 
 /**
- * What is asked of a peer that was silent for `every`; any answer within `timeout` will do.
+ * When and how a silent peer is pinged. Any answer counts.
  *
- * A server may answer one request after the other, and then a ping only after the calls that were sent before it.
+ * A server may answer one request after the other, and so a ping only after the calls that were sent before it.
  *
  * @internal
  */
 export interface Ping<out Request> {
+  /** How long the peer must be silent before a ping is sent. */
   readonly every: Duration.Duration
+  /** How long the answer may take. */
   readonly timeout: Duration.Duration
+  /** The request that is sent. */
   readonly request: Request
-  /** The server has answered a request while an earlier one waited, so that a ping need not wait for calls. */
+  /** Whether the server was seen to answer a request while an earlier one waited: a ping need not wait for calls then. */
   outOfOrder: boolean
 }
 
-interface Entry<Request> {
+interface PendingRequest<Request> {
   readonly id: number
   readonly request: Request
   readonly resume: (result: Effect.Effect<unknown, Retryable | Fatal>) => void
-  /** `undefined` of a ping, which is nobody's call. */
+  /** `undefined` for a ping, which belongs to no call. */
   readonly progress: Deadline.Progress | undefined
+  /** Whether it was given to the socket: the server may have it. */
   sent: boolean
 }
 
-/** Requests are written together up to about this many bytes; those behind stay unsent, and so can be withdrawn. */
+/** The approximate size of one write, in bytes. Requests beyond it stay unsent, and so can still be withdrawn. */
 const maxBatch = 65_536
 
 const utf8 = new TextEncoder()
 
-class SessionImpl<Request> implements Session<Request> {
-  private readonly entries = new Map<number, Entry<Request>>()
-  // what is still to be written: a call that is withdrawn leaves nothing here either
-  private readonly outbox = new Map<number, Entry<Request>>()
-  private readonly outboxFilled = Effect.unsafeMakeLatch(false)
+class SessionImpl<Request> extends Duplex.Session implements Session<Request> {
+  private readonly pendingRequests = new Map<number, PendingRequest<Request>>()
+  /** The pending requests that are not written yet. */
+  private readonly outbox = new Map<number, PendingRequest<Request>>()
   private nextId = 0
-  /** The ids are written in their order. */
+  /** The last id that was given to the socket. Ids are written in ascending order. */
   private lastSent = -1
+  /** The last id that was written completely. */
   private lastWritten = -1
-  private loss: Retryable | Fatal | undefined
   private isViolated = false
   private hasAnswered = false
-  private isHealthy = false
-  /** When the peer last gave a sign of life, in milliseconds of the monotonic clock. */
+  /** When the peer last sent something or took a part of a long request, in milliseconds of the monotonic clock. */
   private aliveAt: number
 
   constructor(
-    private readonly socket: Socket.Socket,
+    socket: Socket.Socket,
     private readonly wire: Wire<Request>,
-    private readonly connection: Dialled,
+    connection: Dialled,
     private readonly ping: Ping<Request> | undefined,
     private readonly clock: Clock.Clock
   ) {
+    super(socket, connection)
     this.aliveAt = Deadline.unsafeNow(clock)
   }
 
   pending(): number {
-    return Array.from(this.entries.values()).filter((entry) => entry.progress !== undefined).length
+    return Array.from(this.pendingRequests.values()).filter(({ progress }) => progress !== undefined).length
   }
 
-  /** The connection is discarded before any call hears of it, so that no next attempt comes back here. */
-  readonly lose = (reason: Retryable | Fatal): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      if (this.loss !== undefined) {
-        return Effect.void
-      }
-      this.loss = reason
-      return Effect.ensuring(
-        this.connection.discard,
-        Effect.sync(() => {
-          const entries = Array.from(this.entries.values())
-          this.entries.clear()
-          this.outbox.clear()
-          entries.forEach((entry) => entry.resume(Effect.fail(entry.sent ? reason : unsent(reason))))
-        })
-      )
+  protected failPending(reason: Retryable | Fatal): Effect.Effect<void> {
+    return Effect.sync(() => {
+      const pending = Array.from(this.pendingRequests.values())
+      this.pendingRequests.clear()
+      this.outbox.clear()
+      pending.forEach(({ resume, sent }) => resume(Effect.fail(sent ? reason : unsent(reason))))
     })
+  }
 
   readonly call: Session<Request>["call"] = (request, progress) => this.ask(request, progress)
 
@@ -141,12 +139,12 @@ class SessionImpl<Request> implements Session<Request> {
         return resume(Effect.fail(unsent(this.loss)))
       }
       const id = this.nextId++
-      const entry: Entry<Request> = { id, request, resume, progress, sent: false }
-      this.entries.set(id, entry)
-      this.outbox.set(id, entry)
+      const pending: PendingRequest<Request> = { id, request, resume, progress, sent: false }
+      this.pendingRequests.set(id, pending)
+      this.outbox.set(id, pending)
       this.outboxFilled.unsafeOpen()
       return Effect.sync(() => {
-        this.entries.delete(id)
+        this.pendingRequests.delete(id)
         this.outbox.delete(id)
       })
     })
@@ -160,24 +158,24 @@ class SessionImpl<Request> implements Session<Request> {
     if (this.ping !== undefined && this.isBehindCall(id)) {
       this.ping.outOfOrder = true
     }
-    // an answer to a call that was abandoned finds no entry, and is dropped
-    const entry = this.entries.get(id)
-    this.entries.delete(id)
-    entry?.resume(Result.match(result, { onFailure: Effect.fail, onSuccess: Effect.succeed }))
+    // drop the answer to a call that was abandoned
+    const pending = this.pendingRequests.get(id)
+    this.pendingRequests.delete(id)
+    pending?.resume(Result.match(result, { onFailure: Effect.fail, onSuccess: Effect.succeed }))
     return undefined
   }
 
-  /** Whether a call that the peer has whole, and that was sent before this request, waits for its answer. */
+  /** Returns whether a call that was written completely, and before this request, still waits for its answer. */
   private isBehindCall(id: number): boolean {
-    for (const entry of this.entries.values()) {
-      if (entry.progress !== undefined) {
-        return entry.id < id && entry.id <= this.lastWritten
+    for (const pending of this.pendingRequests.values()) {
+      if (pending.progress !== undefined) {
+        return pending.id < id && pending.id <= this.lastWritten
       }
     }
     return false
   }
 
-  /** What is wrong with the chunk; answers before that are given out. */
+  /** Handles a chunk: the answers in it, then returns the problem with the rest, if any. */
   private read(chunk: Uint8Array): string | undefined {
     const { answers, problem } = this.wire.decode(chunk)
     for (const answer of answers) {
@@ -189,12 +187,12 @@ class SessionImpl<Request> implements Session<Request> {
     return problem
   }
 
-  private readonly received = (chunk: Uint8Array): Effect.Effect<void, Fatal> | void => {
+  protected received(chunk: Uint8Array): Effect.Effect<void, Fatal> | void {
     if (this.isViolated) {
       return
     }
     this.aliveAt = Deadline.unsafeNow(this.clock)
-    // this runs in a listener of the socket, where a throw would end the process
+    // a throw here would end the process
     const violation = Result.merge(Result.try({
       try: () => this.read(chunk),
       catch: (error) => `what cannot be read: ${Excerpt.explain(error).words}`
@@ -204,51 +202,37 @@ class SessionImpl<Request> implements Session<Request> {
       return Effect.fail(new Fatal({ reason: "Protocol", message: `the peer sent ${violation}` }))
     }
     if (this.hasAnswered && !this.isHealthy) {
-      this.isHealthy = true
-      return this.connection.healthy
+      return this.healthy
     }
   }
 
-  reader(opened: Deferred.Deferred<void, Retryable | Fatal>) {
-    return this.socket.run(this.received, { onOpen: Effect.asVoid(Deferred.succeed(opened, undefined)) }).pipe(
-      Effect.onExit((exit) => {
-        const reason = lossOf(exit)
-        return Effect.andThen(
-          this.lose(reason),
-          Deferred.fail(opened, reason._tag === "Fatal" ? reason : unsent(reason))
-        )
-      }),
-      Effect.exit
-    )
-  }
-
   private nextBatch(): Uint8Array | string {
-    for (const entry of this.outbox.values()) {
+    for (const pending of this.outbox.values()) {
       if (this.wire.size() >= maxBatch) {
         break
       }
-      this.outbox.delete(entry.id)
-      const encoded = this.encode(entry)
+      this.outbox.delete(pending.id)
+      const encoded = this.encode(pending)
       if (Result.isFailure(encoded)) {
-        this.entries.delete(entry.id)
-        entry.resume(Effect.fail(Result.failureOf(encoded)))
+        this.pendingRequests.delete(pending.id)
+        pending.resume(Effect.fail(Result.failureOf(encoded)))
       }
     }
     return this.wire.take()
   }
 
-  private encode(entry: Entry<Request>): Result.Result<void, Retryable | Fatal> {
-    if (entry.progress?.sending() === false) {
+  private encode(pending: PendingRequest<Request>): Result.Result<void, Retryable | Fatal> {
+    if (pending.progress?.sending() === false) {
       return Result.fail(new Retryable({ reason: "AttemptTimeout", delivery: "NotSent" }))
     }
-    return Result.map(this.wire.encode(entry.id, entry.request), () => {
-      entry.sent = true
-      this.lastSent = entry.id
+    return Result.map(this.wire.encode(pending.id, pending.request), () => {
+      pending.sent = true
+      this.lastSent = pending.id
     })
   }
 
-  /** A long request goes out in pieces: each that the peer makes room for shows that it is there. */
-  private writeLong(write: (chunk: Uint8Array) => Effect.Effect<void, Socket.SocketError>, batch: Uint8Array) {
+  /** Writes a long request in parts. Each part that the peer has room for is a sign of life. */
+  private writeLong(write: Duplex.Write, batch: Uint8Array) {
     let at = 0
     return Effect.whileLoop({
       while: () => at < batch.length,
@@ -260,25 +244,22 @@ class SessionImpl<Request> implements Session<Request> {
     })
   }
 
-  readonly writer = Effect.gen(this, function*() {
-    const write = yield* this.socket.writer
-    while (true) {
-      const batch = this.nextBatch()
-      if (batch.length > 2 * maxBatch) {
-        yield* this.writeLong(write, typeof batch === "string" ? utf8.encode(batch) : batch)
-      } else if (batch.length > 0) {
-        yield* write(batch)
-      } else {
-        this.outboxFilled.unsafeClose()
-        yield* this.outboxFilled.await
+  protected writeAll(write: Duplex.Write): Effect.Effect<never, Socket.SocketError> {
+    return Effect.gen(this, function*() {
+      while (true) {
+        const batch = this.nextBatch()
+        if (batch.length > 2 * maxBatch) {
+          yield* this.writeLong(write, typeof batch === "string" ? utf8.encode(batch) : batch)
+        } else if (batch.length > 0) {
+          yield* write(batch)
+        } else {
+          this.outboxFilled.unsafeClose()
+          yield* this.outboxFilled.await
+        }
+        this.lastWritten = this.lastSent
       }
-      this.lastWritten = this.lastSent
-    }
-  }).pipe(
-    Effect.scoped,
-    Effect.onExit((exit) => this.lose(lossOf(exit))),
-    Effect.exit
-  )
+    })
+  }
 
   readonly pinging = (ping: Ping<Request>): Effect.Effect<void> =>
     Effect.gen(this, function*() {
@@ -290,22 +271,18 @@ class SessionImpl<Request> implements Session<Request> {
       const before = this.aliveAt
       const id = this.nextId
       yield* Effect.timeoutOption(Effect.ignore(this.ask(ping.request)), ping.timeout)
-      // what the server still works at would be cut, and made again
+      // wait for calls that the server may still work on: cutting them would repeat them
       while (this.aliveAt === before && !ping.outOfOrder && this.isBehindCall(id)) {
         yield* Effect.sleep(ping.every)
       }
-      // a peer that is in the middle of a long answer is there too
+      // a peer that is sending a long answer is alive too
       return yield* this.aliveAt > before
         ? this.pinging(ping)
         : this.lose(new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code: "PING_TIMEOUT" }))
     })
 }
 
-/**
- * Opens the socket and serves calls on it until it breaks or the scope closes.
- *
- * @internal
- */
+/** Opens the socket and serves calls on it until it breaks or the scope closes. @internal */
 export const open = <Request>(
   socket: Socket.Socket,
   wire: Wire<Request>,
@@ -313,15 +290,10 @@ export const open = <Request>(
   ping: Ping<Request> | undefined
 ): Effect.Effect<Session<Request>, Retryable | Fatal, Scope.Scope> =>
   Effect.gen(function*() {
-    const opened = yield* Deferred.make<void, Retryable | Fatal>()
     const session = new SessionImpl(socket, wire, connection, ping, yield* Effect.clock)
-    yield* Effect.forkScoped(session.reader(opened))
-    yield* Deferred.await(opened)
-    yield* Effect.forkScoped(session.writer)
+    yield* session.start
     if (ping !== undefined) {
       yield* Effect.forkScoped(session.pinging(ping))
     }
-    // added last, so it runs first: what ends with the scope was closed, not lost
-    yield* Effect.addFinalizer(() => session.lose(closed()))
     return session
   })

@@ -1,5 +1,5 @@
 /**
- * Makes JavaScript values of what was read, each paid for with the memory that it takes.
+ * Makes JavaScript values of decoded ones, and charges the memory that each takes.
  *
  * @internal
  */
@@ -8,15 +8,15 @@ import { maxDepth } from "./encoder.js"
 import type { Basic, GobType } from "./type.js"
 
 /**
- * Takes so many bytes from what an answer may be made into; throws a `Problem` when that is not enough.
+ * Charges memory, in bytes, against the limit of an answer; throws a `Problem` when the limit is exceeded.
  *
  * @internal
  */
 export type Charge = (memory: number) => void
 
 /**
- * What values take, in bytes of memory, measured with Node 20 on 64 bits. `slot` is the place of a value in a list or an object.
- * An object keeps its first fields in itself, more of them beside it, and many in a table.
+ * The memory of values, in bytes, measured with Node 20 on 64 bits. `slot` is one element of a list or member of an
+ * object. An object keeps its first fields inside itself, more of them beside it, and many in a table.
  *
  * @internal
  */
@@ -51,11 +51,7 @@ export const put = (out: Map<unknown, unknown> | Record<string, unknown>, key: u
 
 const protoKey = "has the key \"__proto__\", which Schema.Record does not hold: use Gob.map"
 
-/**
- * `__proto__` is a name like others in Go.
- *
- * @internal
- */
+/** Defines a member as its own property: `__proto__` is a name like others in Go. @internal */
 export const define = (value: Record<string, unknown>, name: string, field: unknown): void => {
   if (name === "__proto__") {
     Object.defineProperty(value, name, { value: field, enumerable: true, configurable: true, writable: true })
@@ -64,17 +60,14 @@ export const define = (value: Record<string, unknown>, name: string, field: unkn
   }
 }
 
-/**
- * In place of a field that was not sent.
- *
- * @internal
- */
+/** Stands for a field that was not sent. @internal */
 export const notSent = Symbol("notSent")
 
 const zeros = { bool: false, int: 0, int64: 0n, uint: 0, uint64: 0n, float: 0, string: "" }
 
 /**
- * A struct of the values of its fields, always in their order, so that all values of a type are alike.
+ * Makes the object of a struct. Its fields are always in the order of the schema, so that all values of a type have the
+ * same shape.
  *
  * @internal
  */
@@ -133,11 +126,7 @@ export const basic = (reader: Reader, kind: Basic, charge: Charge): unknown => {
   }
 }
 
-/**
- * An integer is a bigint only where a number does not hold it.
- *
- * @internal
- */
+/** Returns a value of a basic type. An integer is a bigint only when a number cannot hold it. @internal */
 export const anyBasic = (reader: Reader, kind: Basic, charge: Charge): unknown => {
   if (kind !== "int" && kind !== "uint") {
     return basic(reader, kind, charge)
@@ -146,7 +135,7 @@ export const anyBasic = (reader: Reader, kind: Basic, charge: Charge): unknown =
   return Number.isSafeInteger(Number(n)) ? Number(n) : n
 }
 
-/** What a field that was not sent is. */
+/** Returns the value of a field that was not sent: the zero value of its type. */
 const zero = (type: GobType, depth: number, charge: Charge): unknown => {
   if (depth > maxDepth) {
     return fail(`is nested deeper than ${maxDepth} levels: a struct that holds itself must do so by a pointer`)

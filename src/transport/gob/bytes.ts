@@ -1,5 +1,5 @@
 /**
- * The numbers and texts of gob, written to and read from bytes.
+ * Writes and reads the numbers and texts of gob.
  *
  * @internal
  */
@@ -7,7 +7,7 @@
 import { Problem } from "../../internal/errors/excerpt.js"
 import * as Result from "../../internal/result.js"
 
-/** What a stream, a value or a schema is found to be wrong with. It is thrown inside the codec and caught where the codec ends. */
+/** The problem with a stream, a value or a schema. It is thrown inside the codec and caught at its boundary. */
 export { Problem }
 
 /** @internal */
@@ -21,7 +21,7 @@ const fromUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 const isHalf = /\p{Surrogate}/u
 const scratch = new DataView(new ArrayBuffer(8))
 
-/** A writer that is used again keeps room for most values, and not for the largest. */
+/** The buffer that a writer keeps when it is used again, in bytes: enough for most values. */
 const kept = 65_536
 
 /**
@@ -31,7 +31,7 @@ export class Writer {
   private bytes = new Uint8Array(1024)
   length = 0
 
-  /** Begins anew. What was written must have been copied. */
+  /** Starts over. What was written must have been copied. */
   clear(): this {
     this.length = 0
     if (this.bytes.length > kept) {
@@ -59,7 +59,10 @@ export class Writer {
     this.length += bytes.length
   }
 
-  /** Small ones are one byte; others the number of their bytes, negated, and these, the highest first. */
+  /**
+   * Writes an unsigned integer: a small one in one byte, another as the negated number of its bytes and these, highest
+   * first.
+   */
   uint(n: number | bigint): void {
     if (n < 128) {
       return this.byte(Number(n))
@@ -78,7 +81,7 @@ export class Writer {
     }
   }
 
-  /** The same of one that fits 32 bits, which most do. */
+  /** Writes an unsigned integer of at most 32 bits, without a `bigint`. */
   private word(n: number): void {
     const size = n > 0xffffff ? 4 : n > 0xffff ? 3 : n > 0xff ? 2 : 1
     this.byte(256 - size)
@@ -87,7 +90,7 @@ export class Writer {
     }
   }
 
-  /** The sign is the lowest bit. */
+  /** Writes a signed integer, with its sign in the lowest bit. */
   int(n: number | bigint): void {
     if (typeof n === "number" && n > -0x40000000 && n < 0x40000000) {
       this.uint(n < 0 ? -2 * n - 1 : 2 * n)
@@ -97,7 +100,7 @@ export class Writer {
     }
   }
 
-  /** Its bytes in reverse: the ends of most are zeros, which then need not be sent. */
+  /** Writes a float with its bytes reversed: the low bytes of most are zero, and leading zeros are not sent. */
   float(n: number): void {
     scratch.setFloat64(0, n, true)
     this.uint(scratch.getBigUint64(0))
@@ -112,7 +115,7 @@ export class Writer {
     if (text.length >= 128) {
       return this.wide(text)
     }
-    // most are short and plain
+    // most texts are short and ASCII
     const start = this.length
     this.byte(text.length)
     for (let i = 0; i < text.length; i++) {
@@ -132,7 +135,7 @@ export class Writer {
     this.block(utf8.encode(text))
   }
 
-  /** What was written, until more is. */
+  /** Returns the bytes that were written. They are valid until more is written. */
   written(): Uint8Array {
     return this.bytes.subarray(0, this.length)
   }
@@ -148,7 +151,7 @@ export class Reader {
     this.end = bytes.length
   }
 
-  /** Goes on with other bytes, where these have ended. */
+  /** Continues with other bytes, at the end of the current ones. */
   continue(bytes: Uint8Array): void {
     this.bytes = bytes
     this.at = 0
@@ -163,7 +166,7 @@ export class Reader {
     return this.at < this.end ? this.bytes[this.at++]! : fail("ends in the middle of a value")
   }
 
-  /** One of up to 4 bytes as a number, without a `bigint` on the way; `undefined` for others. */
+  /** Reads an integer of up to 4 bytes without a `bigint`; returns `undefined` for a longer one. */
   private word(): number | undefined {
     const first = this.at < this.end ? this.bytes[this.at]! : fail("ends in the middle of a value")
     if (first < 128) {
@@ -194,7 +197,7 @@ export class Reader {
     return n
   }
 
-  /** Passes over a number. */
+  /** Skips a number. */
   passUint(): void {
     const width = widthOf(this.byte())
     if (width > this.left + 1) {
@@ -203,7 +206,7 @@ export class Reader {
     this.at += width - 1
   }
 
-  /** Passes over a block; returns its length. */
+  /** Skips a block; returns its length. */
   passBlock(): number {
     const size = this.count()
     this.at += size
@@ -233,7 +236,10 @@ export class Reader {
     return scratch.getFloat64(0, true)
   }
 
-  /** How many follow, each of at least one byte: a number that cannot be is found before there is room made for it. */
+  /**
+   * Reads the number of elements that follow, each of at least one byte. Throws when that exceeds the bytes left,
+   * before memory is allocated for them.
+   */
   count(): number {
     const n = this.word() ?? this.wide()
     return n > this.left ? fail(`says that ${n} items follow, in ${this.left} bytes`) : Number(n)
@@ -254,7 +260,7 @@ export class Reader {
   }
 }
 
-/** How many bytes a number takes, itself and the byte before it that says so. @internal */
+/** Returns how many bytes a number takes, from its first byte. @internal */
 export const widthOf = (first: number): number =>
   first < 128 ? 1 : first < 248 ? fail("has a number of more than 8 bytes") : 257 - first
 

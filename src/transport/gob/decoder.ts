@@ -1,5 +1,5 @@
 /**
- * Reads values, each as the type that is asked for, where Go would.
+ * Decodes values into the types that are asked for, as Go does.
  *
  * @internal
  */
@@ -16,7 +16,7 @@ import * as Wire from "./wire.js"
 
 type OfKind<Kind, Of> = Extract<Of, { readonly kind: Kind }>
 
-/** A value as a type, or where there is none by what the stream says of it alone. @internal */
+/** Decodes a value as a type, or, without one, by the definitions of the stream alone. @internal */
 export const decode = (value: Value, type: GobType | undefined): unknown => {
   const reading = new Reading(value, type)
   while (!reading.step()) {
@@ -25,13 +25,13 @@ export const decode = (value: Value, type: GobType | undefined): unknown => {
   return reading.result
 }
 
-/** How many items and fields are read in one step: a few milliseconds. @internal */
+/** The number of items and fields that are decoded in one step: a few milliseconds. @internal */
 export const perStep = 4_000
 
-/** Instead of a value, where the step ends before it is read. */
+/** Returned in place of a value when the step ends before it is decoded. */
 const paused = Symbol("paused")
 
-/** The same, where nothing of the value was read. */
+/** As `paused`, when nothing of the value was read yet. */
 const notBegun = Symbol("notBegun")
 
 interface Entries {
@@ -49,22 +49,23 @@ interface Fields {
   readonly wire: OfKind<"struct", Wire.WireType>
   readonly depth: number
   readonly read: Array<unknown>
-  /** The last one that came: its place in the stream, and in `fields`. */
+  /** The last field that was received: its index in the stream, and in `fields`. */
   sent: number
   own: number
 }
 
 /**
- * A value that is being read. `step` reads on, and says whether `result` is there: in between others can have their turn.
+ * Decodes a value in steps. `step` returns whether `result` is complete; other work can run between steps.
  *
- * A step that ends in the middle leaves behind, from the inside out, what is to be done with what is read next.
+ * A step that ends inside the value leaves a stack of continuations, innermost first, each of which takes the next
+ * decoded part.
  *
  * @internal
  */
 export class Reading {
   private readonly types: Types
   private next = 1
-  /** The fields that lead to what is being read. */
+  /** The names of the fields that lead to the current value. */
   private readonly path: Array<string> = []
   private left = 0
   private memory: number
@@ -77,7 +78,7 @@ export class Reading {
     this.saved = [() => this.whole(type)]
   }
 
-  /** Throws a `Problem` where the value is not of the type. */
+  /** Decodes on. Returns whether the value is complete; throws a `Problem` when it does not fit the type. */
   step(): boolean {
     this.left = perStep
     const saved = this.saved
@@ -128,7 +129,7 @@ export class Reading {
     return value === paused ? this.save(end) : end(value)
   }
 
-  /** Goes on in the next message of the value; the definitions in it are known. */
+  /** Continues in the next message of the value. Its definitions are known already. */
   private goOn(reader: Reader): void {
     reader.continue(this.value.parts[this.next++] ?? fail("ends in the middle of a value"))
   }
@@ -178,7 +179,7 @@ export class Reading {
       case "external":
         return wire?.kind === "external" && wire.by === type.by ? bytes(reader, this.charge) : mismatch()
       case "bytes":
-        // a string of Go need not be text
+        // a string of Go need not be valid text
         return id === Wire.basicIds.bytes || id === Wire.basicIds.string ? bytes(reader, this.charge) : mismatch()
       default:
         return id === Wire.basicIds[type.kind] ? basic(reader, type.kind, this.charge) : mismatch()
@@ -301,7 +302,7 @@ export class Reading {
       struct.sent += delta
       this.left--
       const { id, name } = Wire.fieldOf(wire, struct.sent)
-      // most come in the order of the schema
+      // most fields arrive in the order of the schema
       const own = fields[struct.own + 1]?.name === name
         ? struct.own + 1
         : fields.findIndex((field) => field.name === name)

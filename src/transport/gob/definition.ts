@@ -1,5 +1,5 @@
 /**
- * When two types are the same for a stream: when it says the same of them.
+ * Compares types by their definitions on a stream.
  *
  * @internal
  */
@@ -8,11 +8,7 @@ import * as Wire from "./wire.js"
 
 const definitions = new WeakMap<GobType, string>()
 
-/**
- * All that a stream says of a type, as text: equal for types that are defined alike.
- *
- * @internal
- */
+/** Returns the definition of a type as text: equal for types that are defined alike. @internal */
 export const definitionOf = (type: GobType): string => {
   const known = definitions.get(type)
   if (known !== undefined) {
@@ -23,7 +19,7 @@ export const definitionOf = (type: GobType): string => {
   return definition
 }
 
-/** A type within another that was there before stands for itself by its number, so that one that holds itself ends. */
+/** Returns a definition in which a type that contains itself is a number. */
 const defined = (whole: GobType, seen: Map<GobType, number>): unknown => {
   const type = pointed(whole)
   const number = seen.get(type)

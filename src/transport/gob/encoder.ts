@@ -1,5 +1,5 @@
 /**
- * Writes values, and before the first value of each type its definition.
+ * Encodes values, and before the first value of a type the definition of the type.
  *
  * @internal
  */
@@ -9,10 +9,10 @@ import { definitionOf } from "./definition.js"
 import { type Field, type GobType, maxTypes, pointed } from "./type.js"
 import * as Wire from "./wire.js"
 
-/** As deep as values may be nested, when written and when read. @internal */
+/** The deepest nesting of values that are encoded or decoded. @internal */
 export const maxDepth = 1_000
 
-/** A value of a type that is told apart by a name. @internal */
+/** A value of an interface type, with the name of its concrete type. @internal */
 export interface Named {
   readonly name: string
   readonly value: unknown
@@ -24,21 +24,17 @@ export interface Complex {
   readonly im: number
 }
 
-/**
- * The encoder of one stream.
- *
- * @internal
- */
+/** Encodes the values of one stream. @internal */
 export class Encoder {
-  /** By definition: types of the same one are the same, whatever schema they are of. */
+  /** The ids of types by their definitions: types that are defined alike have the same id, whatever their schema. */
   private readonly ids = new Map<string, number>()
   private nextId = Wire.firstId
   private definitions: Array<Uint8Array> = []
   private readonly spare: Array<Writer> = []
 
   /**
-   * Adds the messages for a value to a stream: definitions that were not sent yet, and the value. When it throws, it has
-   * added nothing, and the types of the value are as unknown as before.
+   * Adds the messages for a value to a stream: new definitions, then the value. When it throws, nothing was added, and
+   * the types of the value count as not sent.
    */
   encode(stream: Writer, type: GobType, value: unknown): void {
     this.definitions = []
@@ -72,7 +68,7 @@ export class Encoder {
     }
   }
 
-  /** A value with nothing around it. */
+  /** Writes a value that is no field of a struct. */
   private single(writer: Writer, type: GobType, value: unknown, depth: number): void {
     const bare = pointed(type)
     if (bare.kind !== "struct") {
@@ -101,7 +97,7 @@ export class Encoder {
     }
     const id = this.nextId++
     this.ids.set(definition, id)
-    // its place is before the definitions of what it is made of
+    // reserve the index: the definition goes before those of its parts
     const place = this.definitions.push(new Uint8Array()) - 1
     this.definitions[place] = Wire.definition(id, this.wireOf(bare))
     return id
@@ -222,8 +218,9 @@ export class Encoder {
 }
 
 /**
- * What Go leaves out of a struct. It makes the zero value of its own accord, but for a map, which would be nil then, and
- * cannot be written to. A type that writes itself has written its zero as nothing, and may not be able to read that.
+ * Returns whether a field is left out of a struct, as Go does with zero values. An empty map is sent, as the receiver
+ * would get a nil map, which cannot be written to. A type that encodes itself is sent, as it may not be able to decode
+ * its zero value from nothing.
  */
 const isLeftOut = (type: GobType, value: unknown): boolean => {
   switch (type.kind) {

@@ -1,5 +1,5 @@
 /**
- * Looks at the beginning of a value that is not there whole.
+ * Reads the beginning of a value that was not received completely.
  *
  * @internal
  */
@@ -9,7 +9,7 @@ import { forget } from "./types.js"
 import { Walker } from "./walker.js"
 import * as Wire from "./wire.js"
 
-/** A field of a struct that is an unsigned integer, where only the beginning of the struct is there. @internal */
+/** Returns a field of a struct that is an unsigned integer, from the beginning of the struct. @internal */
 export const uintField = ({ parts, types }: Value, name: string): number | undefined => {
   const reader = new Reader(parts[0]!)
   const wire = types.of(reader.int())
@@ -25,6 +25,6 @@ export const uintField = ({ parts, types }: Value, name: string): number | undef
     }
     new Walker(types, forget, Wire.fieldOf(wire, at).id, 1).walk(reader)
   }
-  // a zero is not sent
+  // zeros are not sent
   return place === -1 ? undefined : at === place ? reader.uint() : 0
 }

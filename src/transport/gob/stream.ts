@@ -1,5 +1,5 @@
 /**
- * Cuts a stream of bytes into the values in it, as the bytes come.
+ * Cuts a stream of bytes into values as the bytes arrive.
  *
  * @internal
  */
@@ -10,13 +10,13 @@ import { maxDefinitions, Types } from "./types.js"
 import { Walker } from "./walker.js"
 
 /**
- * A value that has come, not read yet.
+ * A value that was received and is not decoded yet.
  *
- * - `types`: the types that its messages speak of.
- * - `parts`: the messages it is in; of one that is not to be read only the beginning.
- * - `length`: of how many bytes they are.
- * - `limit`: that of the stream.
- * - `problem`: why it is not to be read.
+ * - `types`: the types that the stream has defined.
+ * - `parts`: the messages of the value; only its beginning when it is refused.
+ * - `length`: its size in bytes.
+ * - `limit`: the limit of the stream.
+ * - `problem`: why it is refused.
  *
  * @internal
  */
@@ -28,7 +28,7 @@ export interface Value {
   readonly problem: string | undefined
 }
 
-/** How much is kept of a value that is not to be read. */
+/** How much of a refused value is kept, in bytes. */
 const beginning = 256
 
 /**
@@ -37,9 +37,9 @@ const beginning = 256
 export class Stream {
   private readonly types = new Types()
   private readonly inbox = new Inbox()
-  /** The length of the message that is being read, once known. */
+  /** The length of the current message, once it is known. */
   private size: number | undefined
-  /** What is still to come of a message that is passed over. */
+  /** How many bytes of a skipped message are still to come. */
   private passing = 0
   private parts: Array<Uint8Array> = []
   private length = 0
@@ -49,8 +49,8 @@ export class Stream {
   constructor(private readonly limit: Limit.Limit) {}
 
   /**
-   * Gives out the values that are complete with these bytes; one over the limit, with its `problem`, as soon as it begins. It
-   * throws a `Problem` where the stream is no gob, or where it is not known where a value ends.
+   * Gives the values that are complete with these bytes, and one over the limit, with its `problem`, as soon as it
+   * begins. Throws a `Problem` when the bytes are not gob, or the end of a value cannot be found.
    */
   push(chunk: Uint8Array, give: (value: Value) => void): void {
     this.inbox.push(chunk)
@@ -70,7 +70,7 @@ export class Stream {
     give({ types, parts, length, limit, problem })
   }
 
-  /** Whether a value ends with this message. */
+  /** Returns whether a value ends with this message. */
   private isComplete(bytes: Uint8Array): boolean {
     const reader = new Reader(bytes)
     if (this.walker === undefined) {
@@ -118,7 +118,7 @@ export class Stream {
     return undefined
   }
 
-  /** Whether what is passed over has been passed. */
+  /** Skips received bytes. Returns whether the whole message was skipped. */
   private isPast(): boolean {
     const length = Math.min(this.passing, this.inbox.length)
     this.inbox.take(length)
@@ -131,7 +131,7 @@ export class Stream {
     return this.inbox.take(size)
   }
 
-  /** Of a message over the limit; `undefined` where it is not known yet. */
+  /** Returns whether a message over the limit is a definition; `undefined` when that is not known yet. */
   private isDefinition(size: number): boolean | undefined {
     if (size > Limit.maxSkipped) {
       return fail(this.tooLong)
@@ -148,7 +148,10 @@ export class Stream {
     return `has ${Limit.tooLong("a value", this.limit)}`
   }
 
-  /** Passes over a message over the limit; one whose value may go on in the next message cannot be passed over. */
+  /**
+   * Refuses a message over the limit and skips it. Throws when its value may continue in the next message: then its end
+   * is not known.
+   */
   private refuse(size: number, give: (value: Value) => void): void {
     const id = new Reader(this.inbox.peek()).int()
     if (this.walker !== undefined || !this.types.has(id) || this.types.isManifold(id)) {

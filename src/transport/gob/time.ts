@@ -1,19 +1,15 @@
 /**
- * The bytes that `time.Time` writes of itself.
+ * The binary format of `time.Time`.
  *
  * @internal
  */
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
 
-/** From the first of January of the year 1 to that of 1970, in seconds. */
+/** The seconds from year 1 to 1970. */
 const unixEpoch = 62_135_596_800n
 
-/**
- * Seconds since 1970, and nanoseconds from 0 to 999,999,999 on top of them.
- *
- * @internal
- */
+/** Seconds since 1970, and nanoseconds from 0 to 999,999,999 in addition. @internal */
 export interface Instant {
   readonly seconds: bigint
   readonly nanos: number
@@ -31,7 +27,7 @@ export const decode = (bytes: Uint8Array): Option.Option<Instant> => {
   return Option.some({ seconds: view.getBigInt64(1) - unixEpoch, nanos: view.getInt32(9) })
 }
 
-/** In UTC. @internal */
+/** Encodes an instant, in UTC. @internal */
 export const encode = ({ nanos, seconds }: Instant): Uint8Array => {
   const bytes = new Uint8Array(15)
   const view = new DataView(bytes.buffer)
@@ -43,10 +39,10 @@ export const encode = ({ nanos, seconds }: Instant): Uint8Array => {
   return bytes
 }
 
-/** The most milliseconds that a date of JavaScript has, before and after 1970. */
+/** The most milliseconds before or after 1970 that a date of JavaScript can have. */
 const maxMillis = 8.64e15
 
-/** What is beyond the range of JavaScript is its end. @internal */
+/** Returns a date; an instant beyond the range of JavaScript's dates becomes the end of that range. @internal */
 export const toUtc = ({ nanos, seconds }: Instant): DateTime.Utc => {
   const millis = Number(seconds) * 1000 + Math.floor(nanos / 1_000_000)
   return DateTime.unsafeMake(Math.min(maxMillis, Math.max(-maxMillis, millis)))

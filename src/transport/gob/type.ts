@@ -1,5 +1,5 @@
 /**
- * What a schema is as a type of Go.
+ * Returns the type of Go that a schema stands for.
  *
  * @internal
  */
@@ -18,7 +18,8 @@ export interface Field {
 }
 
 /**
- * `optional` is a pointer; `absent` is what a nil one is here. `external` is a type that writes itself, as bytes.
+ * A type of Go. `optional` is a pointer, and `absent` the value that stands for nil. `external` is a type that encodes
+ * itself as bytes.
  *
  * @internal
  */
@@ -35,18 +36,14 @@ export type GobType =
 /** @internal */
 export const Annotation = Symbol.for("effect-rpc-retry/Gob/type")
 
-/**
- * Says of a schema what it is.
- *
- * @internal
- */
+/** Annotates a schema with its type. @internal */
 export const annotated = <A, I, R>(schema: Schema.Schema<A, I, R>, type: GobType): Schema.Schema<A, I, R> =>
   schema.annotations({ [Annotation]: type })
 
 const known = new WeakMap<AST.AST, GobType>()
 
 /**
- * The type of a schema's encoded side. The same schema is the same type, so that recursive ones end.
+ * Returns the type of the encoded side of a schema. The same schema gives the same type, so that recursion ends.
  *
  * @internal
  */
@@ -56,16 +53,17 @@ export const of = (ast: AST.AST): GobType => {
   return type
 }
 
-/** A stream may define so many types: they are kept as long as the stream lasts. @internal */
+/** The most types that a stream may define. They are kept as long as the stream. @internal */
 export const maxTypes = 10_000
 
-/** What a pointer points at: gob does not send pointers. @internal */
+/** Returns the type that pointers lead to: gob does not send pointers. @internal */
 export const pointed = (type: GobType): GobType => type.kind === "optional" ? pointed(type.of()) : type
 
 const checked = new WeakSet<GobType>()
 
 /**
- * The type of a schema, and so of all that it is made of: what is no type of Go is found before anything is written.
+ * Returns the type of a schema, and checks all its parts: a part that has no type of Go is found before anything is
+ * written.
  *
  * @internal
  */
@@ -135,7 +133,7 @@ const read = (ast: AST.AST): GobType => {
     case "Enums":
       return ast.enums.every(([, value]) => typeof value === "string") ? { kind: "string" } : unsupported(ast)
     case "Declaration":
-      // it may have been annotated or branded since
+      // it may have been annotated or branded
       return ast.decodeUnknown === isBytes ? { kind: "bytes" } : unsupported(ast)
     default:
       return unsupported(ast)

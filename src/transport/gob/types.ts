@@ -1,5 +1,5 @@
 /**
- * What a stream has said of its types so far, and how to pass over a value by them.
+ * The types that a stream has defined, and how to skip values of them.
  *
  * @internal
  */
@@ -7,7 +7,7 @@ import { fail, Reader } from "./bytes.js"
 import { maxTypes } from "./type.js"
 import * as Wire from "./wire.js"
 
-/** A stream may define its types in so many bytes. @internal */
+/** The most bytes of definitions in a stream. @internal */
 export const maxDefinitions = 1024 * 1024
 
 /**
@@ -18,7 +18,7 @@ export class Types {
   private readonly manifold = new Map<number, boolean>()
   private definitions = 0
 
-  /** Keeps a definition. */
+  /** Stores a definition. */
   define(id: number, reader: Reader): void {
     if (id < Wire.firstId - 1 || this.wire.has(id)) {
       fail(`defines the type ${id}, which there is already`)
@@ -42,7 +42,7 @@ export class Types {
     return this.wire.has(id) || (id > 0 && id <= Wire.interfaceId)
   }
 
-  /** `undefined` for what every stream knows. */
+  /** Returns the definition of a type; `undefined` for a type that every stream knows. */
   of(id: number): Wire.WireType | undefined {
     const type = this.wire.get(id)
     return type !== undefined || this.has(id)
@@ -50,7 +50,7 @@ export class Types {
       : fail(`has the type ${id}, which is not defined`)
   }
 
-  /** Reads a message that holds a definition; for any other the type of the value in it. */
+  /** Reads a message: stores a definition, or returns the type of the value in it. */
   message(bytes: Uint8Array): number | undefined {
     const reader = new Reader(bytes)
     const id = reader.int()
@@ -61,7 +61,10 @@ export class Types {
     return reader.left === 0 ? undefined : fail("has more after a type definition")
   }
 
-  /** Whether values of the type may go on in further messages: where there is an interface, types may be defined. */
+  /**
+   * Returns whether values of a type may continue in further messages: those with an interface, before whose value
+   * types may be defined.
+   */
   isManifold(id: number): boolean {
     if (!this.manifold.has(id)) {
       this.look(id)
@@ -69,7 +72,7 @@ export class Types {
     return this.manifold.get(id) === true
   }
 
-  /** Finds it out for the type and all that it is made of, each once. */
+  /** Computes that for a type and all its parts, each once. */
   private look(id: number): void {
     const wholes = new Map<number, Array<number>>()
     const seen = new Set([id])
@@ -116,7 +119,7 @@ export class Types {
     }
   }
 
-  /** What is not a struct has a zero before it. */
+  /** Skips the zero before a value that is no struct. */
   single(reader: Reader, id: number): void {
     if (this.of(id)?.kind !== "struct" && reader.uint() !== 0) {
       fail("is not a value")
@@ -124,5 +127,5 @@ export class Types {
   }
 }
 
-/** A definition that is known from when the end of the value was looked for. @internal */
+/** Ignores a definition that was stored when the end of the value was searched. @internal */
 export const forget = (_id: number, reader: Reader): void => void Wire.readDefinition(reader, () => {})

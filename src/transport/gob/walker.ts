@@ -1,5 +1,5 @@
 /**
- * Passes over a value, to find where it ends.
+ * Skips a value to find its end.
  *
  * @internal
  */
@@ -8,10 +8,12 @@ import { maxDepth } from "./encoder.js"
 import type { Types } from "./types.js"
 import * as Wire from "./wire.js"
 
-/** One that is deeper than `maxDepth` is passed over all the same, if it is not deeper than this. */
+/** The deepest nesting that is skipped. A value deeper than `maxDepth` is refused, but can be skipped. */
 const deepest = 100_000
 
-/** A list, or a map as the list of its keys and values; or a struct, with its `type`. All of one shape, as there are many. */
+/**
+ * A list, a map as a list of its keys and values, or a struct with its `type`. One shape for all, as there are many.
+ */
 interface Open {
   left: number
   readonly first: number
@@ -21,8 +23,8 @@ interface Open {
 }
 
 /**
- * Passes over one value. A definition that only the value of an interface needs ends the message, and the value goes on in the
- * next one.
+ * Skips one value. A definition for the value of an interface ends the message, and the value continues in the next
+ * one.
  *
  * @internal
  */
@@ -31,18 +33,18 @@ export class Walker {
   /** Whether the type of the value of an interface comes next. */
   private isNamed = false
   private isBegun = false
-  /** What is wrong with the value, though its end can be found. */
+  /** The problem with the value, when its end can be found nevertheless. */
   problem: string | undefined
 
   constructor(
     private readonly types: Types,
-    /** What becomes of the definitions in the value. */
+    /** Handles the definitions in the value. */
     private readonly define: (id: number, reader: Reader) => void,
     private readonly id: number,
     private readonly depth: number
   ) {}
 
-  /** Passes over what is there of the value; whether it ended. If not, it goes on in the next message. */
+  /** Skips the bytes that are there. Returns whether the value ended; if not, it continues in the next message. */
   walk(reader: Reader): boolean {
     if (!this.isBegun) {
       this.isBegun = true
@@ -108,7 +110,9 @@ export class Walker {
     }
   }
 
-  /** The type of the value of an interface, and what is before the value; `false` where that is in the next message. */
+  /**
+   * Skips the type and the length before the value of an interface; returns `false` when they are in the next message.
+   */
   private passType(reader: Reader): boolean {
     const id = concrete(reader, this.define)
     if (id === undefined) {
@@ -122,9 +126,9 @@ export class Walker {
 }
 
 /**
- * The type of a value in an interface; `undefined` where the message ends with a definition, and the type is in the next one.
- * Within another interface a definition ends a part of the same message, which has a length as messages do: that is why the
- * lengths of these parts are passed over. They say nothing of where the value ends.
+ * Reads the type of the value of an interface; returns `undefined` when the message ends with a definition, and the
+ * type is in the next one. Inside another interface a definition ends a part of the same message. Such parts have a
+ * length as messages do, which is skipped: it does not tell where the value ends.
  *
  * @internal
  */

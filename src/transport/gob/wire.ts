@@ -1,5 +1,5 @@
 /**
- * How gob describes types: the ids that every stream starts with, and the definitions that a stream sends of its own.
+ * How gob describes types: the ids that every stream knows, and the definitions that a stream sends.
  *
  * @internal
  */
@@ -39,7 +39,7 @@ export const kindOfId = (id: number): Basic => basics[id] ?? fail(`has the type 
 /** @internal */
 export const nameOfId = (id: number): string => id === interfaceId ? "interface" : kindOfId(id)
 
-/** The first id that is not gob's own. @internal */
+/** The first id of a type that a stream defines. @internal */
 export const firstId = 65
 
 /** @internal */
@@ -62,13 +62,13 @@ export const describe = (type: WireType): string => {
   return `${type.kind}${length}${type.name === "" ? "" : ` ${type.name}`}`
 }
 
-/** A field of a struct by its place. @internal */
+/** Returns a field of a struct by its index. @internal */
 export const fieldOf = (type: WireType & { readonly kind: "struct" }, i: number): WireField =>
   type.fields[i] ?? fail(`has a field ${i} of ${describe(type)}, which has ${type.fields.length}`)
 
 const externals = ["gob", "binary", "text"] as const
 
-/** A struct as gob writes one: each field that is not zero after the distance from the one before, and a 0 at the end. */
+/** Writes a struct: each field that is not zero, after the distance from the one before, and a 0 at the end. */
 const writeStruct = (writer: Writer, fields: ReadonlyArray<((writer: Writer) => void) | undefined>): void => {
   let last = -1
   fields.forEach((write, i) => {
@@ -124,11 +124,7 @@ const slotOf = (type: WireType): number => {
   }
 }
 
-/**
- * The definition of a type, as a message without its length.
- *
- * @internal
- */
+/** Returns the definition of a type, as a message without its length. @internal */
 export const definition = (id: number, type: WireType): Uint8Array => {
   const writer = new Writer()
   writer.int(-id)
@@ -140,7 +136,7 @@ export const definition = (id: number, type: WireType): Uint8Array => {
   return writer.written()
 }
 
-/** Reads a struct: each field is read by its place; there are no others. */
+/** Reads a struct with the given fields, by their indexes. */
 const readStruct = (reader: Reader, fields: ReadonlyArray<() => void>): void => {
   let field = -1
   for (let delta = reader.uint(); delta !== 0; delta = reader.uint()) {
@@ -174,11 +170,7 @@ const readFields = (reader: Reader, check: () => void): ReadonlyArray<WireField>
   return fields
 }
 
-/**
- * Reads a definition; `check` is asked again and again whether it may go on.
- *
- * @internal
- */
+/** Reads a definition. Calls `check` repeatedly, which throws when it is too large. @internal */
 export const readDefinition = (reader: Reader, check: () => void): WireType => {
   let type: WireType | undefined
   const numbers = (make: (name: string, a: number, b: number) => WireType) => () => {

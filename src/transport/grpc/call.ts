@@ -1,5 +1,5 @@
 /**
- * One attempt on the wire: what is sent with it, how it is given up, what its failure is made of.
+ * Makes one attempt over the network: what is sent with it, how it is cancelled, and how its failure is classified.
  *
  * @internal
  */
@@ -11,9 +11,9 @@ import * as Classify from "../../Classify.js"
 import * as Deadline from "../../Deadline.js"
 import * as Result from "../../internal/result.js"
 import { Fatal, isRetryable, type Retryable, withMethod } from "../../RpcError.js"
-import { repeatUnprocessed } from "../shared/transparent.js"
+import { repeatUnprocessed, sleepUntil } from "../shared/attempt.js"
+import * as AttemptOptions from "./attemptOptions.js"
 import * as Failure from "./failure.js"
-import * as Given from "./given.js"
 import type { Method } from "./method.js"
 
 /** @internal */
@@ -26,19 +26,23 @@ export interface Settings {
 /** @internal */
 export interface Outgoing {
   readonly metadata: Grpc.Metadata
-  /** As the user gave them. */
+  /** The call options of the user. */
   readonly options: Grpc.CallOptions
   readonly clock: Clock.Clock
-  /** The ambient deadline that the server is told, on the scale of `Deadline.now`. */
+  /** The ambient deadline that is sent, on the scale of `Deadline.now`. */
   readonly deadline: number
 }
 
-/** 24 days: grpc-js has no timer for more, its servers misread more, and it breaks on much more. Nobody waits for it. */
+/**
+ * The longest deadline that is passed on, in milliseconds: 24 days. grpc-js has no longer timer, its servers misread
+ * longer ones, and much longer ones break it.
+ */
 const farthest = 2 ** 31 - 1
 
 /**
- * grpc-js counts deadlines in the time of day, whatever the clock of the program is. It turns them into a duration as the call
- * is made, so that is when this is asked: a clock that was set meanwhile does not matter.
+ * Returns the deadline for grpc-js, which counts in wall time whatever the clock of the program. It converts the
+ * deadline to a duration when the call is made, so that is when this runs, and a wall clock that is set meanwhile has
+ * no effect.
  */
 const earlier = (own: Grpc.CallOptions["deadline"], { clock, deadline }: Outgoing): number => {
   const now = Clock.make().unsafeCurrentTimeMillis()
@@ -50,8 +54,8 @@ const earlier = (own: Grpc.CallOptions["deadline"], { clock, deadline }: Outgoin
 const cut = () => new Error("the attempt was cut before its request was written")
 
 /**
- * Asked for when there is a connection, right before the headers are written: whoever cuts the attempt is to know. Credentials
- * of the user's own come first, as they may take long.
+ * Makes call credentials that tell the progress right before the headers are written. Credentials of the user run
+ * before, as they may take long.
  */
 const announced = (own: Grpc.CallCredentials | undefined, { sending }: Deadline.Progress): Grpc.CallCredentials =>
   Grpc.credentials.createFromMetadataGenerator((options, callback) => {
@@ -59,7 +63,7 @@ const announced = (own: Grpc.CallCredentials | undefined, { sending }: Deadline.
     return own === undefined ? send(new Grpc.Metadata()) : void own.generateMetadata(options).then(send, callback)
   })
 
-/** The user's own stay as they are. */
+/** Adds the ambient facts; metadata of the user wins. */
 const withFacts = (metadata: Grpc.Metadata, facts: Deadline.Facts): Grpc.Metadata => {
   const sent = metadata.clone()
   const add = (key: string, value: string) => sent.get(key).length === 0 ? sent.set(key, value) : undefined
@@ -73,7 +77,7 @@ const withFacts = (metadata: Grpc.Metadata, facts: Deadline.Facts): Grpc.Metadat
 }
 
 /**
- * What is sent with an attempt. The deadline bounds a call, and a stream goes on after its call is done: it is not told.
+ * Returns what is sent with an attempt. A stream outlives its call, so the deadline of the call is not sent with it.
  *
  * @internal
  */
@@ -82,18 +86,26 @@ export const outgoing = (method: Method, settings: Settings): Effect.Effect<Outg
     const facts = yield* Deadline.facts
     const clock = yield* Effect.clock
     const deadline = method.kind === "serverStream" ? Infinity : yield* Deadline.CurrentDeadline
-    const given = settings.metadata ?? new Grpc.Metadata()
-    const metadata = yield* Given.forAttempt(method.name, "metadata", Given.metadata, given)
-    const options = yield* Given.forAttempt(method.name, "callOptions", Given.callOptions, settings.callOptions ?? {})
+    const own = settings.metadata ?? new Grpc.Metadata()
+    const metadata = yield* AttemptOptions.forAttempt(method.name, "metadata", AttemptOptions.metadata, own)
+    const options = yield* AttemptOptions.forAttempt(
+      method.name,
+      "callOptions",
+      AttemptOptions.callOptions,
+      settings.callOptions ?? {}
+    )
     return { metadata: withFacts(metadata, facts), options, clock, deadline }
   })
 
-/** The words of the error that grpc-js makes of a status. */
+/** Returns whether an error is one that grpc-js made of a status, by its message. */
 const isServiceError = (u: unknown): u is Grpc.ServiceError =>
   u instanceof Error && Predicate.hasProperty(u, "code") && Predicate.isNumber(u.code) &&
   u.message.startsWith(`${u.code} ${Grpc.status[u.code]}: `)
 
-/** The options of the channel as the library keeps them, which says so to nobody; a channel of another kind has none. */
+/**
+ * Returns whether the channel has retries turned off. grpc-js keeps its options in private fields; another kind of
+ * channel has none.
+ */
 const isSingle = (client: Grpc.Client): boolean => {
   const channel: unknown = client.getChannel()
   const inner = Predicate.hasProperty(channel, "internalChannel") ? channel.internalChannel : undefined
@@ -106,13 +118,13 @@ type Failing = Effect.Effect<never, Retryable | Fatal>
 /** @internal */
 export interface Attempt {
   /**
-   * The call, or what was thrown in place of one. An interceptor that fails a stream before it has sent anything throws its
-   * status: nobody can listen yet.
+   * Makes the call, or fails with what was thrown. An interceptor that fails a stream before anything was sent throws
+   * its status, as no listener exists yet.
    */
   readonly start: <A extends Grpc.ClientUnaryCall>(
     make: (options: Grpc.CallOptions) => A
   ) => Result.Result<A, Failing>
-  /** What its error means. Whoever runs it asks the user's `retryOn`, and gets what that throws. */
+  /** Classifies an error. It runs the user's `retryOn`, and what that throws is a defect. */
   readonly fail: (error: Grpc.ServiceError) => Failing
 }
 
@@ -132,7 +144,7 @@ export const attempt = (
     Effect.suspend(() => {
       const now = Deadline.unsafeNow(clock)
       const today = clock.unsafeCurrentTimeMillis()
-      // the peer of a call is the target of the channel until it is given to a connection
+      // until a call has a connection, its peer is the target of the channel
       const isUnsent = call?.getPeer() === client.getChannel().getTarget()
       const failed = { error, head, isUnsent, isSingle: isSingle(client), deadline, now, today }
       return Effect.fail(withMethod(Failure.classify(failed, retryOn), name))
@@ -166,21 +178,15 @@ export const attempt = (
 }
 
 /**
- * How long after the ambient deadline an attempt ends that nobody has ended. A timer that was set by somebody else for the same
- * deadline may be late by as much as the process was busy when it was set.
- */
-const grace = 100
-
-/**
- * An attempt that ran into the ambient deadline does not end before it: who set the deadline is the one to end the call by
- * it, with its own timer. What nobody ends, as outside `withRpcRetry`, ends a moment later.
+ * Delays an `AttemptTimeout` until the ambient deadline, as the timers of grpc-js and of the server may end a little
+ * earlier.
  */
 const untilDeadline = ({ clock, deadline }: Outgoing) => (error: Retryable | Fatal) =>
   isRetryable(error) && error.reason === "AttemptTimeout"
-    ? Effect.andThen(Effect.sleep(Math.max(0, deadline - Deadline.unsafeNow(clock)) + grace), Effect.fail(error))
+    ? Effect.andThen(sleepUntil(clock, deadline), Effect.fail(error))
     : Effect.fail(error)
 
-/** What grpc-js, and what generates code for it, makes of a unary method. */
+/** A unary method of a client, generated or loaded. */
 type Invoke = (
   request: unknown,
   metadata: Grpc.Metadata,

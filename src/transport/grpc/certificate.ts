@@ -1,11 +1,10 @@
 /**
- * TLS certificates that do not verify, in what grpc-js says of a connection that cannot be made: it keeps the words of the error,
- * which of OpenSSL's are all there is.
+ * Recognizes TLS certificates that do not verify. grpc-js keeps only the message of OpenSSL.
  *
  * @internal
  */
 
-/** OpenSSL's words, as `X509_verify_cert_error_string` has them; those before version 3 have no hyphens. */
+/** The messages of OpenSSL's `X509_verify_cert_error_string`; versions before 3 write them without hyphens. */
 const words: ReadonlyArray<readonly [words: string, code: string]> = [
   ["certificate has expired", "CERT_HAS_EXPIRED"],
   ["certificate is not yet valid", "CERT_NOT_YET_VALID"],
@@ -23,11 +22,7 @@ const words: ReadonlyArray<readonly [words: string, code: string]> = [
   ["unsuitable certificate purpose", "INVALID_PURPOSE"]
 ]
 
-/**
- * The code of the certificate's error, as Node names it.
- *
- * @internal
- */
+/** Returns the code of a certificate error, as Node names it. @internal */
 export const certificateOf = (details: string): string | undefined => {
   const [, named, said = ""] = /Last error: Error(?: \[(\w+)\])?: (.*)/.exec(details) ?? []
   return named?.startsWith("ERR_TLS_CERT_") === true

@@ -1,9 +1,9 @@
 /**
- * What a failed call of `@grpc/grpc-js` means.
+ * Classifies failed calls of `@grpc/grpc-js`.
  *
- * The library gives one error for what the server answered and for what went wrong on the way there. What tells them
- * apart is, in this order: whether a stream was opened for the request; whether anything came back; and only then the words
- * that the library itself puts in `details`, which it has no other place for.
+ * The library has one kind of error for answers of the server and for failures on the way. They are told apart by
+ * these, in this order: whether a stream was opened for the request; whether anything was received; and only then the
+ * library's own messages in `details`.
  *
  * @internal
  */
@@ -18,26 +18,26 @@ import * as RetryInfo from "../shared/retryInfo.js"
 import { certificateOf } from "./certificate.js"
 
 /** @internal */
-export interface Given {
+export interface Failure {
   readonly error: Grpc.ServiceError
-  /** The head of the response, `undefined` when none came. */
+  /** The metadata that began the response; `undefined` when none was received. */
   readonly head: Grpc.Metadata | undefined
-  /** No stream was opened for the request, or for the last attempt where the library made several. */
+  /** Whether no stream was opened for the request, or for its last attempt when the library made several. */
   readonly isUnsent: boolean
-  /** The library makes one attempt of each call, as `channelOptions` say; `false` also where nobody knows. */
+  /** Whether the library makes one attempt per call, by its `channelOptions`; `false` when that is not known. */
   readonly isSingle: boolean
   /** The ambient deadline, on the scale of `Deadline.now`, as `now` is. */
   readonly deadline: number
   readonly now: number
-  /** The time of day, in milliseconds. */
+  /** The wall time, in milliseconds. */
   readonly today: number
 }
 
-interface Failed extends Given {
+interface Failed extends Failure {
   readonly status: Grpc.StatusObject
 }
 
-/** A status of an interceptor may have no details and no metadata, whatever the types say. */
+/** Returns the status of an error. That of an interceptor may lack details and metadata, despite its type. */
 const statusOf = ({ code, details, metadata }: Grpc.ServiceError): Grpc.StatusObject => ({
   code,
   details: details ?? "",
@@ -48,8 +48,8 @@ const statusOf = ({ code, details, metadata }: Grpc.ServiceError): Grpc.StatusOb
 export type RetryOn = (error: Grpc.ServiceError) => boolean
 
 /**
- * How long before the deadline a `DEADLINE_EXCEEDED` is taken for its passing. What the server is told is rounded up, so its
- * timer is later than ours; that of grpc-js may be a millisecond early.
+ * How long before the deadline a `DEADLINE_EXCEEDED` still counts as a timeout, in milliseconds: the timers of grpc-js
+ * and of the server may end somewhat earlier than ours. An earlier one is an answer of the server.
  */
 const slack = 25
 
@@ -65,28 +65,34 @@ const {
 } = Grpc.status
 
 /**
- * A status that a server sends alone has the headers of its response with it; one that was made on this side has none, but
- * the mark of the library's own repetition.
+ * Returns whether a status was made on this side. One of the server has the headers of its response; one of this side
+ * has none but the mark of the library's retries.
  */
 const isEmpty = (metadata: Grpc.Metadata): boolean =>
   Object.keys(metadata.getMap()).every((key) => key === "grpc-previous-rpc-attempts")
 
-/** An interceptor that repeats calls shows the peer of its first one: what came from a server was sent. */
+/**
+ * Returns whether nothing was sent. An interceptor that repeats calls shows the peer of the first one, so metadata from
+ * a server proves that the request was sent.
+ */
 const isNothingSent = ({ head, isUnsent, status }: Failed): boolean =>
   isUnsent && head === undefined && isEmpty(status.metadata)
 
-/** The library, or an interceptor like it, repeated the call: then an attempt before the last one may have been sent. */
+/** Returns whether the library, or an interceptor, repeated the call: then an earlier attempt may have been sent. */
 const isRepeated = ({ head, status }: Failed): boolean =>
   [status.metadata, head].some((metadata) => (metadata?.get("grpc-previous-rpc-attempts").length ?? 0) > 0)
 
-/** Of an attempt that never left. */
+/** Returns the delivery of an attempt that was not sent. */
 const unsentDelivery = (failed: Failed): Retryable["delivery"] => isRepeated(failed) ? "Unknown" : "NotSent"
 
-/** Of one that a server has refused unseen. Of several that are made at a time, hedges, the others have no mark. */
+/**
+ * Returns the delivery of an attempt that the server refused without processing it. Hedges of the library leave no mark
+ * on each other.
+ */
 const refusedDelivery = (failed: Failed): Retryable["delivery"] =>
   failed.isSingle && !isRepeated(failed) ? "NotSent" : "Unknown"
 
-/** The library's words for what went wrong on this side, without what it quotes after them. */
+/** Makes a `Fatal` of the library's own message, without what it quotes. */
 const fatalOf = ({ error, status: { code, details } }: Failed, reason: FatalReason, words: RegExp): Fatal =>
   new Fatal({
     reason,
@@ -95,7 +101,7 @@ const fatalOf = ({ error, status: { code, details } }: Failed, reason: FatalReas
     cause: Excerpt.of(error)
   })
 
-/** The connection went away between the choice of it and its use. */
+/** Matches a connection that closed after it was chosen for the request. */
 const notStarted =
   /^Failed to start HTTP\/2 stream with error (The session has been destroyed|New streams cannot be created after receiving a GOAWAY|No stream ID is available)/
 
@@ -119,13 +125,16 @@ const unsent = (failed: Failed): Retryable | Fatal | undefined => {
     : new Fatal({ reason: "Protocol", code: certificate, message: details, cause: failed.error })
 }
 
-/** The stream was reset with the code CANCEL. Not by the caller: that one is interrupted, and asks nobody any more. */
+/**
+ * Returns whether the stream was reset with CANCEL by the peer. When the caller cancels, its fiber is interrupted and
+ * nothing is classified.
+ */
 const isCancelled = ({ code, details, metadata }: Grpc.StatusObject): boolean =>
   code === CANCELLED && details === "Call cancelled" && isEmpty(metadata)
 
 const refusedStream = "REFUSED_STREAM"
 
-/** The code that the stream was reset with: the library says it in words of its own, and some as a status. */
+/** Returns the code that the stream was reset with. The library reports some codes in `details`, others as a status. */
 const resetOf = ({ head, status }: Failed): number | undefined => {
   const { code, details } = status
   if (code === UNAVAILABLE && details === "Stream refused by server" && head === undefined) {
@@ -165,7 +174,7 @@ const ofReset = (failed: Failed, reset: number): Retryable | Fatal => {
     })
 }
 
-/** The connection, or the stream, broke. */
+/** Classifies a connection or a stream that broke. */
 const broken = (failed: Failed): Retryable | Fatal | undefined => {
   const { error, status: { code, details, metadata } } = failed
   if (!isEmpty(metadata)) {
@@ -181,7 +190,10 @@ const broken = (failed: Failed): Retryable | Fatal | undefined => {
     : undefined
 }
 
-/** The library's words for what would go wrong again: a message that cannot be written, or one that cannot be read. */
+/**
+ * The library's messages for failures that would repeat: a request that cannot be written, or an answer that cannot be
+ * read.
+ */
 const unusable: ReadonlyArray<readonly [code: number, words: RegExp, reason: FatalReason]> = [
   [INTERNAL, /^Request message serialization failure: /, "InvalidArgument"],
   [RESOURCE_EXHAUSTED, /^Attempted to send message with a size larger than .*/, "InvalidArgument"],
@@ -191,7 +203,7 @@ const unusable: ReadonlyArray<readonly [code: number, words: RegExp, reason: Fat
 
 const ofMessage = (failed: Failed): Fatal | undefined => {
   const { head, status } = failed
-  // of an end without a message, which has trailers of the server's
+  // the response ended without a message, with trailers of the server
   if (status.code === UNIMPLEMENTED && status.details === "No message received") {
     return head === undefined ? undefined : fatalOf(failed, "Protocol", /.*/)
   }
@@ -204,7 +216,9 @@ const ofMessage = (failed: Failed): Fatal | undefined => {
 const textsOf = (metadata: Grpc.Metadata, key: string): ReadonlyArray<string> =>
   metadata.get(key).map((value) => value.toString())
 
-/** Pushback is what gRPC itself reads; RetryInfo is of Google's APIs; a proxy says `Retry-After`. */
+/**
+ * Returns the hint of a status: the pushback of gRPC, the RetryInfo of Google's APIs, or the `Retry-After` of a proxy.
+ */
 const hintOf = (
   { head, status: { metadata }, today }: Failed,
   isHttp: boolean
@@ -225,14 +239,17 @@ const hintOf = (
 
 const httpStatus = "Received HTTP status code "
 
-/** An answer over HTTP that is not of gRPC. A gateway may have the words from behind it, and its head says that it is of gRPC. */
+/**
+ * Returns whether an answer came over plain HTTP. A gateway may repeat such a message, but its headers are those of
+ * gRPC.
+ */
 const isHttp = ({ head, status: { details, metadata } }: Failed): boolean =>
   details.startsWith(httpStatus) &&
   textsOf(head ?? metadata, "content-type").some((type) => !type.startsWith("application/grpc"))
 
 /**
- * Proves that no server has processed the request: its stream was refused, which is also what becomes of those above the last
- * one that a GOAWAY names, or it never began as the connection had just gone.
+ * Returns whether a failure proves that no server processed the request: its stream was refused, or is above the last
+ * one that a GOAWAY names, or its connection closed before it began.
  *
  * @internal
  */
@@ -241,11 +258,11 @@ export const isUnprocessed = (error: Retryable | Fatal): boolean =>
   (error.code === refusedStream || error.reason === "ConnectionLost")
 
 /** @internal */
-export const classify = (given: Given, retryOn: RetryOn): Retryable | Fatal => {
-  const { deadline, error, now } = given
+export const classify = (failure: Failure, retryOn: RetryOn): Retryable | Fatal => {
+  const { deadline, error, now } = failure
   const status = statusOf(error)
-  const failed: Failed = { ...given, status }
-  // a server of grpc-go may reset the stream in place of answering
+  const failed: Failed = { ...failure, status }
+  // a server of grpc-go may reset the stream instead of answering
   if ((status.code === DEADLINE_EXCEEDED || isCancelled(status)) && now >= deadline - slack) {
     return new Retryable({
       reason: "AttemptTimeout",

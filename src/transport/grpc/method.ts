@@ -1,5 +1,5 @@
 /**
- * What a client of `@grpc/grpc-js` knows of its methods.
+ * Finds the methods of a client of `@grpc/grpc-js`.
  *
  * @internal
  */
@@ -10,12 +10,12 @@ import { InvalidOption } from "../../InvalidOption.js"
 
 /** @internal */
 export interface Method {
-  /** Its key on the client. */
+  /** The name of the method on the client. */
   readonly key: string
-  /** `pkg.Service.Method`, as a service config and a policy name it. */
+  /** `pkg.Service.Method`, the name in policies and service configs. */
   readonly name: string
   readonly kind: "unary" | "serverStream" | "other"
-  /** As the `.proto` says by `idempotency_level`; `undefined` where it says nothing. */
+  /** Whether the `.proto` marks it as repeatable (`idempotency_level`); `undefined` when it does not say. */
   readonly idempotent: boolean | undefined
 }
 
@@ -32,7 +32,7 @@ const isDefinition = (u: unknown): u is Definition =>
 
 const at = (u: unknown, key: string): unknown => Predicate.hasProperty(u, key) ? u[key] : undefined
 
-/** An object and what it inherits from. */
+/** Returns an object and its prototypes. */
 const chainOf = (object: object): ReadonlyArray<object> => {
   const links: Array<object> = []
   for (let link: unknown = object; Predicate.isObject(link) && link !== Object.prototype;) {
@@ -42,14 +42,17 @@ const chainOf = (object: object): ReadonlyArray<object> => {
   return links
 }
 
-/** A function under this key; a getter is nobody's method, and is not run. */
+/** Returns the function with a name. Getters are not run. */
 const functionOf = (client: Grpc.Client, key: string): unknown => {
   const link = chainOf(client).find((link) => Object.hasOwn(link, key))
   const value: unknown = link === undefined ? undefined : Object.getOwnPropertyDescriptor(link, key)?.value
   return Predicate.isFunction(value) ? value : undefined
 }
 
-/** On the method itself, where grpc-js puts it, or in the service that the class of the client has. */
+/**
+ * Returns the definition of a method: on the method itself, where grpc-js puts it, or in the `service` of the client's
+ * class.
+ */
 const definitionOf = (client: Grpc.Client, key: string): Definition | undefined => {
   const method = functionOf(client, key)
   return method === undefined
@@ -57,7 +60,7 @@ const definitionOf = (client: Grpc.Client, key: string): Definition | undefined 
     : [method, at(at(client.constructor, "service"), key)].find(isDefinition)
 }
 
-/** Only `@grpc/proto-loader` keeps the options of a method. */
+/** Returns `true` for an idempotent method. Only `@grpc/proto-loader` keeps the options of a method. */
 const idempotencyOf = (definition: Definition): boolean | undefined => {
   const level = at(at(definition, "options"), "idempotency_level")
   return level === "IDEMPOTENT" || level === "NO_SIDE_EFFECTS" ? true : undefined
@@ -80,8 +83,8 @@ export const find = (client: Grpc.Client, key: string): Method | undefined => {
 }
 
 /**
- * Its methods are made for the `Metadata` of its own copy of the library, which nobody can get from a client: another copy's are
- * refused by unary methods and dropped by others.
+ * Checks that the client is of this copy of the library. The `Metadata` of another copy is refused by unary methods and
+ * ignored by others.
  */
 const checkClient = (where: string, client: Grpc.Client): Result.Result<void, InvalidOption> =>
   client instanceof Grpc.Client
@@ -113,11 +116,7 @@ export const get = (
     return Result.fail(new InvalidOption({ where, field: "method", problem }))
   })
 
-/**
- * All methods of a client that are unary or stream their answer, by each of the names they have on it.
- *
- * @internal
- */
+/** Returns all unary and server-streaming methods of a client, once for each name. @internal */
 export const all = (where: string, client: Grpc.Client): Result.Result<ReadonlyArray<Method>, InvalidOption> =>
   Result.flatMap(checkClient(where, client), () => {
     const keys = new Set(chainOf(client).flatMap((link) => Object.getOwnPropertyNames(link)))

@@ -7,10 +7,10 @@ import type * as grpc from "@grpc/grpc-js"
 import * as Predicate from "effect/Predicate"
 import { names } from "../../internal/errors/grpcCodes.js"
 import * as Result from "../../internal/result.js"
-import { checkKnown, InvalidOption } from "../../InvalidOption.js"
+import { checkKnown, type InvalidOption } from "../../InvalidOption.js"
+import { checkFlag, checkRetryOn, invalid, never } from "../shared/options.js"
+import * as AttemptOptions from "./attemptOptions.js"
 import type { Settings } from "./call.js"
-import type { RetryOn } from "./failure.js"
-import * as Given from "./given.js"
 import type { Method } from "./method.js"
 
 /**
@@ -78,46 +78,33 @@ export interface Checked extends Settings {
   readonly idempotent: boolean | undefined
 }
 
-/** The number of a code; 0 is no failure, and numbers that gRPC does not have are of somebody's own. */
+/** Returns the number of a code. 0 is no failure; numbers that gRPC does not define are allowed. */
 const numberOf = (code: unknown): number | undefined => {
   const number = Predicate.isString(code) ? names.findIndex((name) => name === code) : code
   return Number.isInteger(number) && Number(number) > 0 ? Number(number) : undefined
 }
 
-const invalid = (where: string, field: string, problem: string): Result.Result<never, InvalidOption> =>
-  Result.fail(new InvalidOption({ where, field, problem }))
+const checkRetries = (where: string, field: string, retryOn: Options["retryOn"]) =>
+  checkRetryOn<grpc.ServiceError>(retryOn, numberOf, (codes) =>
+    invalid(
+      where,
+      field,
+      `must be a predicate or a list of status codes other than OK, got ${JSON.stringify(codes)}`
+    ))
 
-const checkRetryOn = (
-  where: string,
-  field: string,
-  retryOn: Options["retryOn"]
-): Result.Result<RetryOn, InvalidOption> => {
-  if (retryOn === undefined) {
-    return Result.succeed(() => false)
-  }
-  if (Predicate.isFunction(retryOn)) {
-    return Result.succeed(retryOn)
-  }
-  const codes: unknown = retryOn
-  const numbers = Array.isArray(codes) ? codes.map(numberOf) : [undefined]
-  if (numbers.includes(undefined)) {
-    const problem = `must be a predicate or a list of status codes other than OK, got ${JSON.stringify(codes)}`
-    return invalid(where, field, problem)
-  }
-  return Result.succeed(({ code }) => numbers.includes(code))
-}
-
-/** What a function gives is seen when it is asked. */
-const checkGiven = (where: string, path: string, given: unknown, check: Given.Check) => {
-  const wrong = given === undefined || Predicate.isFunction(given) ? undefined : check(given)
+/** Checks a value; what a function returns is checked when it runs. */
+const checkValue = (where: string, path: string, value: unknown, check: AttemptOptions.Check) => {
+  const wrong = value === undefined || Predicate.isFunction(value) ? undefined : check(value)
   return wrong === undefined ? Result.void : invalid(where, `${path}${wrong.field}`, wrong.problem)
 }
 
 const fields = ["metadata", "callOptions", "retryOn", "idempotent"] as const
 
 /**
- * - `path`: where among the options they are, with a dot at its end.
- * - `known`: the options that there are.
+ * Checks the options of a method.
+ *
+ * - `path`: the path of the options, with a dot at its end.
+ * - `known`: the names of the options that exist.
  *
  * @internal
  */
@@ -128,26 +115,24 @@ export const check = (
   known: ReadonlyArray<string> = fields
 ): Result.Result<Checked, InvalidOption> =>
   Result.gen(function*() {
-    const given: unknown = options
-    if (!Predicate.isRecord(given)) {
+    const value: unknown = options
+    if (!Predicate.isRecord(value)) {
       return yield* invalid(
         where,
         path === "" ? "options" : path.slice(0, -1),
-        `must be an object, got ${String(given)}`
+        `must be an object, got ${String(value)}`
       )
     }
-    yield* checkKnown(where, given, known, path)
-    const { callOptions, idempotent, metadata } = options
-    yield* checkGiven(where, path, metadata, Given.metadata)
-    yield* checkGiven(where, path, callOptions, Given.callOptions)
-    if (idempotent !== undefined && !Predicate.isBoolean(idempotent)) {
-      return yield* invalid(where, `${path}idempotent`, `must be true or false, got ${JSON.stringify(idempotent)}`)
-    }
-    const retryOn = yield* checkRetryOn(where, `${path}retryOn`, options.retryOn)
+    yield* checkKnown(where, value, known, path)
+    const { callOptions, metadata } = options
+    yield* checkValue(where, path, metadata, AttemptOptions.metadata)
+    yield* checkValue(where, path, callOptions, AttemptOptions.callOptions)
+    const idempotent = yield* checkFlag(where, `${path}idempotent`, options.idempotent)
+    const retryOn = (yield* checkRetries(where, `${path}retryOn`, options.retryOn)) ?? never
     return { metadata, callOptions, retryOn, idempotent }
   })
 
-/** What is said of one method by several of its names, together. */
+/** Merges the options that were given under several names of one method. */
 const merge = (
   where: string,
   path: string,
@@ -166,7 +151,7 @@ const merge = (
 }
 
 /**
- * What holds for each method, whichever of its names it was said of.
+ * Checks the options of a client; returns those of each method, under whichever of its names they were given.
  *
  * @internal
  */
@@ -177,9 +162,9 @@ export const checkAll = (
 ): Result.Result<(method: Method) => Checked, InvalidOption> =>
   Result.gen(function*() {
     const common = yield* check(where, options, "", ["metadata", "callOptions", "retryOn", "methods"])
-    const { methods: given = {}, ...shared } = options
+    const { methods: byKey = {}, ...shared } = options
     const own = new Map<string, Options>()
-    for (const [key, said = {}] of Object.entries(given)) {
+    for (const [key, said = {}] of Object.entries(byKey)) {
       const path = `methods.${key}`
       const method = methods.find((method) => method.key === key)
       if (method === undefined) {

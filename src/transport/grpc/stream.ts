@@ -1,5 +1,5 @@
 /**
- * A stream of answers, opened until its first message has come.
+ * Opens a stream of answers until its first message.
  *
  * @internal
  */
@@ -13,7 +13,7 @@ import type * as Stream from "effect/Stream"
 import * as Deadline from "../../Deadline.js"
 import * as Result from "../../internal/result.js"
 import { Fatal, type Retryable } from "../../RpcError.js"
-import { repeatUnprocessed } from "../shared/transparent.js"
+import { repeatUnprocessed } from "../shared/attempt.js"
 import { untilFirst } from "../shared/untilFirst.js"
 import * as Call from "./call.js"
 import { isUnprocessed } from "./failure.js"
@@ -21,15 +21,15 @@ import type { Method } from "./method.js"
 
 type Failure = Retryable | Fatal
 
-/** The messages that are there, waiting for the first of them; `None` at the end. */
+/** Reads the messages of a stream: `next` waits for the first, and fails with `None` at the end. */
 interface Reader {
   readonly next: Effect.Effect<Chunk.Chunk<unknown>, Option.Option<Failure>>
   readonly close: Effect.Effect<void>
 }
 
 /**
- * Messages are taken out of Node's stream, never pushed: it holds 16 and asks the connection for more only when they are
- * taken. What came before a failure is read before it.
+ * Pulls messages from Node's stream, which holds 16 and asks the connection for more only when they are read. Messages
+ * before a failure are read first.
  */
 const readerOf = (
   { name }: Method,
@@ -77,18 +77,14 @@ const readerOf = (
   }
 }
 
-/** What grpc-js, and what generates code for it, makes of a method that streams its answer. */
+/** A server-streaming method of a client, generated or loaded. */
 type Invoke = (
   request: unknown,
   metadata: Grpc.Metadata,
   options: Grpc.CallOptions
 ) => Grpc.ClientReadableStream<unknown>
 
-/**
- * One attempt.
- *
- * @internal
- */
+/** Makes one attempt to open a stream. @internal */
 export const open = (
   client: Grpc.Client,
   method: Method,

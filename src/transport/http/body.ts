@@ -1,5 +1,5 @@
 /**
- * Bodies of requests: those that can be sent again, and those that can be read only once.
+ * Tells request bodies that can be sent again from those that can be read only once.
  *
  * @internal
  */
@@ -11,10 +11,10 @@ import * as Stream from "effect/Stream"
 import * as Result from "../../internal/result.js"
 import { Fatal, type Retryable } from "../../RpcError.js"
 
-/** Bodies that are made anew whenever they are read. */
+/** Bodies that are made anew each time they are read. */
 const madeAnew = new WeakSet<HttpBody.HttpBody>()
 
-/** What was read of bodies that are not. */
+/** Sources that were read and cannot be read again. */
 const taken = new WeakSet<object>()
 
 /** @internal */
@@ -33,7 +33,10 @@ const isData = (body: object): boolean =>
     Object.prototype.toString.call(body) === `[object ${tag}]`
   )
 
-/** What can be read only once of a body, as far as anybody can tell; `undefined` where it can be sent again. */
+/**
+ * Returns the source of a body that can be read only once, as far as that can be known; `undefined` if it can be sent
+ * again.
+ */
 const sourceOf = (body: HttpBody.HttpBody): object | undefined =>
   body._tag === "Stream"
     ? madeAnew.has(body) ? undefined : body.stream
@@ -52,11 +55,11 @@ const alreadyRead = (): Fatal =>
 /** One attempt of a request. @internal */
 export interface Attempt {
   readonly request: HttpClientRequest.HttpClientRequest
-  /** What its failure means: with a body that was read and cannot be read again there is no other attempt. */
+  /** Returns the failure of the attempt: `Fatal` when its body was read and cannot be read again. */
   readonly failed: (error: Retryable) => Retryable | Fatal
 }
 
-/** A stream counts as read when it is run: a client may fail before, for want of a connection. */
+/** Marks the source of a stream as read when the stream runs: a client may fail before that, without a connection. */
 const noting = (body: HttpBody.Stream): HttpBody.Stream =>
   HttpBody.stream(
     Stream.suspend(() => {
@@ -97,7 +100,7 @@ export const attempt = (request: HttpClientRequest.HttpClientRequest): Result.Re
     taken.add(source)
     return Result.succeed({ request, failed })
   }
-  // what the request says of its body stays
+  // keep the headers that the request has for its body
   const noted = HttpClientRequest.setHeaders(HttpClientRequest.setBody(request, noting(body)), request.headers)
   return Result.succeed({ request: noted, failed })
 }

@@ -1,5 +1,5 @@
 /**
- * One request of an `HttpClient` as one attempt of a call.
+ * Runs a request of an `HttpClient` as an attempt of a call.
  *
  * @internal
  */
@@ -72,7 +72,7 @@ export interface Checked {
 
 const mayRunTwice: ReadonlySet<string> = new Set(["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
 
-/** A URL without a host is one of a client that puts its host before it. */
+/** Names a call by host and method. A client may add the host to a URL without one. */
 const hostAndMethod = ({ method, url }: Request): string =>
   `${Result.getOrElse(Result.try(() => new URL(url).host), () => "http")}.${method}`
 
@@ -120,7 +120,7 @@ const checkValues = (
   })
 }
 
-/** The response, where it is not one that is worth another attempt. Of one that is, nothing stays open. */
+/** Returns a response that is not worth another attempt; closes one that is, and fails. */
 const accepted = (response: Response, retryOn: Checked["retryOn"]): Effect.Effect<Response, Retryable | Fatal> => {
   const { status } = response
   const isRetryable = HttpStatus.isRetryableStatus(status)
@@ -135,22 +135,24 @@ const accepted = (response: Response, retryOn: Checked["retryOn"]): Effect.Effec
   }).pipe(Effect.flatMap(Effect.fail))
 }
 
-/** A header that the caller has set says more than ours. */
+/** Adds headers; those that the caller has set win. */
 const withHeaders = (request: Request, headers: Readonly<Record<string, string>>): Result.Result<Request, Fatal> =>
   Result.map(writable(headers), () => HttpClientRequest.setHeaders(request, { ...headers, ...request.headers }))
 
-/** A client that fails on statuses, or on bodies that it reads itself: the response is there all the same. */
+/** Returns the response of an error from a client that fails on statuses, or that reads bodies itself. */
 const refusedOf = (error: unknown): Response | undefined =>
   HttpClientError.isHttpClientError(error) && error._tag === "ResponseError" ? error.response : undefined
 
-/** What a client with a base URL has sent ends as the request does; what one was redirected to does not. */
+/**
+ * Returns whether the request that was sent is the one that was made: a base URL keeps its end, a redirect does not.
+ */
 const isSame = (sent: Request, request: Request): boolean => sent.url.endsWith(request.url)
 
 const at = (u: unknown, key: string): unknown => Predicate.hasProperty(u, key) ? u[key] : undefined
 
 /**
- * `fetch` follows redirects itself unless it is told not to, and says so only of responses. The platform keeps its response in
- * the one that it gives.
+ * Returns whether `fetch` may have followed a redirect. It does so itself unless told otherwise, and reveals it only in
+ * the response that the platform wraps.
  */
 const mayHaveFollowed = (failure: unknown, init: Option.Option<RequestInit>): boolean => {
   const followed = refusedOf(failure)
@@ -161,16 +163,12 @@ const mayHaveFollowed = (failure: unknown, init: Option.Option<RequestInit>): bo
 }
 
 /**
- * What failed may be another request, which the answer to this one has led to: then this one was sent, whatever became of that.
+ * Returns whether a failure may be of another request, to which a redirect has led: then the first request was sent.
  */
 const isOther = (failure: unknown, request: Request, init: Option.Option<RequestInit>): boolean =>
   HttpClientError.isHttpClientError(failure) && (!isSame(failure.request, request) || mayHaveFollowed(failure, init))
 
-/**
- * Attempts of requests, as calls.
- *
- * @internal
- */
+/** Makes attempts of requests. @internal */
 export const calling = <E, R, A, E2, R2>(
   client: HttpClient.HttpClient.With<E, R>,
   { headers, idempotent, method, retryOn }: Checked,
@@ -198,7 +196,7 @@ export const calling = <E, R, A, E2, R2>(
         })
       )
     )
-  // what fails in `read` fails after the request was answered
+  // a failure of `read` comes after the request was answered
   const done = (attempt: HttpBody.Attempt) =>
     Effect.flatMap(answered(attempt), (response) =>
       Effect.mapError(read(response), (error) => {
@@ -214,17 +212,13 @@ export const calling = <E, R, A, E2, R2>(
   return RpcCall.make(attempted, { method: name, idempotent: idempotent(request) })
 }
 
-/** Errors that are not of HTTP pass as they are. */
+/** Returns the typed failure of an HTTP error; other errors stay as they are. */
 const typed = <E>(error: E, method: string): Exclude<E, HttpClientError.HttpClientError> | Retryable | Fatal =>
   HttpClientError.isHttpClientError(error) || isRetryable(error) || isFatal(error)
     ? withMethod(HttpFailure.classify(error), method)
     : error as Exclude<E, HttpClientError.HttpClientError>
 
-/**
- * A client whose requests are made by the function.
- *
- * @internal
- */
+/** Returns a client that makes its requests with a function. @internal */
 export const client = <E, R>(
   execute: (request: Request) => Effect.Effect<Response, E, R>
 ): HttpClient.HttpClient.With<E, R> =>

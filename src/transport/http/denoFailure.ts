@@ -1,5 +1,5 @@
 /**
- * What the `fetch` of Deno fails with: it has no codes, and says in the words of its HTTP library, hyper, what happened.
+ * Classifies failures of Deno's `fetch`. They have no codes, only the messages of its HTTP library, hyper.
  *
  * @internal
  */
@@ -7,15 +7,15 @@ import * as Option from "effect/Option"
 import type * as Classify from "../../Classify.js"
 import { Fatal, Retryable } from "../../RpcError.js"
 
-/** Of a URL in it the blanks are encoded, so it cannot be taken for this. */
+/** Matches a failure of the client. Blanks in a URL are encoded, so that a URL cannot match. */
 const clientError = /^error sending request .*client error \((\w+)\): ([^]+)$/
 
-/** The number that Linux, macOS and Windows give it. */
+/** Returns whether a text has the error number for a reset on Linux, macOS or Windows. */
 const isReset = (text: string): boolean => /\(os error (104|54|10054)\)/.test(text)
 
 const isRefused = (text: string): boolean => /\(os error (111|61|10061)\)/.test(text)
 
-/** While the connection was made. */
+/** Classifies a failure of a dial. */
 const ofConnect = (text: string, cause: unknown): Retryable | Fatal => {
   if (text.startsWith("invalid peer certificate")) {
     return new Fatal({ reason: "Protocol", message: "the certificate of the peer does not verify", cause })
@@ -34,7 +34,9 @@ const lost = (cause: unknown) =>
   new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code: "ECONNRESET", cause })
 
 /**
- * - `message`: of an error in the chain of causes of the failure.
+ * Classifies a failure by one message in its chain of causes.
+ *
+ * - `message`: the message of an error in the chain.
  *
  * @internal
  */

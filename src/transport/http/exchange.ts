@@ -1,5 +1,5 @@
 /**
- * One HTTP request with a JSON body, and its whole response: exactly one, never repeated here.
+ * Sends one HTTP request with a JSON body and reads the whole response. It is never repeated here.
  *
  * @internal
  */
@@ -19,18 +19,14 @@ import * as Json from "../shared/json.js"
 import * as Limit from "../shared/limit.js"
 import * as HttpFailure from "./failure.js"
 
-/**
- * A whole HTTP response. `body` is `Left`, with what is wrong, where it was too large to be read.
- *
- * @internal
- */
+/** A whole HTTP response. `body` is a failure, with the problem, when it was too large to be read. @internal */
 export interface Reply {
   readonly status: number
   readonly retryAfter: ServerHint | undefined
-  /** How it says that it is compressed. A client that reads such answers has undone it. */
+  /** The `content-encoding` of the response. A client that decodes such responses has done so already. */
   readonly encoding: string | undefined
   readonly body: Result.Result<Uint8Array, string>
-  /** The most bytes it may have. */
+  /** The limit of the body, in bytes. */
   readonly limit: number
 }
 
@@ -59,7 +55,7 @@ export const make = (client: HttpClient.HttpClient, options: Options): Exchange 
         body: HttpBody.text(body, contentType)
       })
     ).pipe(
-      // a client that was told to fail on statuses has the response all the same
+      // a client that fails on statuses still has the response
       Effect.catchTag("ResponseError", (error) =>
         error.reason === "StatusCode" ? Effect.succeed(error.response) : Effect.fail(error)),
       Effect.flatMap((response) =>
@@ -87,7 +83,7 @@ const replyOf = (
 
 const headerOf = (headers: Headers.Headers, name: string): string | undefined => headers[name]
 
-/** Takes what comes of the body up to a limit; `false` where there is more. The rest is not asked for. */
+/** Reads the body up to a limit; returns `false` when there is more, which is not read. */
 const take = (response: HttpClientResponse.HttpClientResponse, chunks: Array<Uint8Array>, limit: number) =>
   Effect.suspend(() => {
     let size = 0
@@ -97,19 +93,19 @@ const take = (response: HttpClientResponse.HttpClientResponse, chunks: Array<Uin
         chunks.push(chunk)
         return size <= limit
       }),
-      // how `fetch` says that there is no body
+      // `fetch` fails when there is no body
       Effect.catchIf((error) => error.reason === "EmptyBody", () => Effect.succeed(true))
     )
   })
 
 const maxExcerpt = 65_536
 
-/** Short beside any attempt timeout, which would otherwise end the attempt before its status has been told. */
+/** How long an excerpt is waited for: much less than any attempt timeout, which would hide the status. */
 const excerptWait = "100 millis"
 
 /**
- * Of a body that does not matter, what comes of it soon: it may say more to who reads the error. A client that has read it
- * already leaves nothing.
+ * Returns the part of an unneeded body that arrives soon, as it may explain the error. It is empty when a client has
+ * read the body already.
  */
 const excerptOf = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<Uint8Array> =>
   Effect.suspend(() => {
@@ -123,8 +119,8 @@ const excerptOf = (response: HttpClientResponse.HttpClientResponse): Effect.Effe
   })
 
 /**
- * A response that is turned away by its status: its body is read, so that the connection can be used again, and its beginning
- * kept as the `description`.
+ * Returns the error for a response that is refused by its status. Its body is read, so that the connection can be used
+ * again, and the beginning is kept as `description`.
  *
  * @internal
  */
@@ -139,7 +135,7 @@ export const statusError = (
       cause: Json.excerpt(body)
     }))
 
-/** Of a body whose announced length is above the limit nothing is waited for. */
+/** Reads the body. When the announced length is above the limit, nothing is read. */
 const bodyOf = (
   response: HttpClientResponse.HttpClientResponse,
   maxResponseBytes: number
@@ -148,7 +144,7 @@ const bodyOf = (
     const chunks: Array<Uint8Array> = []
     const tooLarge = Result.fail(Limit.tooLong("a body", { bytes: maxResponseBytes, option: "maxResponseBytes" }))
     return Number(headerOf(response.headers, "content-length") ?? 0) > maxResponseBytes
-      // begun and given up, so that the connection it was to come on is closed
+      // start and cancel the read, so that the connection is closed
       ? Effect.as(Effect.ignore(Effect.timeoutOption(take(response, chunks, 0), 0)), tooLarge)
       : Effect.map(take(response, chunks, maxResponseBytes), (fits) => fits ? Result.succeed(concat(chunks)) : tooLarge)
   })

@@ -1,5 +1,5 @@
 /**
- * What the statuses of HTTP, and the failures of an `HttpClient`, mean for a call.
+ * Classifies HTTP statuses and failures of an `HttpClient`.
  *
  * @internal
  */
@@ -18,7 +18,7 @@ import * as Url from "../shared/url.js"
 import * as Deno from "./denoFailure.js"
 
 /**
- * Statuses that say more than an error in the body: who is not let in, or is to come back later, was not told so by the method.
+ * Returns whether a status says more than an error in the body: it is about access or load, not about the method.
  *
  * @internal
  */
@@ -29,19 +29,15 @@ export const decides = (status: number): boolean =>
 /** @internal */
 export const isOk = (status: number): boolean => status >= 200 && status < 300
 
-/**
- * What `Retry-After` says of a response; `now` is in milliseconds of the `Clock`.
- *
- * @internal
- */
+/** Returns the hint of `Retry-After`; `now` is the time of the `Clock` in milliseconds. @internal */
 export const retryAfterOf = (
   { headers }: HttpClientResponse.HttpClientResponse,
   now: number
 ): ServerHint.ServerHint | undefined => Option.getOrUndefined(ServerHint.fromRetryAfter(headers["retry-after"], now))
 
 /**
- * A response that is turned away. Its `description` may be the beginning of the body, its request has the whole URL; the
- * message, which others repeat, has neither.
+ * A response that was refused. The `description` may hold the beginning of the body, and the request the whole URL; the
+ * message, which is shown, has neither.
  *
  * @internal
  */
@@ -52,10 +48,10 @@ export class StatusError extends HttpClientError.ResponseError {
   }
 }
 
-/** No real chain of causes is longer; a cyclic one ends here. */
+/** The most causes that are followed. A cyclic chain ends there. */
 const maxCauses = 16
 
-/** The failure and what caused it: `fetch` says only there what happened. */
+/** Returns the failure and its causes: `fetch` reports what happened only in a cause. */
 const chain = (failure: unknown): ReadonlyArray<object> => {
   const links: Array<object> = []
   for (let link = failure; Predicate.isObject(link) && links.length < maxCauses;) {
@@ -65,7 +61,7 @@ const chain = (failure: unknown): ReadonlyArray<object> => {
   return links
 }
 
-/** A property of something from elsewhere, where reading it may throw. */
+/** Reads a property of a foreign object, whose getter may throw. */
 const at = (u: object, key: string): unknown =>
   Result.getOrUndefined(Result.try(() => Predicate.hasProperty(u, key) ? u[key] : undefined))
 
@@ -74,10 +70,13 @@ const stringOf = (link: object, key: "code" | "message" | "name" | "syscall"): s
   return typeof value === "string" ? value : undefined
 }
 
-/** OpenSSL has codes of its own for what a peer says that does not speak TLS; `node:http` calls all of them `EPROTO`. */
+/**
+ * Returns whether a code says that the peer does not speak TLS. OpenSSL has codes of its own, `node:http` always has
+ * `EPROTO`.
+ */
 const isOfTls = (code: string | undefined): boolean => code === "EPROTO" || code?.startsWith("ERR_SSL_") === true
 
-/** While the connection was made nothing was sent, whatever the same failure means later. */
+/** Classifies a failure of a dial: nothing was sent. */
 const dialled: Classify.Rule = (failure) => {
   const found = chain(failure).filter(isDialError)
   if (found.length === 0) {
@@ -95,7 +94,7 @@ const dialled: Classify.Rule = (failure) => {
   )
 }
 
-/** A URL, a header or a length that the HTTP library refuses to write. */
+/** The codes of a URL, a header or a length that the HTTP library refuses to write. */
 const unwritable: ReadonlySet<string> = new Set([
   "UND_ERR_INVALID_ARG",
   "UND_ERR_NOT_SUPPORTED",
@@ -105,12 +104,12 @@ const unwritable: ReadonlySet<string> = new Set([
   "ERR_HTTP_INVALID_HEADER_VALUE"
 ])
 
-/** A body that ended before its length, or its last chunk: undici's parser says so in its own words. */
+/** Returns whether a body ended before its length or its last chunk, as undici's parser reports it. */
 const isCut = (link: object): boolean =>
   stringOf(link, "name") === "HTTPParserError" || stringOf(link, "code") === "UND_ERR_RES_CONTENT_LENGTH_MISMATCH" ||
   stringOf(link, "code") === "HPE_INVALID_EOF_STATE"
 
-/** `fetch` has no code for a header or a URL that it refuses, and quotes them. */
+/** Returns whether `fetch` refused a header or a URL. It has no code for that, and quotes the value. */
 const isRefused = (link: object): boolean =>
   link instanceof TypeError && /is an invalid header (name|value)|URL that includes credentials/.test(link.message)
 
@@ -120,7 +119,10 @@ const isNotHttp = (link: object): boolean => {
     code === "UND_ERR_HEADERS_OVERFLOW" || code === "Malformed_HTTP_Response"
 }
 
-/** Other runtimes than Node. Bun has codes, and only of a handshake that failed this one without a system call. */
+/**
+ * Classifies failures of other runtimes than Node. Bun has codes, and one of them only for a handshake that failed
+ * without a system call.
+ */
 const runtimes: Classify.Rule = (failure) => {
   for (const link of chain(failure)) {
     const code = stringOf(link, "code")
@@ -136,7 +138,7 @@ const runtimes: Classify.Rule = (failure) => {
   return Option.none()
 }
 
-/** What HTTP libraries say of their own, where `Classify` knows sockets. */
+/** Classifies failures of HTTP libraries; `Classify` classifies those of sockets. */
 const library = (isInBody: boolean): Classify.Rule => (failure) => {
   for (const link of chain(failure)) {
     const code = stringOf(link, "code")
@@ -184,7 +186,7 @@ const ofResponse = (error: HttpClientError.ResponseError): Retryable | Fatal => 
     })
   }
   const failure = ofBody(error.cause ?? error)
-  // `Custom` is what no rule knows
+  // no rule knows a failure that is `Custom`
   return failure.reason === "Custom"
     ? new Fatal({ reason: "Protocol", message: "the body of the answer cannot be read", cause: Excerpt.of(error) })
     : failure

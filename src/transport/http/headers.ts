@@ -1,6 +1,6 @@
 /**
- * What may stand in a header of HTTP. The libraries that write requests differ in what they make of the rest: an error, a
- * defect, or another header.
+ * Checks HTTP headers. The libraries that write requests treat invalid ones differently: they fail, throw, or write
+ * another header.
  *
  * @internal
  */
@@ -18,11 +18,7 @@ export interface Problem {
   readonly isName: boolean
 }
 
-/**
- * What is wrong with the first header that cannot be written. Its value may be a secret: it is not shown.
- *
- * @internal
- */
+/** Returns the problem with the first invalid header. Its value may be a secret and is not shown. @internal */
 export const problemOf = (headers: Readonly<Record<string, unknown>>): Problem | undefined => {
   for (const [name, value] of Object.entries(headers)) {
     if (!headerName.test(name)) {
@@ -35,11 +31,7 @@ export const problemOf = (headers: Readonly<Record<string, unknown>>): Problem |
   return undefined
 }
 
-/**
- * Headers made for one attempt.
- *
- * @internal
- */
+/** Checks the headers of one attempt. @internal */
 export const writable = <H extends Readonly<Record<string, string>>>(headers: H): Result.Result<H, Fatal> => {
   const found = problemOf(headers)
   return found === undefined

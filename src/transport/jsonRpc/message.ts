@@ -8,12 +8,12 @@ import * as Predicate from "effect/Predicate"
 import * as Excerpt from "../../internal/errors/excerpt.js"
 import * as HttpStatus from "../../internal/errors/httpStatus.js"
 import * as Result from "../../internal/result.js"
-import { type Code, Fatal, type FatalReason, Retryable } from "../../RpcError.js"
+import { type Code, Fatal, type FatalReason, type Retryable } from "../../RpcError.js"
 import type { ServerHint } from "../../ServerHint.js"
 import type { Reply } from "../http/exchange.js"
 import * as HttpFailure from "../http/failure.js"
-import { isUnimplemented } from "../shared/goErrors.js"
 import * as Json from "../shared/json.js"
+import * as ServerError from "../shared/serverError.js"
 
 /** @internal */
 export type Dialect = "2.0" | "1.0"
@@ -26,10 +26,18 @@ export class RawResult {
 /** @internal */
 export type Outcome = Result.Result<RawResult, Retryable | Fatal>
 
-/** @internal */
+/**
+ * The error object of an answer.
+ *
+ * @since 0.1.0
+ * @category models
+ */
 export interface ErrorObject {
+  /** The code of the error: a number in JSON-RPC 2.0. A server of the older version may give none. */
   readonly code: Code | undefined
+  /** The message of the error. */
   readonly message: string
+  /** What else the server says about the error; `undefined` if nothing. */
   readonly data: unknown
 }
 
@@ -128,12 +136,9 @@ const errorOf = (error: unknown): ErrorObject => {
 const failureOf = (error: unknown, retryOn: RetryOn, retryAfter?: ServerHint): Retryable | Fatal => {
   const object = errorOf(error)
   const { code, message } = object
-  if (retryOn(object)) {
-    return new Retryable({ reason: "Custom", delivery: "Unknown", code, retryAfter, cause: error })
-  }
   const reason = (code === undefined ? undefined : standard.get(code)) ??
-    (isUnimplemented(message) ? "Unimplemented" : "ServerError")
-  return new Fatal({ reason, code, message, cause: error })
+    (ServerError.isUnimplemented(message) ? "Unimplemented" : "ServerError")
+  return ServerError.failureOf(object, { retryOn, reason, retryAfter, cause: error })
 }
 
 /** The beginning of the body, for who asks for it. */

@@ -7,28 +7,14 @@ import type * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 import * as Excerpt from "../../internal/errors/excerpt.js"
 import * as Result from "../../internal/result.js"
-import { checkDuration, checkKnown, checkNumber, InvalidOption } from "../../InvalidOption.js"
+import { checkDuration, checkKnown, checkNumber, type InvalidOption } from "../../InvalidOption.js"
 import type { Code } from "../../RpcError.js"
 import { problemOf } from "../http/headers.js"
 import * as Json from "../shared/json.js"
 import * as Limit from "../shared/limit.js"
+import { checkRetryOn, invalid as invalidOption, never } from "../shared/options.js"
 import { checkUrl } from "../shared/url.js"
-import type { Dialect, RetryOn } from "./message.js"
-
-/**
- * The error object of an answer.
- *
- * @since 0.1.0
- * @category models
- */
-export interface ErrorObject {
-  /** The code of the error: a number in JSON-RPC 2.0. A server of the older version may give none. */
-  readonly code: Code | undefined
-  /** The message of the error. */
-  readonly message: string
-  /** What else the server says about the error; `undefined` if nothing. */
-  readonly data: unknown
-}
+import type { Dialect, ErrorObject, RetryOn } from "./message.js"
 
 /**
  * Sends calls that are made within `window` of the first one as one request, at most `maxCalls` of them.
@@ -95,7 +81,7 @@ export interface Checked {
 
 const where = "JsonRpc.make"
 
-const invalid = (field: string, problem: string) => Result.fail(new InvalidOption({ where, field, problem }))
+const invalid = (field: string, problem: string) => invalidOption(where, field, problem)
 
 const checkHeaders = (headers: unknown): Result.Result<Readonly<Record<string, string>>, InvalidOption> => {
   // a `Map` or `Headers` would have no entries here, and lose them without a word
@@ -114,18 +100,12 @@ const checkHeaders = (headers: unknown): Result.Result<Readonly<Record<string, s
   )
 }
 
-const checkRetryOn = (retryOn: Options["retryOn"]): Result.Result<RetryOn, InvalidOption> => {
-  if (retryOn === undefined) {
-    return Result.succeed(() => false)
-  }
-  if (Predicate.isFunction(retryOn)) {
-    return Result.succeed(retryOn)
-  }
-  const codes: unknown = retryOn
-  return Array.isArray(codes) && codes.every((code) => Predicate.isString(code) || Number.isFinite(code))
-    ? Result.succeed(({ code }) => code !== undefined && codes.includes(code))
-    : invalid("retryOn", `must be a list of codes or a predicate, got ${Json.describe(retryOn)}`)
-}
+const checkRetries = (retryOn: Options["retryOn"]) =>
+  checkRetryOn<ErrorObject>(
+    retryOn,
+    (code) => Predicate.isString(code) || Number.isFinite(code) ? code : undefined,
+    (retryOn) => invalid("retryOn", `must be a list of codes or a predicate, got ${Json.describe(retryOn)}`)
+  )
 
 const checkBatch = (
   batch: Options["batch"],
@@ -172,7 +152,7 @@ export const check = (options: Options): Result.Result<Checked, InvalidOption> =
         max: Number.MAX_SAFE_INTEGER,
         integer: true
       }),
-      retryOn: yield* checkRetryOn(options.retryOn),
+      retryOn: (yield* checkRetries(options.retryOn)) ?? never,
       batch: yield* checkBatch(options.batch, dialect)
     }
   })

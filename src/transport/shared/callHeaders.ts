@@ -6,8 +6,8 @@
 import type { Facts } from "../../Deadline.js"
 
 /**
- * Of a protocol that has a place of its own for the time that remains: the key as the IETF draft names its header, and the
- * number of the retry as `go-grpc-middleware` does.
+ * Returns the headers for a protocol that sends the remaining time itself: the idempotency key under the name of the
+ * IETF draft, and the number of the retry as `go-grpc-middleware` sends it.
  *
  * @internal
  */
@@ -16,11 +16,7 @@ export const headersOf = ({ idempotencyKey, previousAttempts }: Facts): Readonly
   ...(previousAttempts > 0 ? { "x-retry-attempt": String(previousAttempts) } : {})
 })
 
-/**
- * Of plain HTTP, which has none: the time as Envoy names it.
- *
- * @internal
- */
+/** Returns the headers for plain HTTP, with the remaining time under the name that Envoy uses. @internal */
 export const httpHeadersOf = (facts: Facts): Readonly<Record<string, string>> => ({
   ...headersOf(facts),
   ...(facts.remaining === undefined ? {} : { "x-envoy-expected-rq-timeout-ms": String(facts.remaining) })

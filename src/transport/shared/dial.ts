@@ -1,9 +1,10 @@
 /**
- * Which failures happened while a connection was made, so that nothing of a request can have been written.
+ * Tells failures of a dial from failures of a request: nothing of the request was sent when the dial failed.
  *
- * The failure itself does not say: a TLS handshake that the peer resets fails with the same `read ECONNRESET` as a request
- * that it resets. undici, which is also the `fetch` of Node, and `node:http` tell where it happened on a diagnostics channel, with
- * the very error that the request then fails with. A runtime without these channels tells nothing, and nothing is known there.
+ * The error itself does not show it: a TLS handshake that the peer resets fails with the same `read ECONNRESET` as a
+ * request that it resets. undici, which is also the `fetch` of Node, and `node:http` publish the error of a dial on a
+ * diagnostics channel, and the request then fails with the same object. In a runtime without these channels no failure
+ * is known to be one of a dial.
  *
  * @internal
  */

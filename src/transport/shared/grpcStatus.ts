@@ -1,5 +1,5 @@
 /**
- * The status codes of gRPC, which Connect shares, and what they mean for a call.
+ * The status codes of gRPC, which Connect shares, and the failures of calls that they stand for.
  *
  * @internal
  */
@@ -29,8 +29,8 @@ export interface Status {
 }
 
 /**
- * `UNAVAILABLE` is retryable, `RESOURCE_EXHAUSTED` with a delay from the server, and what `retryOn` accepts; all may have run.
- * A code that gRPC does not have is kept as its number.
+ * Returns the failure for a status. `UNAVAILABLE`, `RESOURCE_EXHAUSTED` with a delay from the server, and what
+ * `retryOn` accepts are `Retryable`, delivery `Unknown`. A code that gRPC does not define is kept as its number.
  *
  * @internal
  */

@@ -1,5 +1,5 @@
 /**
- * The error codes of HTTP/2 (RFC 9113, section 7). The place in the list is the number.
+ * The error codes of HTTP/2 (RFC 9113, section 7). The index in the list is the code.
  *
  * @internal
  */
@@ -20,11 +20,7 @@ export const http2Codes = [
   "HTTP_1_1_REQUIRED"
 ] as const
 
-/**
- * Those by which one side says that the other does not speak the protocol as agreed: it will not the next time either.
- *
- * @internal
- */
+/** Codes that say that the peers do not agree on the protocol. Another attempt would fail in the same way. @internal */
 export const disagreement: ReadonlySet<string> = new Set([
   "PROTOCOL_ERROR",
   "FLOW_CONTROL_ERROR",

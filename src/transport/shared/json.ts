@@ -1,5 +1,5 @@
 /**
- * JSON from a peer: read with care, and told of in few words.
+ * Reads JSON from a peer within limits, and describes it in messages without quoting it.
  *
  * @internal
  */
@@ -9,7 +9,11 @@ import * as Excerpt from "../../internal/errors/excerpt.js"
 import * as Result from "../../internal/result.js"
 import * as Limit from "./limit.js"
 
-/** Far deeper than any message, and not so deep that code which recurses over one runs out of stack. @internal */
+/**
+ * The deepest nesting that is read. No message is that deep, and code that recurses over one does not run out of stack.
+ *
+ * @internal
+ */
 export const maxDepth = 1_000
 
 const quote = 0x22
@@ -18,34 +22,34 @@ const colon = 0x3a
 const backslash = 0x5c
 
 /**
- * What JSON is made into, in bytes of memory, measured with Node 20 on 64 bits. A member of an object costs more where its
- * name is new: strings are kept once, and V8 describes the shape of an object anew for each of its first names.
+ * The memory that JSON takes once it is parsed, in bytes, measured with Node 20 on 64 bits. A member with a new name
+ * costs more: strings are kept once, and V8 makes a new shape of an object for each of its first names.
  */
 const cost = { array: 40, object: 32, slot: 8, string: 24, newName: 80, newShape: 400 }
 
-/** From this place on in an object, names are looked up and no shapes are made. */
+/** The number of members of an object from which V8 uses a table and makes no shapes. */
 const shaped = 1_000
 
-/** In shorter texts names are not told apart: all of them new would not matter. */
+/** The length of a text, in bytes, above which names are told apart. The names of shorter texts cannot cost much. */
 const manyNames = 65_536
 
 const prime = 16_777_619
 const idHash = Math.imul(0x69, prime) ^ 0x64
 
 /**
- * Follows JSON byte by byte, as it comes: where it ends, how deep it is nested, what it would be made into, and the `id` of an
- * object that is not read.
+ * Scans JSON byte by byte as it arrives: finds where it ends, how deep it is nested, how much memory it would take once
+ * it is parsed, and the `id` of an object that is not parsed.
  *
  * @internal
  */
 export class Scanner {
-  /** Open brackets, those in strings apart. */
+  /** The number of open brackets, those in strings excluded. */
   depth = 0
-  /** The most there were. */
+  /** The greatest depth so far. */
   deepest = 0
-  /** How much memory it is made into, by estimate. */
+  /** The estimated memory of the parsed value, in bytes. */
   memory = 0
-  /** The whole number that is the `id` of the outermost object, if it came. */
+  /** The `id` of the outermost object, if it is an integer and was scanned. */
   id: number | undefined
   private bytes = 0
   private inString = false
@@ -54,11 +58,11 @@ export class Scanner {
   private hash = 0
   /** The digits of the `id` so far. */
   private digits: string | undefined
-  /** For each open bracket the members that it has; none in an array. */
+  /** The number of members at each depth; 0 for an array. */
   private readonly members: Array<number> = [0]
   private names: Set<number> | undefined
 
-  /** Reads on at `from`, to the bracket that closes the outermost one or else to the end. Returns where it stopped. */
+  /** Scans from `from` to the bracket that closes the outermost one, or to the end. Returns where it stopped. */
   scan(bytes: Uint8Array, from: number): number {
     let at = from
     while (at < bytes.length) {
@@ -106,7 +110,7 @@ export class Scanner {
     return at
   }
 
-  /** Deeper ones are refused, and their members need not be told apart. */
+  /** The index into `members`. Deeper levels are refused, so they may share one. */
   private get level(): number {
     return Math.min(this.depth, maxDepth)
   }
@@ -119,7 +123,7 @@ export class Scanner {
     this.digits = undefined
   }
 
-  /** To the end of a string, or of the bytes. */
+  /** Scans to the end of a string, or of the bytes. */
   private string(bytes: Uint8Array, from: number): number {
     let { escaped, hash } = this
     let at = from
@@ -145,7 +149,7 @@ export class Scanner {
     return at
   }
 
-  /** The last string was the name of a member. */
+  /** Counts the last string as the name of a member. */
   private name(bytes: number): void {
     this.memory += cost.slot - cost.string - this.length
     const members = ++this.members[this.level]!
@@ -166,25 +170,17 @@ export class Scanner {
   }
 }
 
-/** How much of a text is kept. */
+/** The longest excerpt of a body, in characters. */
 const maxExcerpt = 1_000
 
-/** Of a body of any size only the start is looked at. */
+/** Decodes only the start of a body, whatever its size. */
 const startOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes.subarray(0, 4 * maxExcerpt)).trim()
 
-/**
- * The beginning of a body, for who asks for it.
- *
- * @internal
- */
+/** Returns the beginning of a body, redacted. @internal */
 export const excerpt = (bytes: Uint8Array): Redacted.Redacted<unknown> =>
   Excerpt.of(startOf(bytes).slice(0, maxExcerpt))
 
-/**
- * What a body is, in words that quote nothing of it.
- *
- * @internal
- */
+/** Describes a body without quoting it. @internal */
 export const kindOf = (bytes: Uint8Array): string => {
   const start = startOf(bytes)
   return start === ""
@@ -194,7 +190,7 @@ export const kindOf = (bytes: Uint8Array): string => {
     : `a body of ${bytes.length} bytes`
 }
 
-/** What is wrong with JSON that is not read yet, by what its scanner has seen of it. @internal */
+/** Returns why JSON is not parsed, from what its scanner has found; `undefined` if it is. @internal */
 export const refusal = (scanner: Scanner, limit: Limit.Limit): string | undefined =>
   scanner.deepest > maxDepth
     ? `nested deeper than ${maxDepth} levels`
@@ -203,9 +199,10 @@ export const refusal = (scanner: Scanner, limit: Limit.Limit): string | undefine
     : undefined
 
 /**
- * The value, or in a few words what came in its place. One that would take too much memory for its limit is not made.
+ * Parses a value, or fails with a description of what was received instead. A value that would take too much memory is
+ * not parsed.
  *
- * - `limit`: default as many bytes as there are, and at least 4 MiB.
+ * - `limit`: default the size of the bytes, at least 4 MiB.
  *
  * @internal
  */
@@ -232,7 +229,7 @@ const notJson = (bytes: Uint8Array): string => {
   return kind.endsWith(" bytes") ? `not JSON: ${kind}` : kind
 }
 
-/** Of an option, how much of a text is shown. */
+/** The longest text of an option that is shown, in characters. */
 const maxShown = 200
 
 const shorten = (text: string): string => {
@@ -241,7 +238,7 @@ const shorten = (text: string): string => {
 }
 
 /**
- * An option in a few words, whatever its size. Of what a peer has sent only {@link Excerpt.kindOf} may be told.
+ * Describes an option, whatever its size. For a value from a peer use {@link Excerpt.kindOf}, which quotes nothing.
  *
  * @internal
  */

@@ -1,5 +1,5 @@
 /**
- * How much of a peer's answer is read: its bytes, and the memory of what is made of them.
+ * Limits on an answer: its bytes, and the memory that it takes once it is decoded.
  *
  * @internal
  */
@@ -20,24 +20,30 @@ export interface Limit {
 /** The default limit of one frame: that of gRPC, 4 MiB. @internal */
 export const defaultBytes = 4 * 1024 * 1024
 
-/** Small limits still allow for what a small answer is made into. */
+/** The memory that is always allowed, in bytes: a small answer may take many times its size. */
 const leastMemory = 1024 * 1024
 
 /**
- * The most memory, in bytes by estimate, that may be made of one frame: 3.5 times its limit. The frame itself takes up to twice
- * its bytes while it is read, and a schema copies what was made, so that it costs 10 times its limit at most.
+ * Returns the most memory that a decoded frame may take, in bytes: 3.5 times the limit of the frame. The frame itself
+ * takes up to twice its bytes while it is read, and a schema copies the decoded value, so that an answer costs at most
+ * 10 times the limit.
  *
  * @internal
  */
 export const memoryOf = (bytes: number): number => Math.max(3.5 * bytes, leastMemory)
 
-/** Says that a frame has more bytes than it may. @internal */
+/** Describes a frame with more bytes than the limit. @internal */
 export const tooLong = (what: string, { bytes, option }: Limit): string =>
   `${what} of more than ${bytes} bytes: see ${option}`
 
-/** Says what a frame is that would be made into more than it may. @internal */
+/** Describes a frame that would take more memory than the limit. @internal */
 export const tooMuch = ({ bytes, option }: Limit): string =>
   `too large for memory, of which it would take more than ${memoryOf(bytes)} bytes: see ${option}`
 
-/** A frame over the limit is passed over to its end, so that the others go on, if it has no more bytes than this: 1 GiB. @internal */
+/**
+ * The largest frame that is skipped, in bytes: 1 GiB. A frame over the limit is skipped up to this size, so that the
+ * other calls on the connection go on.
+ *
+ * @internal
+ */
 export const maxSkipped = 1024 * 1024 * 1024

@@ -1,6 +1,6 @@
 /**
- * `Schema.Record` loses a key `__proto__`: it assigns it, which sets the prototype of an object in place of a key. A value with
- * such a key is refused by name where a record could lose it.
+ * Finds values with the key `__proto__`, which `Schema.Record` loses: it assigns the key, and that sets the prototype
+ * of the object. Such a value is refused where its schema has a record.
  *
  * @internal
  */
@@ -43,7 +43,7 @@ const look = (ast: AST.AST): boolean => {
   return false
 }
 
-/** Whether there is a record in a schema. */
+/** Returns whether a schema contains a record. */
 const hasRecord = (ast: AST.AST): boolean => {
   const has = known.get(ast) ?? look(ast)
   known.set(ast, has)
@@ -78,5 +78,5 @@ const hasKey = (value: unknown): boolean => {
   return false
 }
 
-/** Whether a record of the schema could lose a key of the value. @internal */
+/** Returns whether a record of the schema could lose a key of the value. @internal */
 export const isLost = (ast: AST.AST, value: unknown): boolean => hasRecord(ast) && hasKey(value)

@@ -1,6 +1,6 @@
 /**
- * Reads the delay of a `google.rpc.RetryInfo` out of the bytes of protobuf messages. Nothing else of them is looked at, and
- * bytes that are no message of that type say "Never", as an unreadable hint does.
+ * Reads the delay of a `google.rpc.RetryInfo` from the bytes of protobuf messages, and nothing else. Bytes that are no
+ * such message give "Never", as any unreadable hint does.
  *
  * @internal
  */
@@ -9,11 +9,11 @@ import * as ServerHint from "../../ServerHint.js"
 
 interface Field {
   readonly number: number
-  /** Of a varint the value, of a field with a length the bytes. Other fields are passed over. */
+  /** The value of a varint, or the bytes of a field with a length. Other fields are skipped. */
   readonly value: bigint | Uint8Array
 }
 
-/** The fields of a message, or `undefined` where the bytes are none. */
+/** Returns the fields of a message; `undefined` when the bytes are none. */
 const fieldsOf = (bytes: Uint8Array): ReadonlyArray<Field> | undefined => {
   const fields: Array<Field> = []
   let at = 0
@@ -70,7 +70,7 @@ const fieldsOf = (bytes: Uint8Array): ReadonlyArray<Field> | undefined => {
 const bytesAt = (fields: ReadonlyArray<Field>, number: number): ReadonlyArray<Uint8Array> =>
   fields.flatMap((field) => field.number === number && field.value instanceof Uint8Array ? [field.value] : [])
 
-/** Of a field that is there more than once the last holds. */
+/** Returns the last value of a field, as protobuf does for repeated values. */
 const integerAt = (fields: ReadonlyArray<Field>, number: number): bigint => {
   const values = fields.flatMap((field) =>
     field.number === number && typeof field.value === "bigint" ? [field.value] : []
@@ -99,12 +99,12 @@ export const fromMessage = (bytes: Uint8Array): Option.Option<ServerHint.ServerH
 
 const text = new TextDecoder()
 
-/** The type of an `Any` is the part behind the last slash. */
+/** Compares the part of a type URL after the last slash. */
 const isRetryInfo = (typeUrl: string): boolean => typeUrl.slice(typeUrl.lastIndexOf("/") + 1) === "google.rpc.RetryInfo"
 
 /**
- * `google.rpc.Status { repeated google.protobuf.Any details = 3 }`, the trailer `grpc-status-details-bin`. Details of other types
- * and bytes that are no status say nothing.
+ * Reads the delay from the trailer `grpc-status-details-bin`: `google.rpc.Status { repeated google.protobuf.Any details
+ * = 3 }`. Details of other types, and bytes that are no status, give `None`.
  *
  * @internal
  */

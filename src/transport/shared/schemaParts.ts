@@ -1,6 +1,6 @@
 /**
- * Decodes large values by their schema with turns for others in between: a schema decodes a list in one go, and that of a large
- * answer would stop the event loop for as long.
+ * Decodes large values by a schema in parts, and lets other work of the event loop run between them. A schema decodes a
+ * list in one go, which would block the event loop for a large answer.
  *
  * @internal
  */
@@ -11,10 +11,15 @@ import * as Schema from "effect/Schema"
 import * as AST from "effect/SchemaAST"
 import * as Result from "../../internal/result.js"
 
-/** Lets all others of the event loop have their turn; a yield of a fiber lets only other fibers. @internal */
+/** Lets all other work of the event loop run. A yield of a fiber lets only other fibers run. @internal */
 export const giveWay: Effect.Effect<void> = Effect.sleep(0)
 
-/** How many items of lists and records are decoded at a time, by all that decode: a few milliseconds. @internal */
+/**
+ * The number of items of lists and records that are decoded before other work may run, by all calls together: a few
+ * milliseconds.
+ *
+ * @internal
+ */
 export const perPart = 2_000
 
 let left = perPart
@@ -27,7 +32,10 @@ type Parsed = Effect.Effect<unknown, ParseResult.ParseIssue, unknown>
 
 type ParseItem = (i: number) => Parsed
 
-/** Items one by one; `give` gets each with its number. It is done at once where the part has room for all of them. */
+/**
+ * Decodes items one after the other; `give` gets each with its index. Completes synchronously when the part has room
+ * for all.
+ */
 const items = (count: number, parse: ParseItem, give: (i: number, item: unknown) => void, from = 0): Parsed => {
   for (let i = from; i < count; i++) {
     if (--left < 0) {
@@ -48,7 +56,7 @@ const items = (count: number, parse: ParseItem, give: (i: number, item: unknown)
   return Result.void
 }
 
-/** A list or a record in parts, in place of what Schema makes of the `original`. */
+/** Replaces what Schema makes of the `original` by a parser that decodes in parts. */
 const declare = (
   original: AST.AST,
   parse: (input: unknown, options: AST.ParseOptions) => Parsed
@@ -155,8 +163,8 @@ const make = (ast: AST.AST): AST.AST => {
 }
 
 /**
- * Decodes by a schema as `Schema.decodeUnknown` does. Lists, and the records and structs in them, give way to others; what is
- * made of a whole list, such as a `HashMap`, does not.
+ * Decodes by a schema as `Schema.decodeUnknown` does, in parts. Lists, and the records and structs in them, are
+ * interrupted by other work; a transformation of a whole list, such as that to a `HashMap`, is not.
  *
  * @internal
  */

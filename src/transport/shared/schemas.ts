@@ -1,5 +1,5 @@
 /**
- * Arguments and answers by the schemas of a call.
+ * Encodes arguments and decodes answers by the schemas of a call.
  *
  * @internal
  */
@@ -12,7 +12,7 @@ import { Fatal } from "../../RpcError.js"
 import * as Proto from "./proto.js"
 import { decodeInParts, giveWay } from "./schemaParts.js"
 
-/** A schema of a call, whatever it is for. @internal */
+/** A schema of a call, for its arguments or its answer. @internal */
 export type Any = Schema.Schema<unknown, unknown, unknown>
 
 /** @internal */
@@ -28,8 +28,8 @@ export const badReply = (failure: unknown): Fatal => {
 }
 
 /**
- * What a schema makes of a value; one that throws is not to end more than its call. Most are done at once, and then there is
- * nothing to wait for.
+ * Runs a step of a schema. What it throws fails the call with `onError`. Most steps complete synchronously, and then no
+ * effect runs.
  *
  * @internal
  */
@@ -57,7 +57,7 @@ const whole = <A, I, R, E>(
   decode: (answer: unknown) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | string, R> => Proto.isLost(schema.ast, answer) ? Effect.fail(Proto.problem) : decode(answer)
 
-/** What a schema makes of arguments. @internal */
+/** Encodes arguments by a schema. @internal */
 export const encode = <A, I, R>(
   schema: Schema.Schema<A, I, R>,
   args: unknown
@@ -71,7 +71,7 @@ export const encoded = <R>(
 ): Effect.Effect<unknown, Fatal, R> =>
   schema === undefined ? Effect.succeed(args) : guarded(() => encode(schema, args), badArguments)
 
-/** @internal */
+/** Decodes an answer by a schema, if there is one. @internal */
 export const decoded = <R>(
   answer: unknown,
   schema: Schema.Schema<unknown, unknown, R> | undefined
@@ -80,10 +80,10 @@ export const decoded = <R>(
     ? Effect.succeed(answer)
     : guarded(() => whole(schema, answer, Schema.decodeUnknown(schema)), badReply)
 
-/** An answer of more bytes than this gives way to others while it is decoded. @internal */
+/** Above this size, in bytes, an answer is decoded with {@link decodedLong}. @internal */
 export const long = 16_384
 
-/** The same as `decoded`, for a long answer. @internal */
+/** Decodes a long answer as {@link decoded} does, and lets other work of the event loop run in between. @internal */
 export const decodedLong = <R>(
   answer: unknown,
   schema: Schema.Schema<unknown, unknown, R> | undefined

@@ -1,5 +1,5 @@
 /**
- * A stream as a call that can be retried: one that is done when the first of its elements have come.
+ * Makes a stream a call that can be retried: the call completes when the first elements have arrived.
  *
  * @internal
  */
@@ -12,17 +12,17 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Fatal } from "../../RpcError.js"
 
-/** Gives elements each time it is run, and at the end `None`. */
+/** Returns the next elements each time it runs, and fails with `None` at the end. */
 type Pull<A, E, R> = Effect.Effect<Chunk.Chunk<A>, Option.Option<E>, R>
 
-/** An empty chunk has no element. `None` where there is none at all. */
+/** Returns the first elements, skipping empty chunks; `None` when there are none. */
 const firstOf = <A, E, R>(pull: Pull<A, E, R>): Effect.Effect<Option.Option<Chunk.Chunk<A>>, E, R> =>
   Effect.matchEffect(pull, {
     onSuccess: (chunk) => Chunk.isEmpty(chunk) ? firstOf(pull) : Effect.succeedSome(chunk),
     onFailure: Option.match({ onNone: () => Effect.succeedNone, onSome: Effect.fail })
   })
 
-/** What has gone by cannot be had again: an empty stream in its place would be a lie. */
+/** Fails when the stream is run again: its elements are gone, and an empty stream would be wrong. */
 const once = <A, E, R>(method: string, stream: Stream.Stream<A, E, R>): Stream.Stream<A, E | Fatal, R> => {
   let isRun = false
   return Stream.suspend((): Stream.Stream<A, E | Fatal, R> => {
@@ -35,8 +35,8 @@ const once = <A, E, R>(method: string, stream: Stream.Stream<A, E, R>): Stream.S
 }
 
 /**
- * Done when the first elements are there, or the end, with a stream of all of them. What `open` has opened ends with the
- * stream, or with the scope if that is earlier; nothing of an attempt that failed stays.
+ * Completes when the first elements, or the end, have arrived, with a stream of all elements. Resources of `open` are
+ * released with the stream, or with the scope if that ends earlier; those of a failed attempt at once.
  *
  * @internal
  */

@@ -1,5 +1,5 @@
 /**
- * From the arguments of a call to its result, over a pool of connections.
+ * Makes calls over a pool of connections, from the arguments to the result.
  *
  * @internal
  */
@@ -7,13 +7,14 @@ import * as Effect from "effect/Effect"
 import * as Deadline from "../../Deadline.js"
 import * as Excerpt from "../../internal/errors/excerpt.js"
 import * as Result from "../../internal/result.js"
-import { Fatal, Retryable, withMethod } from "../../RpcError.js"
+import { Fatal, withMethod } from "../../RpcError.js"
+import * as ServerError from "../shared/serverError.js"
 import type { Frames } from "./frames.js"
 import * as Message from "./message.js"
 import type { Pool } from "./pool.js"
 import type { Request } from "./session.js"
 
-/** Codes of `TApplicationException`; those from 20 are Kitex's own. */
+/** The reasons for the codes of `TApplicationException`. Codes from 20 are Kitex's own. */
 const codes: Readonly<Record<number, Fatal["reason"]>> = {
   1: "Unimplemented",
   2: "Protocol",
@@ -28,8 +29,8 @@ const codes: Readonly<Record<number, Fatal["reason"]>> = {
   21: "Unimplemented"
 }
 
-/** An error of the application's own, beside the message. */
-class BizStatus extends Message.ServerException {
+/** A `BizStatusError` of Kitex: an error of the application. */
+class BizStatus extends Message.Undeclared {
   constructor(code: number, message: string, extra: string | undefined) {
     super(code, message, { code, message, extra })
   }
@@ -38,24 +39,14 @@ class BizStatus extends Message.ServerException {
 const reasonOf = (exception: Message.ServerException): Fatal["reason"] =>
   exception instanceof BizStatus ? "ServerError" : codes[exception.code] ?? "ServerError"
 
-const errorOf = (exception: Message.ServerException): Fatal => {
-  const { cause, code, message } = exception
-  return new Fatal({
-    reason: reasonOf(exception),
-    code,
-    message: message === "" ? "the server answered with an error that says nothing" : message,
-    cause
-  })
-}
-
-/** Client and server did not speak the same way: who knows where the next request would begin. */
+/** Returns whether client and server disagree on the protocol, so that the start of the next message is not certain. */
 const isMisunderstood = (answer: Message.Answer): boolean =>
   Result.match(answer, {
-    onFailure: (error) => error instanceof Message.ServerException && reasonOf(error) !== "ServerError",
+    onFailure: (error) => error instanceof Message.Undeclared && reasonOf(error) !== "ServerError",
     onSuccess: () => false
   })
 
-/** A status of Kitex stands in the headers, and the message under it is empty. */
+/** Reads the status that Kitex puts into the headers of an empty message. */
 const statusOf = (headers: ReadonlyMap<string, string>): BizStatus | undefined => {
   const code = Number(headers.get("biz-status") ?? 0)
   return Number.isInteger(code) && code !== 0
@@ -63,10 +54,10 @@ const statusOf = (headers: ReadonlyMap<string, string>): BizStatus | undefined =
     : undefined
 }
 
-/** Throws what is wrong with the answer. */
+/** Returns a function that reads an answer, and throws the problem with it. */
 const reader = (
   frames: Frames,
-  decode: (message: Uint8Array) => Message.Answer | Message.Stray
+  decode: (message: Uint8Array) => Message.Answer | Message.OtherAnswer
 ): NonNullable<Request<Message.Answer>["read"]> => {
   let readFrame = frames.reader()
   let skipped = 0
@@ -79,14 +70,14 @@ const reader = (
     const status = statusOf(headers)
     const answer = status === undefined ? decode(payload) : Result.fail(status)
     skipped += length
-    if (answer instanceof Message.Stray) {
+    if (answer instanceof Message.OtherAnswer) {
       if (!wantedNone(answer.id)) {
         throw new Excerpt.Problem(answer.problem)
       }
       readFrame = frames.reader()
       return read(bytes, wantedNone)
     }
-    // what a server of Kitex says that is about to end; one that could not read the request often closes the connection
+    // Kitex sends `crrst` when it is about to close; a server that could not read the request often closes too
     return { answer, length: skipped, isLast: headers.has("crrst") || isMisunderstood(answer) }
   }
   return read
@@ -99,10 +90,10 @@ interface Options {
   readonly retryOn: (exception: Message.ServerException) => boolean
 }
 
-/** A positive number of 32 bits: servers give it back. @internal */
+/** Returns the next sequence id, a positive integer of 32 bits, which servers send back. @internal */
 export const nextId = (last: number): number => last === 0x7fffffff ? 1 : last + 1
 
-/** One attempt. Its errors are those of the attempt, and what the method declares. @internal */
+/** Makes attempts. They fail with errors of the attempt, or with an exception that the method declares. @internal */
 export const caller = ({ codec, frames, pool, retryOn }: Options) => {
   let lastId = 0
 
@@ -117,11 +108,9 @@ export const caller = ({ codec, frames, pool, retryOn }: Options) => {
     if (exception instanceof Message.Declared) {
       return Effect.fail(exception.exception)
     }
-    const { cause, code } = exception
+    const { cause } = exception
     return Effect.fail(
-      retryOn(exception)
-        ? new Retryable({ reason: "Custom", delivery: "Unknown", method, code, cause })
-        : withMethod(errorOf(exception), method)
+      withMethod(ServerError.failureOf(exception, { retryOn, reason: reasonOf(exception), cause }), method)
     )
   }
 
@@ -150,8 +139,11 @@ export const caller = ({ codec, frames, pool, retryOn }: Options) => {
           Deadline.whileUnsent((progress) =>
             pool(
               progress,
-              (line) =>
-                Effect.flatMap(written(message), (bytes) => line.call({ id, bytes, sending: progress.sending, read }))
+              (session) =>
+                Effect.flatMap(
+                  written(message),
+                  (bytes) => session.call({ id, bytes, sending: progress.sending, read })
+                )
             )
           )
         ),

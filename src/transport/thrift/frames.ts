@@ -1,5 +1,5 @@
 /**
- * How messages stand on a connection: one after another, each behind its length, or behind its length and headers.
+ * How messages are framed on a connection: bare, after their length, or after their length and headers.
  *
  * @internal
  */
@@ -12,13 +12,13 @@ import * as Scanner from "./scanner.js"
 /** @internal */
 export type Transport = "buffered" | "framed" | "header" | "ttheader"
 
-/** A message that has come. @internal */
+/** A message that was received. @internal */
 export interface Framed extends Header.Headed {
-  /** Of the whole frame. */
+  /** The size of the whole frame, in bytes. */
   readonly length: number
 }
 
-/** Not before there are so many bytes is it worth another look. @internal */
+/** The number of bytes that must be there before it is worth reading again. @internal */
 export interface Incomplete {
   readonly needed: number
 }
@@ -26,25 +26,25 @@ export interface Incomplete {
 /** @internal */
 export interface Frames {
   readonly write: (message: Uint8Array, procedure: Procedure, id: number, facts: Facts) => Uint8Array
-  /** For one frame: is given all that has come of it, time and again. */
+  /** Makes a reader of one frame. It is called with all bytes received so far, until the frame is complete. */
   readonly reader: () => ReadFrame
 }
 
-/** Throws what is wrong with the bytes. */
+/** Reads a frame, and throws the problem with its bytes. */
 type ReadFrame = (bytes: Uint8Array) => Framed | Incomplete
 
 const lengthBytes = 4
 
 const none: ReadonlyMap<string, string> = new Map()
 
-/** The whole frame, with its length. */
+/** Returns a complete frame with its length. */
 const whole = (bytes: Uint8Array, maxFrameBytes: number): Uint8Array | Incomplete => {
   if (bytes.length < lengthBytes) {
     return { needed: lengthBytes }
   }
   const length = new DataView(bytes.buffer, bytes.byteOffset).getInt32(0)
   if (length < 0 || length > maxFrameBytes) {
-    // bytes of a text or of an unframed message are such a length too
+    // text and unframed messages begin with such a number too
     throw new Problem(`a frame of ${length} bytes; the most is ${maxFrameBytes}`)
   }
   return bytes.length < lengthBytes + length
@@ -53,8 +53,8 @@ const whole = (bytes: Uint8Array, maxFrameBytes: number): Uint8Array | Incomplet
 }
 
 /**
- * How many times as much memory as the largest answer has bytes may be taken by what is made of one: a byte can be a struct, and
- * a struct an object.
+ * How many times the size limit of an answer its decoded value may take in memory: a byte can be a struct, and a struct
+ * is an object.
  */
 const growth = 8
 
@@ -73,7 +73,7 @@ const framed = (maxFrameBytes: number, protocol: Protocol, read: (frame: Uint8Ar
   return () => readFrame
 }
 
-/** A message without a frame is as long as it says itself. */
+/** Reads messages without a frame, whose end only a scan can find. */
 const unframed = (maxFrameBytes: number, protocol: Protocol) => (): ReadFrame => {
   const scanner = scannerOf(protocol, maxFrameBytes)
   return (bytes) => {

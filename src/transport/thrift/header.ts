@@ -1,31 +1,31 @@
 /**
- * Messages with headers: Apache's THeader, and the TTHeader of Kitex. Both put a length, a magic number, flags, a sequence id
- * and named texts before the message; they count and name them in other ways.
+ * Messages with headers: Apache's THeader and Kitex's TTHeader. Both put a length, a magic number, flags, a sequence id
+ * and named texts before the message, and differ in how these are counted and named.
  *
  * @internal
  */
 import type { Facts } from "../../Deadline.js"
 import { Problem } from "../../internal/errors/excerpt.js"
 
-/** A message and what was said beside it. @internal */
+/** A message with its headers. @internal */
 export interface Headed {
   readonly payload: Uint8Array
   readonly headers: ReadonlyMap<string, string>
 }
 
-/** From the length to the size of the headers. */
+/** The bytes from the length to the size of the headers. */
 const fixedBytes = 14
 
 const utf8 = new TextEncoder()
 
 const textOf = (bytes: Uint8Array) => new TextDecoder().decode(bytes)
 
-/** Of the size of the headers, which counts words of four bytes, and of each text of TTHeader. */
+/** The largest 16-bit number: the size of the headers in words of four bytes, and of each text of TTHeader. */
 const max16 = 65_535
 
 const maxHeaderBytes = 4 * max16
 
-/** What both begin with: the flags are zero, and the headers are counted in words of four bytes. */
+/** Writes a frame. The flags are zero, and the size of the headers counts words of four bytes. */
 const frame = (magic: number, id: number, headers: ReadonlyArray<number>, payload: Uint8Array): Uint8Array => {
   if (headers.length > maxHeaderBytes) {
     throw new Problem(`headers of more than ${maxHeaderBytes} bytes`)
@@ -42,7 +42,7 @@ const frame = (magic: number, id: number, headers: ReadonlyArray<number>, payloa
   return bytes
 }
 
-/** Reads numbers and texts one after another; past the end it throws, which is what is wrong with the frame. */
+/** Reads numbers and texts; throws the problem at the end of the bytes. */
 class Reader {
   private at = 0
   constructor(private readonly bytes: Uint8Array) {}
@@ -78,7 +78,7 @@ class Reader {
   }
 }
 
-/** The frame in its parts. `bytes` is the whole of it, with its length. */
+/** Splits a whole frame, with its length, into its parts. */
 const parts = (bytes: Uint8Array, magic: number) => {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   if (bytes.length < fixedBytes || view.getUint16(4) !== magic) {
@@ -105,14 +105,10 @@ const theaderText = (text: string): ReadonlyArray<number> => {
   return [...varint(bytes.length), ...bytes]
 }
 
-/** The number of a protocol in THeader. */
+/** The numbers of the protocols in THeader. */
 const theaderProtocols = { binary: 0, compact: 2 } as const
 
-/**
- * The time that remains is named as `fbthrift` does, whose format this is by origin.
- *
- * @internal
- */
+/** Writes a message as THeader. The remaining time has the name that `fbthrift` gives it. @internal */
 export const writeTHeader = (
   payload: Uint8Array,
   id: number,
@@ -141,7 +137,7 @@ export const readTHeader = (bytes: Uint8Array, protocol: keyof typeof theaderPro
     throw new Problem("an answer that is transformed, which was not asked for")
   }
   const headers = new Map<string, string>()
-  // zeros fill the last word; of kinds of information that are not known the length is not known either
+  // zeros pad the last word; unknown kinds of information have no known length
   while (!reader.isAtEnd && reader.varint() === 1) {
     for (let left = reader.varint(); left > 0; left--) {
       headers.set(reader.text(reader.varint), reader.text(reader.varint))
@@ -156,7 +152,7 @@ export const readTHeader = (bytes: Uint8Array, protocol: keyof typeof theaderPro
 
 const ttheaderMagic = 0x1000
 
-/** The kinds of information, and the numbers that Kitex gives its own names. */
+/** The kinds of information, and Kitex's numbers for its own names. */
 const kinds = { padding: 0x00, texts: 0x01, numbered: 0x10, token: 0x11 }
 
 const numbers = { toMethod: 9, rpcTimeout: 12, messageType: 22 }
@@ -172,8 +168,8 @@ const ttheaderText = (text: string): ReadonlyArray<number> => {
 }
 
 /**
- * A handler in Go finds the key with `metainfo.GetValue(ctx, "idempotency-key")`, and the number of the retry where Kitex's own
- * clients put it: `retry.IsRemoteRetryRequest` sees it. The time that remains is the RPC timeout.
+ * Writes a message as TTHeader. A handler in Go reads the key with `metainfo.GetValue(ctx, "idempotency-key")`. The
+ * number of the retry is where `retry.IsRemoteRetryRequest` finds it, and the remaining time is the RPC timeout.
  *
  * @internal
  */

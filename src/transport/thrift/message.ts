@@ -1,8 +1,8 @@
 /**
- * One request and its answer, written and read by the code that the Thrift compiler generated.
+ * Writes requests and reads answers with the code that the Thrift compiler generated.
  *
- * Each attempt has a client of the generated class to itself. So nothing of an attempt that was given up can stay in its table
- * of callbacks, and arguments that could not be written leave no half of them before the next request.
+ * Each attempt has its own client of the generated class, so that nothing of an attempt that was given up stays in its
+ * table of callbacks, and arguments that could not be written leave no bytes before the next request.
  *
  * @internal
  */
@@ -12,14 +12,14 @@ import * as Excerpt from "../../internal/errors/excerpt.js"
 import * as Result from "../../internal/result.js"
 import { Fatal } from "../../RpcError.js"
 
-/** Of `thrift` what is used here and its types leave out. */
+/** The members of `TApplicationException` that the types of `thrift` leave out. */
 interface ApplicationException {
   readonly type: number
   readonly message: string
   readonly read: (input: thrift.TProtocol) => void
 }
 
-/** What `thrift` itself uses of the generated class. */
+/** The members of a generated client that `thrift` uses. */
 interface Generated {
   seqid: () => number
   _reqs: Record<number, (error: unknown, answer?: unknown) => void>
@@ -33,18 +33,33 @@ export interface ClientClass {
   new(output: never, protocol: never): object
 }
 
-/** What the service has, as its class tells. @internal */
+/** A method of the service, found in the generated class. @internal */
 export interface Procedure {
   readonly name: string
-  /** The server sends no answer. */
+  /** Whether the server sends no answer. */
   readonly isOneway: boolean
 }
 
 /** @internal */
 export type Protocol = "binary" | "compact"
 
-/** An answer of the server that is not the result. @internal */
-export class ServerException {
+/**
+ * An error of the server that the method does not declare: a `TApplicationException`, or the status of a `BizStatusError`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ServerException {
+  /** The type of the `TApplicationException`, or the status of the `BizStatusError`. */
+  readonly code: number
+  /** The message that the server sent with it. */
+  readonly message: string
+  /** The exception itself, which becomes the `cause` of the call's error. */
+  readonly cause: unknown
+}
+
+/** A {@link ServerException} that was received. @internal */
+export class Undeclared implements ServerException {
   constructor(readonly code: number, readonly message: string, readonly cause: unknown) {}
 }
 
@@ -54,23 +69,23 @@ export class Declared {
 }
 
 /** @internal */
-export type Answer = Result.Result<unknown, ServerException | Declared>
+export type Answer = Result.Result<unknown, Undeclared | Declared>
 
-/** A message of the server to another request. @internal */
-export class Stray {
+/** A message of the server that answers another request. @internal */
+export class OtherAnswer {
   constructor(readonly id: number, readonly problem: string) {}
 }
 
 /** @internal */
 export interface Codec {
   readonly encode: (procedure: Procedure, id: number, args: ReadonlyArray<unknown>) => Result.Result<Uint8Array, Fatal>
-  /** Throws what is wrong with the message. */
-  readonly decode: (procedure: Procedure, id: number, message: Uint8Array) => Answer | Stray
+  /** Reads a message, and throws the problem with it. */
+  readonly decode: (procedure: Procedure, id: number, message: Uint8Array) => Answer | OtherAnswer
 }
 
 const sends = "send_"
 
-/** The methods of a class, those of the services it extends among them. @internal */
+/** Returns the methods of a class, inherited ones included. @internal */
 export const procedures = (Client: ClientClass): ReadonlyArray<Procedure> => {
   const names = new Set<string>()
   for (
@@ -80,7 +95,7 @@ export const procedures = (Client: ClientClass): ReadonlyArray<Procedure> => {
   ) {
     Object.getOwnPropertyNames(prototype).forEach((name) => names.add(name))
   }
-  // a method may itself be named as that which sends another
+  // a method may itself have a name that begins with `send_`
   return Array.from(names).filter((name) => names.has(`${sends}${name}`)).map((name) => ({
     name,
     isOneway: !names.has(`recv_${name}`)
@@ -92,7 +107,7 @@ const protocols: Readonly<Record<Protocol, typeof thrift.TBinaryProtocol>> = {
   compact: thrift.TCompactProtocol
 }
 
-/** As `thrift.Multiplexer` writes the names of methods. */
+/** Returns a protocol that prefixes the names of methods as `thrift.Multiplexer` does. */
 const prefixed = (Protocol: typeof thrift.TBinaryProtocol, service: string): typeof thrift.TBinaryProtocol =>
   class extends Protocol {
     override writeMessageBegin(name: string, type: thrift.Thrift.MessageType, id: number): void {
@@ -106,7 +121,7 @@ const { EXCEPTION, REPLY } = thrift.Thrift.MessageType
 export const codec = (
   Client: ClientClass,
   protocol: Protocol,
-  /** The service whose name goes before that of the method. */
+  /** The service whose name is put before that of the method. */
   multiplexed: string | undefined
 ): Codec => {
   const Read = protocols[protocol]
@@ -133,16 +148,16 @@ export const codec = (
         }
       }),
     decode: (procedure, id, message) => {
-      // the library's transport for messages that are complete
+      // reads a message that is complete
       const transport = new thrift.TFramedTransport(bufferOf(message))
       const input = new Read(transport)
       const { fname, mtype, rseqid } = input.readMessageBegin()
-      // that of an old message is bytes
+      // the name in an old message is bytes
       const name = String(fname)
-      // who cannot read a request knows neither its name nor its number
+      // a server that cannot read a request knows neither its name nor its id
       const isOfUnread = mtype === EXCEPTION && rseqid === 0 && name === ""
       if (rseqid !== id && !isOfUnread) {
-        return new Stray(rseqid, strange(rseqid, name, procedure, known))
+        return new OtherAnswer(rseqid, strange(rseqid, name, procedure, known))
       }
       if (mtype === EXCEPTION) {
         return Result.fail(applicationException(input))
@@ -155,16 +170,16 @@ export const codec = (
   }
 }
 
-/** A name that the service has not got may be anything. */
+/** Describes an answer to another request. A name that is no method of the service is not quoted. */
 const strange = (id: number, name: string, procedure: Procedure, known: ReadonlySet<string>): string =>
   `an answer to request ${id} of ${
     known.has(name) ? JSON.stringify(name) : "what is no method"
   }, not to ${procedure.name}`
 
-/** Refers to the same bytes. */
+/** Returns a `Buffer` of the same bytes. */
 const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
 
-/** What the library and the code that it generates say of values, without them. */
+/** Messages of the library and of generated code, without the values that they quote. */
 const ofLibrary: ReadonlyArray<RegExp> = [
   /^\w+ called without a string\/Buffer argument/,
   /^Required field \w+ is unset!/,
@@ -174,17 +189,17 @@ const ofLibrary: ReadonlyArray<RegExp> = [
   /^Maximum skip depth exceeded/
 ]
 
-/** What is wrong with bytes that cannot be read. @internal */
+/** Describes bytes that cannot be read. @internal */
 export const problemOf = (failure: unknown): string => Excerpt.explain(failure, ofLibrary).words
 
-const applicationException = (input: thrift.TProtocol): ServerException => {
+const applicationException = (input: thrift.TProtocol): Undeclared => {
   const exception = new thrift.Thrift.TApplicationException(0, "") as unknown as ApplicationException
   exception.read(input)
   input.readMessageEnd()
-  return new ServerException(exception.type, exception.message, exception)
+  return new Undeclared(exception.type, exception.message, exception)
 }
 
-/** The code of an answer that is none: neither a result nor an exception. */
+/** The code `MISSING_RESULT`: neither a result nor an exception. */
 const missingResult = 5
 
 const replyOf = (client: Generated, { name }: Procedure, input: thrift.TProtocol, id: number): Answer => {
@@ -192,9 +207,9 @@ const replyOf = (client: Generated, { name }: Procedure, input: thrift.TProtocol
   client._reqs[id] = (error, result) => {
     answer = error === null || error === undefined
       ? Result.succeed(result)
-      // the generated code says so in a text; what a method declares is an object
+      // generated code gives a string for a missing result, and an object for a declared exception
       : Predicate.isString(error)
-      ? Result.fail(new ServerException(missingResult, error, undefined))
+      ? Result.fail(new Undeclared(missingResult, error, undefined))
       : Result.fail(new Declared(error))
   }
   const receive = client[`recv_${name}`] as Method

@@ -1,17 +1,17 @@
 /**
- * The options of `Thrift`, checked.
+ * The options of `Thrift`, and their checks.
  *
  * @internal
  */
 import type * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 import type { ConnectionOptions } from "node:tls"
-import * as Excerpt from "../../internal/errors/excerpt.js"
 import * as Result from "../../internal/result.js"
-import { checkDuration, checkKnown, checkNumber, InvalidOption } from "../../InvalidOption.js"
+import { checkDuration, checkKnown, checkNumber } from "../../InvalidOption.js"
 import * as Connection from "../Connection.js"
+import * as Addresses from "../connection/address.js"
 import { lifetimeFields } from "../connection/connection.js"
-import * as NodeSocket from "../connection/socket.js"
+import { checkRetryOn, got, invalid as invalidOption, isName, never } from "../shared/options.js"
 import type { Transport } from "./frames.js"
 import { type Procedure, procedures, type Protocol, type ServerException } from "./message.js"
 
@@ -136,46 +136,21 @@ export type Options<Client> = Address & Settings<Client> & Connection.Lifetime
 
 const where = "Thrift.make"
 
-const invalid = (field: string, problem: string) => Result.fail(new InvalidOption({ where, field, problem }))
-
-const got = (value: unknown) => `got ${Predicate.isString(value) ? JSON.stringify(value) : String(value)}`
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  Predicate.isRecord(value) && !Array.isArray(value)
-
-const isName = (value: unknown) => Predicate.isString(value) && value !== ""
+const invalid = (field: string, problem: string) => invalidOption(where, field, problem)
 
 const transports = new Set<unknown>(["buffered", "framed", "header", "ttheader"] satisfies ReadonlyArray<Transport>)
 
 const protocols = new Set<unknown>(["binary", "compact"] satisfies ReadonlyArray<Protocol>)
 
 const checkAddress = (address: Address) =>
-  Result.gen(function*() {
-    if ("path" in address) {
-      if (!isName(address.path)) {
-        return yield* invalid("path", `must be the path of a socket, ${got(address.path)}`)
-      }
-      if ("host" in address) {
-        return yield* invalid("path", "cannot be given together with host")
-      }
-    } else {
-      if (!isName(address.host)) {
-        return yield* invalid("host", `must be a name or an address, ${got(address.host)}`)
-      }
-      yield* checkNumber(where, "port", address.port, { min: 1, max: 65_535, integer: true })
-    }
-    const { tls } = address
-    if (tls !== undefined) {
-      const problem = isObject(tls)
-        ? NodeSocket.validateTls(tls)
-        : Result.fail(`must be an object, got ${Excerpt.kindOf(tls)}`)
-      yield* Result.mapError(problem, (problem) => new InvalidOption({ where, field: "tls", problem }))
-    }
-  })
+  Result.flatMap(
+    Addresses.checkAddress(where, address),
+    () => "path" in address && "host" in address ? invalid("path", "cannot be given together with host") : Result.void
+  )
 
 const checkMethods = (methods: unknown, service: string, all: ReadonlyArray<Procedure>) =>
   Result.gen(function*() {
-    if (!isObject(methods)) {
+    if (!Predicate.isRecord(methods)) {
       return yield* invalid("methods", `must be an object of methods and their options, ${got(methods)}`)
     }
     for (const [name, options] of Object.entries(methods)) {
@@ -183,7 +158,7 @@ const checkMethods = (methods: unknown, service: string, all: ReadonlyArray<Proc
       if (!all.some((procedure) => procedure.name === name)) {
         return yield* invalid(field, `is no method of ${service}`)
       }
-      if (options !== undefined && !isObject(options)) {
+      if (options !== undefined && !Predicate.isRecord(options)) {
         return yield* invalid(field, `must be an object, ${got(options)}`)
       }
       yield* checkKnown(where, options ?? {}, ["idempotent"], `${field}.`)
@@ -199,7 +174,7 @@ const checkService = <C>({ client, methods = {}, multiplexed, service }: Options
     if (!isName(service)) {
       return yield* invalid("service", `must be the name of the service, ${got(service)}`)
     }
-    // the first one ends the name of the service
+    // the first colon ends the name of the service
     if (multiplexed === true && service.includes(":")) {
       return yield* invalid("service", `must have no colon where it is multiplexed, ${got(service)}`)
     }
@@ -230,17 +205,12 @@ const checkWire = <C>({ multiplexed = false, protocol = "binary", transport = "b
       : yield* invalid("multiplexed", `must be a boolean, ${got(multiplexed)}`)
   })
 
-const checkRetryOn = (retryOn: unknown) => {
-  if (retryOn === undefined) {
-    return Result.succeed(() => false)
-  }
-  if (Predicate.isFunction(retryOn)) {
-    return Result.succeed(retryOn as (exception: ServerException) => boolean)
-  }
-  return Array.isArray(retryOn) && retryOn.every(Predicate.isNumber)
-    ? Result.succeed(({ code }: ServerException) => retryOn.includes(code))
-    : invalid("retryOn", `must be codes, which are numbers, or a predicate, ${got(retryOn)}`)
-}
+const checkRetries = (retryOn: Settings<unknown>["retryOn"]) =>
+  checkRetryOn<ServerException>(
+    retryOn,
+    (code) => Predicate.isNumber(code) ? code : undefined,
+    (retryOn) => invalid("retryOn", `must be codes, which are numbers, or a predicate, ${got(retryOn)}`)
+  )
 
 const fields = [
   "host",
@@ -269,7 +239,7 @@ export const check = <C>(options: Options<C>) =>
     return {
       ...(yield* checkWire(options)),
       procedures: yield* checkService(options),
-      retryOn: yield* checkRetryOn(options.retryOn),
+      retryOn: (yield* checkRetries(options.retryOn)) ?? never,
       lifetime: yield* Connection.checkLifetime(where, options),
       connections: yield* checkNumber(where, "connections", connections, { min: 1, max: 1000, integer: true }),
       dialTimeout: yield* checkDuration(where, "dialTimeout", dialTimeout),

@@ -1,6 +1,5 @@
 /**
- * Connections to one server, each of which makes one call at a time. A call takes the one that was used last, so that those
- * that are not needed grow idle and can be closed.
+ * The connections to one Thrift server, each of which makes one call at a time.
  *
  * @internal
  */
@@ -15,8 +14,9 @@ import type { Progress } from "../../Deadline.js"
 import { type Fatal, isRetryable, Retryable, withWait } from "../../RpcError.js"
 import * as Connection from "../Connection.js"
 import { closed } from "../connection/loss.js"
-import { repeatUnprocessed } from "../shared/transparent.js"
-import * as Line from "./session.js"
+import * as ConnectionPool from "../connection/pool.js"
+import { repeatUnprocessed } from "../shared/attempt.js"
+import * as Session from "./session.js"
 
 interface Options {
   readonly socket: Effect.Effect<Socket.Socket>
@@ -27,131 +27,100 @@ interface Options {
 }
 
 /**
- * - `progress`: is told why the call has no connection yet.
+ * Makes a call on a connection of its own. `progress` is told why the call has no connection yet.
  *
  * @internal
  */
 export type Pool<A> = <B>(
   progress: Progress,
-  f: (line: Line.Line<A>) => Effect.Effect<B, Retryable | Fatal>
+  f: (session: Session.Session<A>) => Effect.Effect<B, Retryable | Fatal>
 ) => Effect.Effect<B, Retryable | Fatal>
 
-/** What the last dial of a place has come to: the connection that was opened, or why none was. */
+/** How the last dial of a connection ended. */
 interface Last<A> {
-  line: Line.Line<A> | undefined
+  /** The session that it opened, while that is in use. */
+  session: Session.Session<A> | undefined
+  /** Why it failed, until a dial succeeds. */
   failure: Retryable | Fatal | undefined
 }
 
-/** A place for one connection. */
-interface Place<A> {
-  readonly connection: Connection.Connection<Line.Line<A>, Retryable | Fatal>
+/** A connection of the pool, and how its last dial ended. */
+interface Pooled<A> {
+  readonly connection: Connection.Connection<Session.Session<A>, Retryable | Fatal>
   readonly last: Last<A>
 }
 
-/** A call, from when it asks for a connection until it has ended. */
-class Turn<A> {
-  place: Place<A> | undefined
-  /** Where it waits for one. */
-  begin: ((place: Place<A>) => void) | undefined
+/** A call that uses a connection, or waits for one. */
+class Waiter<A> {
+  /** The connection that it was granted. */
+  pooled: Pooled<A> | undefined
+  /** Ends its wait. */
+  wake: ((pooled: Pooled<A>) => void) | undefined
 }
 
-/** First come, first served; who does not want to wait any more is taken out at once. */
-class Queue<A> {
-  private readonly entries = new Set<A>()
-  // kept, as a new one would go by all that were taken out before
-  private oldest = this.entries.values()
-
-  add(entry: A): void {
-    this.entries.add(entry)
-  }
-
-  delete(entry: A): void {
-    this.entries.delete(entry)
-  }
-
-  poll(): A | undefined {
-    let next = this.oldest.next()
-    if (next.done === true) {
-      // an iterator that has come to the end sees nothing new
-      this.oldest = this.entries.values()
-      next = this.oldest.next()
-    }
-    this.entries.delete(next.value!)
-    return next.value
-  }
-}
-
-/** Why a call waits that has no place. */
+/** The error of a call that waits because every connection serves another one. */
 const busy = () => new Retryable({ reason: "Unavailable", delivery: "NotSent", code: "ALL_CONNECTIONS_BUSY" })
 
-/** For how long the peer must have left calls without an answer before that is held against its connections. */
-const patience = 100
-
 class PoolImpl<A> {
-  /** Those that no call has now; the one that was used last is the last. */
-  readonly free: Array<Place<A>> = []
-  /** They wait only while none is free. */
-  private readonly waiting = new Queue<Turn<A>>()
-
-  /** How long calls have waited that were given up since the peer last said something, in milliseconds. */
-  private waited = 0
+  private readonly stall = new ConnectionPool.StallDetector()
+  readonly shared = new ConnectionPool.Pool<Pooled<A>, Waiter<A>>({
+    open: () => undefined,
+    isReady: ({ last }) => last.session?.isOpen() === true,
+    grant: (pooled, waiter) => {
+      waiter.pooled = pooled
+      waiter.wake?.(pooled)
+    }
+  })
 
   constructor(private readonly clock: Clock.Clock) {}
 
-  /** Those that are not in use, and on which the peer said nothing since then, may not work either. */
+  /** Closes the idle connections on which the peer has sent nothing since then: they may be dead too. */
   private drop(since: bigint): Effect.Effect<void> {
     return Effect.suspend(() =>
       Effect.forEach(
-        this.free.flatMap(({ last: { line } }) => line !== undefined && line.aliveAt() < since ? [line] : []),
-        (line) => line.drop,
+        this.shared.idle.flatMap(({ last: { session } }) =>
+          session !== undefined && session.aliveAt() < since ? [session] : []
+        ),
+        (session) => session.drop,
         { discard: true }
       )
     )
   }
 
-  readonly watcher: Line.Watcher = {
-    onHeard: () => {
-      this.waited = 0
-    },
-    // a server that was restarted has forgotten all of them: that costs one attempt, not one for each
+  readonly watcher: Session.Watcher = {
+    onHeard: () => this.stall.reset(),
+    // a server that restarted has lost all of them: that costs one attempt, not one for each
     onLost: (startedAt) => this.drop(startedAt),
-    // behind a network that drops what it is given no connection ever breaks
     onAbandoned: (startedAt) =>
       Effect.suspend(() => {
-        this.waited += Number(this.clock.unsafeCurrentTimeNanos() - startedAt) / 1e6
-        return this.waited < patience ? Effect.void : this.drop(startedAt)
+        const waited = Number(this.clock.unsafeCurrentTimeNanos() - startedAt) / 1e6
+        return this.stall.gaveUp(waited) ? this.drop(startedAt) : Effect.void
       })
   }
 
-  private take(): Place<A> | undefined {
-    const ready = this.free.findLastIndex(({ last }) => last.line?.isOpen())
-    // -1, the last one, where none is open
-    return this.free.splice(ready, 1)[0]
-  }
-
-  private acquire(turn: Turn<A>, progress: Progress): Effect.Effect<Place<A>> {
-    return Effect.suspend(() => {
-      turn.place = this.take()
-      return turn.place === undefined
-        ? Effect.async((resume) => {
-          progress.failed(busy())
-          turn.begin = (place) => resume(Effect.succeed(place))
-          this.waiting.add(turn)
-        })
-        : Effect.succeed(turn.place)
-    })
+  private acquire(waiter: Waiter<A>, progress: Progress): Effect.Effect<Pooled<A>> {
+    return Effect.suspend(() =>
+      this.shared.join(waiter) ? Effect.succeed(waiter.pooled!) : Effect.async((resume) => {
+        progress.failed(busy())
+        waiter.wake = (pooled) => resume(Effect.succeed(pooled))
+        // granted since it joined
+        if (waiter.pooled !== undefined) {
+          waiter.wake(waiter.pooled)
+        }
+      })
+    )
   }
 
   /**
-   * A connection that was there before the call, and broke before a byte of the request was written, was broken all along: the
-   * call is made on a new one. A new one that breaks is the server's failure.
+   * Makes a call on a connection. When an open connection fails before a byte of the request was written, it was broken before
+   * the call, and the call is made once more on a new one. A new one that breaks is a failure of the server.
    */
   private useAt<B>(
-    { connection, last }: Place<A>,
+    { connection, last }: Pooled<A>,
     progress: Progress,
-    f: (line: Line.Line<A>) => Effect.Effect<B, Retryable | Fatal>
+    f: (session: Session.Session<A>) => Effect.Effect<B, Retryable | Fatal>
   ): Effect.Effect<B, Retryable | Fatal> {
-    const wasOpen = last.line?.isOpen() === true
+    const wasOpen = last.session?.isOpen() === true
     if (!wasOpen && last.failure !== undefined) {
       progress.failed(last.failure)
     }
@@ -161,45 +130,38 @@ class PoolImpl<A> {
     )
   }
 
-  /** To whoever waits the longest: one that comes just now does not go before them. */
-  private release(turn: Turn<A>): void {
-    const { place } = turn
-    if (place === undefined) {
-      return this.waiting.delete(turn)
-    }
-    const next = this.waiting.poll()
-    if (next === undefined) {
-      this.free.push(place)
+  private release(waiter: Waiter<A>): void {
+    if (waiter.pooled === undefined) {
+      this.shared.leave(waiter)
     } else {
-      next.place = place
-      next.begin?.(place)
+      this.shared.release(waiter.pooled)
     }
   }
 
   readonly use: Pool<A> = (progress, f) =>
     Effect.suspend(() => {
-      const turn = new Turn<A>()
+      const waiter = new Waiter<A>()
       return Effect.ensuring(
-        Effect.flatMap(this.acquire(turn, progress), (place) => this.useAt(place, progress, f)),
-        // a call can be interrupted between when it was given a place and when it goes on
-        Effect.sync(() => this.release(turn))
+        Effect.flatMap(this.acquire(waiter, progress), (pooled) => this.useAt(pooled, progress, f)),
+        // a call can be interrupted after it was granted a connection and before it goes on
+        Effect.sync(() => this.release(waiter))
       )
     })
 }
 
-const dial = <A>(options: Options, last: Last<A>, watcher: Line.Watcher) => (dialled: Connection.Dialled) =>
+const dial = <A>(options: Options, last: Last<A>, watcher: Session.Watcher) => (dialled: Connection.Dialled) =>
   options.socket.pipe(
-    Effect.flatMap((socket) => Line.open<A>(socket, dialled, watcher)),
-    Effect.tap((line) =>
+    Effect.flatMap((socket) => Session.open<A>(socket, dialled, watcher)),
+    Effect.tap((session) =>
       Effect.acquireRelease(
         Effect.sync(() => {
-          last.line = line
+          last.session = session
           last.failure = undefined
         }),
-        // what has come of an answer goes with it
+        // do not keep a closed session and the bytes that it received
         () =>
           Effect.sync(() => {
-            last.line = last.line === line ? undefined : last.line
+            last.session = last.session === session ? undefined : last.session
           })
       )
     ),
@@ -214,10 +176,10 @@ const dial = <A>(options: Options, last: Last<A>, watcher: Line.Watcher) => (dia
     )
   )
 
-/** What is true of any of them, the best first. */
+/** The states from best to worst: the pool has the best state of its connections. */
 const order = ["ready", "draining", "connecting", "broken", "idle", "closed"] as const
 
-/** All of them as one. */
+/** The status of the whole pool: the best state, and the sums of the dials. */
 const status = (name: string, parts: Connections.Registry): Effect.Effect<Connections.Status> =>
   Effect.map(parts.all, (all) => ({
     name,
@@ -232,11 +194,11 @@ export const make = <A>(options: Options): Effect.Effect<Pool<A>, never, Scope.S
     const pool = new PoolImpl<A>(yield* Effect.clock)
     const parts = Connections.make()
     yield* Effect.flatMap(Connections.Connections, ({ add }) => add(status(options.name, parts)))
-    // so that the end of the scope waits for all of them at the same time
+    // connections drain side by side when the scope closes
     const scope = yield* Effect.flatMap(Effect.scope, (scope) => Scope.fork(scope, ExecutionStrategy.parallel))
     for (let i = 0; i < options.size; i++) {
-      const last: Last<A> = { line: undefined, failure: undefined }
-      const connection = yield* Connection.make<Line.Line<A>, Retryable | Fatal, Scope.Scope>({
+      const last: Last<A> = { session: undefined, failure: undefined }
+      const connection = yield* Connection.make<Session.Session<A>, Retryable | Fatal, Scope.Scope>({
         ...options.lifetime,
         dial: dial(options, last, pool.watcher),
         closed,
@@ -246,7 +208,7 @@ export const make = <A>(options: Options): Effect.Effect<Pool<A>, never, Scope.S
         Effect.provideService(Connections.Connections, parts),
         Scope.extend(yield* Scope.fork(scope, ExecutionStrategy.sequential))
       )
-      pool.free.push({ connection, last })
+      pool.shared.put({ connection, last })
     }
     return pool.use
   })

@@ -1,24 +1,23 @@
 /**
- * Walks over a message without making anything of it: finds where one ends that says nothing of its length, and adds up what
- * its values will take in memory. It goes on where it stopped when more bytes have come, so a long answer is not read again and
- * again from its beginning.
+ * Scans a message without decoding it: finds its end, when the protocol gives no length, and adds up the memory of its
+ * decoded values. Continues where it stopped when more bytes arrive, so that a long answer is not scanned repeatedly.
  *
  * @internal
  */
 import { Problem } from "../../internal/errors/excerpt.js"
 import type { Protocol } from "./message.js"
 
-/** The stack ends somewhat deeper. */
+/** The deepest nesting that is scanned. The stack of the decoder ends somewhat deeper. */
 const maxDepth = 1000
 
 /**
- * What the library makes of values, in bytes of memory, as measured in Node on 64 bits, rounded. What an element takes in its
- * list is part of it. Of a text it is what bytes would take, as the two look alike; and of small numbers, which take 8 bytes,
- * more, as reading very many of them takes long.
+ * The memory of decoded values, in bytes, measured in Node on 64 bits, rounded; the element of a list is included. A
+ * text costs as much as bytes, which look the same. Small numbers take 8 bytes, and cost more because decoding very
+ * many of them takes long.
  */
 const costs = { small: 20, double: 24, int64: 150, text: 110, struct: 80, collection: 50, entry: 60 }
 
-/** The fixed size of values, and their cost. */
+/** The fixed size of a value in bytes, and its cost. */
 interface Fixed {
   readonly size: number
   readonly cost: number
@@ -26,7 +25,7 @@ interface Fixed {
 
 const one: Fixed = { size: 1, cost: costs.small }
 
-/** Those of the binary protocol, by their types. */
+/** The fixed values of the binary protocol, by type. */
 const binaryFixed: Readonly<Record<number, Fixed>> = {
   2: one,
   3: one,
@@ -37,7 +36,7 @@ const binaryFixed: Readonly<Record<number, Fixed>> = {
   16: { size: 16, cost: costs.text }
 }
 
-/** Those of the compact protocol. The two types of `bool` are a byte in containers only. */
+/** The fixed values of the compact protocol, by type. The two types of `bool` are a byte only in containers. */
 const compactFixed: Readonly<Record<number, Fixed>> = {
   1: one,
   2: one,
@@ -46,7 +45,7 @@ const compactFixed: Readonly<Record<number, Fixed>> = {
   13: { size: 16, cost: costs.text }
 }
 
-/** What has begun and not ended: a struct, or `left` elements, of one type after another. */
+/** A struct, or `left` elements of types that alternate, that is not complete. */
 interface Open {
   readonly types: ReadonlyArray<number> | undefined
   left: number
@@ -54,24 +53,26 @@ interface Open {
 
 abstract class Scanner {
   protected bytes: Uint8Array = new Uint8Array()
-  /** Where the next part begins: behind the end of what has come, where that is to be passed over. */
+  /** Where the next part begins; after the received bytes when those are to be skipped. */
   protected at = 0
   private hasBegun = false
   private readonly open: Array<Open> = []
-  /** The type of a value that comes next. */
+  /** The type of the next value. */
   private next: number | undefined
   private cost = 0
 
-  /** What a message begins with; all three give `false`, and stay where they are, where more bytes are needed. */
+  /**
+   * Reads the beginning of a message. This and the next two return `false`, without moving, when they need more bytes.
+   */
   protected abstract begin(): boolean
-  /** What a field begins with, or the end of its struct. */
+  /** Reads the beginning of a field, or the end of its struct. */
   protected abstract field(): boolean
-  /** What a value begins with whose type has no fixed size. */
+  /** Reads the beginning of a value whose type has no fixed size. */
   protected abstract value(type: number): boolean
 
   constructor(private readonly fixed: Readonly<Record<number, Fixed>>, private readonly maxCost: number) {}
 
-  /** The length of the message, or how many bytes are needed to go on. All bytes from its beginning are given. */
+  /** Scans all bytes from the beginning of the message. Returns its length, or how many bytes are needed to go on. */
   scan(bytes: Uint8Array): { readonly length: number } | { readonly needed: number } {
     this.bytes = bytes
     while (this.at <= bytes.length && this.step()) {
@@ -82,7 +83,7 @@ abstract class Scanner {
     return { needed: Math.max(this.at, bytes.length + 1) }
   }
 
-  /** `false` where more bytes are needed. */
+  /** Scans one part; returns `false` when more bytes are needed. */
   private step(): boolean {
     if (!this.hasBegun) {
       if (this.begin()) {
@@ -148,7 +149,7 @@ abstract class Scanner {
     return this.pass(end)
   }
 
-  /** A value of this type begins at `start`. */
+  /** Begins a value of a type at `start`. */
   protected follows(start: number, type: number): true {
     this.next = type
     return this.pass(start)
@@ -169,7 +170,7 @@ abstract class Scanner {
     return this.pass(end)
   }
 
-  /** Elements of one type, or entries of two, begin at `start`. */
+  /** Begins elements of one type, or entries of two, at `start`. */
   protected elements(start: number, types: ReadonlyArray<number>, count: number): true {
     this.at = start
     this.spend(costs.collection + counted(count) * (types.length === 1 ? 0 : costs.entry))
@@ -203,7 +204,7 @@ const counted = (length: number): number => {
   return length
 }
 
-/** What messages begin with. */
+/** The version of a message, as the upper half of its first word. */
 const binaryVersion = 0x8001 - 0x10000
 
 const compactId = 0x82
@@ -223,7 +224,7 @@ class BinaryScanner extends Scanner {
     }
     const first = this.int32(0)
     if (first >= 0) {
-      // an old message begins with its name, and the type comes after it
+      // an old message begins with its name, and the type follows
       return this.pass(4 + first + 5)
     }
     if (first >> 16 !== binaryVersion) {
@@ -263,17 +264,17 @@ class BinaryScanner extends Scanner {
 }
 
 class CompactScanner extends Scanner {
-  /** Behind the last varint. */
+  /** The end of the last varint. */
   private end = 0
 
   constructor(maxCost: number) {
     super(compactFixed, maxCost)
   }
 
-  /** `undefined` where more bytes are needed. */
+  /** Reads a varint; returns `undefined` when more bytes are needed. */
   private varint(at: number): number | undefined {
     let value = 0
-    // of 64 bits at most
+    // a varint has at most 64 bits
     for (let i = 0, factor = 1; i < 10; i++, factor *= 128) {
       if (!this.has(at + i + 1)) {
         return undefined
@@ -312,12 +313,12 @@ class CompactScanner extends Scanner {
       return this.endStruct(at + 1)
     }
     this.end = at + 1
-    // a field far from the last one says its number
+    // a field far from the one before has its id after the type
     if (field < 16 && this.varint(at + 1) === undefined) {
       return false
     }
     const type = field % 16
-    // the type of a `bool` that is a field is its value
+    // the type of a `bool` field is its value
     return type === 1 || type === 2 ? this.pass(this.end) : this.follows(this.end, type)
   }
 
@@ -362,9 +363,9 @@ class CompactScanner extends Scanner {
 }
 
 /**
- * For one message.
+ * Makes a scanner of one message.
  *
- * - `maxCost`: the most that its values may take in memory, in bytes, by estimate.
+ * - `maxCost`: the most memory that its values may take, in bytes, by estimate.
  *
  * @internal
  */

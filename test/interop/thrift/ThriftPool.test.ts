@@ -15,7 +15,7 @@ import * as Scope from "effect/Scope"
 import * as Net from "node:net"
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
-import * as Line from "../../../src/transport/thrift/session.js"
+import * as Session from "../../../src/transport/thrift/session.js"
 import { eventually, settle, turns } from "../../support/eventually.js"
 import * as Peer from "../../support/peer.js"
 import * as Wire from "../../support/thriftPeer.js"
@@ -424,12 +424,12 @@ describe("the connections of Thrift", () => {
           Effect.zipRight(options?.onOpen ?? Effect.void, Effect.zipRight(Deferred.await(written), Effect.interrupt)),
         writer: Effect.succeed(() => Effect.asVoid(Deferred.succeed(written, undefined)))
       }
-      const line = yield* Line.open<never>(socket, { discard: Effect.void, healthy: Effect.void }, {
+      const session = yield* Session.open<never>(socket, { discard: Effect.void, healthy: Effect.void }, {
         onHeard: () => {},
         onLost: () => Effect.void,
         onAbandoned: () => Effect.void
       })
-      const call = line.call({ id: 1, bytes: new Uint8Array(1), sending: () => true, read: () => ({ needed: 1 }) })
+      const call = session.call({ id: 1, bytes: new Uint8Array(1), sending: () => true, read: () => ({ needed: 1 }) })
       for (const delivery of ["Unknown", "NotSent"] as const) {
         const error = yield* Effect.flip(call)
         assert.deepStrictEqual(error instanceof Retryable && [error.reason, error.delivery, error.code], [

@@ -1,5 +1,5 @@
 /**
- * A dispatcher of undici with connections of its own for each origin.
+ * A dispatcher of undici that has a pool of connections for each origin.
  *
  * @internal
  */
@@ -14,27 +14,19 @@ import * as Tls from "node:tls"
 import type { Registry } from "../../../Connections.js"
 import * as Runtime from "../../../internal/effect/runtime.js"
 import * as Result from "../../../internal/result.js"
-import { type Handler, type Options, Origin, poolClosed, type Shared, Watched } from "./origin.js"
+import { type Handler, type Options, Origin, PendingRequest, poolClosed, type Shared } from "./origin.js"
 
-/**
- * Whether undici is there. Bun puts a part of it in its place, whose dispatchers make no requests.
- *
- * @internal
- */
+/** Returns whether undici is available. Bun replaces a part of it, whose dispatchers make no requests. @internal */
 export const isSupported = (): boolean => Predicate.isFunction(undici.Dispatcher.prototype.request)
 
-/**
- * What undici or Node find wrong with the options, without a connection.
- *
- * @internal
- */
+/** Checks the options with undici and Node, without connecting. @internal */
 export const validate = (options: Options): Result.Result<void, string> =>
   Result.try({
     try: () => {
       if (Predicate.isRecord(options.connect)) {
         Tls.createSecureContext(options.connect as Tls.SecureContextOptions)
       }
-      // a client that is never used has no connection
+      // an unused client opens no connection
       void new undici.Client("http://127.0.0.1", options)
     },
     catch: (error) => `is not usable: ${error instanceof Error ? error.message : String(error)}`
@@ -62,7 +54,7 @@ export class PoolDispatcher extends undici.Dispatcher {
     }
     const name = String(options.origin)
     const origin = this.origins.get(name) ?? this.enter(name)
-    new Watched(options, handler, origin).begin()
+    new PendingRequest(options, handler, origin).begin()
     return true
   }
 
@@ -88,7 +80,7 @@ export class PoolDispatcher extends undici.Dispatcher {
     Runtime.fork(this.runner)(Scope.close(origin.scope, Exit.void))
   }
 
-  /** Origins without a connection make room when another one comes: there are never more of them than are in use, and one. */
+  /** Removes unused origins when a new one is added, so that at most one more is kept than is in use. */
   private sweep(): void {
     this.origins.forEach((origin) => {
       if (origin.unused) {

@@ -1,8 +1,9 @@
 /**
- * The connections to one origin, which are dropped together when one of them fails, and the requests that wait for one.
+ * The connections to one origin, and the requests that wait for one. When one connection fails, all of them are
+ * dropped.
  *
- * Each connection is a `Client` of undici with at most one request. undici's `Pool` is not used: it loses sight of a client
- * whose dial failed, and a request that waits in it costs a dial after it was given up.
+ * Each connection is a `Client` of undici with at most one request. undici's `Pool` is not used: it loses a client
+ * whose dial failed, and a request that waits in it costs a dial even after it was given up.
  *
  * @internal
  */
@@ -18,6 +19,7 @@ import * as Classify from "../../../Classify.js"
 import type { Status } from "../../../Connections.js"
 import * as Deadline from "../../../Deadline.js"
 import { Fatal } from "../../../RpcError.js"
+import { Pool, StallDetector } from "../../connection/pool.js"
 
 /** @internal */
 export interface Options extends Omit<Undici.Client.Options, "allowH2" | "pipelining"> {
@@ -25,7 +27,8 @@ export interface Options extends Omit<Undici.Client.Options, "allowH2" | "pipeli
 }
 
 /**
- * Who is told before a request is written, among the options that undici hands through to the dispatcher.
+ * The key, among the options that undici passes on to the dispatcher, of the progress that is asked before a request is
+ * written.
  *
  * @internal
  */
@@ -37,7 +40,7 @@ export type Handler = Undici.Dispatcher.DispatchHandler
 type Controller = Undici.Dispatcher.DispatchController
 type Headers = Parameters<NonNullable<Handler["onResponseStart"]>>[2]
 
-/** It has the methods of a handler; undici's types leave them out. */
+/** The methods of a handler, which undici's types leave out. */
 const Decorator = undici.DecoratorHandler as unknown as new(handler: Handler) => {
   onRequestStart(controller: Controller, context: unknown): void
   onRequestUpgrade(controller: Controller, ...rest: ReadonlyArray<unknown>): void
@@ -46,18 +49,21 @@ const Decorator = undici.DecoratorHandler as unknown as new(handler: Handler) =>
   onResponseError(controller: Controller | undefined, error: Error): void
 }
 
-/** A request that was wrong says nothing of its connection. */
+/** Returns whether an error is of the connection, not of the request. */
 const isConnectionFailure = (error: unknown): boolean => Option.isSome(Classify.systemError(error))
 
 const isGivenUp = (error: unknown): boolean => Option.isSome(Classify.aborted(error))
 
-/** What the caller was sending failed, not the connection. A body is destroyed for that only after the request was told. */
+/**
+ * Returns whether the body that the caller was sending failed, not the connection. The body has that error before the
+ * request has.
+ */
 const isOfBody = (body: unknown, error: unknown): boolean =>
   Predicate.hasProperty(body, "errored") && body.errored === error
 
 /**
- * What ends the requests of a pool that its owner has closed. undici has the same error for a connection that was given up, so
- * nobody else can tell from it.
+ * Returns the error of requests in a closed pool. undici fails connections that were given up with the same error, so
+ * only the pool can tell them apart.
  *
  * @internal
  */
@@ -66,17 +72,15 @@ export const poolClosed = (): Fatal => {
   return new Fatal({ reason: "Cancelled", code: cause.code, message: "the client is closed", cause })
 }
 
-/** For how long an origin must have left requests without an answer before that is held against its connections. */
-const patience = 100
-
-/** A request, from when it is asked for until its end. @internal */
-export class Watched extends Decorator {
-  /** Where it was sent. Without one it waits, or is over. */
-  lane: Lane | undefined = undefined
-  /** While undici is being given it. */
+/** A request, from when it is made until its answer has ended or it has failed. @internal */
+export class PendingRequest extends Decorator {
+  /** The connection that it was sent on; `undefined` while it waits, and once it is over. */
+  connection: PooledConnection | undefined = undefined
+  /** Whether undici is taking it just now. */
   sending = false
-  /** When it was sent, and how many answers had begun then. */
+  /** When it was sent, in milliseconds of the monotonic clock. */
   sentAt = 0
+  /** How many answers of the origin had begun when it was sent. */
   answers = 0
   private readonly signal: AbortSignal | undefined
   readonly progress: Deadline.Progress | undefined
@@ -92,7 +96,10 @@ export class Watched extends Decorator {
     this.progress = (options as { readonly [progressKey]?: Deadline.Progress })[progressKey]
   }
 
-  /** undici looks at the signal when it would send, and then gives up the connection too. So it is watched until then. */
+  /**
+   * Starts the request. Listens to its signal until it is written: undici looks at the signal only when it is about to write, and
+   * then gives up the connection too.
+   */
   begin(): void {
     if (this.signal?.aborted === true) {
       this.giveUp()
@@ -104,10 +111,10 @@ export class Watched extends Decorator {
   private readonly giveUp = (): void => {
     const reason: unknown = this.signal?.reason
     const error = reason instanceof Error ? reason : new undici.errors.RequestAbortedError()
-    if (this.lane === undefined) {
+    if (this.connection === undefined) {
       this.onResponseError(undefined, error)
     } else {
-      void this.lane.destroy(error)
+      void this.connection.destroy(error)
     }
   }
   private unwatch(): void {
@@ -116,7 +123,7 @@ export class Watched extends Decorator {
 
   override onRequestStart(controller: Controller, context: unknown): void {
     this.unwatch()
-    // undici writes it as soon as this is done
+    // undici writes the request right after this
     if (this.progress?.sending() === false) {
       controller.abort(new undici.errors.RequestAbortedError())
     } else {
@@ -130,7 +137,7 @@ export class Watched extends Decorator {
   override onResponseStart(controller: Controller, status: number, headers: Headers, message?: string): void {
     this.origin.heard()
     if (status < 200) {
-      // a decorator takes one answer, and there may be many of these before it
+      // a decorator accepts one answer, but there may be many interim ones
       new Decorator(this.handler).onResponseStart(controller, status, headers, message)
     } else {
       super.onResponseStart(controller, status, headers, message)
@@ -142,7 +149,7 @@ export class Watched extends Decorator {
   }
   override onResponseError(controller: Controller | undefined, error: Error): void {
     this.unwatch()
-    // first: who is told of the failure may ask again at once
+    // release the connection first: the handler may send again at once
     this.origin.failed(this, error)
     super.onResponseError(controller, error)
   }
@@ -150,10 +157,10 @@ export class Watched extends Decorator {
 
 type Connector = Undici.buildConnector.connector
 
-/** One connection, or the dial for it, and at most one request. */
-class Lane {
-  request: Watched | undefined = undefined
-  /** It finishes the request that it has, if any, and takes no other. */
+/** One connection, or the dial for it, with at most one request. */
+class PooledConnection {
+  request: PendingRequest | undefined = undefined
+  /** Whether it takes no more requests. The one that it has, if any, is finished. */
   dropped = false
   private readonly client: Undici.Client
   private dial: Net.Socket | undefined = undefined
@@ -164,7 +171,7 @@ class Lane {
     this.client.on("disconnect", () => origin.disconnected(this))
     this.client.on("connectionError", (_origin, _targets, error) => {
       origin.failedDials++
-      // not again: a retry is the caller's
+      // do not dial again: retries are up to the caller
       void this.destroy(error)
     })
   }
@@ -173,9 +180,9 @@ class Lane {
     return this.client.stats.connected
   }
 
-  send(request: Watched): void {
+  send(request: PendingRequest): void {
     this.request = request
-    request.lane = this
+    request.connection = this
     request.sending = true
     this.client.dispatch(request.options, request as Handler)
     request.sending = false
@@ -186,7 +193,7 @@ class Lane {
     this.client.close(closed)
   }
 
-  /** undici does not know of a socket before it is connected. */
+  /** Closes the connection, or the socket of a dial, which undici does not know before it is connected. */
   destroy(error: Error): Promise<unknown> {
     const { dial } = this
     const ended = dial === undefined || dial.closed
@@ -198,7 +205,7 @@ class Lane {
   private connect(target: Undici.buildConnector.Options, callback: Undici.buildConnector.Callback): void {
     this.origin.dials++
     let done = false
-    // the type hides that undici's gives the socket; a function of the caller may not
+    // undici's connector returns the socket, which its type hides; a custom one may not
     const dial = (this.connector as (...args: Parameters<Connector>) => unknown)(target, (...result) => {
       done = true
       this.dial = undefined
@@ -234,156 +241,150 @@ export class Origin {
   failedDials = 0
   /** How many answers have begun. */
   private answers = 0
-  /** How long requests have waited that were given up since the last answer, in milliseconds. */
-  private waited = 0
-  private readonly waiting = new Set<Watched>()
-  /** All that are not closed yet, those that were dropped and still have a request in flight included. */
-  private readonly lanes = new Set<Lane>()
+  private readonly stall = new StallDetector()
+  /** All connections that are not closed yet, also dropped ones that still have a request in flight. */
+  private readonly connections = new Set<PooledConnection>()
   private readonly connector: Connector
+  private readonly pool = new Pool<PooledConnection, PendingRequest>({
+    open: () => this.open(),
+    isReady: (connection) => connection.connected,
+    grant: (connection, request) => {
+      request.answers = this.answers
+      request.sentAt = Deadline.unsafeNow(this.shared.clock)
+      connection.send(request)
+    }
+  })
 
   constructor(readonly name: string, private readonly shared: Shared) {
     this.connector = connectorOf(shared.options)
   }
 
-  /** All that it has, if anything, is being closed. */
+  /** Whether nothing waits and all connections, if any, are being closed. */
   get unused(): boolean {
-    const closing = Array.from(this.lanes).every((lane) => lane.dropped && lane.request === undefined)
-    return closing && this.waiting.size === 0
+    const closing = Array.from(this.connections).every((connection) =>
+      connection.dropped && connection.request === undefined
+    )
+    return closing && this.pool.queued === 0
   }
 
   get status(): Status {
     const { dials, failedDials, name } = this
-    const lanes = Array.from(this.lanes).filter((lane) => !lane.dropped)
-    const state = lanes.some((lane) => lane.connected)
+    const connections = Array.from(this.connections).filter((connection) => !connection.dropped)
+    const state = connections.some((connection) => connection.connected)
       ? "ready"
-      : lanes.length > 0 || this.waiting.size > 0
+      : connections.length > 0 || this.pool.queued > 0
       ? "connecting"
       : "idle"
     return { name, state, dials, failedDials }
   }
 
-  send(request: Watched): void {
-    this.waiting.add(request)
-    this.pump()
-    if (this.waiting.has(request)) {
-      request.progress?.failed(`all ${this.lanes.size} connections to ${this.name} are in use`)
+  send(request: PendingRequest): void {
+    if (!this.pool.join(request)) {
+      request.progress?.failed(`all ${this.connections.size} connections to ${this.name} are in use`)
     }
   }
 
   heard(): void {
     this.answers++
-    this.waited = 0
+    this.stall.reset()
   }
 
-  ended(request: Watched): void {
-    this.release(request)
-    this.pump()
-  }
-
-  /** The connection is the caller's from now on. */
-  upgraded(request: Watched): void {
-    const lane = this.release(request)
-    if (lane !== undefined) {
-      this.discard(lane)
+  ended(request: PendingRequest): void {
+    const connection = this.detach(request)
+    if (connection?.dropped === false) {
+      this.pool.release(connection)
     }
   }
 
-  failed(request: Watched, error: Error): void {
-    this.waiting.delete(request)
-    const lane = this.release(request)
-    // one that waits says nothing; what undici refuses never gets to the connection, and the loop that sends it goes on
-    if (lane !== undefined && !request.sending) {
-      // nor does one of a connection that was dropped already: the others are new
-      const accuses = !lane.dropped && this.accuses(request, error)
-      this.discard(lane)
-      if (accuses) {
-        this.drop()
-      }
-      this.pump()
+  /** Ends the request of a connection that the caller has taken over. */
+  upgraded(request: PendingRequest): void {
+    const connection = this.detach(request)
+    if (connection !== undefined) {
+      this.discard(connection)
     }
   }
 
-  disconnected(lane: Lane): void {
-    if (lane.request === undefined) {
-      this.discard(lane)
+  failed(request: PendingRequest, error: Error): void {
+    this.pool.leave(request)
+    const connection = this.detach(request)
+    if (connection === undefined) {
+      return
+    }
+    if (request.sending) {
+      // undici refused it before it got to the connection; the loop that grants connections goes on
+      return this.pool.put(connection)
+    }
+    // a failure on a connection that was dropped before says nothing of the others, which are newer
+    const accuses = !connection.dropped && this.accuses(request, error)
+    this.discard(connection)
+    if (accuses) {
+      this.drop()
+    }
+    this.pool.serve()
+  }
+
+  disconnected(connection: PooledConnection): void {
+    if (connection.request === undefined) {
+      this.discard(connection)
     }
   }
 
   destroy(): Promise<unknown> {
     const error = poolClosed()
-    const lanes = Array.from(this.lanes)
-    this.waiting.forEach((request) => request.onResponseError(undefined, error))
-    return Promise.all(lanes.map((lane) => lane.destroy(error)))
+    const connections = Array.from(this.connections)
+    this.pool.waiting.forEach((request) => request.onResponseError(undefined, error))
+    return Promise.all(connections.map((connection) => connection.destroy(error)))
   }
 
-  private pump(): void {
-    for (const request of this.waiting) {
-      const lane = this.free()
-      if (lane === undefined) {
-        return
-      }
-      this.waiting.delete(request)
-      request.answers = this.answers
-      request.sentAt = Deadline.unsafeNow(this.shared.clock)
-      lane.send(request)
-    }
-  }
-
-  private free(): Lane | undefined {
-    for (const lane of this.lanes) {
-      if (lane.request === undefined && !lane.dropped) {
-        return lane
-      }
-    }
+  private open(): PooledConnection | undefined {
     const { connections } = this.shared.options
-    return this.lanes.size < (connections ?? Infinity) ? this.open() : undefined
-  }
-
-  private open(): Lane {
-    const lane = new Lane(this, this.connector, this.shared.options)
-    this.lanes.add(lane)
-    return lane
-  }
-
-  private release(request: Watched): Lane | undefined {
-    const { lane } = request
-    request.lane = undefined
-    if (lane !== undefined) {
-      lane.request = undefined
+    if (this.connections.size >= (connections ?? Infinity)) {
+      return undefined
     }
-    return lane
+    const connection = new PooledConnection(this, this.connector, this.shared.options)
+    this.connections.add(connection)
+    return connection
   }
 
-  /** It counts until its socket is closed: a server may have a limit too. */
-  private discard(lane: Lane): void {
-    lane.dropped = true
-    void lane.destroy(new undici.errors.ClientDestroyedError()).then(() => this.forget(lane))
+  private detach(request: PendingRequest): PooledConnection | undefined {
+    const { connection } = request
+    request.connection = undefined
+    if (connection !== undefined) {
+      connection.request = undefined
+    }
+    return connection
   }
 
-  private forget(lane: Lane): void {
-    if (this.lanes.delete(lane)) {
-      this.pump()
+  /** Closes a connection. It counts until its socket is closed: the server may limit connections too. */
+  private discard(connection: PooledConnection): void {
+    connection.dropped = true
+    this.pool.remove(connection)
+    void connection.destroy(new undici.errors.ClientDestroyedError()).then(() => this.forget(connection))
+  }
+
+  private forget(connection: PooledConnection): void {
+    if (this.connections.delete(connection)) {
+      this.pool.serve()
     }
   }
 
-  private accuses(request: Watched, error: Error): boolean {
+  /** Returns whether a failed request shows that the other connections may be broken too. */
+  private accuses(request: PendingRequest, error: Error): boolean {
     if (isConnectionFailure(error)) {
       return !isOfBody(request.options.body, error)
     }
-    if (!isGivenUp(error) || request.answers !== this.answers) {
-      return false
-    }
-    // no one has had an answer since it was sent: the connections may lead nowhere
-    this.waited += Deadline.unsafeNow(this.shared.clock) - request.sentAt
-    return this.waited >= patience
+    // an answer to any request since it was sent shows that the origin is there
+    return isGivenUp(error) && request.answers === this.answers &&
+      this.stall.gaveUp(Deadline.unsafeNow(this.shared.clock) - request.sentAt)
   }
 
-  /** What is in flight ends as it would have; what is idle is closed at once. */
+  /** Drops all connections: idle ones close at once, the others when their request has ended. */
   private drop(): void {
-    this.waited = 0
-    this.lanes.forEach((lane) => {
-      if (!lane.dropped) {
-        lane.close(() => this.discard(lane))
+    this.stall.reset()
+    this.connections.forEach((connection) => {
+      if (!connection.dropped) {
+        this.pool.remove(connection)
+        connection.close(() => this.discard(connection))
       }
     })
   }

@@ -1,5 +1,5 @@
 /**
- * What the options give for an attempt, as values or by functions, and what of it cannot be used.
+ * The metadata and call options of an attempt: evaluates those given as functions, and checks them.
  *
  * @internal
  */
@@ -47,23 +47,19 @@ export const callOptions: Check = (value) =>
       }`
     }
 
-/** The library quotes the value of a header that it refuses. */
+/** Redacts an error of the library that quotes the value of a header. */
 const hidden = (thrown: unknown): unknown =>
   thrown instanceof Error && /^Metadata (string|key|keys|binary)\b/.test(thrown.message) ? Excerpt.of(thrown) : thrown
 
-/**
- * The value for one attempt. What a function throws, or returns that cannot be used, ends the attempt and the call.
- *
- * @internal
- */
+/** Returns the value for one attempt. A function that throws, or returns an invalid value, ends the call. @internal */
 export const forAttempt = <A extends object>(
   method: string,
   field: string,
   check: Check,
-  given: A | (() => A)
+  value: A | (() => A)
 ): Result.Result<A, Fatal> =>
   Result.try({
-    try: () => Predicate.isFunction(given) ? given() : given,
+    try: () => Predicate.isFunction(value) ? value() : value,
     catch: (cause) =>
       new Fatal({ reason: "Custom", method, message: `the function for ${field} has thrown`, cause: hidden(cause) })
   }).pipe(Result.filterOrFail(
