@@ -56,6 +56,9 @@ const both = <E>(
   combine: (left: Cause.Cause<E>, right: Cause.Cause<E>) => Cause.Cause<E>
 ): Cause.Cause<E> => Cause.isEmpty(left) ? right : Cause.isEmpty(right) ? left : combine(left, right)
 
+/** Returns whether an error is that of `Effect.timeout`. @internal */
+export const isTimeout = (error: unknown): boolean => Cause.isTimeoutException(error)
+
 /**
  * Changes every failure of an effect, also those that are beside others. A success pays nothing but the frame.
  *
