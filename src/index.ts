@@ -65,6 +65,11 @@ export * as Deadline from "./Deadline.js"
 /**
  * @since 0.1.0
  */
+export * as Fallback from "./Fallback.js"
+
+/**
+ * @since 0.1.0
+ */
 export * as RetryBudget from "./RetryBudget.js"
 
 /**

@@ -33,7 +33,7 @@ const floors: ReadonlyArray<ReadonlyArray<string>> = [
   ["policy"],
   ["call"],
   ["telemetry"],
-  ["engine", "service"],
+  ["engine", "service", "fallback"],
   ["config"]
 ]
 

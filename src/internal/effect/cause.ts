@@ -60,6 +60,9 @@ const both = <E>(
   combine: (left: Cause.Cause<E>, right: Cause.Cause<E>) => Cause.Cause<E>
 ): Cause.Cause<E> => Cause.isEmpty(left) ? right : Cause.isEmpty(right) ? left : combine(left, right)
 
+/** Returns whether an error is that of `Effect.timeout`. @internal */
+export const isTimeout = (error: unknown): boolean => Cause.isTimeoutException(error)
+
 /**
  * Maps every failure of an effect, also each of several in one cause. On success it costs only the handler's frame.
  *

@@ -1,7 +1,7 @@
 /**
  * Calls over real sockets, seen through real exporters; and what the documents and the dashboard say of that.
  */
-import { Deadline, RetryBudget, RpcError, RpcRetry, withRpcRetry } from "effect-rpc-retry"
+import { Deadline, Fallback, RetryBudget, RpcError, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
 import * as FlakyServer from "effect-rpc-retry/testing/FlakyServer"
 import * as Effect from "effect/Effect"
@@ -24,7 +24,11 @@ const program = Effect.gen(function*() {
   yield* server.script(FlakyServer.reset)
   yield* call()
   yield* server.script(FlakyServer.reset, FlakyServer.reset, FlakyServer.reset)
-  yield* call({ schedule: Schedule.recurs(1) })
+  yield* rpc.call("Arith.Multiply", { A: 6, B: 7 }).pipe(
+    withRpcRetry({ schedule: Schedule.recurs(1) }),
+    Fallback.withFallback(() => Effect.succeed(42)),
+    Effect.either
+  )
   yield* call()
   yield* Effect.sleep(5).pipe(Effect.zipRight(call()), Deadline.within(1))
   yield* rpc.call("Arith.Divide", { A: 1, B: 0 }).pipe(withRpcRetry, Effect.either)
