@@ -82,16 +82,18 @@ class RpcCallImpl<A, E, R> extends Effectable.Class<A, E, R> implements RpcCall<
   readonly [TypeId]: TypeId = TypeId
   readonly method: string
   readonly idempotent: boolean | undefined
+  /** The call without the step that tells the attempt around it that it starts. */
+  readonly body: Effect.Effect<A, E, R>
   private readonly effect: Effect.Effect<A, E, R>
   constructor(self: Effect.Effect<A, E, R>, options: Options) {
     super()
     this.method = options.method
     this.idempotent = options.idempotent
-    const named = Causes.mapFailures(
+    this.body = Causes.mapFailures(
       self,
       (error) => isRetryable(error) || isFatal(error) ? stamped(error, this) as E : error
     )
-    this.effect = progress.callStarting(named, this)
+    this.effect = progress.callStarting(this.body, this)
   }
   override commit(): Effect.Effect<A, E, R> {
     return this.effect
@@ -103,6 +105,14 @@ class RpcCallImpl<A, E, R> extends Effectable.Class<A, E, R> implements RpcCall<
  * @category guards
  */
 export const isRpcCall = (u: unknown): u is RpcCall<unknown, unknown, unknown> => Predicate.hasProperty(u, TypeId)
+
+/**
+ * The effect of a call for who tells the attempt around it by itself that the call starts.
+ *
+ * @internal
+ */
+export const bodyOf = <A, E, R>(self: RpcCall<A, E, R>): Effect.Effect<A, E, R> =>
+  self instanceof RpcCallImpl ? self.body : self
 
 /**
  * Gives an effect a method name, and optionally marks whether it may run twice.

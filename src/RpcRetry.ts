@@ -587,13 +587,17 @@ const validateCall = (options: Options): Result.Result<void, InvalidOption> => {
     : checkKnown(where, options, [...RetryPolicy.fields, "method", "idempotencyKey"])
 }
 
+/** Kept, as a context takes long to find that it does not have it. */
+let withoutLayer: Service | undefined
+
 /** The service of a call that runs with this context, and was built with none. */
 const inForce = (ambient: Context.Context<never>): Service => {
   const service = Wiring.given(ambient, RpcRetry)
-  if (service === undefined) {
-    Wiring.withoutLayer()
+  if (service !== undefined) {
+    return service
   }
-  return service ?? Context.get(ambient, RpcRetry)
+  Wiring.withoutLayer()
+  return withoutLayer ??= Context.get(ambient, RpcRetry)
 }
 
 /**
@@ -611,9 +615,10 @@ const retrying = (options: Options, builtWith?: Service): (self: AnyCall) => Any
     const over = named?.idempotent === undefined
       ? ownOver
       : mergedOver(RetryPolicy.merge(RetryPolicy.make({ idempotent: named.idempotent }), own))
-    return engine.run(self, (ambient) => {
+    return engine.run(named === undefined ? self : RpcCall.bodyOf(named), (ambient) => {
       const service = builtWith ?? inForce(ambient)
       return {
+        identity: named,
         telemetry: service.telemetry,
         method,
         idempotencyKey,

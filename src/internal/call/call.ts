@@ -13,6 +13,7 @@ import { CurrentDeadline } from "../../Deadline.js"
 import type { Retryable } from "../../RpcError.js"
 import { read } from "../ambient/context.js"
 import * as Monotonic from "../ambient/monotonic.js"
+import type { CallIdentity } from "../ambient/progress.js"
 import type { Account } from "../budget/account.js"
 import { destinationOf } from "../budget/destination.js"
 import * as Causes from "../effect/cause.js"
@@ -30,6 +31,8 @@ import { AnnotateLogs, type Observer, type Telemetry } from "./observer.js"
  * @internal
  */
 export interface Settings {
+  /** What the effect of the call knows of itself, where it does not tell its attempts so itself. */
+  readonly identity?: CallIdentity | undefined
   /** The telemetry of the service that the call belongs to. */
   readonly telemetry: Telemetry
   /** `"Service.Method"`; `undefined` for a call without a name. */

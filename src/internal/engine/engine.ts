@@ -17,6 +17,7 @@ import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { LazyArg } from "effect/Function"
+import * as Option from "effect/Option"
 import {
   CallRejected,
   type ExhaustedReason,
@@ -31,6 +32,7 @@ import { AttemptProgress } from "../ambient/progress.js"
 import type { Attempt } from "../call/attempt.js"
 import * as Call from "../call/call.js"
 import * as AttemptContext from "../call/context.js"
+import * as Causes from "../effect/cause.js"
 import { retryableOf, withoutRetryable } from "../errors/cause.js"
 import * as Gate from "../gate/gate.js"
 import { type Rejection, rejectionOf } from "../gate/outcome.js"
@@ -87,6 +89,9 @@ const attempts = <A, E, R>(
     Call.attemptFailed(call, attempt, cause, error)
     Observe.attemptFailed(call, attempt, cause)
     if (error === undefined) {
+      if (isDomainError(cause)) {
+        credit(call)
+      }
       return endAs(call, cause as Cause.Cause<E>)
     }
     const next = Effect.flatMap(
@@ -99,16 +104,18 @@ const attempts = <A, E, R>(
 
 /** One attempt, if every gate admits it. */
 const gated = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effect.Effect<A, E | Retryable, R> =>
-  call.gates.reduceRight<LazyArg<Effect.Effect<A, E | Retryable, R>>>(
-    (attempt, gate) => () =>
-      Gate.through(gate, {
-        attempt,
-        services: call.services,
-        deadline: call.deadline,
-        isCut: () => call.attempt?.isCutByDeadline === true
-      }),
-    () => runAttempt(self, call)
-  )()
+  call.gates.length === 0 ?
+    runAttempt(self, call) :
+    call.gates.reduceRight<LazyArg<Effect.Effect<A, E | Retryable, R>>>(
+      (attempt, gate) => () =>
+        Gate.through(gate, {
+          attempt,
+          services: call.services,
+          deadline: call.deadline,
+          isCut: () => call.attempt?.isCutByDeadline === true
+        }),
+      () => runAttempt(self, call)
+    )()
 
 /** The next attempt, unless the deadline passed in the delay: it can take longer than asked for. */
 const again = <A, E, R>(
@@ -122,7 +129,7 @@ const again = <A, E, R>(
       : attempts(self, call)
   )
 
-/** One attempt: it sees the facts of its call, and is cut at its timeout or at the deadline, whichever is first. */
+/** One attempt: it sees the context of its call, and is cut at its timeout or at the deadline, whichever is first. */
 const runAttempt = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effect.Effect<A, E | Retryable, R> => {
   const attempt = Call.nextAttempt(call)
   Observe.attemptStarted(call, attempt)
@@ -131,6 +138,9 @@ const runAttempt = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Eff
   const progress = timeout === Infinity && remaining === Infinity
     ? undefined
     : new AttemptProgress(call.attemptContext.ambientProgress)
+  if (call.settings.identity !== undefined) {
+    ;(progress ?? call.attemptContext.ambientProgress)?.callStarted(call.settings.identity)
+  }
   const logged = call.annotateLogs ? Logs.ofAttempt(call, attempt, self) : self
   const informed = AttemptContext.provide(logged, call.attemptContext, attempt.number, progress)
   const bounded = progress === undefined
@@ -214,21 +224,21 @@ const pay = (call: Call.Call, attempt: Attempt, error: Retryable): boolean => {
   return true
 }
 
+/** A success feeds the budget. */
+const credited = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effect.Effect<A, E, R> =>
+  call.budget === undefined ? self : Effect.map(self, (answer) => {
+    credit(call)
+    return answer
+  })
+
 /**
  * An answer feeds the budget, and a domain error is one. None of our own errors is: not `Fatal`, and not what a call inside
  * this one gave up with.
  */
-const credited = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effect.Effect<A, E, R> => {
-  const { budget } = call
-  if (budget === undefined) {
-    return self
-  }
-  const answered = Effect.sync(() => budget.succeeded(Monotonic.now(call.clock), call.retryCost))
-  return Effect.tapBoth(self, {
-    onSuccess: () => answered,
-    onFailure: (error) => isRpcError(error) ? Effect.void : answered
-  })
-}
+const credit = (call: Call.Call): void => call.budget?.succeeded(Monotonic.now(call.clock), call.retryCost)
+
+const isDomainError = (cause: Cause.Cause<unknown>): boolean =>
+  Option.exists(Causes.firstFailure(cause), (error) => !isRpcError(error))
 
 /** Ends a call that is not retried any more: its attempts have been recorded. */
 const giveUp = (

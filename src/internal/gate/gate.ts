@@ -113,14 +113,23 @@ const turnAway = (rejection: Rejection) => Effect.fail(new Rejected(rejection) a
 /** The permit holds no place, so an interruption, which says nothing, may pass without a word. */
 const unheld = <A, E, R>(
   gate: Gate,
-  { attempt, deadline, isCut, services }: Passage<A, E, R>
+  passage: Passage<A, E, R>
 ): Effect.Effect<A, E, R> => {
+  const { attempt, deadline, services } = passage
   const admission = gate.admit(services, deadline, (self) => self)
   if (!Result.isResult(admission) || Result.isFailure(admission)) {
-    return held(gate, { attempt, deadline, isCut, services })
+    return held(gate, passage)
   }
-  const permit = Result.successOf(admission)
-  return Effect.matchCauseEffect(attempt(), {
+  return ended(attempt(), Result.successOf(admission), passage)
+}
+
+/** Gives the permit back when an attempt ends; on interruption only where it runs uninterruptibly. */
+const ended = <A, E, R>(
+  attempt: Effect.Effect<A, E, R>,
+  permit: Permit,
+  { isCut, services }: Pick<Passage<A, E, R>, "isCut" | "services">
+): Effect.Effect<A, E, R> =>
+  Effect.matchCauseEffect(attempt, {
     onSuccess: (value) => {
       const exit = Exit.succeed(value)
       permit.end("Success", exit, services)
@@ -132,21 +141,17 @@ const unheld = <A, E, R>(
       return exit
     }
   })
-}
 
 const held = <A, E, R>(
   gate: Gate,
-  { attempt, deadline, isCut, services }: Passage<A, E, R>
+  passage: Passage<A, E, R>
 ): Effect.Effect<A, E, R> =>
   Effect.uninterruptibleMask((restore) => {
+    const { attempt, deadline, services } = passage
     const enter = (admission: Admission): Effect.Effect<A, E, R> =>
       Result.isFailure(admission)
         ? turnAway(Result.failureOf(admission))
-        : Effect.onExit(
-          restore(Effect.suspend(attempt)),
-          (exit) =>
-            Effect.sync(() => Result.successOf(admission).end(isCut() ? "Ignored" : outcomeOf(exit), exit, services))
-        )
+        : ended(restore(Effect.suspend(attempt)), Result.successOf(admission), passage)
     const admission = gate.admit(services, deadline, restore)
     return Result.isResult(admission) ? enter(admission) : Effect.flatMap(admission, enter)
   })
