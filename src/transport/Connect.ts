@@ -19,8 +19,9 @@
  * const program = users.getUser({ value: "u1" }).pipe(withRpcRetry)
  * ```
  *
- * Over HTTP/2 make the transport with `effect-rpc-retry/ConnectNode`: with the transports of `@connectrpc/connect-node` 2.2 an
- * interrupted call may reach its handler as an empty message, and a call whose connection is lost may wait for ever.
+ * Over HTTP/2 make the transport with `effect-rpc-retry/ConnectNode`: with the transports of `@connectrpc/connect-node`
+ * 2.2 an interrupted call may reach its handler as an empty message, and a call whose connection is lost may wait for
+ * ever.
  *
  * An attempt is one RPC, and runs the interceptors of the transport once.
  *
@@ -51,11 +52,12 @@
  * | `onHeader` or `onTrailer` throws                               | `Fatal Custom`                                        |
  *
  * `code` is the name that gRPC gives the code, as in `"UNAVAILABLE"`; `cause` is the `ConnectError`, with its details.
- * `google.rpc.RetryInfo` among them, the trailer `grpc-retry-pushback-ms` and the header `Retry-After` become the `retryAfter`.
+ * `google.rpc.RetryInfo` among them, the trailer `grpc-retry-pushback-ms` and the header `Retry-After` become the
+ * `retryAfter`.
  *
- * Sent with each attempt: the time that remains until the deadline, as the `timeoutMs` of the library; `idempotency-key`, for a
- * call that asks for one; and on a retry `grpc-previous-rpc-attempts` and `x-retry-attempt`, 1 for the first. One of these headers
- * that you set yourself is sent as you set it.
+ * Sent with each attempt: the time that remains until the deadline, as the `timeoutMs` of the library;
+ * `idempotency-key`, for a call that asks for one; and on a retry `grpc-previous-rpc-attempts` and `x-retry-attempt`, 1
+ * for the first. One of these headers that you set yourself is sent as you set it.
  *
  * A call that is interrupted aborts its request.
  *
@@ -84,7 +86,8 @@ export type { Client, ServerStream, Unary } from "./connect/options.js"
 export type { CallOptions, MethodOptions, Options, RetryOn } from "./connect/options.js"
 
 /**
- * Makes a client, with the arguments of the library's `createClient`. Its calls are not retried: pipe them through `withRpcRetry`.
+ * Makes a client, with the arguments of the library's `createClient`. Its calls are not retried: pipe them through
+ * `withRpcRetry`.
  *
  * Throws `InvalidOption` for an option that cannot be used.
  *
@@ -130,7 +133,7 @@ export const client = <S extends DescService>(service: S, transport: Transport, 
       ? [[method.localName, callOf(ConnectCall.serverStream<DescMessage, DescMessage>, method, transport, own)]]
       : []
   })
-  // the descriptor says so of each method, one by one
+  // the type of each method comes from its descriptor
   return Object.fromEntries(methods) as Client<S>
 }
 
@@ -211,7 +214,7 @@ export const serverStream = <I extends DescMessage, O extends DescMessage>(
     orThrow(ConnectOptions.checkOne("Connect.serverStream", method, "server_streaming", options))
   )
 
-/** What is the same for all methods, whatever an attempt of theirs is. */
+/** Makes the calls of a method, unary or streaming. */
 const callOf = <M extends DescMethod, Request, A, R>(
   attempt: ConnectCall.Start<M, Request, A, R>,
   method: M,
@@ -230,8 +233,8 @@ const callOf = <M extends DescMethod, Request, A, R>(
 }
 
 /**
- * Classifies a `ConnectError` of any client, as in the table above. It does not read `Retry-After`, as a date needs the time of
- * day.
+ * Classifies a `ConnectError` of any client, as in the table above. It does not read `Retry-After`, as a date needs the
+ * time of day.
  *
  * @example
  * ```ts

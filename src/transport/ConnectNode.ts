@@ -1,6 +1,6 @@
 /**
- * Transports for `effect-rpc-retry/Connect` on Node: the protocols Connect, gRPC and gRPC-web, with the names and the options of
- * `@connectrpc/connect-node`.
+ * Transports for `effect-rpc-retry/Connect` on Node: the protocols Connect, gRPC and gRPC-web, with the names and the
+ * options of `@connectrpc/connect-node`.
  *
  * ```ts
  * import type { GenService } from "@bufbuild/protobuf/codegenv2"
@@ -22,15 +22,17 @@
  *
  * What they do that those of `@connectrpc/connect-node` 2.2 do not, over HTTP/2:
  *
- * - The stream of an interrupted request is reset. The library ends it instead: the server then takes the part that has arrived for
- *   the whole message, and an empty message is a valid one, so that an interrupted `Orders.Place` places a default order.
- * - The length of a unary message of the protocol Connect is sent, so that a server recognizes one that was cut short on its way.
+ * - The stream of an interrupted request is reset. The library ends it instead: the server then takes the part that has
+ *   arrived for the whole message, and an empty message is a valid one, so that an interrupted `Orders.Place` places a
+ *   default order.
+ * - The length of a unary message of the protocol Connect is sent, so that a server recognizes one that was cut short
+ *   on its way.
  * - A call whose connection is lost fails with `ConnectionLost`. The library may leave it waiting.
  * - An error of a connection fails the calls on it, and does not end the process.
- * - A call that ends before anything of its request was written counts as not sent: in a dial, a TLS handshake, or a wait for
- *   either.
- * - A request that the server has certainly not looked at (`REFUSED_STREAM`, or a GOAWAY that names an earlier one) is made once
- *   more at once, which is no attempt: the transparent retry of gRPC.
+ * - A call that ends before anything of its request was written counts as not sent: in a dial, a TLS handshake, or a
+ *   wait for either.
+ * - A request that the server has certainly not looked at (`REFUSED_STREAM`, or a GOAWAY that names an earlier one) is
+ *   made once more at once, which is no attempt: the transparent retry of gRPC.
  *
  * Over HTTP/1.1 they are those of the library.
  *
@@ -59,11 +61,14 @@ import * as ConnectWatch from "./connect/watch.js"
  */
 export interface SessionOptions {
   /**
-   * How long a connection with waiting requests may be silent before a PING is sent on it; and how long an idle connection may
-   * have been silent and still be used again without a PING first. In milliseconds, more than 0. Default `Infinity`.
+   * How long a connection with waiting requests may be silent before a PING is sent on it; and how long an idle
+   * connection may have been silent and still be used again without a PING first. In milliseconds, more than 0. Default
+   * `Infinity`.
    */
   readonly pingIntervalMs?: number | undefined
-  /** How long a PING may be unanswered before the connection and its calls fail, in milliseconds. Default 15 seconds. */
+  /**
+   * How long a PING may be unanswered before the connection and its calls fail, in milliseconds. Default 15 seconds.
+   */
   readonly pingTimeoutMs?: number | undefined
   /** Sends a PING every `pingIntervalMs` on connections without requests too. Default `false`. */
   readonly pingIdleConnection?: boolean | undefined
@@ -76,8 +81,8 @@ export interface SessionOptions {
 }
 
 /**
- * Makes HTTP/2 connections to one server, and keeps one of them open. A transport makes its own, unless it is given one that several
- * share.
+ * Makes HTTP/2 connections to one server, and keeps one of them open. A transport makes its own, unless it is given one
+ * that several share.
  *
  * @since 0.1.0
  * @category models
@@ -180,7 +185,7 @@ const originOf = (where: string, url: string): Result.Result<string, InvalidOpti
   )
 }
 
-/** The names of all options: the compiler misses one that is left out. */
+/** Lists the names of all options; the compiler reports one that is missing. */
 const namesOf = <Options>(names: { readonly [Name in keyof Options]-?: true }): ReadonlyArray<string> =>
   Object.keys(names)
 
@@ -207,7 +212,9 @@ const ofTransport = namesOf<TransportOptions>({
   writeMaxBytes: true
 })
 
-/** The connections are the library's own affair over HTTP/1.1, as is all that stands in `nodeOptions`. */
+/**
+ * Checks the options of a transport. Over HTTP/1.1 the library checks the connection options and `nodeOptions` itself.
+ */
 const checkTransport = (
   where: string,
   options: TransportOptions & { readonly httpVersion?: string },
@@ -293,7 +300,7 @@ const sessionsOf = (
     : fail("must be made with ConnectNode.sessionManager")
 }
 
-/** What the library makes of its options. */
+/** Returns the options as the library completes them. */
 const common = (
   { acceptCompression, interceptors, sendCompression, useBinaryFormat, ...options }: TransportOptions,
   httpClient: CommonTransportOptions["httpClient"]
@@ -367,7 +374,7 @@ export const createConnectTransport = (options: ConnectTransportOptions): Transp
  */
 export const createGrpcTransport = (options: GrpcTransportOptions): Transport => {
   const where = "ConnectNode.createGrpcTransport"
-  // the other transports have it, and so do options that are made for all of them
+  // accepted because the other transports have it, and options may be shared
   orThrow(checkTransport(where, options, ["httpVersion"]))
   return transport(where, { ...options, httpVersion: "2" }, ProtocolGrpc.createTransport)
 }

@@ -4,12 +4,13 @@
  * - Callers that need it while it is being dialled wait for that dial, and all get its result.
  * - A dial that fails is removed before its waiters get the failure: the next caller dials again.
  * - A connection that was discarded is never used again. It is closed at once, in the background.
- * - A caller that is interrupted while it waits stops waiting at once. A dial that has begun goes on, as other callers may use it.
- * - After a failed dial the next one is delayed by the {@link Lifetime.dialBackoff}. Callers that arrive in the meantime wait too,
- *   and one dial serves them all. Each failed dial takes one step of the `dialBackoff`. A connection that broke before it was
- *   healthy counts as a failed dial. After a healthy connection the next dial is made at once.
- * - At its maximum age, or when it was idle for long, it takes no more calls, finishes the calls in flight and is closed; the next
- *   caller dials anew.
+ * - A caller that is interrupted while it waits stops waiting at once. A dial that has begun goes on, as other callers
+ *   may use it.
+ * - After a failed dial the next one is delayed by the {@link Lifetime.dialBackoff}. Callers that arrive in the
+ *   meantime wait too, and one dial serves them all. Each failed dial takes one step of the `dialBackoff`. A connection
+ *   that broke before it was healthy counts as a failed dial. After a healthy connection the next dial is made at once.
+ * - At its maximum age, or when it was idle for long, it takes no more calls, finishes the calls in flight and is
+ *   closed; the next caller dials anew.
  *
  * ```
  * idle -> connecting -> ready -> draining -> idle
@@ -39,13 +40,14 @@ export type { Connection, Dialled } from "./connection/model.js"
  */
 export interface Lifetime {
   /**
-   * The delays after failed dials; a schedule that ends starts over. Default 100 ms, then 1.5 times as long each time, at most 1
-   * second: as the default delays between attempts, so that the attempts of one call do not wait for their dials.
+   * The delays after failed dials; a schedule that ends starts over. Default 100 ms, then 1.5 times as long each time,
+   * at most 1 second: as the default delays between attempts, so that the attempts of one call do not wait for their
+   * dials.
    */
   readonly dialBackoff?: Schedule.Schedule<unknown> | undefined
   /**
-   * A connection that lasted this long counts as healthy, also when {@link Dialled.healthy} was not run; zero is allowed. Default 10
-   * seconds.
+   * A connection that lasted this long counts as healthy, also when {@link Dialled.healthy} was not run; zero is
+   * allowed. Default 10 seconds.
    */
   readonly healthyAfter?: Duration.DurationInput | undefined
   /**
@@ -61,8 +63,8 @@ export interface Lifetime {
 /**
  * Makes a connection that lives as long as the scope it is made in.
  *
- * A dial runs in the context that the connection was made in. Its failure is the failure of all callers that wait for it; turn an
- * interruption that comes from outside into a `Retryable`, or they are interrupted.
+ * A dial runs in the context that the connection was made in. Its failure is the failure of all callers that wait for
+ * it; turn an interruption that comes from outside into a `Retryable`, or they are interrupted.
  *
  * Throws `InvalidOption` for an invalid duration.
  *
@@ -105,8 +107,8 @@ export const make = <A, E, R>(
     /** The name under which `RpcRetry.inspect` shows the connection. Default `"connection"`. */
     readonly name?: string | undefined
     /**
-     * Makes the error of a caller whose dial was delayed by the `dialBackoff` and then failed, from the failure of the dial and the
-     * delay. Default: the failure of the dial unchanged, as callers get it that did not wait.
+     * Makes the error of a caller whose dial was delayed by the `dialBackoff` and then failed, from the failure of the
+     * dial and the delay. Default: the failure of the dial unchanged, as callers get it that did not wait.
      */
     readonly afterWait?: ((error: E, waited: Duration.Duration) => E) | undefined
   }
@@ -124,8 +126,8 @@ export const make = <A, E, R>(
 }
 
 /**
- * Checks the options of a {@link Lifetime} and fills in their defaults; the error names the option that is invalid. It is for
- * transports, which name themselves in `where`.
+ * Checks the options of a {@link Lifetime} and fills in their defaults; the error names the option that is invalid. It
+ * is for transports, which name themselves in `where`.
  *
  * @since 0.1.0
  * @category validation

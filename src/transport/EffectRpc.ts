@@ -1,6 +1,6 @@
 /**
- * Clients of `@effect/rpc` whose calls fail with `Retryable | Fatal`, so that `withRpcRetry` can tell what is worth another
- * attempt.
+ * Clients of `@effect/rpc` whose calls fail with `Retryable | Fatal`, so that `withRpcRetry` can tell what is worth
+ * another attempt.
  *
  * ```ts
  * import * as Rpc from "@effect/rpc/Rpc"
@@ -55,12 +55,12 @@
  * | a worker fails                                                 | `Retryable Unavailable`, may have run                |
  * | the client is closed, or its protocol                          | `Fatal Cancelled`                                    |
  *
- * `Retry-After`, in seconds or as a date, becomes the `retryAfter` of a `Retryable`; and a server can give one in a `Retryable`
- * that the rpc declares.
+ * `Retry-After`, in seconds or as a date, becomes the `retryAfter` of a `Retryable`; and a server can give one in a
+ * `Retryable` that the rpc declares.
  *
- * Sent as headers of RPC with each attempt: `idempotency-key`, for a call that asks for one; `x-retry-attempt` on a retry, 1
- * for the first; `x-envoy-expected-rq-timeout-ms`, where there is a deadline, the milliseconds that remain. Headers that the
- * caller gives to a call, or with `RpcClient.withHeaders`, go before these.
+ * Sent as headers of RPC with each attempt: `idempotency-key`, for a call that asks for one; `x-retry-attempt` on a
+ * retry, 1 for the first; `x-envoy-expected-rq-timeout-ms`, where there is a deadline, the milliseconds that remain.
+ * Headers that the caller gives to a call, or with `RpcClient.withHeaders`, go before these.
  *
  * @since 0.1.0
  */
@@ -118,18 +118,18 @@ export class Idempotent extends Context.Reference<Idempotent>()("effect-rpc-retr
 }) {}
 
 /**
- * The client of a group, as `RpcClient.RpcClient<Rpcs, E>` of the library is, where every call is an `RpcCall`: payloads, answers, declared
- * errors and what schemas need are those of the group.
+ * The client of a group, as `RpcClient.RpcClient<Rpcs, E>` of the library is, where every call is an `RpcCall`:
+ * payloads, answers, declared errors and what schemas need are those of the group.
  *
- * A stream stays a `Stream`, and fails with `Retryable | Fatal` too. See `untilFirst`. `RpcRetry.client` retries all calls, and
- * leaves streams as they are.
+ * A stream stays a `Stream`, and fails with `Retryable | Fatal` too. See `untilFirst`. `RpcRetry.client` retries all
+ * calls, and leaves streams as they are.
  *
  * @since 0.1.0
  * @category models
  */
 export type Client<Rpcs extends Rpc.Any> = ClientOf<Rpcs, "Attempt"> & RpcCall.RetriesTo<ClientOf<Rpcs, "Retried">>
 
-/** What a call is: an attempt, or what `RpcRetry.client` makes of it. */
+/** What a call returns: one attempt, or the call that `RpcRetry.client` makes of it. */
 type Kind = "Attempt" | "Retried"
 
 type ClientOf<Rpcs extends Rpc.Any, K extends Kind> = Schema.Simplify<
@@ -143,7 +143,7 @@ type ClientOf<Rpcs extends Rpc.Any, K extends Kind> = Schema.Simplify<
   }
 >
 
-/** `RpcClient.From` of the library, with `RpcCall` for `Effect`. */
+/** `RpcClient.From` of the library, with `RpcCall` in place of `Effect`. */
 type Calls<Rpcs extends Rpc.Any, K extends Kind, Prefix extends string = ""> = {
   readonly [Current in Rpcs as Current["_tag"] extends `${Prefix}.${infer Name}` ? Name : Current["_tag"]]: <
     const AsMailbox extends boolean = false,
@@ -196,7 +196,7 @@ export interface StreamOptions<AsMailbox = false> {
   readonly streamBufferSize?: number | undefined
 }
 
-/** The elements of an rpc that is a stream, and how it fails; `never` of others. */
+/** The elements and the errors of an rpc that is a stream; `never` for another rpc. */
 type StreamOf<Success, E> = [Success] extends [RpcSchema.Stream<infer A, infer Failure>]
   ? Stream.Stream<A["Type"], Failure["Type"] | E>
   : never
@@ -219,12 +219,14 @@ type Call<K extends Kind, A, Declared, R> = K extends "Attempt" ? RpcCall.RpcCal
  */
 export interface Options<Tag extends string = string> {
   /**
-   * The service of the rpcs whose tag has no prefix: with `"Users"` the method of `Get` is `Users.Get`. It must not be empty. Default
-   * `"Rpc"`. A tag with a prefix, as `group.prefix("users.")` makes it, is the method itself: `users.Get`.
+   * The service of the rpcs whose tag has no prefix: with `"Users"` the method of `Get` is `Users.Get`. It must not be
+   * empty. Default `"Rpc"`. A tag with a prefix, as `group.prefix("users.")` makes it, is the method itself:
+   * `users.Get`.
    */
   readonly service?: string | undefined
   /**
-   * Says whether an rpc may run twice, by its tag. It overrides the annotation {@link Idempotent}. Default: the annotation.
+   * Says whether an rpc may run twice, by its tag. It overrides the annotation {@link Idempotent}. Default: the
+   * annotation.
    */
   readonly idempotent?: { readonly [T in Tag]?: boolean | undefined } | undefined
 }
@@ -246,7 +248,7 @@ export interface MakeOptions<Tag extends string = string> extends Options<Tag> {
   readonly disableTracing?: boolean | undefined
 }
 
-/** How the calls of a group are named, and which may run twice. */
+/** Names the calls of a group, and says which may run twice. */
 const naming = <Rpcs extends Rpc.Any>(
   where: string,
   group: RpcGroup.RpcGroup<Rpcs>,
@@ -272,9 +274,9 @@ const naming = <Rpcs extends Rpc.Any>(
 /**
  * Makes a client of a group, with `RpcClient.make` on the `Protocol` of the context.
  *
- * The table is that of `layerProtocolHttp` and `layerProtocolSocket`, which any number of clients share. Other protocols are used
- * as they are: what they fail to send may have been sent, an answer that does not come is waited for, and those of the
- * library serve one client each: a second one on the same protocol waits for ever.
+ * The table is that of `layerProtocolHttp` and `layerProtocolSocket`, which any number of clients share. Other
+ * protocols are used as they are: what they fail to send may have been sent, an answer that does not come is waited
+ * for, and those of the library serve one client each: a second one on the same protocol waits for ever.
  *
  * Throws `InvalidOption` for an option that cannot be used.
  *
@@ -316,7 +318,7 @@ export const make = <Rpcs extends Rpc.Any>(
     const guarded = yield* Effect.flatMap(RpcClient.Protocol, (protocol) => Guard.make(protocol))
     const original = yield* Effect.provideService(RpcClient.make(group, options), RpcClient.Protocol, guarded)
     let isClosed = false
-    // before the library's own, which ends the calls in flight
+    // runs before the library's own finalizer, which ends the calls in flight
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
         isClosed = true
@@ -327,12 +329,12 @@ export const make = <Rpcs extends Rpc.Any>(
 }
 
 /**
- * The same of a client that was made elsewhere, and of its group, which says what a client does not: which rpcs are streams,
- * and their annotations.
+ * The same of a client that was made elsewhere, and of its group, which says what a client does not: which rpcs are
+ * streams, and their annotations.
  *
- * What only the protocol sees is as in the table where it is one of `layerProtocolHttp` and `layerProtocolSocket`. On others
- * what the library says with a defect stays one, as the handler may have said it; and calls in flight when the client is closed
- * are `Retryable`: `make` knows better.
+ * What only the protocol sees is as in the table where it is one of `layerProtocolHttp` and `layerProtocolSocket`. On
+ * others what the library says with a defect stays one, as the handler may have said it; and calls in flight when the
+ * client is closed are `Retryable`: `make` knows better.
  *
  * Throws `InvalidOption` for an option that cannot be used.
  *
@@ -367,9 +369,10 @@ export const client = <Rpcs extends Rpc.Any>(
   }) as Client<Rpcs>
 
 /**
- * Makes a call of a stream. The call completes when the first elements (a chunk that a filter left empty has none) or the end have
- * arrived, with a stream of all elements. It is retried until then; a stream that breaks later fails, as elements that were
- * received cannot be taken back. For the same reason the stream can be run once: after that it fails with `Fatal Custom`.
+ * Makes a call of a stream. The call completes when the first elements (a chunk that a filter left empty has none) or
+ * the end have arrived, with a stream of all elements. It is retried until then; a stream that breaks later fails, as
+ * elements that were received cannot be taken back. For the same reason the stream can be run once: after that it fails
+ * with `Fatal Custom`.
  *
  * A stream carries neither the name of its rpc nor its annotation {@link Idempotent}: give both as options.
  *
@@ -409,8 +412,8 @@ export const untilFirst: {
 )
 
 /**
- * Classifies the failures of any client of `@effect/rpc`, by their cause. It leaves failures that are no typed errors (see the
- * table) unclassified, and does not read `Retry-After`, as a date needs the time of day.
+ * Classifies the failures of any client of `@effect/rpc`, by their cause. It leaves failures that are no typed errors
+ * (see the table) unclassified, and does not read `Retry-After`, as a date needs the time of day.
  *
  * @example
  * ```ts
@@ -432,13 +435,13 @@ export const untilFirst: {
 export const rpcClientError: Classify.Rule = Failure.clientError()
 
 /**
- * `RpcClient.layerProtocolHttp` that looks at the status of a response before its body, so that a call says what the status
- * means and reads `Retry-After`. A request has one response: one that ends without its answer ends the call. Any number of
- * clients share it.
+ * `RpcClient.layerProtocolHttp` that looks at the status of a response before its body, so that a call says what the
+ * status means and reads `Retry-After`. A request has one response: one that ends without its answer ends the call. Any
+ * number of clients share it.
  *
- * A URL without a host, as `"/rpc"`, is for clients that put theirs before it. Throws `InvalidOption` for a URL that is none, or
- * that has a password in it; and when it is built with `RpcSerialization.layerJsonRpc`, whose answers the library never decodes
- * over HTTP.
+ * A URL without a host, as `"/rpc"`, is for clients that put theirs before it. Throws `InvalidOption` for a URL that is
+ * none, or that has a password in it; and when it is built with `RpcSerialization.layerJsonRpc`, whose answers the
+ * library never decodes over HTTP.
  *
  * @example
  * ```ts
@@ -460,8 +463,8 @@ export const rpcClientError: Classify.Rule = Failure.clientError()
  */
 export const layerProtocolHttp = (options: {
   /**
-   * The URL that requests are posted to. A URL without a host needs an `HttpClient` that adds one. It must not have a password in
-   * it.
+   * The URL that requests are posted to. A URL without a host needs an `HttpClient` that adds one. It must not have a
+   * password in it.
    */
   readonly url: string
   /** Changes the `HttpClient` before it is used, as to add a header. Default: it is used unchanged. */
@@ -482,11 +485,12 @@ export const redial: Schedule.Schedule<unknown> = Schedule.recurs(1).pipe(
 )
 
 /**
- * `RpcClient.layerProtocolSocket`, dialled again as `redial` says unless told otherwise: the library's own first delay, 500 ms,
- * is longer than all delays of the default policy together. A call that is made while it is dialled waits for that.
+ * `RpcClient.layerProtocolSocket`, dialled again as `redial` says unless told otherwise: the library's own first delay,
+ * 500 ms, is longer than all delays of the default policy together. A call that is made while it is dialled waits for
+ * that.
  *
- * Any schedule starts over once a connection has brought an answer to a call, so that a connection that served is dialled again
- * at once: the library's never does. What is not a message closes the connection, and it is dialled anew.
+ * Any schedule starts over once a connection has brought an answer to a call, so that a connection that served is
+ * dialled again at once: the library's never does. What is not a message closes the connection, and it is dialled anew.
  *
  * Any number of clients share it.
  *
@@ -507,7 +511,8 @@ export const redial: Schedule.Schedule<unknown> = Schedule.recurs(1).pipe(
  */
 export const layerProtocolSocket = (options?: {
   /**
-   * Keeps calls waiting when a connection does not open or a ping is not answered, in place of failing them. Default `false`.
+   * Keeps calls waiting when a connection does not open or a ping is not answered, in place of failing them. Default
+   * `false`.
    */
   readonly retryTransientErrors?: boolean | undefined
   /** The delays before a lost connection is dialled again. Default {@link redial}. */

@@ -1,6 +1,6 @@
 /**
- * A client of Go's `net/rpc` servers, with either of its codecs: gob, and JSON as in `net/rpc/jsonrpc`; over TCP, TLS, a Unix
- * socket, or HTTP as `rpc.DialHTTP` does.
+ * A client of Go's `net/rpc` servers, with either of its codecs: gob, and JSON as in `net/rpc/jsonrpc`; over TCP, TLS,
+ * a Unix socket, or HTTP as `rpc.DialHTTP` does.
  *
  * ```ts
  * import { withRpcRetry } from "effect-rpc-retry"
@@ -18,8 +18,9 @@
  * const program = Arith.Divide({ A: 17, B: 5 }).pipe(withRpcRetry)
  * ```
  *
- * One connection carries all calls at the same time. It is dialled when the first call needs it, and anew after it broke: a
- * connection that failed is never used again, and its calls in flight fail with `Retryable ConnectionLost`. See `Connection`.
+ * One connection carries all calls at the same time. It is dialled when the first call needs it, and anew after it
+ * broke: a connection that failed is never used again, and its calls in flight fail with `Retryable ConnectionLost`.
+ * See `Connection`.
  *
  * | what happens                                                | error of the call                                   |
  * | ----------------------------------------------------------- | --------------------------------------------------- |
@@ -42,8 +43,8 @@
  *
  * `net/rpc` has no way to cancel a call: after an interruption the server may go on, and its late answer is dropped.
  *
- * With JSON, numbers are JavaScript numbers: integers beyond 2^53 lose precision. With gob, `Gob.Int64` keeps them exact; and
- * a call needs a schema for its `args`, since a value alone does not determine its type in Go.
+ * With JSON, numbers are JavaScript numbers: integers beyond 2^53 lose precision. With gob, `Gob.Int64` keeps them
+ * exact; and a call needs a schema for its `args`, since a value alone does not determine its type in Go.
  *
  * @since 0.1.0
  */
@@ -93,8 +94,9 @@ export interface CallOptions {
  */
 export interface Client {
   /**
-   * Makes one call of `"Service.Method"`, which is not retried: pipe it through `withRpcRetry`. With a schema for the `reply` the
-   * answer is decoded by it; without one it is `unknown`. With a schema for the `args` they are encoded by it; gob needs one.
+   * Makes one call of `"Service.Method"`, which is not retried: pipe it through `withRpcRetry`. With a schema for the
+   * `reply` the answer is decoded by it; without one it is `unknown`. With a schema for the `args` they are encoded by
+   * it; gob needs one.
    */
   readonly call: {
     /** Calls a method without schemas: the arguments are sent as they are, and the answer is `unknown`. */
@@ -115,7 +117,7 @@ export interface Client {
       args: NoInfer<Args>,
       options: CallOptions & { readonly args: Schema.Schema<Args, AI, AR>; readonly reply?: undefined }
     ): RpcCall.RpcCall<unknown, Retryable | Fatal, AR>
-    // last, as it is the one that the compiler reports when none of them fits
+    // last: the compiler reports the last overload when none fits
     /** Calls a method, encodes the arguments by the schema `args` and decodes the answer by the schema `reply`. */
     <Args, AI, AR, A, I, R>(
       method: string,
@@ -133,8 +135,8 @@ export interface Client {
   /** Emits the {@link State} of the connection now, and each later one; it ends when the client is closed. */
   readonly states: Stream.Stream<State>
   /**
-   * Takes no more calls, and completes when the calls in flight have ended and the connection is closed. The end of the scope
-   * closes at once, unless `drainTimeout` gives calls in flight more time.
+   * Takes no more calls, and completes when the calls in flight have ended and the connection is closed. The end of the
+   * scope closes at once, unless `drainTimeout` gives calls in flight more time.
    */
   readonly close: Effect.Effect<void>
 }
@@ -226,7 +228,8 @@ type NoOthers<Methods> = {
 }
 
 /**
- * Describes a Go service by its name and the types of its methods, and returns its methods as functions that return calls.
+ * Describes a Go service by its name and the types of its methods, and returns its methods as functions that return
+ * calls.
  *
  * @example
  * ```ts
@@ -259,7 +262,10 @@ export const service = <const Methods extends Readonly<Record<string, Method>>, 
   name: string,
   methods: Methods & NoOthers<Methods>,
   options?: {
-    /** The client to call the service with, for programs with several servers. Default: the {@link GoRpc} of the context. */
+    /**
+     * The client to call the service with, for programs with several servers. Default: the {@link GoRpc} of the
+     * context.
+     */
     readonly client?: Effect.Effect<Client, E, R> | undefined
   }
 ): Service<Methods, E, R> => {
@@ -306,9 +312,9 @@ const client = <Request>(options: Options, codec: Codec<Request>): Effect.Effect
           Effect.mapError(Classify.classify),
           Effect.flatMap((socket) => open(socket, dialled)),
           Effect.timeoutFail({ duration: dialTimeout, onTimeout: () => notDialled("DIAL_TIMEOUT") }),
-          // whatever has happened, no request was written yet
+          // whatever happened, no request was written yet
           Effect.mapError((error) => error._tag === "Retryable" ? withDelivery(error, "NotSent") : error),
-          // an interruption that is not the client's own: nobody has asked these callers to stop
+          // an interruption that does not come from the client must fail the waiting calls, not interrupt them
           Effect.catchAllCause((cause) =>
             Causes.isInterruption(cause) ? Effect.fail(notDialled("INTERRUPTED")) : Effect.failCause(cause)
           )

@@ -28,11 +28,11 @@
  * | `interface{}`                            | `Gob.named({ name: T })`                       | `{ name, value }`          |
  * | `time.Time`                              | `Gob.Time`; `Gob.Instant`                      | `DateTime.Utc`; `{ seconds, nanos }` |
  *
- * A struct in Go may have fields that the schema has not, and the other way round: they are passed over, and zero. Zeros are
- * not sent inside a struct, so a pointer to a zero and `nil` are the same when they come from Go.
+ * A struct in Go may have fields that the schema has not, and the other way round: they are passed over, and zero.
+ * Zeros are not sent inside a struct, so a pointer to a zero and `nil` are the same when they come from Go.
  *
- * What is not gob, or not of the type that was asked for, is a `GobError`. So is a value that would be made into more than 4
- * times `maxBytes` of memory, zeros that the schema has in place of what was not sent included.
+ * What is not gob, or not of the type that was asked for, is a `GobError`. So is a value that would be made into more
+ * than 4 times `maxBytes` of memory, zeros that the schema has in place of what was not sent included.
  *
  * @since 0.1.0
  */
@@ -168,9 +168,10 @@ export const map = <K, KI, KR, V, VI, VR>(options: {
 }
 
 /**
- * An `interface{}`: a value of one of the types that Go knows by name (`gob.Register`), or `undefined` for `nil`. Go's own
- * types have the names `int`, `string`, `float64`, ...; those of a program the whole import path of their package before them,
- * `example.com/shop/shapes.Circle`, and `main.Circle` in `package main`. A pointer is registered as `*shapes.Circle`. Throws `InvalidOption` for the name `""`.
+ * An `interface{}`: a value of one of the types that Go knows by name (`gob.Register`), or `undefined` for `nil`. Go's
+ * own types have the names `int`, `string`, `float64`, ...; those of a program the whole import path of their package
+ * before them, `example.com/shop/shapes.Circle`, and `main.Circle` in `package main`. A pointer is registered as
+ * `*shapes.Circle`. Throws `InvalidOption` for the name `""`.
  *
  * @example
  * ```ts
@@ -229,9 +230,9 @@ export type NamedEncoded<Types extends Readonly<Record<string, Schema.Schema.Any
   | undefined
 
 /**
- * A type that writes itself in Go, as the bytes it writes: with its `GobEncode`, or if it has none with its `MarshalBinary`.
- * (Go does not look for `MarshalText`.) Transform it into what they stand for. Where Go sends none, the zero in a struct, they
- * are empty; empty ones are not sent in a struct, and are a zero there again.
+ * A type that writes itself in Go, as the bytes it writes: with its `GobEncode`, or if it has none with its
+ * `MarshalBinary`. (Go does not look for `MarshalText`.) Transform it into what they stand for. Where Go sends none,
+ * the zero in a struct, they are empty; empty ones are not sent in a struct, and are a zero there again.
  *
  * @example
  * ```ts
@@ -265,7 +266,7 @@ export interface Instant {
   readonly nanos: number
 }
 
-/** How many seconds there may be: what `time.Time` has room for, counted from 1970. */
+/** The most seconds since 1970 that `time.Time` can hold. */
 const maxSeconds = 2n ** 63n - 1n - 62_135_596_800n
 
 const InstantFromSelf = Schema.Struct({
@@ -300,8 +301,9 @@ export const Instant: Schema.Schema<Instant, Uint8Array> = Schema.transformOrFai
 )
 
 /**
- * `time.Time`, as an instant: what is below a millisecond is dropped, and so is the time zone. One before or after the range of
- * JavaScript's dates, which end in the year 275760, is read as the first or last of them; see {@link Instant} for the whole of it.
+ * `time.Time`, as an instant: what is below a millisecond is dropped, and so is the time zone. One before or after the
+ * range of JavaScript's dates, which end in the year 275760, is read as the first or last of them; see {@link Instant}
+ * for the whole of it.
  *
  * @since 0.1.0
  * @category schemas
@@ -324,16 +326,16 @@ const problemOf = (failure: unknown): GobError =>
 const attempt = <A>(evaluate: () => A): Result.Result<A, GobError> => Result.try({ try: evaluate, catch: problemOf })
 
 /**
- * Writes one stream. The definition of a type is sent once, before its first value, so a stream has one encoder. Schemas that
- * define the same are the same type, wherever they were made. A stream has at most 10,000 types.
+ * Writes one stream. The definition of a type is sent once, before its first value, so a stream has one encoder.
+ * Schemas that define the same are the same type, wherever they were made. A stream has at most 10,000 types.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Encoder {
   /**
-   * Encodes a value, and returns the bytes to send next on the stream. Fails with {@link GobError} for a value that does not fit the
-   * schema, or a schema that is no type of Go.
+   * Encodes a value, and returns the bytes to send next on the stream. Fails with {@link GobError} for a value that
+   * does not fit the schema, or a schema that is no type of Go.
    */
   readonly encode: <A, I>(schema: Schema.Schema<A, I>, value: A) => Result.Result<Uint8Array, GobError>
 }
@@ -363,19 +365,22 @@ export const makeEncoder = (): Encoder => {
 }
 
 /**
- * A value that was received. Its schema is chosen when it is read; it can be read several times, with different schemas.
+ * A value that was received. Its schema is chosen when it is read; it can be read several times, with different
+ * schemas.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Value {
   /**
-   * Decodes the value by a schema. Fails with {@link GobError} when it does not fit, or is over the limit of the decoder.
+   * Decodes the value by a schema. Fails with {@link GobError} when it does not fit, or is over the limit of the
+   * decoder.
    */
   readonly as: <A, I>(schema: Schema.Schema<A, I>) => Result.Result<A, GobError>
   /**
-   * Decodes the value by the types that the stream defines: a struct is an object of the fields that were sent, which zeros are not;
-   * a map is a `Map`; an integer is a `bigint` where a number does not hold it; an interface is `{ name, value }`.
+   * Decodes the value by the types that the stream defines: a struct is an object of the fields that were sent, which
+   * zeros are not; a map is a `Map`; an integer is a `bigint` where a number does not hold it; an interface is
+   * `{ name, value }`.
    */
   readonly unknown: Result.Result<unknown, GobError>
 }
@@ -388,9 +393,9 @@ export interface Value {
  */
 export interface Decoder {
   /**
-   * Takes the next bytes of the stream. Returns the `values` that are complete with them, and the `problem` because of which nothing
-   * after them can be read. After a `problem` the stream is lost. A value over the limit is among the `values`, and its `as` and
-   * `unknown` fail.
+   * Takes the next bytes of the stream. Returns the `values` that are complete with them, and the `problem` because of
+   * which nothing after them can be read. After a `problem` the stream is lost. A value over the limit is among the
+   * `values`, and its `as` and `unknown` fail.
    */
   readonly push: (bytes: Uint8Array) => {
     readonly values: ReadonlyArray<Value>
@@ -429,8 +434,8 @@ const valueOf = (value: Stream.Value): Value => ({
  */
 export const makeDecoder = (options?: {
   /**
-   * Limits one value, in bytes. A larger value is an error, and so is one that would take more than 3.5 times as much memory once
-   * decoded. An integer of at least 1. Default 4 MiB.
+   * Limits one value, in bytes. A larger value is an error, and so is one that would take more than 3.5 times as much
+   * memory once decoded. An integer of at least 1. Default 4 MiB.
    */
   readonly maxBytes?: number | undefined
 }): Decoder => {

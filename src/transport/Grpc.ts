@@ -1,6 +1,6 @@
 /**
- * Calls of a client of `@grpc/grpc-js`, as it is generated or loaded: the client, its credentials and its interceptors stay as
- * they are.
+ * Calls of a client of `@grpc/grpc-js`, as it is generated or loaded: the client, its credentials and its interceptors
+ * stay as they are.
  *
  * ```ts
  * import * as grpc from "@grpc/grpc-js"
@@ -17,9 +17,9 @@
  * const program = users.getUser({ id: "1" }).pipe(withRpcRetry)
  * ```
  *
- * An attempt is one call of the library. A request that no server has processed, because its stream was refused or the connection
- * had just closed, is repeated at once within its attempt, at most once, so that replacing a server loses no call. See
- * {@link channelOptions} for the retries that the library makes itself.
+ * An attempt is one call of the library. A request that no server has processed, because its stream was refused or the
+ * connection had just closed, is repeated at once within its attempt, at most once, so that replacing a server loses no
+ * call. See {@link channelOptions} for the retries that the library makes itself.
  *
  * | what happens                                                    | error of the call                                       |
  * | --------------------------------------------------------------- | ------------------------------------------------------- |
@@ -49,20 +49,20 @@
  * | an answer that cannot be read, is too large, or none            | `Fatal Protocol`                                        |
  * | any other status, and codes that gRPC does not have             | `Fatal ServerError`                                     |
  *
- * `code` is the name of the status, or the number where it has none; of a broken stream the error code of HTTP/2, such as
- * `"INTERNAL_ERROR"`. The `cause` is the `ServiceError`.
+ * `code` is the name of the status, or the number where it has none; of a broken stream the error code of HTTP/2, such
+ * as `"INTERNAL_ERROR"`. The `cause` is the `ServiceError`.
  *
- * The peer of the call shows that nothing was sent: it is the target of the channel until a stream is opened. Whether a refused
- * request was not sent is known only with `channelOptions`: without them an attempt that the library made before or beside it may
- * have run. The other failures of the transport are recognized by the text that grpc-js puts in `details`, where no answer of a
- * server came with it.
+ * The peer of the call shows that nothing was sent: it is the target of the channel until a stream is opened. Whether a
+ * refused request was not sent is known only with `channelOptions`: without them an attempt that the library made
+ * before or beside it may have run. The other failures of the transport are recognized by the text that grpc-js puts in
+ * `details`, where no answer of a server came with it.
  *
- * `retryAfter` is, in this order: the trailer `grpc-retry-pushback-ms`; a `google.rpc.RetryInfo` in `grpc-status-details-bin`;
- * and of a proxy `Retry-After`.
+ * `retryAfter` is, in this order: the trailer `grpc-retry-pushback-ms`; a `google.rpc.RetryInfo` in
+ * `grpc-status-details-bin`; and of a proxy `Retry-After`.
  *
- * Sent with each attempt: the time that remains until the ambient deadline as `grpc-timeout`, of unary methods; on a retry
- * `grpc-previous-rpc-attempts`, 1 for the first one; `idempotency-key`, for a call that asks for one. Keys of these that
- * are in your own metadata are sent as you set them. A call that is interrupted resets its stream.
+ * Sent with each attempt: the time that remains until the ambient deadline as `grpc-timeout`, of unary methods; on a
+ * retry `grpc-previous-rpc-attempts`, 1 for the first one; `idempotency-key`, for a call that asks for one. Keys of
+ * these that are in your own metadata are sent as you set them. A call that is interrupted resets its stream.
  *
  * @since 0.1.0
  */
@@ -80,7 +80,7 @@ import * as GrpcStream from "./grpc/stream.js"
 
 export type { ClientOptions, Options, StatusCode } from "./grpc/options.js"
 
-/** The parameters of a method; of one with overloads those of the last, which has the request first and the callback last. */
+/** The parameters of a method. For overloads those of the last, which has the request first and the callback last. */
 type ParametersOf<F> = F extends (...args: infer P) => unknown ? P : never
 
 type AnswerOf<Callback> = Callback extends (error: never, answer: infer A) => unknown ? Exclude<A, undefined> : never
@@ -151,8 +151,8 @@ export type ServerStreamCall<F> = (
 ) => RpcCall.RpcCall<Stream.Stream<ServerStream<F>["answer"], Retryable | Fatal>, Retryable | Fatal, Scope.Scope>
 
 /**
- * A method as a function that returns calls. On a client without types any method may be one that streams its answer, which needs
- * a scope.
+ * A method as a function that returns calls. On a client without types any method may be one that streams its answer,
+ * which needs a scope.
  *
  * @since 0.1.0
  * @category models
@@ -173,11 +173,11 @@ export type Calls<C extends grpc.Client> = {
 }
 
 /**
- * Channel options that switch off the retries of grpc-js, for the constructor of a client: they cannot be switched off later, nor
- * for one call. A client without them retries itself where its service config has a `retryPolicy`; then each attempt made here
- * is up to five on the wire. It also repeats at once what never left the client, and once what the server refused unseen. When it
- * does not, that is repeated here, once; what fails again is `Retryable`, delivery `NotSent`. When it does, what was refused may
- * have run.
+ * Channel options that switch off the retries of grpc-js, for the constructor of a client: they cannot be switched off
+ * later, nor for one call. A client without them retries itself where its service config has a `retryPolicy`; then each
+ * attempt made here is up to five on the wire. It also repeats at once what never left the client, and once what the
+ * server refused unseen. When it does not, that is repeated here, once; what fails again is `Retryable`, delivery
+ * `NotSent`. When it does, what was refused may have run.
  *
  * @example
  * ```ts
@@ -207,8 +207,8 @@ const callOf = (client: grpc.Client, method: Method.Method, settings: GrpcOption
  * Makes a function that returns calls of one unary method of a client. The calls are not retried: pipe them through
  * `withRpcRetry`. Their method is `package.Service.Method`, as service configs name it.
  *
- * Throws `InvalidOption` when the client has no such method, or is one of another copy of `@grpc/grpc-js`, and for an option that
- * cannot be used.
+ * Throws `InvalidOption` when the client has no such method, or is one of another copy of `@grpc/grpc-js`, and for an
+ * option that cannot be used.
  *
  * @example
  * ```ts
@@ -242,14 +242,15 @@ export const unary = <C extends grpc.Client, K extends UnaryNames<C> & string>(
   ) as UnaryCall<C[K]>
 
 /**
- * Makes a function that returns calls of one method that streams its answer. A call completes with the stream when the first
- * message or the end has arrived: `withRpcRetry` retries until then, and never after, so no message is received twice. A later
- * failure is a failure of the stream.
+ * Makes a function that returns calls of one method that streams its answer. A call completes with the stream when the
+ * first message or the end has arrived: `withRpcRetry` retries until then, and never after, so no message is received
+ * twice. A later failure is a failure of the stream.
  *
- * - The stream can be run once: after that it fails with `Fatal Custom`. It asks for a message when its consumer pulls one.
+ * - The stream can be run once: after that it fails with `Fatal Custom`. It asks for a message when its consumer pulls
+ *   one.
  * - The call on the wire is cancelled when the stream ends or is interrupted, and when the scope is closed.
- * - `attemptTimeout` and `deadline` bound the time until the first message. The deadline is not sent, or the server would cut the
- *   stream by it; a `deadline` in the `callOptions` bounds the whole of the stream, as in gRPC.
+ * - `attemptTimeout` and `deadline` bound the time until the first message. The deadline is not sent, or the server
+ *   would cut the stream by it; a `deadline` in the `callOptions` bounds the whole of the stream, as in gRPC.
  *
  * Throws as {@link unary} does.
  *
@@ -285,10 +286,11 @@ export const serverStream = <C extends grpc.Client, K extends ServerStreamNames<
   ) as ServerStreamCall<C[K]>
 
 /**
- * Makes functions that return calls of all methods of a client that are unary or stream their answer, under the same names.
+ * Makes functions that return calls of all methods of a client that are unary or stream their answer, under the same
+ * names.
  *
- * Throws `InvalidOption` for an option that cannot be used, and for a client that has no such method, or is one of another copy of
- * `@grpc/grpc-js`.
+ * Throws `InvalidOption` for an option that cannot be used, and for a client that has no such method, or is one of
+ * another copy of `@grpc/grpc-js`.
  *
  * @example
  * ```ts

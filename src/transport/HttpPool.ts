@@ -1,12 +1,12 @@
 /**
  * An `HttpClient` whose connections are dropped together when one of them fails.
  *
- * An HTTP client keeps connections open for the next request. After a restart of the server, a failover, or a router that
- * forgot them, all of them may be dead and look alive: only the next request finds out, and only about the one connection
- * that it was given. With n such connections a call meets the next dead one at each of its retries.
+ * An HTTP client keeps connections open for the next request. After a restart of the server, a failover, or a router
+ * that forgot them, all of them may be dead and look alive: only the next request finds out, and only about the one
+ * connection that it was given. With n such connections a call meets the next dead one at each of its retries.
  *
- * With this client the first request that finds a dead one drops them all. Its retry, and every request from then on, gets a new connection:
- * a restart costs a call at most one failed attempt, not n.
+ * With this client the first request that finds a dead one drops them all. Its retry, and every request from then on,
+ * gets a new connection: a restart costs a call at most one failed attempt, not n.
  *
  * ```ts
  * import { withRpcRetry } from "effect-rpc-retry"
@@ -22,20 +22,20 @@
  *
  * - Each origin (scheme, host and port) has connections of its own; only those to the origin of the failed request are
  *   dropped.
- * - Requests that are in flight on dropped connections finish there; idle ones are closed at once. When a dropped one fails
- *   too, those that took its place are left alone.
- * - A connection that fails is one that is refused, reset, closed or times out; not an answer, whatever its status, and not a
- *   stream that a request was sending.
- * - A router that forgot the connections may not even reset them. So requests that are cut, as by an `attemptTimeout`, drop the
- *   connections too, when they have waited for 100 ms in all and no answer to any request has come from that origin meanwhile. A
- *   shorter wait says nothing about the connections: hedges are interrupted sooner.
- * - A request that is interrupted closes its connection, or ends its dial, as HTTP/1.1 has no other way to cancel. One that still
- *   waits for a connection closes nothing.
- * - An attempt that is cut before its request is written, while it dials, shakes hands or waits for a connection, is not sent: it
- *   is repeated also where it must not run twice.
+ * - Requests that are in flight on dropped connections finish there; idle ones are closed at once. When a dropped one
+ *   fails too, those that took its place are left alone.
+ * - A connection that fails is one that is refused, reset, closed or times out; not an answer, whatever its status, and
+ *   not a stream that a request was sending.
+ * - A router that forgot the connections may not even reset them. So requests that are cut, as by an `attemptTimeout`,
+ *   drop the connections too, when they have waited for 100 ms in all and no answer to any request has come from that
+ *   origin meanwhile. A shorter wait says nothing about the connections: hedges are interrupted sooner.
+ * - A request that is interrupted closes its connection, or ends its dial, as HTTP/1.1 has no other way to cancel. One
+ *   that still waits for a connection closes nothing.
+ * - An attempt that is cut before its request is written, while it dials, shakes hands or waits for a connection, is
+ *   not sent: it is repeated also where it must not run twice.
  * - Idle connections are not kept for longer than `keepAliveTimeout`, 4 seconds where the server does not say.
- * - An origin without connections is forgotten when another comes. All is destroyed with the scope, requests in flight and
- *   dials included.
+ * - An origin without connections is forgotten when another comes. All is destroyed with the scope, requests in flight
+ *   and dials included.
  * - No request is repeated: not here, and not by undici, which is used without pipelining and without HTTP/2.
  *
  * `RpcRetry.inspect` shows the origins among its connections.
@@ -66,8 +66,8 @@ import { progressKey } from "./http/pool/origin.js"
  *
  * Of the options of undici, these have a meaning or a default of their own here:
  *
- * - `connections`: the most connections to one origin, dropped ones with a request in flight included; requests beyond that
- *   wait. Default no limit.
+ * - `connections`: the most connections to one origin, dropped ones with a request in flight included; requests beyond
+ *   that wait. Default no limit.
  * - `connectTimeout`: bounds one dial. Default 10 seconds.
  * - `keepAliveTimeout`: how long an idle connection is kept, where the server does not say. Default 4 seconds.
  *
@@ -91,8 +91,8 @@ export interface Options extends
   >
 {
   /**
-   * TLS options (`ca`, `cert`, `servername`, ...), or a function that makes the socket; see {@link Connector}. Default: the dial of
-   * undici.
+   * TLS options (`ca`, `cert`, `servername`, ...), or a function that makes the socket; see {@link Connector}. Default:
+   * the dial of undici.
    */
   readonly connect?:
     | (Partial<Undici.buildConnector.BuildOptions> & {
@@ -103,7 +103,8 @@ export interface Options extends
 }
 
 /**
- * A function that makes the socket. If it also returns the socket before it is connected, the end of the scope can end that dial.
+ * A function that makes the socket. If it also returns the socket before it is connected, the end of the scope can end
+ * that dial.
  *
  * @since 0.1.0
  * @category models
@@ -113,8 +114,8 @@ export type Connector = Undici.buildConnector.connector
 /**
  * Makes a client that lives as long as the scope. Connections are dialled when a request needs them.
  *
- * Throws `InvalidOption` for an option that cannot be used, or that it does not have; and on Bun, which has only a part of undici:
- * `FetchHttpClient.layer` of `@effect/platform` is for that.
+ * Throws `InvalidOption` for an option that cannot be used, or that it does not have; and on Bun, which has only a part
+ * of undici: `FetchHttpClient.layer` of `@effect/platform` is for that.
  *
  * @example
  * ```ts
@@ -171,7 +172,7 @@ export const layer = (options: Options = {}): Layer.Layer<HttpClient.HttpClient>
 // internal
 // -----------------------------------------------------------------------------
 
-/** Who cuts an attempt is to know whether its request was written. */
+/** Tells the attempt whether its request was written, so that one that is cut knows its delivery. */
 const telling = <A, E, R>(request: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Deadline.whileUnsent((progress) =>
     Effect.flatMap(
@@ -201,7 +202,7 @@ const numbers = [
   ["maxRequestsPerClient", 0]
 ] as const
 
-/** What is wrong with the value of an option that is not a number. */
+/** Returns the problem with the value of an option that is no number. */
 type Check = (value: unknown) => string | undefined
 
 const must = (be: string, is: (value: unknown) => boolean): Check => (value) =>
@@ -215,7 +216,7 @@ const isHttp1: Check = (value) => value === true ? "must not be set: HTTP/2 is n
 
 const others: Readonly<Record<Exclude<keyof Options, (typeof numbers)[number][0]>, Check>> = {
   autoSelectFamily: must("a boolean", Predicate.isBoolean),
-  // a text may be a key
+  // text may be a key: do not show it
   connect: (value) =>
     Predicate.isRecord(value) || Predicate.isFunction(value)
       ? undefined

@@ -14,8 +14,8 @@
  * })
  * ```
  *
- * An attempt is exactly one request, so four attempts are four requests, provided that the `HttpClient` does not retry. One that
- * was made with `HttpClient.retry` or `retryTransient` repeats requests unseen by this module: with
+ * An attempt is exactly one request, so four attempts are four requests, provided that the `HttpClient` does not retry.
+ * One that was made with `HttpClient.retry` or `retryTransient` repeats requests unseen by this module: with
  * `retryTransient({ times: 3 })` the four attempts can be 16 requests.
  *
  * | what happens                                          | becomes                                            |
@@ -37,17 +37,18 @@
  * `Retry-After`, in seconds or as a date, becomes the `retryAfter` of a `Retryable`. The `cause` of a status is a
  * `ResponseError` with the response and, as its description, the beginning of the body.
  *
- * `GET`, `HEAD`, `PUT`, `DELETE` and `OPTIONS` may run twice. `POST` and `PATCH` may not, unless {@link Options.idempotent} says
- * so: they are retried only when nothing was sent. A request that fails after a redirect was sent. As `fetch` follows redirects
- * itself, no failure of it is known to be not sent, unless `FetchHttpClient.RequestInit` sets `redirect: "manual"` where the call
- * runs.
+ * `GET`, `HEAD`, `PUT`, `DELETE` and `OPTIONS` may run twice. `POST` and `PATCH` may not, unless
+ * {@link Options.idempotent} says so: they are retried only when nothing was sent. A request that fails after a
+ * redirect was sent. As `fetch` follows redirects itself, no failure of it is known to be not sent, unless
+ * `FetchHttpClient.RequestInit` sets `redirect: "manual"` where the call runs.
  *
- * Sent as headers with each attempt, unless the request has them already: `idempotency-key`, for a call that asks for one;
- * `x-retry-attempt` on a retry, 1 for the first, as `go-grpc-middleware` counts; and the milliseconds that remain until the
- * deadline as `x-envoy-expected-rq-timeout-ms`, as Envoy tells the servers behind it. See {@link headers}.
+ * Sent as headers with each attempt, unless the request has them already: `idempotency-key`, for a call that asks for
+ * one; `x-retry-attempt` on a retry, 1 for the first, as `go-grpc-middleware` counts; and the milliseconds that remain
+ * until the deadline as `x-envoy-expected-rq-timeout-ms`, as Envoy tells the servers behind it. See {@link headers}.
  *
- * A body that can be read only once, such as a stream, is never sent a second time: when an attempt fails after it has begun to
- * read such a body, the call ends, also with a failure that would be retried otherwise. See {@link repeatableBody}.
+ * A body that can be read only once, such as a stream, is never sent a second time: when an attempt fails after it has
+ * begun to read such a body, the call ends, also with a failure that would be retried otherwise. See
+ * {@link repeatableBody}.
  *
  * A call that is interrupted aborts its request.
  *
@@ -97,12 +98,12 @@ export interface Retry {
  *
  * - `retry`: `withRpcRetry`, or `withRpcRetry({ ... })`.
  *
- * A layer of `RpcRetry` that is provided where the client is made (to the fiber that runs this function) holds for all its
- * requests, wherever they run.
+ * A layer of `RpcRetry` that is provided where the client is made (to the fiber that runs this function) holds for all
+ * its requests, wherever they run.
  *
- * An attempt ends when the head of a response has arrived. A body that breaks off later fails in the code that reads it, and is
- * not retried; to read the body as a part of the attempt, see {@link call}. Failures of the client that are no `HttpClientError`
- * pass unchanged.
+ * An attempt ends when the head of a response has arrived. A body that breaks off later fails in the code that reads
+ * it, and is not retried; to read the body as a part of the attempt, see {@link call}. Failures of the client that are
+ * no `HttpClientError` pass unchanged.
  *
  * Throws `InvalidOption` for an option that cannot be used.
  *
@@ -154,8 +155,8 @@ export const retrying: {
 export type Failure<E> = Exclude<E, HttpClientError.HttpClientError | Retryable> | Fatal | RetryExhausted | CallRejected
 
 /**
- * Makes a call of one request, and reads its response with `read` as a part of the attempt. It is not retried: pipe it through
- * `withRpcRetry`.
+ * Makes a call of one request, and reads its response with `read` as a part of the attempt. It is not retried: pipe it
+ * through `withRpcRetry`.
  *
  * Throws `InvalidOption` for an option that cannot be used.
  *
@@ -187,15 +188,15 @@ export function call<E, R, A, E2, R2>(
   request: HttpClientRequest.HttpClientRequest,
   options: Options & {
     /**
-     * Reads the response, as a part of the attempt: a body that breaks off is retried, and one that does not fit is `Fatal`. Its
-     * other failures, such as the `ParseError` of a schema, pass unchanged.
+     * Reads the response, as a part of the attempt: a body that breaks off is retried, and one that does not fit is
+     * `Fatal`. Its other failures, such as the `ParseError` of a schema, pass unchanged.
      */
     readonly read: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<A, E2, R2>
   }
 ): RpcCall.RpcCall<A, Exclude<E | E2, HttpClientError.HttpClientError> | Retryable | Fatal, R | R2>
 /**
- * Makes a call of one request that returns the response itself, with its body not read yet. It is not retried: pipe it through
- * `withRpcRetry`.
+ * Makes a call of one request that returns the response itself, with its body not read yet. It is not retried: pipe it
+ * through `withRpcRetry`.
  *
  * Throws `InvalidOption` for an option that cannot be used.
  *
@@ -238,9 +239,9 @@ export interface BodyOptions {
 /**
  * Makes a body that can be sent again, as each attempt makes its stream anew.
  *
- * Any other stream counts as one that can be read only once: a second run of an async generator or of an open file is empty, and
- * would be sent as an empty body. An attempt that fails after it has begun to read such a stream ends its call, as the table
- * above says. Text, bytes, forms and blobs can always be sent again.
+ * Any other stream counts as one that can be read only once: a second run of an async generator or of an open file is
+ * empty, and would be sent as an empty body. An attempt that fails after it has begun to read such a stream ends its
+ * call, as the table above says. Text, bytes, forms and blobs can always be sent again.
  *
  * - `make`: makes the stream, once for each attempt.
  *
@@ -275,8 +276,8 @@ export const repeatableBody = (
 }
 
 /**
- * Makes the headers that each attempt sends about itself, unless {@link Options.headers} makes others: `idempotency-key`,
- * `x-retry-attempt` and `x-envoy-expected-rq-timeout-ms`.
+ * Makes the headers that each attempt sends about itself, unless {@link Options.headers} makes others:
+ * `idempotency-key`, `x-retry-attempt` and `x-envoy-expected-rq-timeout-ms`.
  *
  * @since 0.1.0
  * @category headers
@@ -284,8 +285,8 @@ export const repeatableBody = (
 export const headers: (facts: Deadline.Facts) => Readonly<Record<string, string>> = httpHeadersOf
 
 /**
- * Classifies the failures of any `HttpClient`: those of the connection by their cause, statuses by {@link fromStatus}. It does
- * not read `Retry-After`, as a date needs the time of day.
+ * Classifies the failures of any `HttpClient`: those of the connection by their cause, statuses by {@link fromStatus}.
+ * It does not read `Retry-After`, as a date needs the time of day.
  *
  * @example
  * ```ts

@@ -1,5 +1,6 @@
 /**
- * A client of JSON-RPC 2.0 over HTTP, and of both flavours of Go's `gorilla/rpc`, on the `HttpClient` of `@effect/platform`.
+ * A client of JSON-RPC 2.0 over HTTP, and of both flavours of Go's `gorilla/rpc`, on the `HttpClient` of
+ * `@effect/platform`.
  *
  * ```ts
  * import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
@@ -43,14 +44,15 @@
  * | an answer that does not fit the `reply` schema            | `Fatal Protocol`                                         |
  * | the `HttpPool` is closed                                  | `Fatal Cancelled`                                        |
  *
- * `Retry-After`, in seconds or as a date, becomes the `retryAfter` of a `Retryable`. `code` is the code of the JSON-RPC error,
- * or the HTTP status. The `cause` of a JSON-RPC error is its error object, with its `data`.
+ * `Retry-After`, in seconds or as a date, becomes the `retryAfter` of a `Retryable`. `code` is the code of the JSON-RPC
+ * error, or the HTTP status. The `cause` of a JSON-RPC error is its error object, with its `data`.
  *
- * Sent as headers with each attempt: `idempotency-key`, for a call that asks for one; `x-retry-attempt` on a retry, 1 for
- * the first, as `go-grpc-middleware` counts; and the milliseconds that remain until the deadline as
+ * Sent as headers with each attempt: `idempotency-key`, for a call that asks for one; `x-retry-attempt` on a retry, 1
+ * for the first, as `go-grpc-middleware` counts; and the milliseconds that remain until the deadline as
  * `x-envoy-expected-rq-timeout-ms`, as Envoy tells the servers behind it.
  *
- * A call that is interrupted aborts its HTTP request. JSON numbers are JavaScript numbers: integers beyond 2^53 lose precision.
+ * A call that is interrupted aborts its HTTP request. JSON numbers are JavaScript numbers: integers beyond 2^53 lose
+ * precision.
  *
  * @since 0.1.0
  */
@@ -87,8 +89,8 @@ export type { Batch, Options } from "./jsonRpc/options.js"
  */
 export interface CallOptions<P = unknown, I = unknown, R = never> {
   /**
-   * The schema that encodes the arguments. Arguments that do not fit it are `Fatal InvalidArgument`, and nothing is sent.
-   * Default: the arguments are sent as they are.
+   * The schema that encodes the arguments. Arguments that do not fit it are `Fatal InvalidArgument`, and nothing is
+   * sent. Default: the arguments are sent as they are.
    */
   readonly params?: Schema.Schema<P, I, R> | undefined
   /** Says whether the method may run twice: `true` or `false`; see {@link RpcCall.RpcCall}. Default: not known. */
@@ -103,9 +105,9 @@ export interface CallOptions<P = unknown, I = unknown, R = never> {
  */
 export interface Client {
   /**
-   * Makes one call, which is not retried: pipe it through `withRpcRetry`. The arguments of JSON-RPC 2.0 are an object, an array, or
-   * `undefined` for none; those of 1.0 are one value, sent as the only element of `params`. With a schema for the `reply` the
-   * answer is decoded by it; without one it is `unknown`.
+   * Makes one call, which is not retried: pipe it through `withRpcRetry`. The arguments of JSON-RPC 2.0 are an object,
+   * an array, or `undefined` for none; those of 1.0 are one value, sent as the only element of `params`. With a schema
+   * for the `reply` the answer is decoded by it; without one it is `unknown`.
    */
   readonly call: {
     /** Calls a method and decodes the answer by the schema `reply`. */
@@ -122,8 +124,8 @@ export interface Client {
     ): RpcCall.RpcCall<unknown, Retryable | Fatal, R>
   }
   /**
-   * Sends a request that has no answer (a notification). It completes when the server has accepted it, and is never part of a
-   * batch. It is not retried: pipe it through `withRpcRetry`.
+   * Sends a request that has no answer (a notification). It completes when the server has accepted it, and is never
+   * part of a batch. It is not retried: pipe it through `withRpcRetry`.
    */
   readonly notify: <P = unknown, I = unknown, R = never>(
     method: string,
@@ -175,7 +177,7 @@ export const make = (options: Options): Effect.Effect<Client, never, HttpClient.
       })
     let ids = 0
 
-    /** One attempt, from the arguments to what was made of the response. It has an id of its own. */
+    /** Makes one attempt, with an id of its own, and decodes the response. */
     const attempt = <A, R>(
       method: string,
       params: unknown,
@@ -269,7 +271,10 @@ const checkCall = (where: string, options: object | undefined, known: ReadonlyAr
   }
 }
 
-/** Whether a service is of the call that the client was made in: batches are of no call, and one may be over when they run. */
+/**
+ * Returns whether a service belongs to the call in which the client was made. Batches run without it: they belong to no
+ * call.
+ */
 const isOfCall = (key: string): boolean => key === Tracer.ParentSpan.key || key.startsWith("effect-rpc-retry/Deadline/")
 
 type Send = (id: number, text: string) => Effect.Effect<Messages.RawResult, Retryable | Fatal>
@@ -282,7 +287,7 @@ const oneByOne = (exchange: Exchange.Exchange, retryOn: Messages.RetryOn): Send 
         Messages.answer(reply, id, retryOn))
   )
 
-/** A batch of one is sent as the request that it is: not every server knows batches. */
+/** Sends a batch of one as a single request: not every server supports batches. */
 const batched = (
   exchange: Exchange.Exchange,
   exchangeOne: Send,

@@ -21,16 +21,18 @@
  * }).pipe(Effect.scoped)
  * ```
  *
- * The exceptions that a method declares with `throws` are in the error type of its call and pass unchanged: they count as
- * answers, and are not retried.
+ * The exceptions that a method declares with `throws` are in the error type of its call and pass unchanged: they count
+ * as answers, and are not retried.
  *
- * A connection carries one call at a time, since servers of Thrift answer the requests of a connection one after another. The
- * pool holds as many connections as there are calls in flight, up to {@link Settings.connections}; each is dialled when a call
- * needs it. A connection that failed, or whose call was interrupted, is closed and never used again; closing it is how the server
- * learns that the call was interrupted. When a connection breaks during a call, idle connections that have received nothing
- * since that call began are closed too, as they may lead to the same dead server.
+ * A connection carries one call at a time, since servers of Thrift answer the requests of a connection one after
+ * another. The pool holds as many connections as there are calls in flight, up to {@link Settings.connections}; each is
+ * dialled when a call needs it. A connection that failed, or whose call was interrupted, is closed and never used
+ * again; closing it is how the server learns that the call was interrupted. When a connection breaks during a call,
+ * idle connections that have received nothing since that call began are closed too, as they may lead to the same dead
+ * server.
  *
- * A server that speaks another `transport` or `protocol` often does not answer at all, so give calls an `attemptTimeout`.
+ * A server that speaks another `transport` or `protocol` often does not answer at all, so give calls an
+ * `attemptTimeout`.
  *
  * | what happens                                                   | error of the call                               |
  * | -------------------------------------------------------------- | ----------------------------------------------- |
@@ -50,7 +52,8 @@
  * | the certificate of the peer does not verify                    | `Fatal Protocol`                                |
  * | the client is closed                                           | `Fatal Cancelled`                               |
  *
- * `code` is the type of the `TApplicationException`, or the status of the `BizStatusError`; the exception is the `cause`.
+ * `code` is the type of the `TApplicationException`, or the status of the `BizStatusError`; the exception is the
+ * `cause`.
  *
  * Plain messages have no headers. With `transport: "header"` or `"ttheader"` each attempt sends these headers:
  *
@@ -82,7 +85,8 @@ export type { ServerException } from "./thrift/message.js"
 export type { Address, MethodName, MethodOptions, Options, Settings } from "./thrift/options.js"
 
 /**
- * The methods of a generated client, as functions that return calls. They are not retried: pipe them through `withRpcRetry`.
+ * The methods of a generated client, as functions that return calls. They are not retried: pipe them through
+ * `withRpcRetry`.
  *
  * The methods of a client without types (`--gen js:node` without `ts`) take and return `unknown`.
  *
@@ -98,10 +102,11 @@ export type Calls<Client> = string extends keyof Client
   }
 
 /**
- * Makes the calls of a service, over connections that live as long as the scope. The first call dials the first connection.
+ * Makes the calls of a service, over connections that live as long as the scope. The first call dials the first
+ * connection.
  *
- * Throws `InvalidOption` for an invalid address, TLS options that Node refuses, a class that the compiler did not generate, or a
- * setting out of range.
+ * Throws `InvalidOption` for an invalid address, TLS options that Node refuses, a class that the compiler did not
+ * generate, or a setting out of range.
  *
  * @example
  * ```ts
@@ -159,7 +164,7 @@ export const make = <Client extends object = Readonly<Record<string, unknown>>>(
         (...args: ReadonlyArray<unknown>) => RpcCall.make(call(procedure, method, args), { method, idempotent })
       ] as const
     })
-    // what the compiler declares is what its class does
+    // the class of the compiler has the methods that it declares
     return Object.fromEntries(calls) as unknown as Calls<Client>
   })
 }

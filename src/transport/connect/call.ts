@@ -1,5 +1,5 @@
 /**
- * Attempts over a Connect transport.
+ * Makes attempts over a Connect transport.
  *
  * @internal
  */
@@ -36,7 +36,7 @@ export interface Settings {
   readonly retryOn: Predicate.Predicate<ConnectError>
 }
 
-/** How an attempt of a method is made. @internal */
+/** Makes an attempt of a method. @internal */
 export interface Start<M, Request, A, R> {
   (
     transport: Transport,
@@ -50,24 +50,30 @@ export interface Start<M, Request, A, R> {
 /** One attempt: what is sent with it, and when it began. */
 interface Attempt extends Settings {
   readonly headers: Headers
-  /** `Infinity` is none, and `undefined` what the transport has. */
+  /** The timeout that is sent, in milliseconds; `Infinity` for none, `undefined` for the default of the transport. */
   readonly timeoutMs: number | undefined
-  /** On the scale of `Deadline.now`. */
+  /** When it began, on the scale of `Deadline.now`. */
   readonly startedAt: number
   /** The time until the deadline of the call, in whole milliseconds; `undefined` when it is not sent. */
   readonly remaining: number | undefined
   /** The deadline of the call, on the scale of `Deadline.now`. */
   readonly deadline: number
-  /** Starts the request where the transport tells what it has written of it. */
+  /** Starts the request so that the transport can report what it has written. */
   readonly start: <A>(request: () => A) => A
-  /** Whether nothing of the request can have been written. `false` where the transport does not tell. */
+  /** Returns whether nothing of the request was written; `false` when the transport does not report it. */
   readonly isUnsent: () => boolean
 }
 
-/** What gRPC can write, in eight digits: 27 hours. A timer of more than 24 days would end at once. */
+/**
+ * The longest timeout that is sent, in milliseconds: the eight digits of gRPC, 27 hours. A timer of more than 24 days
+ * would end at once.
+ */
 const maxTimeout = 99_999_999
 
-/** What the user gave, in the whole milliseconds that the protocols can write. Zero is no bound, for the library too. */
+/**
+ * Returns the timeout of the user in whole milliseconds, as the protocols write it. Zero is no bound, as in the
+ * library.
+ */
 const bound = (timeoutMs: number): Effect.Effect<number, Fatal> => {
   if (typeof timeoutMs !== "number" || !(timeoutMs >= 0)) {
     const message = `timeoutMs must be a number of milliseconds of at least 0, got ${timeoutMs}`
@@ -79,7 +85,7 @@ const bound = (timeoutMs: number): Effect.Effect<number, Fatal> => {
 const smaller = (own: number | undefined, remaining: number | undefined): number | undefined =>
   own === undefined || remaining === undefined ? own ?? remaining : Math.min(own, remaining)
 
-/** As the library takes it. */
+/** Returns the timeout in the form of the library, where 0 is no bound. */
 const timeoutOf = ({ timeoutMs }: Attempt): number | undefined => timeoutMs === Infinity ? 0 : timeoutMs
 
 const factsOf = (facts: Deadline.Facts): Readonly<Record<string, string>> => ({
@@ -87,7 +93,7 @@ const factsOf = (facts: Deadline.Facts): Readonly<Record<string, string>> => ({
   ...(facts.previousAttempts > 0 ? { "grpc-previous-rpc-attempts": String(facts.previousAttempts) } : {})
 })
 
-/** What the user set stays. */
+/** Returns the headers of an attempt; those of the user win. */
 const headers = (options: CallOptions | undefined, facts: Deadline.Facts): Effect.Effect<Headers, Fatal> =>
   Effect.try({
     try: () => {
@@ -99,11 +105,11 @@ const headers = (options: CallOptions | undefined, facts: Deadline.Facts): Effec
       new Fatal({ reason: "InvalidArgument", message: "a header cannot be written as HTTP", cause: Excerpt.of(cause) })
   })
 
-/** What an attempt knows of its request while it is made. */
+/** Connects an attempt with the transport, which reports what it has written. */
 const watch = (transport: Transport, progress: Deadline.Progress): Pick<Attempt, "start" | "isUnsent"> => {
   const watch = ConnectWatch.of(transport)
   if (watch === undefined) {
-    // it says nothing, so it may have written the request
+    // a transport that reports nothing may have written the request
     progress.sending()
     return { start: (request) => request(), isUnsent: () => false }
   }
@@ -143,18 +149,20 @@ const begin = (
   }).pipe(Effect.mapError((error) => withMethod(error, settings.method)))
 
 /**
- * Timers are not exact, those of the server less than ours: an attempt that ends so shortly before its time has timed out. Of a short
- * time a part, or all of it would be its end.
+ * Returns how long before its time, in milliseconds, an attempt that ends counts as timed out: at most 50, and at most
+ * a tenth of the time. The timer of the server may end earlier than ours, and a fixed margin could cover all of a short
+ * time.
  */
 const slackOf = (timeoutMs: number): number => Math.min(50, timeoutMs / 10)
 
-/** What fails before anything was written was not sent, whatever it is. */
+/** Marks a failure as not sent when nothing was written. */
 const unsent = ({ isUnsent }: Attempt, found: Retryable | Fatal): Retryable | Fatal =>
   found._tag === "Retryable" && isUnsent() ? withDelivery(found, "NotSent") : found
 
 /**
- * Returns the failure of an attempt that ended because its time had passed, `undefined` for another failure. When the time was that
- * of the deadline, it waits until then: an attempt that ends in `AttemptTimeout` at the deadline counts as cut by the deadline.
+ * Returns the failure of an attempt that ended because its time had passed, `undefined` for another failure. When the
+ * time was that of the deadline, it waits until then: an attempt that ends in `AttemptTimeout` at the deadline counts
+ * as cut by the deadline.
  */
 const timedOut = (
   attempt: Attempt,
@@ -173,7 +181,7 @@ const timedOut = (
   return timeoutMs === remaining ? Effect.andThen(sleepUntil(clock, attempt.deadline), error) : error
 }
 
-/** What a promise of the library rejects with, as what it means. */
+/** Runs a promise of the library, and classifies its rejection. */
 const run = <A>(
   attempt: Attempt,
   answer: ConnectFailure.Answer,
@@ -187,7 +195,7 @@ const run = <A>(
           withMethod(
             unsent(
               attempt,
-              // a date of the server's is one of the wall
+              // a date from the server is wall time
               ConnectFailure.classify({ now: clock.unsafeCurrentTimeMillis(), retryOn: attempt.retryOn, answer })(
                 failure
               )
@@ -197,11 +205,11 @@ const run = <A>(
         ))
   )
 
-/** What a callback throws comes after the answer, and is no failure of the request, whatever it looks like. */
+/** Calls a callback of the user. What it throws is no failure of the request, which was answered. */
 const tell = ({ method }: Attempt, told: () => void): Effect.Effect<void, Retryable | Fatal> =>
   Effect.try({ try: told, catch: (thrown) => withMethod(Classify.unknown(thrown), method) })
 
-/** One request, one answer. @internal */
+/** Makes a unary call. @internal */
 export const unary = <I extends DescMessage, O extends DescMessage>(
   transport: Transport,
   method: DescMethodUnary<I, O>,
@@ -227,8 +235,8 @@ export const unary = <I extends DescMessage, O extends DescMessage>(
   )
 
 /**
- * One request, and its answers as they come. Done with the first of them, or the end. A request that fails before that is over;
- * one that does not ends with the scope, or with the stream.
+ * Makes a server-streaming call, which completes with the first message or the end. A failed attempt ends its request;
+ * another one ends with the scope, or with the stream.
  *
  * @internal
  */

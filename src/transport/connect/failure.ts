@@ -1,5 +1,5 @@
 /**
- * What the failures of a Connect transport mean for a call.
+ * Classifies failures of a Connect transport.
  *
  * @internal
  */
@@ -17,17 +17,17 @@ import { disagreement, http2Codes } from "../shared/http2Codes.js"
 import * as RetryInfo from "../shared/retryInfo.js"
 
 /**
- * What the server said, as opposed to what the library found out itself. The mark is the library's own; were it gone, the words
- * of a server could be taken for those of the library, no more.
+ * Returns whether an error is an answer of the server, not one that the library made. The library marks answers;
+ * without the mark, a message of the server could only be taken for one of the library.
  */
 const isAnswer = (error: ConnectError): boolean => error.isWireError
 
-/** Node's words for a stream and a connection, and the library's for a stream. */
+/** Matches Node's messages for a stream and a connection, and the library's for a stream. */
 const reset = /^(http\/2 stream|Stream|Session) closed with error code (?:NGHTTP2_)?(\w+)/
 
 /**
- * An HTTP/2 stream or connection that ended without an answer. A connection that was closed without a word has ended its streams
- * with `CANCEL`, so that code is no wish of anybody's.
+ * Classifies an HTTP/2 stream or connection that ended without an answer. A connection that closes without GOAWAY ends
+ * its streams with `CANCEL`, so that code does not mean that anybody cancelled.
  */
 const ofReset: Classify.Rule = (error) => {
   const [, what, found] = (error instanceof ConnectError ? reset.exec(error.rawMessage) : null) ?? []
@@ -49,7 +49,7 @@ const ofReset: Classify.Rule = (error) => {
   )
 }
 
-/** Of a stream that was not opened any more, and of one that was open when its connection ended. */
+/** Node's codes for a stream that could not be opened, and for one that was open when its connection ended. */
 const nodeCodes: ReadonlyMap<string, Pick<Retryable, "reason" | "delivery">> = new Map([
   ["ERR_HTTP2_STREAM_CANCEL", { reason: "ConnectionLost", delivery: "NotSent" }],
   ["ERR_HTTP2_GOAWAY_SESSION", { reason: "ConnectionLost", delivery: "NotSent" }],
@@ -57,13 +57,18 @@ const nodeCodes: ReadonlyMap<string, Pick<Retryable, "reason" | "delivery">> = n
   ["ERR_HTTP2_INVALID_STREAM", { reason: "ConnectionLost", delivery: "Unknown" }]
 ])
 
-/** What OpenSSL says only of handshakes: that of a peer that speaks no TLS, or not ours. */
+/**
+ * Returns whether an error of OpenSSL comes from a handshake: the peer does not speak TLS, or no version that we speak.
+ */
 const isOfHandshake = (error: object): boolean =>
   error instanceof Error &&
   /wrong version number|unknown protocol|unsupported protocol|protocol version|handshake failure/.test(error.message) &&
   Predicate.hasProperty(error, "code") && error.code === "EPROTO"
 
-/** A TLS handshake that failed, over HTTP/1.1. Over HTTP/2 transports of ours know when they have written nothing. */
+/**
+ * Classifies a failed TLS handshake over HTTP/1.1. Over HTTP/2 the transports of `ConnectNode` report what they have
+ * written.
+ */
 const ofHandshake: Classify.Rule = (error) => {
   const cause = Predicate.hasProperty(error, "cause") ? error.cause : undefined
   if (!Predicate.isObject(cause) || !(isDialError(cause) || isOfHandshake(cause))) {
@@ -98,8 +103,8 @@ const ofNode: Classify.Rule = (error) => {
 }
 
 /**
- * The library's own words, where the code would tell it as the server's mistake, or as the caller's: as far as they quote nothing
- * of messages and headers.
+ * The library's own messages whose code would blame the server or the caller, as far as they quote nothing of messages
+ * and headers.
  */
 const words: ReadonlyArray<readonly [RegExp, FatalReason]> = [
   [
@@ -112,7 +117,7 @@ const words: ReadonlyArray<readonly [RegExp, FatalReason]> = [
   ]
 ]
 
-/** What `JSON.parse` says of an answer, which it quotes. */
+/** Returns whether an answer was not JSON. The message of `JSON.parse` quotes it. */
 const isNotJson = ({ cause }: ConnectError): boolean => cause instanceof SyntaxError
 
 const ofLibrary: Classify.Rule = (error) => {
@@ -134,7 +139,11 @@ const ofLibrary: Classify.Rule = (error) => {
   )
 }
 
-/** The library's own timer, whoever set it: the call, its deadline or the transport. @internal */
+/**
+ * Returns whether the library's own timer ended the request: that of the call, the deadline or the transport.
+ *
+ * @internal
+ */
 export const isTimer = (error: unknown): boolean =>
   error instanceof ConnectError && !isAnswer(error) && error.code === Code.DeadlineExceeded &&
   error.rawMessage === "the operation timed out"
@@ -145,21 +154,20 @@ const ofTimer: Classify.Rule = (error) => isTimer(error) ? Option.some(timedOut(
 export const timedOut = (cause: unknown): Retryable =>
   new Retryable({ reason: "AttemptTimeout", delivery: "Unknown", code: "DEADLINE_EXCEEDED", cause })
 
-/** What the library, over Node, makes of a system error. What an interceptor throws has the code `unknown`. */
+/**
+ * Returns whether the library made the error of a system error of Node. One that an interceptor throws has the code
+ * `unknown`.
+ */
 const isOfNode = ({ cause, code, rawMessage }: ConnectError): boolean =>
   code !== Code.Unknown && cause instanceof Error && Predicate.hasProperty(cause, "code") &&
   cause.message === rawMessage
 
-/**
- * What had come of the answer when a request failed. Of a unary request the library does not say whether it had begun.
- *
- * @internal
- */
+/** What was received of the answer when a request failed. For a unary request the library does not tell. @internal */
 export type Answer = "Nothing" | "Begun" | "NotKnown"
 
 /**
- * "Not sent" is said only of what nothing but the request itself can have met. An interceptor may do anything after the answer
- * and fail as a connection does; so only an error of ours that it throws is taken at its word.
+ * Returns whether a failure proves that nothing was sent. An interceptor may fail after the answer in the same way as a
+ * connection does, so of its errors only those of this package count as a proof.
  */
 const isUnsent = (failure: unknown, found: Retryable, answer: Answer): boolean =>
   answer !== "Begun" && (
@@ -172,7 +180,7 @@ const isUnsent = (failure: unknown, found: Retryable, answer: Answer): boolean =
 const certain = (failure: unknown, found: Retryable | Fatal, answer: Answer): Retryable | Fatal =>
   found._tag === "Fatal" || isUnsent(failure, found, answer) ? found : withDelivery(found, "Unknown")
 
-/** What is no answer of the server, by what happened to the connection. */
+/** The rules for failures that are no answer of the server. */
 const rules: ReadonlyArray<Classify.Rule> = [
   Classify.classified,
   Classify.certificate,
@@ -210,8 +218,8 @@ const half = (value: string): string => value.slice(0, (value.length - 2) / 2)
 const isTwice = (value: string): boolean => value === `${half(value)}, ${half(value)}`
 
 /**
- * The library puts all headers twice into the error that it makes of a status and a body of JSON that is no error of Connect. No
- * answer has two types, so of one that has it was the library.
+ * Returns whether the library doubled the headers, as it does in the error of a status with a JSON body that is no
+ * error of Connect. No answer has two content types, so such a one shows it.
  */
 const isDoubled = (error: ConnectError): boolean => isTwice(error.metadata.get("content-type") ?? "")
 
@@ -220,7 +228,7 @@ const header = (error: ConnectError, name: string): string | undefined => {
   return value === null ? undefined : isDoubled(error) ? half(value) : value
 }
 
-/** `now` is `undefined` where nobody knows the time: then `Retry-After` is not read. */
+/** Returns the hint of an error. Without `now` the header `Retry-After` is not read. */
 const hintOf = (error: ConnectError, now: number | undefined): ServerHint.ServerHint | undefined => {
   const pushback = header(error, "grpc-retry-pushback-ms")
   const hints = [
@@ -232,9 +240,11 @@ const hintOf = (error: ConnectError, now: number | undefined): ServerHint.Server
 }
 
 /**
- * - `now`: the time in milliseconds, which a date in `Retry-After` needs.
- * - `retryOn`: what else the server may say and be asked again.
- * - `answer`: what had come of it.
+ * The options of a rule.
+ *
+ * - `now`: the wall time in milliseconds, for a date in `Retry-After`. Default: `Retry-After` is not read.
+ * - `retryOn`: accepts more errors of the server. Default none.
+ * - `answer`: what was received of the answer. Default `"NotKnown"`.
  *
  * @internal
  */
@@ -254,7 +264,7 @@ export const rule = ({ answer = "NotKnown", now, retryOn = () => false }: Option
       { code: failure.code, message: failure.rawMessage, hint: hintOf(failure, now), cause: failure },
       retryOn(failure)
     )
-  // the library takes the status for the server's, and quotes it
+  // the library marks this as an answer, and quotes the status
   return isAnswer(failure) && !failure.rawMessage.startsWith("invalid grpc-status: ")
     ? Option.some(status())
     : Option.some(certain(failure, Option.getOrElse(ofConnection(failure), status), answer))
@@ -267,8 +277,8 @@ export const classify = (options: Required<Options>): Classify.Classifier => {
 }
 
 /**
- * How a request may end whose time has passed: by the clock of either side, one of which may reset the stream first. A server that
- * says `canceled` has a reason of its own.
+ * Returns whether a request whose time has passed may have failed for that: by the timer of either side, one of which
+ * may reset the stream first. A server that answers `canceled` has its own reason.
  *
  * @internal
  */

@@ -1,9 +1,9 @@
 /**
- * Requests of Connect transports over HTTP/2.
+ * Sends requests of Connect transports over HTTP/2.
  *
- * The client of `@connectrpc/connect-node` gives a request up by ending it: the server takes what has come by then, often nothing,
- * for the whole message. Here a request is reset, its message goes out with its headers, and its length is told, so that a server
- * knows one that was cut short.
+ * The client of `@connectrpc/connect-node` ends a request that is given up, and the server takes the part that it has
+ * received, often nothing, for the whole message. This one resets the request, writes the message together with its
+ * headers, and sends its length, so that a server notices a message that was cut.
  *
  * @internal
  */
@@ -24,16 +24,19 @@ import type { Http2Connection, Sessions } from "./sessions.js"
 
 type Response = Awaited<ReturnType<UniversalClientFn>>
 
-/** Of the attempt that a request is part of, where an attempt of ours has started it. */
+/** The progress of the attempt that a request is part of; `undefined` outside attempts of `Connect`. */
 const attempts = new AsyncLocalStorage<Progress>()
 
 /** @internal */
 export const watch = <A>(progress: Progress, start: () => A): A => attempts.run(progress, start)
 
-/** What is written of a request: nothing, all of it at once, or a part after the other. */
+/** The body of a request: none, complete, or in parts. */
 type Body = Uint8Array | AsyncIterable<Uint8Array> | undefined
 
-/** Unary requests of the protocol Connect are the bare message. All others have its length before it. */
+/**
+ * Returns whether the body is the bare message, as in unary requests of the protocol Connect. All others have a length
+ * before it.
+ */
 const isBare = ({ header }: UniversalClientRequest): boolean =>
   /^application\/(?!connect\+|grpc)/.test(header.get("content-type") ?? "")
 
@@ -71,7 +74,7 @@ const webHeaders = (headers: Http2.IncomingHttpHeaders): Headers => {
   return web
 }
 
-/** Of a request that the server has certainly not looked at. */
+/** The failure of a request that the server has certainly not processed. */
 class Unsent {
   constructor(readonly error: ConnectError) {}
 }
@@ -81,7 +84,7 @@ const codeOf = (error: unknown): string | undefined =>
 
 const messageOf = (error: unknown): string => error instanceof Error ? error.message : String(error)
 
-/** As the library makes it of an error of Node, so that it is read as one of the library's. */
+/** Makes an error as the library does of an error of Node, so that it is classified in the same way. */
 const fromNode = (cause: unknown, code: Code): ConnectError =>
   cause instanceof ConnectError ? cause : new ConnectError(messageOf(cause), code, undefined, undefined, cause)
 
@@ -94,7 +97,7 @@ const notSent = (cause: unknown, reason: "ConnectionLost" | "Unavailable", code:
     new Retryable({ reason, delivery: "NotSent", code, cause })
   )
 
-/** Why a stream has ended without the answer, or in the middle of it. */
+/** Returns why a stream ended without a complete answer. */
 const endOf = (
   { lastStreamId }: Http2Connection,
   stream: Http2.ClientHttp2Stream,
@@ -111,14 +114,17 @@ const endOf = (
   if (lastStreamId !== undefined && stream.id !== undefined && stream.id > lastStreamId) {
     return new Unsent(notSent(cause, "ConnectionLost", "NGHTTP2_REFUSED_STREAM"))
   }
-  // of one that the connection took with it the code is the connection's
+  // a stream that ended with its connection has the code of the connection
   if (name === "REFUSED_STREAM" && codeOf(error) === "ERR_HTTP2_STREAM_ERROR") {
     return new Unsent(notSent(cause, "Unavailable", "NGHTTP2_REFUSED_STREAM"))
   }
   return fromNode(cause, Code.Aborted)
 }
 
-/** A part of the message that does not come ends the request, and not the message. */
+/**
+ * Writes the parts of a message. When one fails, the request is reset, so that the message does not end as if it were
+ * complete.
+ */
 const pump = (
   stream: Http2.ClientHttp2Stream,
   parts: AsyncIterator<Uint8Array>,
@@ -139,7 +145,9 @@ const pump = (
   }, fail)
 }
 
-/** What comes of the answer. It ends with an error where the stream was reset. `onEnd` hears when nothing more will come. */
+/**
+ * Returns the body of the answer. It fails when the stream was reset. `onEnd` is called when nothing more will arrive.
+ */
 const bodyOf = (
   connection: Http2Connection,
   stream: Http2.ClientHttp2Stream,
@@ -163,7 +171,7 @@ const bodyOf = (
           onEnd()
           return result
         }, cut),
-      // the library does so when it cannot read what has come
+      // the library calls this when it cannot decode what it has received
       throw: (error: unknown) => {
         onEnd()
         reset()
@@ -179,7 +187,7 @@ const closedCodes: ReadonlySet<string> = new Set([
   "ERR_HTTP2_OUT_OF_STREAMS"
 ])
 
-/** What Node says at once of a request: the connection takes no more, or a header cannot be written. */
+/** Returns the failure when Node refuses a request at once: the connection takes no more, or a header is invalid. */
 const refusal = (connection: Http2Connection, error: unknown): ConnectError | Unsent => {
   const code = codeOf(error)
   if (code !== undefined && closedCodes.has(code)) {
@@ -189,7 +197,7 @@ const refusal = (connection: Http2Connection, error: unknown): ConnectError | Un
   return fromNode(error, Code.Internal)
 }
 
-/** One request on a connection. All of it is given to Node at once, so that nothing comes between its headers and its message. */
+/** Sends one request on a connection. Node gets all of it at once, so that headers and message are written together. */
 const exchange = (
   connection: Http2Connection,
   request: UniversalClientRequest,
@@ -197,7 +205,7 @@ const exchange = (
 ): Effect.Effect<Response, ConnectError | Unsent> =>
   Effect.async((resume) => {
     const abort = new AbortController()
-    // Node resets a stream that is aborted so; its `close` would end it first
+    // an abort makes Node reset the stream; its `close` would end it first
     const reset = () => abort.abort()
     const opened = Result.try({
       try: () =>
@@ -246,8 +254,8 @@ const exchange = (
 const givenUp = new ConnectError("the request was given up before it was sent", Code.Canceled)
 
 /**
- * A request that the server has certainly not looked at is made once more, at once: what gRPC calls a transparent retry. No attempt
- * is counted for it, as no server has done anything.
+ * Sends a request, and once more at once when the server has certainly not processed it: a transparent retry, as gRPC
+ * calls it. It is no attempt of its own.
  */
 const request = (
   sessions: Sessions,
@@ -261,7 +269,7 @@ const request = (
         progress === undefined || progress.sending() ? exchange(connection, request, body) : Effect.fail(givenUp)
     )
   const parts = request.body
-  // a message of an attempt of ours ends, and may be made again; that of others may be a conversation
+  // the message of a `Connect` attempt is finite and can be sent again; other bodies may depend on answers
   const body: Effect.Effect<Body, ConnectError> = parts !== undefined && (progress !== undefined || isBare(request))
     ? Effect.tryPromise({ try: () => collect(parts), catch: (error) => fromNode(error, Code.Internal) })
     : Effect.succeed(parts)

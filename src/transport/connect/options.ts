@@ -1,5 +1,5 @@
 /**
- * The types and options of `Connect`, and what the descriptor of a method says of it.
+ * The types and options of `Connect`, and what the descriptor of a method says.
  *
  * @internal
  */
@@ -29,12 +29,12 @@ export interface Unary<I extends DescMessage, O extends DescMessage> {
 }
 
 /**
- * A server-streaming method: one request, many answers. The call completes when the first answer or the end of the stream has
- * arrived: it can be retried until then, and never after. A later failure is a failure of the stream.
+ * A server-streaming method: one request, many answers. The call completes when the first answer or the end of the
+ * stream has arrived: it can be retried until then, and never after. A later failure is a failure of the stream.
  *
- * The request ends with the scope, or with the stream if that is earlier. The stream asks for a message when its consumer pulls
- * one. It can be run once: after that it fails with `Fatal Custom`. The deadline bounds the call and not the stream, so it is not
- * sent.
+ * The request ends with the scope, or with the stream if that is earlier. The stream asks for a message when its
+ * consumer pulls one. It can be run once: after that it fails with `Fatal Custom`. The deadline bounds the call and not
+ * the stream, so it is not sent.
  *
  * @since 0.1.0
  * @category models
@@ -49,8 +49,8 @@ export interface ServerStream<I extends DescMessage, O extends DescMessage> {
 }
 
 /**
- * The unary and the server-streaming methods of a service. The others are left out: they take a stream of requests, which cannot
- * be sent again.
+ * The unary and the server-streaming methods of a service. The others are left out: they take a stream of requests,
+ * which cannot be sent again.
  *
  * @since 0.1.0
  * @category models
@@ -64,8 +64,9 @@ export type Client<S extends DescService> = {
 }
 
 /**
- * Makes more errors of the server worth another attempt: a list of codes, or a predicate. They become `Retryable Custom`, delivery
- * `Unknown`; `resource_exhausted` becomes `Throttled`. A predicate must not throw: what it throws is a defect of the call.
+ * Makes more errors of the server worth another attempt: a list of codes, or a predicate. They become
+ * `Retryable Custom`, delivery `Unknown`; `resource_exhausted` becomes `Throttled`. A predicate must not throw: what it
+ * throws is a defect of the call.
  *
  * @since 0.1.0
  * @category models
@@ -80,8 +81,8 @@ export type RetryOn = ReadonlyArray<Code> | ((error: ConnectError) => boolean)
  */
 export interface MethodOptions {
   /**
-   * Says whether the method may run twice; see {@link RpcCall.RpcCall}. Default: what the descriptor says, `true` for `IDEMPOTENT`
-   * and `NO_SIDE_EFFECTS`, not known for a method without the option `idempotency_level`.
+   * Says whether the method may run twice; see {@link RpcCall.RpcCall}. Default: what the descriptor says, `true` for
+   * `IDEMPOTENT` and `NO_SIDE_EFFECTS`, not known for a method without the option `idempotency_level`.
    */
   readonly idempotent?: boolean | undefined
   /** Errors of the server that are worth another attempt; see {@link RetryOn}. Default none. */
@@ -96,8 +97,8 @@ export interface MethodOptions {
  */
 export interface Options<S extends DescService = DescService> {
   /**
-   * Errors of the server that are worth another attempt, for methods without a `retryOn` of their own; see {@link RetryOn}.
-   * Default none.
+   * Errors of the server that are worth another attempt, for methods without a `retryOn` of their own; see
+   * {@link RetryOn}. Default none.
    */
   readonly retryOn?: RetryOn | undefined
   /** Sets the options of single methods, by their names on the client. Default none. */
@@ -105,20 +106,20 @@ export interface Options<S extends DescService = DescService> {
 }
 
 /**
- * The options of a call: those of the library without `signal`. To cancel a call, interrupt its fiber, or give the signal to
- * `Effect.runPromise`.
+ * The options of a call: those of the library without `signal`. To cancel a call, interrupt its fiber, or give the
+ * signal to `Effect.runPromise`.
  *
  * @since 0.1.0
  * @category models
  */
 export interface CallOptions {
   /**
-   * Bounds one attempt, or the whole life of a stream, in whole milliseconds of at least 1. The smaller of it and the time that
-   * remains until the deadline is sent. Default: only the deadline; the `defaultTimeoutMs` of a transport holds for attempts without
-   * either.
+   * Bounds one attempt, or the whole life of a stream, in whole milliseconds of at least 1. The smaller of it and the
+   * time that remains until the deadline is sent. Default: only the deadline; the `defaultTimeoutMs` of a transport
+   * holds for attempts without either.
    *
-   * 0, `Infinity` and more than 99999999 are no bound. The call fails with `Fatal InvalidArgument` for a negative value, or one that
-   * is no number.
+   * 0, `Infinity` and more than 99999999 are no bound. The call fails with `Fatal InvalidArgument` for a negative
+   * value, or one that is no number.
    */
   readonly timeoutMs?: number | undefined
   /** Headers that each attempt sends. Default none. */
@@ -146,7 +147,7 @@ export const isUnary = (method: DescMethod): method is DescMethodUnary => method
 export const isServerStream = (method: DescMethod): method is DescMethodServerStreaming =>
   method.methodKind === "server_streaming"
 
-/** As a service config names it. @internal */
+/** Returns the name of a method in policies and service configs. @internal */
 export const nameOf = (method: DescMethod): string => `${method.parent.typeName}.${method.name}`
 
 /** @internal */
@@ -177,7 +178,7 @@ const checkMethod = (
     return { idempotent, retryOn: own ?? retryOn }
   })
 
-/** Of a method that is given alone, and must be of a kind. @internal */
+/** Checks the options of a single method, and its kind. @internal */
 export const checkOne = (
   where: string,
   method: DescMethod,
@@ -191,11 +192,11 @@ export const checkOne = (
   return invalid(where, "method", problem)
 }
 
-/** Of one call. @internal */
+/** Checks the options of a call. @internal */
 export const checkCall = (options: CallOptions): Result.Result<void, InvalidOption> =>
   checkKnown("Connect.call", options, ["timeoutMs", "headers", "contextValues", "onHeader", "onTrailer"])
 
-/** The options of each method, by its name in the client. @internal */
+/** Checks the options of a client; returns those of each method by its name on the client. @internal */
 export const check = <S extends DescService>(
   service: S,
   options: Options<S> | undefined

@@ -1,8 +1,9 @@
 /**
  * The HTTP/2 connections of a Connect transport to one server.
  *
- * Replaces `Http2SessionManager` of `@connectrpc/connect-node`: that one has no listener for errors while a connection is made and
- * after it was closed, so that such an error ends the process, and it does not tell which requests a server has not processed.
+ * Replaces `Http2SessionManager` of `@connectrpc/connect-node`: that one has no listener for errors while a connection
+ * is made and after it was closed, so that such an error ends the process, and it does not tell which requests a server
+ * has not processed.
  *
  * @internal
  */
@@ -79,8 +80,8 @@ export class Http2Connection {
   }
 
   /**
-   * Pings the server before a request on a connection that was quiet for longer than `pingIntervalMs`: a router may have dropped it
-   * without notice. Returns whether it is alive.
+   * Pings the server before a request on a connection that was quiet for longer than `pingIntervalMs`: a router may
+   * have dropped it without notice. Returns whether it is alive.
    */
   verified(): Promise<boolean> {
     if (unsafeNow(clock) - this.quietSince <= this.limits.pingIntervalMs || this.streams.size > 0) {

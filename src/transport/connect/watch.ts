@@ -1,12 +1,12 @@
 /**
- * How a transport of ours tells an attempt over it what it has written. A transport of somebody else tells nothing.
+ * Lets the transports of `ConnectNode` report to an attempt what they have written. Other transports report nothing.
  *
  * @internal
  */
 import type { Transport } from "@connectrpc/connect"
 import type { Progress } from "../../Deadline.js"
 
-/** Starts a request, so that the transport finds the progress of the attempt that it is part of. @internal */
+/** Starts a request within reach of the progress of its attempt. @internal */
 export type Watch = <A>(progress: Progress, start: () => A) => A
 
 const watches = new WeakMap<Transport, Watch>()
@@ -17,5 +17,5 @@ export const register = (transport: Transport, watch: Watch): Transport => {
   return transport
 }
 
-/** `undefined` of a transport that tells nothing. @internal */
+/** Returns how to watch a transport; `undefined` when it reports nothing. @internal */
 export const of = (transport: Transport): Watch | undefined => watches.get(transport)

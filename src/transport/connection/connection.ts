@@ -110,7 +110,9 @@ class Backoff {
   )
 }
 
-/** Manages the connections of one owner: at most one that takes calls, and retired ones whose calls are still in flight. */
+/**
+ * Manages the connections of one owner: at most one that takes calls, and retired ones whose calls are still in flight.
+ */
 class ConnectionManager<A, E, R> {
   private current: ManagedConnection<A, E> | undefined
   private isClosed = false
@@ -161,7 +163,9 @@ class ConnectionManager<A, E, R> {
     return was
   }
 
-  /** Tells the backoff how it ended, once: a dial whose connection breaks while it opens ends twice, and is one failure. */
+  /**
+   * Tells the backoff how it ended, once: a dial whose connection breaks while it opens ends twice, and is one failure.
+   */
   private settle(managed: ManagedConnection<A, E>): Effect.Effect<unknown> {
     return Effect.flatMap(Deadline.now, (now) => {
       if (managed.isSettled) {

@@ -18,7 +18,8 @@ export interface Connection<out A, out E> {
   /**
    * Runs the function with the connection, which is dialled first if there is none.
    *
-   * - `progress`: the progress of the request that waits for the connection. It gets the failure of each dial in that time.
+   * - `progress`: the progress of the request that waits for the connection. It gets the failure of each dial in that
+   *   time.
    */
   readonly use: <B, E2, R>(
     f: (connection: A) => Effect.Effect<B, E2, R>,
@@ -44,7 +45,8 @@ export interface Dialled {
    */
   readonly discard: Effect.Effect<void>
   /**
-   * Marks the connection as healthy. Run it when the peer has answered for the first time: the next dial is then not delayed.
+   * Marks the connection as healthy. Run it when the peer has answered for the first time: the next dial is then not
+   * delayed.
    */
   readonly healthy: Effect.Effect<void>
 }

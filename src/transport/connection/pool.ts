@@ -1,6 +1,6 @@
 /**
- * A pool of connections each of which serves one request at a time: the list of idle ones, the queue of those that wait for one,
- * and the detection of a peer that stopped answering without closing anything.
+ * A pool of connections each of which serves one request at a time: the list of idle ones, the queue of those that wait
+ * for one, and the detection of a peer that stopped answering without closing anything.
  *
  * @internal
  */
@@ -68,8 +68,8 @@ export interface PoolOptions<C, W> {
 }
 
 /**
- * Hands out connections, each to one waiter at a time. The connection used last is taken first, so that those that are not needed
- * stay idle and can be closed. Waiters are served in the order in which they came.
+ * Hands out connections, each to one waiter at a time. The connection used last is taken first, so that those that are
+ * not needed stay idle and can be closed. Waiters are served in the order in which they came.
  *
  * @internal
  */
@@ -149,8 +149,8 @@ export class Pool<C, W> {
 const stallAfter = 100
 
 /**
- * Detects a peer behind a network that drops packets: no connection to it ever breaks, and only requests that are given up without
- * an answer show it.
+ * Detects a peer behind a network that drops packets: no connection to it ever breaks, and only requests that are given
+ * up without an answer show it.
  *
  * @internal
  */

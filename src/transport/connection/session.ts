@@ -1,6 +1,6 @@
 /**
- * The reader and the writer of one socket, and the end of the pending requests when it breaks: what the sessions of all protocols
- * have in common.
+ * The reader and the writer of one socket, and the end of the pending requests when it breaks: what the sessions of all
+ * protocols have in common.
  *
  * @internal
  */

@@ -1,5 +1,5 @@
 /**
- * What the protocol of `@effect/rpc` knows of one attempt, and its caller does not.
+ * The state of an attempt inside the protocol of `@effect/rpc`, which the caller cannot see.
  *
  * @internal
  */
@@ -9,10 +9,12 @@ import * as FiberId from "effect/FiberId"
 import type { Progress } from "../../Deadline.js"
 
 /**
- * - `tag`: of its rpc.
- * - `spoiled`: ends it with a defect, where the library can only end all calls of the client.
- * - `id`: of its request, once there is one.
- * - `refused`: it was turned away, as there is no connection: nothing of it was written.
+ * The state of an attempt.
+ *
+ * - `tag`: the tag of its rpc.
+ * - `spoiled`: ends the attempt alone with a defect, where the library could only end all calls of the client.
+ * - `id`: the id of its request, once it has one.
+ * - `refused`: whether there was no connection, so that nothing was written.
  *
  * @internal
  */
@@ -30,8 +32,8 @@ export const unsent = { id: undefined, refused: false }
 export const make = (tag: string): AttemptState => ({ tag, spoiled: Deferred.unsafeMake(FiberId.none), ...unsent })
 
 /**
- * The attempt that a request belongs to. The library hands the context of the caller on to the protocol, and to all that runs
- * before it: a middleware that makes calls itself, too.
+ * The attempt that a request belongs to. The library passes the context of the caller to the protocol, and to a
+ * middleware before it, which may make calls itself.
  *
  * @internal
  */
@@ -41,11 +43,7 @@ export class CurrentAttemptState
   })
 {}
 
-/**
- * Of the request that is being sent, for whoever writes it.
- *
- * @internal
- */
+/** The progress of the request that is being sent, for the code that writes it. @internal */
 export class CurrentProgress
   extends Context.Reference<CurrentProgress>()("effect-rpc-retry/EffectRpc/CurrentProgress", {
     defaultValue: (): Progress | undefined => undefined
@@ -53,11 +51,12 @@ export class CurrentProgress
 {}
 
 /**
- * The defect that ends calls which the library would leave waiting. It decodes defects, and keeps what it was given as the
- * `cause`.
+ * A defect that ends calls which the library would leave pending. The library decodes defects, and keeps the original
+ * as `cause`.
  *
- * - `requestId`: of the request whose answer cannot be taken in, `cause` why; `isMessage`: whether it is an answer of RPC at all.
- * - `unknownTag`: what the server has no rpc for.
+ * - `requestId`: the request whose answer cannot be read, for the reason `cause`; `isMessage`: whether the answer is a
+ *   message of RPC at all.
+ * - `unknownTag`: the tag of an rpc that the server does not have.
  *
  * @internal
  */

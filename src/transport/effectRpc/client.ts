@@ -1,5 +1,5 @@
 /**
- * The calls of a client of `@effect/rpc`, wrapped one by one.
+ * Wraps the calls of a client of `@effect/rpc`.
  *
  * @internal
  */
@@ -22,7 +22,7 @@ import { httpHeadersOf } from "../shared/callHeaders.js"
 import * as Attempt from "./attempt.js"
 import * as Failure from "./failure.js"
 
-/** The options of a call, as far as they matter here. */
+/** The options of a call that are used here. */
 interface CallOptions {
   readonly headers?: Headers.Input | undefined
   readonly asMailbox?: boolean | undefined
@@ -39,13 +39,13 @@ export interface Named {
   readonly idempotent: boolean | undefined
 }
 
-/** What is known of the client itself. */
+/** What is known about the client. */
 interface Known {
   readonly isClosed: () => boolean
   readonly isGuarded: boolean
 }
 
-/** What the caller says of the headers of this call, or of calls around it, goes before what is said of all attempts. */
+/** Adds the headers of the attempt. Headers of the caller, for this call or around it, win. */
 const withFacts = (options: CallOptions | undefined) =>
   Effect.zipWith(Deadline.facts, FiberRefs.get(RpcClient.currentHeaders), (facts, current): CallOptions => ({
     ...options,
@@ -55,7 +55,7 @@ const withFacts = (options: CallOptions | undefined) =>
     )
   }))
 
-/** What is to be said of a failure that is the transport's; the cause as it was otherwise. */
+/** Replaces the cause of a failed call by a typed failure when the transport failed. */
 const recover = (attempt: Attempt.AttemptState, { method }: Named, known: Known) => (cause: Cause.Cause<unknown>) =>
   Effect.flatMap(Effect.zip(Clock.currentTimeMillis, Effect.fiberId), ([now, self]) =>
     Option.match(
@@ -97,18 +97,19 @@ const stream = (send: Method, named: Named, known: Known) => (payload: unknown, 
     )
   })
   return asMailbox === true
-    // the library's own reads ahead
+    // the mailbox of the library would read ahead
     ? RpcCall.make(Mailbox.fromStream(elements, { capacity: 0 }), named)
     : elements
 }
 
-/** What the group says of an rpc. */
+/** The members of a group that are used here. */
 interface Group {
   readonly requests: ReadonlyMap<string, Rpc.Any>
 }
 
 /**
- * The library keeps what is behind the first dot of a tag in an object named by what is before it.
+ * Wraps a client. The library nests methods: the part of a tag before the first dot names an object with the rest as
+ * keys.
  *
  * @internal
  */

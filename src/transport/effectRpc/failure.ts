@@ -1,6 +1,6 @@
 /**
- * What became of a call of `@effect/rpc`: typed errors, defects and interruptions of the library, told apart from those of
- * the server's handler and of the caller.
+ * Classifies calls of `@effect/rpc`: tells errors, defects and interruptions of the library from those of the server's
+ * handler and of the caller.
  *
  * @internal
  */
@@ -22,7 +22,10 @@ import { Fatal, isFatal, isRetryable, Retryable, withMethod } from "../../RpcErr
 import * as HttpFailure from "../http/failure.js"
 import { type AttemptState, CallDefect } from "./attempt.js"
 
-/** A response that was turned away by its status, or whose body made no sense because of it: a proxy's page of HTML. */
+/**
+ * Classifies a response that was refused by its status, or whose body cannot be read because of it, such as the HTML
+ * page of a proxy.
+ */
 const status = (now: number | undefined): Classify.Rule => (failure) => {
   if (
     !HttpClientError.isHttpClientError(failure) || failure._tag !== "ResponseError" ||
@@ -34,7 +37,10 @@ const status = (now: number | undefined): Classify.Rule => (failure) => {
   return Option.some(HttpStatus.fromStatus(failure.response.status, { retryAfter, cause: failure }))
 }
 
-/** The library says `OpenTimeout` of a ping that was not answered, too: requests on that connection may have run. */
+/**
+ * Classifies `OpenTimeout`. The library also uses it for an unanswered ping, and requests on that connection may have
+ * run.
+ */
 const silent: Classify.Rule = (failure) =>
   Socket.isSocketError(failure) && failure.reason === "OpenTimeout"
     ? Option.some(
@@ -42,13 +48,13 @@ const silent: Classify.Rule = (failure) =>
     )
     : Option.none()
 
-/** A message that could not be decoded comes as a `Cause`. */
+/** Classifies a message that could not be decoded, which is a `Cause`. */
 const unreadable: Classify.Rule = (failure) =>
   Cause.isCause(failure)
     ? Option.some(malformed(Cause.squash(failure)))
     : Option.none()
 
-/** A worker that died, or cannot be started: another one is. */
+/** Classifies a worker that ended or cannot start; the next attempt gets another one. */
 const worker: Classify.Rule = (failure) =>
   WorkerError.isWorkerError(failure)
     ? Option.some(
@@ -70,7 +76,7 @@ export const clientError = (now?: number): Classify.Rule => (failure) =>
 const ofClientError = (now: number | undefined) =>
   Classify.firstOf(unreadable, worker, tooLarge, status(now), HttpFailure.rule, silent, ...Classify.rules)
 
-/** An answer is decoded as an exit, or as the elements of a stream. */
+/** Returns whether an issue is about an answer: an exit, or the elements of a stream. */
 const isAnswer = ({ actual }: ParseResult.ParseIssue): boolean =>
   Array.isArray(actual) || Predicate.isTagged(actual, "Success") || Predicate.isTagged(actual, "Failure")
 
@@ -80,7 +86,10 @@ const malformed = (cause: unknown): Fatal =>
 const unfit = (cause: unknown): Fatal =>
   new Fatal({ reason: "Protocol", message: "the answer does not fit the schema of the rpc", cause: Excerpt.of(cause) })
 
-/** Where nobody saw the request leave, what did not fit is known by its shape. */
+/**
+ * Classifies a parse error. When requests are not observed, its shape shows whether the request or the answer was
+ * invalid.
+ */
 const ofParseError = (defect: ParseResult.ParseError, { attempt, isGuarded }: Circumstances): Fatal =>
   attempt.id !== undefined || (!isGuarded && isAnswer(defect.issue))
     ? unfit(defect)
@@ -93,15 +102,18 @@ const ofParseError = (defect: ParseResult.ParseError, { attempt, isGuarded }: Ci
 interface Circumstances {
   readonly attempt: AttemptState
   readonly method: string
-  /** In milliseconds of the `Clock`. */
+  /** The wall time, in milliseconds of the `Clock`. */
   readonly now: number
   readonly self: FiberId.FiberId
   readonly isClosed: boolean
-  /** Whether all requests are seen when they leave. */
+  /** Whether the guard sees every request that is sent. */
   readonly isGuarded: boolean
 }
 
-/** Where the client was not made here, of all its calls that were ended one is meant; of the others the answers are lost. */
+/**
+ * Classifies a {@link CallDefect}. On a client that was not made by `EffectRpc` it ends all calls, one of which it is
+ * about; the answers of the others are lost.
+ */
 const ofEnded = ({ message, why }: CallDefect, { id, tag }: AttemptState): Retryable | Fatal => {
   if ("unknownTag" in why) {
     return why.unknownTag === tag
@@ -114,7 +126,7 @@ const ofEnded = ({ message, why }: CallDefect, { id, tag }: AttemptState): Retry
   return why.isMessage ? unfit(why.cause) : malformed(why.cause)
 }
 
-/** Defects that the library makes of failures. Others are the handler's. */
+/** Classifies defects that the library makes of failures. Other defects are those of the handler. */
 const ofDefect = (defect: unknown, circumstances: Circumstances): Option.Option<Retryable | Fatal> => {
   const ended = defect instanceof Error ? defect.cause : defect
   if (ended instanceof CallDefect) {
@@ -126,8 +138,8 @@ const ofDefect = (defect: unknown, circumstances: Circumstances): Option.Option<
 }
 
 /**
- * An interruption that is not the caller's: that one is seen by nobody but finalizers. A client that is closed interrupts
- * later calls in the name of their own fibers; any other name came from the server, which is stopping (`-503`), or whose
+ * Classifies an interruption that is not the caller's, which only finalizers would see. A closed client interrupts
+ * later calls with the id of their own fibers. Any other id came from the server, which is stopping (`-503`), or whose
  * handler was interrupted.
  */
 const interruption = (
@@ -146,7 +158,7 @@ const interruption = (
 }
 
 /**
- * The transport's failure; `None` for what is the server's or the handler's to say: domain errors and defects.
+ * Returns the failure of the transport; `None` for domain errors and defects of the server or its handler.
  *
  * @internal
  */
@@ -174,6 +186,6 @@ export const ofCause = (
   )
 }
 
-/** What a server passes on is of a call behind it: this one it ran. */
+/** Changes the delivery of an error that the server passed on from a call behind it: this call ran. */
 const withDelivery = ({ cause, code, method, reason, retryAfter }: Retryable, delivery: Retryable["delivery"]) =>
   new Retryable({ reason, delivery, method, code, retryAfter, cause })

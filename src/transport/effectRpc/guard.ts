@@ -1,5 +1,5 @@
 /**
- * A protocol of `@effect/rpc` that lets no call wait for an answer that cannot come.
+ * Wraps a protocol of `@effect/rpc` so that no call waits for an answer that cannot arrive.
  *
  * @internal
  */
@@ -26,16 +26,16 @@ type Request = RpcMessage.RequestEncoded
 type FromServer = RpcMessage.FromServerEncoded
 type Client = (message: FromServer) => Effect.Effect<void>
 
-/** Set on a protocol that is guarded: once is enough. */
+/** Marks a protocol that is guarded already. */
 const TypeId = "~effect-rpc-retry/EffectRpc/Guarded"
 
 /**
- * What the protocol is, where that is known:
+ * The kind of protocol, when it is known:
  *
- * - `Http`: a send is done when the whole response was read, and responses of errors were sorted out.
- * - `Socket`: a send is done when it is written, and fails with a typed error only before that; a defect of the handler of
- *   messages closes the connection. `opened` waits for the connection while it is being opened. `served` is told that an
- *   answer has come. Who writes asks `CurrentProgress` before.
+ * - `Http`: a send completes when the whole response was read, and error responses were handled.
+ * - `Socket`: a send completes when it is written, and has a typed failure only before that; a defect of the message
+ *   handler closes the connection. `opened` waits for a connection that is being opened. `served` is run when an answer
+ *   has arrived. The writer asks `CurrentProgress` before.
  *
  * @internal
  */
@@ -51,7 +51,7 @@ interface Pending {
   readonly attempt: AttemptState | undefined
 }
 
-/** A request whose response carries its answer and no other's. */
+/** A request whose response carries its own answer only. */
 interface Exchange {
   readonly request: Request
   answered: boolean
@@ -65,7 +65,7 @@ class CurrentExchange extends Context.Reference<CurrentExchange>()("effect-rpc-r
 
 const failed = (message: string, cause: unknown) => new RpcClientError({ reason: "Protocol", message, cause })
 
-/** What cannot be read or written is quoted in what is said of it. */
+/** Redacts a cause that may quote a message. */
 const hidden = (cause: unknown): unknown => cause === undefined ? undefined : Excerpt.of(cause)
 
 const fatal = (reason: Fatal["reason"], message: string, cause?: unknown) =>
@@ -78,19 +78,22 @@ const notAMessage = (cause: unknown) => fatal("Protocol", "the peer sent what is
 
 const closed = fatal("Cancelled", "the client is closed")
 
-/** How long the library itself tries to tell the server. */
+/** How long the library tries to tell the server of an interrupt. */
 const goodbye = "1 second"
 
 /**
- * - Clients share it: each is given all answers, and takes those to its own requests. The library's serves one.
- * - An interrupt is sent behind the caller's back: while there is no connection the library waits for one.
- * - While the connection is dialled again a request waits for that: the library fails it with how the last one ended.
- * - A request that there is no connection for is known not to be sent.
- * - What is wrong with one answer ends its call and no other: the library ends all of them.
- * - What is not a message, and nobody's answer, ends the calls in flight: the library passes it over, or never handles another
- *   one.
- * - Over HTTP a response that ends ends its call, and a defect in it is that call's: the library takes it for all calls.
- * - When it is closed it ends the calls in flight.
+ * Guards a protocol:
+ *
+ * - Several clients can share it. Each gets all answers and takes those to its requests. The library's protocol serves
+ *   one client.
+ * - An interrupt is sent in the background. The library waits for a connection first.
+ * - A request waits for a reconnect. The library fails it with the error that ended the last connection.
+ * - A request without a connection counts as not sent.
+ * - A problem with one answer ends its call only. The library ends all calls.
+ * - Bytes that are no message, or an answer to no call, end the calls in flight. The library ignores them, or stops
+ *   reading.
+ * - Over HTTP the end of a response ends its call, and a defect in it is that of the call. The library ends all calls.
+ * - Its end ends the calls in flight.
  *
  * @internal
  */
@@ -134,11 +137,11 @@ export const make = (protocol: Protocol, kind?: Kind): Effect.Effect<Protocol, n
       })
     )
 
-    /** The library keeps a request that could not be sent, and forgets one that has its exit. */
+    /** Removes a request that could not be sent from the library's table, by giving it an exit. */
     const forget = ({ id }: Request) =>
       Effect.withFiberRuntime<void>((fiber) =>
         Fiber.await(fiber).pipe(
-          // who wants no answer goes on
+          // the caller is gone and does not wait for this
           Effect.timeoutOption(goodbye),
           Effect.andThen(deliver(interrupted(id))),
           Effect.forkIn(scope),
@@ -148,14 +151,14 @@ export const make = (protocol: Protocol, kind?: Kind): Effect.Effect<Protocol, n
 
     const request = (request: Request, transferables: ReadonlyArray<globalThis.Transferable> | undefined) =>
       Effect.flatMap(CurrentAttemptState, (current) => {
-        // a middleware's own calls come before, and their refusal is not this one's
+        // a middleware's own calls run before, and their refusal is not that of this call
         const attempt = current?.tag === request.tag ? Object.assign(current, unsent) : undefined
         pending.set(request.id, { tag: request.tag, attempt })
         const send = encode(() => protocol.send(request, transferables), attempt, request)
         return sending(send, kind, attempt, request).pipe(
           Effect.provideService(CurrentAttemptState, undefined),
           Effect.tapError(() => forget(request)),
-          // a response of HTTP is all that there is
+          // an HTTP response contains everything
           kind?._tag === "Http" ? Effect.ensuring(Effect.sync(() => pending.delete(request.id))) : Function.identity
         )
       })
@@ -185,7 +188,7 @@ export const make = (protocol: Protocol, kind?: Kind): Effect.Effect<Protocol, n
     }
   })
 
-/** The library encodes before it gives an effect. */
+/** Encodes a request. The library encodes before it returns an effect. */
 const encode = (
   send: () => Effect.Effect<void, RpcClientError>,
   attempt: AttemptState | undefined,
@@ -201,7 +204,7 @@ const encode = (
     }
   )
 
-/** A defect of reading becomes the error of the call. The fiber in the library that it ends would log it too, with what it quotes. */
+/** Suppresses the library's log of a defect that becomes the error of the call: it would quote the message. */
 const quiet = Effect.withUnhandledErrorLogLevel(Option.none())
 
 const sending = (
@@ -254,7 +257,10 @@ const onHttp = (send: Effect.Effect<void, RpcClientError>, request: Request): Ef
     )
   })
 
-/** What the library makes of a response of HTTP that is none of RPC. Its status is lost: it may be the 503 of a proxy. */
+/**
+ * Returns whether the library met an HTTP response that is none of RPC. Its status, such as the 503 of a proxy, is
+ * lost.
+ */
 const isForeignResponse = (defect: unknown): boolean =>
   defect instanceof SyntaxError ||
   (Cause.isRuntimeException(defect) && defect.message.startsWith("Expected an array of responses"))
@@ -264,7 +270,7 @@ const ofSend = (defect: unknown): RpcClientError =>
     ? unavailable("the response is not an answer of RPC", defect)
     : failed("the request cannot be sent", defect)
 
-/** No answer comes any more to what a message ends. */
+/** Removes the requests that a message ends. */
 const settle = (pending: Map<string, Pending>, message: FromServer): void => {
   if (message._tag === "Exit") {
     pending.delete(String(message.requestId))
@@ -273,7 +279,7 @@ const settle = (pending: Map<string, Pending>, message: FromServer): void => {
   }
 }
 
-/** What the clients are told in place of a message. */
+/** Returns the messages that clients get for a received one. */
 const received = (
   message: FromServer,
   kind: Kind | undefined,
@@ -302,7 +308,7 @@ const received = (
       }
     }))
 
-/** To a request that waits for one. */
+/** Returns whether a message answers a pending request. */
 const isAnswer = (message: FromServer, pending: ReadonlyMap<string, Pending>): boolean =>
   message._tag === "Exit" || message._tag === "Chunk"
     ? pending.has(String(message.requestId))
@@ -322,7 +328,10 @@ const died = (requestId: string, defect: unknown): FromServer => ({
 const unreadable = (requestId: string, cause: unknown, isMessage: boolean): CallDefect =>
   new CallDefect("the answer cannot be decoded", { requestId, cause, isMessage })
 
-/** That a server has no such rpc is for the calls of that rpc. Whose another defect is a message does not say. */
+/**
+ * Returns the messages for a defect of no certain call. That of an unknown rpc is for the calls of that rpc; another
+ * one is for all.
+ */
 const ofAll = (message: FromServer, pending: ReadonlyMap<string, Pending>): ReadonlyArray<FromServer> => {
   if (message._tag !== "Defect") {
     return [message]
@@ -346,9 +355,9 @@ const ofExchange = (message: FromServer, exchange: Exchange): ReadonlyArray<From
 }
 
 /**
- * An answer that its client cannot take in, as a schema throws. A part of a stream: the call is ended, here and at the server.
- * An exit: the library has forgotten half of the request by then, so its call is ended from outside. Of one that was not made
- * through a client of ours nobody knows how: a defect ends all calls of its client.
+ * Ends the call of an answer that the client cannot decode. For a part of a stream, the call is ended here and at the
+ * server. For an exit, the call is ended from outside, as the library has removed half of the request by then. On a
+ * client that was not made by `EffectRpc`, a defect ends all calls.
  */
 const spoiled = (
   client: Client,

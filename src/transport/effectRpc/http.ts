@@ -1,5 +1,6 @@
 /**
- * The protocol over a client of HTTP that fails on statuses, so that no body of an error is taken for an answer.
+ * The protocol over an HTTP client that fails on error statuses, so that the body of an error is not taken for an
+ * answer.
  *
  * @internal
  */
@@ -26,7 +27,10 @@ interface Options {
 
 const where = "EffectRpc.layerProtocolHttp"
 
-/** The library takes any body of this type for its own JSON, and would pass over every answer. */
+/**
+ * Checks the serialization. The library reads any body of this content type as its own JSON, and would ignore every
+ * answer.
+ */
 const checkSerialization = (serialization: RpcSerialization.RpcSerialization["Type"]) =>
   serialization.contentType === "application/json" &&
     String(serialization.unsafeMake().encode(constPing)).includes("\"jsonrpc\"")

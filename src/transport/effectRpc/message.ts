@@ -1,5 +1,5 @@
 /**
- * What a peer of `@effect/rpc` sends, looked at before the library does.
+ * Checks messages of a peer of `@effect/rpc` before the library reads them.
  *
  * @internal
  */
@@ -9,7 +9,7 @@ import * as Cause from "effect/Cause"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 
-/** As the library reads it. */
+/** The format of a request id in the library. */
 const requestId = /^-?[0-9]+$/
 
 const isMessage = (message: unknown): boolean => {
@@ -21,10 +21,10 @@ const isMessage = (message: unknown): boolean => {
       return hasRequestId(message)
     case "Exit":
       return hasRequestId(message) && Predicate.hasProperty(message, "exit")
-    // the library's own, of a connection that was lost
+    // the library's own message for a lost connection
     case "ClientProtocolError":
       return Predicate.hasProperty(message, "error") && message.error instanceof RpcClientError
-    // what later versions may say is no fault
+    // later versions may have other messages
     default:
       return true
   }
@@ -35,11 +35,7 @@ const hasRequestId = (message: object): boolean =>
   (typeof message.requestId === "string" || typeof message.requestId === "number") &&
   requestId.test(String(message.requestId))
 
-/**
- * What is wrong with a message, if anything is. What could not be decoded comes from the library as a `Cause`.
- *
- * @internal
- */
+/** Returns the problem with a message, if any. A message that could not be decoded is a `Cause`. @internal */
 export const fault = (message: RpcMessage.FromServerEncoded): Option.Option<unknown> => {
   if (!isMessage(message)) {
     return Option.some(message)
@@ -49,19 +45,15 @@ export const fault = (message: RpcMessage.FromServerEncoded): Option.Option<unkn
     : Option.none()
 }
 
-/**
- * The request whose answer a message is meant to be, though nobody can read the rest of it.
- *
- * @internal
- */
+/** Returns the id of the request that a message answers, though the rest of it cannot be read. @internal */
 export const requestIdOf = (message: unknown): string | undefined =>
   Predicate.isRecord(message) && hasRequestId(message) ? String(message["requestId"]) : undefined
 
 const prefix = "Unknown request tag: "
 
 /**
- * What the server has no rpc for. It says so in a message of its own, and not in the exit of a call: there it would be the
- * handler's.
+ * Returns the tag of an rpc that the server does not have. The server reports it in a defect message; in the exit of a
+ * call it would be a defect of the handler.
  *
  * @internal
  */

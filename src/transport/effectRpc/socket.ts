@@ -1,5 +1,5 @@
 /**
- * A socket as `@effect/rpc` needs it: one that says how it is, and survives what the peer sends.
+ * A socket for `@effect/rpc` that reports its state and survives malformed input.
  *
  * @internal
  */
@@ -20,8 +20,10 @@ interface Options {
 }
 
 /**
- * - `opened`: waits for the end of a dial that is under way, however it ends.
- * - `served`: whether a connection has brought an answer since it was last set back.
+ * The state of a socket.
+ *
+ * - `opened`: waits until a dial in progress ends, successfully or not.
+ * - `served`: whether a connection has brought an answer since this was last reset.
  */
 interface Observed {
   readonly socket: Socket.Socket
@@ -29,7 +31,7 @@ interface Observed {
   readonly served: Ref.Ref<boolean>
 }
 
-/** A defect would end the library's loop that dials: nothing would ever be answered again. */
+/** Makes a typed error of a defect: a defect would end the loop of the library that dials, for ever. */
 const malformed = (cause: unknown) =>
   new Socket.SocketGenericError({
     reason: "Read",
@@ -42,12 +44,15 @@ const malformed = (cause: unknown) =>
 
 type Write = Effect.Effect.Success<Socket.Socket["writer"]>
 
-/** The socket itself waits for a connection after it was told to write: that is no time to ask whether the call still stands. */
+/**
+ * Asks the progress right before a write. The socket may wait for a connection after it was told to write, so asking
+ * earlier is too early.
+ */
 const announcing = (write: Write, connected: Effect.Latch): Write => (chunk) =>
   Effect.flatMap(CurrentProgress, (progress) =>
     progress === undefined
       ? write(chunk)
-      // one that was cut is about to be interrupted
+      // an attempt that was cut is interrupted soon
       : connected.whenOpen(Effect.suspend(() => progress.sending() ? write(chunk) : Effect.never)))
 
 const observe = (socket: Socket.Socket): Effect.Effect<Observed> =>
@@ -82,7 +87,7 @@ export const makeProtocol = (options: Options) =>
     const protocol = yield* Effect.provideService(
       RpcClient.makeProtocolSocket({
         ...options,
-        // a peer that serves well is dialled at once, however often its connections end
+        // dial at once while the peer answers, however often its connections end
         retrySchedule: Step.startingOver(options.retrySchedule, Ref.getAndSet(served, false))
       }),
       Socket.Socket,

@@ -31,7 +31,8 @@ export type Address =
     /** The TCP port of the server: an integer from 1 to 65535. */
     readonly port: number
     /**
-     * Turns TLS on, with Node's options; an empty object trusts the certificate authorities that Node trusts. Default: no TLS.
+     * Turns TLS on, with Node's options; an empty object trusts the certificate authorities that Node trusts. Default:
+     * no TLS.
      */
     readonly tls?: ConnectionOptions | undefined
     /**
@@ -43,7 +44,8 @@ export type Address =
     /** The path of the server's Unix socket. */
     readonly path: string
     /**
-     * Turns TLS on, with Node's options; an empty object trusts the certificate authorities that Node trusts. Default: no TLS.
+     * Turns TLS on, with Node's options; an empty object trusts the certificate authorities that Node trusts. Default:
+     * no TLS.
      */
     readonly tls?: ConnectionOptions | undefined
     /**
@@ -64,16 +66,16 @@ export type Address =
  */
 export interface Settings {
   /**
-   * The codec that the server speaks: `"gob"` is Go's default (`rpc.ServeConn`), `"json"` that of `net/rpc/jsonrpc`. Default
-   * `"json"`.
+   * The codec that the server speaks: `"gob"` is Go's default (`rpc.ServeConn`), `"json"` that of `net/rpc/jsonrpc`.
+   * Default `"json"`.
    */
   readonly codec?: "json" | "gob" | undefined
   /** Bounds one dial; more than zero. Default 5 seconds. */
   readonly dialTimeout?: Duration.DurationInput | undefined
   /**
-   * Limits the answer that is read, in bytes. Default 4 MiB. An answer that would take more than 3.5 times as much memory once
-   * decoded, or that is nested deeper than 1000 levels, is not read either. Its call fails with `Fatal Protocol`; the other calls
-   * on the connection go on.
+   * Limits the answer that is read, in bytes. Default 4 MiB. An answer that would take more than 3.5 times as much
+   * memory once decoded, or that is nested deeper than 1000 levels, is not read either. Its call fails with
+   * `Fatal Protocol`; the other calls on the connection go on.
    */
   readonly maxFrameBytes?: number | undefined
   /** Checks with a ping that a silent peer is still there; see {@link Ping}. Default: no ping. */
@@ -81,13 +83,13 @@ export interface Settings {
 }
 
 /**
- * Sends a ping to a peer that has been silent, to check that it is still there. The server needs no special method: any answer
- * counts, also one that says that the method is unknown. When no answer of any kind comes in time, the connection counts as
- * broken, and its calls in flight fail with `Retryable ConnectionLost`.
+ * Sends a ping to a peer that has been silent, to check that it is still there. The server needs no special method: any
+ * answer counts, also one that says that the method is unknown. When no answer of any kind comes in time, the
+ * connection counts as broken, and its calls in flight fail with `Retryable ConnectionLost`.
  *
- * A server that answers one request after the other (a loop of `rpc.ServeRequest`) answers a ping after the calls before it. So
- * an unanswered ping does not break the connection while a call that was sent before it still waits, unless the server is known
- * to answer out of order.
+ * A server that answers one request after the other (a loop of `rpc.ServeRequest`) answers a ping after the calls
+ * before it. So an unanswered ping does not break the connection while a call that was sent before it still waits,
+ * unless the server is known to answer out of order.
  *
  * @since 0.1.0
  * @category models
@@ -101,15 +103,15 @@ export interface Ping {
   readonly method?: string | undefined
   /**
    * `true`: the server works on several calls at once and answers the one that is ready first, as with `rpc.Accept`,
-   * `rpc.ServeConn` and `jsonrpc.ServeConn`; then an unanswered ping breaks the connection also while calls wait. Default
-   * `false`, until the server is seen to answer out of order.
+   * `rpc.ServeConn` and `jsonrpc.ServeConn`; then an unanswered ping breaks the connection also while calls wait.
+   * Default `false`, until the server is seen to answer out of order.
    */
   readonly outOfOrder?: boolean | undefined
 }
 
 /**
- * Everything that a client of `net/rpc` is made with: the {@link Address} of the server, the {@link Settings} of the client, and
- * the {@link Connection.Lifetime} of its connection.
+ * Everything that a client of `net/rpc` is made with: the {@link Address} of the server, the {@link Settings} of the
+ * client, and the {@link Connection.Lifetime} of its connection.
  *
  * @since 0.1.0
  * @category models

@@ -74,7 +74,9 @@ export interface Ping<out Request> {
   readonly timeout: Duration.Duration
   /** The request that is sent. */
   readonly request: Request
-  /** Whether the server was seen to answer a request while an earlier one waited: a ping need not wait for calls then. */
+  /**
+   * Whether the server was seen to answer a request while an earlier one waited: a ping need not wait for calls then.
+   */
   outOfOrder: boolean
 }
 

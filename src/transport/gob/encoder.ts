@@ -218,9 +218,9 @@ export class Encoder {
 }
 
 /**
- * Returns whether a field is left out of a struct, as Go does with zero values. An empty map is sent, as the receiver
- * would get a nil map, which cannot be written to. A type that encodes itself is sent, as it may not be able to decode
- * its zero value from nothing.
+ * Returns whether a field is left out of a struct: the receiver makes the zero value itself. An empty map is sent, as
+ * the receiver would have a nil map otherwise, which cannot be written to. A type that encodes itself is left out when
+ * its zero value is encoded as no bytes, which it may not be able to decode.
  */
 const isLeftOut = (type: GobType, value: unknown): boolean => {
   switch (type.kind) {

@@ -24,37 +24,39 @@ export type StatusCode = keyof typeof grpc.status | number
 /**
  * The options of the calls of a method.
  *
- * A function for `metadata` or `callOptions` that throws ends its call with `Fatal Custom`, as an interceptor that throws does; the
- * `cause` is what it threw. One that returns an unusable value ends its call with `Fatal InvalidArgument`.
+ * A function for `metadata` or `callOptions` that throws ends its call with `Fatal Custom`, as an interceptor that
+ * throws does; the `cause` is what it threw. One that returns an unusable value ends its call with
+ * `Fatal InvalidArgument`.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Options {
   /**
-   * The metadata that each attempt sends: a value, which is copied and never changed, or a function that runs for each attempt.
-   * Default none.
+   * The metadata that each attempt sends: a value, which is copied and never changed, or a function that runs for each
+   * attempt. Default none.
    *
-   * Metadata made with `{ waitForReady: true }` waits for a connection where others fail. Work that takes time, such as fetching a
-   * token, belongs into call credentials, in {@link Options.callOptions}: `grpc.credentials.createFromMetadataGenerator`.
+   * Metadata made with `{ waitForReady: true }` waits for a connection where others fail. Work that takes time, such as
+   * fetching a token, belongs into call credentials, in {@link Options.callOptions}:
+   * `grpc.credentials.createFromMetadataGenerator`.
    */
   readonly metadata?: grpc.Metadata | (() => grpc.Metadata) | undefined
   /**
-   * The call options of grpc-js for each attempt, passed on unchanged: a value, or a function that runs for each attempt. Default
-   * none.
+   * The call options of grpc-js for each attempt, passed on unchanged: a value, or a function that runs for each
+   * attempt. Default none.
    *
-   * The earlier of their `deadline` and the ambient one holds. A call that exceeds their `deadline` is `Fatal`, as in gRPC: to bound
-   * one attempt, use the `attemptTimeout` of a policy.
+   * The earlier of their `deadline` and the ambient one holds. A call that exceeds their `deadline` is `Fatal`, as in
+   * gRPC: to bound one attempt, use the `attemptTimeout` of a policy.
    */
   readonly callOptions?: grpc.CallOptions | (() => grpc.CallOptions) | undefined
   /**
-   * Makes more statuses worth another attempt than the table names, by their codes or by a predicate. To retry less, use the
-   * `retryIf` of a policy. Default none. A predicate that throws is a defect.
+   * Makes more statuses worth another attempt than the table names, by their codes or by a predicate. To retry less,
+   * use the `retryIf` of a policy. Default none. A predicate that throws is a defect.
    */
   readonly retryOn?: ReadonlyArray<StatusCode> | ((error: grpc.ServiceError) => boolean) | undefined
   /**
-   * Says whether the method may run twice; see `RpcCall`. Default: what the `idempotency_level` in the `.proto` says, where the client
-   * was loaded by `@grpc/proto-loader`.
+   * Says whether the method may run twice; see `RpcCall`. Default: what the `idempotency_level` in the `.proto` says,
+   * where the client was loaded by `@grpc/proto-loader`.
    */
   readonly idempotent?: boolean | undefined
 }
@@ -67,8 +69,9 @@ export interface Options {
  */
 export interface ClientOptions<Name extends PropertyKey = string> extends Omit<Options, "idempotent"> {
   /**
-   * Sets the options of single methods, by their names on the client. They replace those of the client field by field. Options that
-   * are given under either name of a method with two names, such as `GetUser` and `getUser`, hold for both. Default none.
+   * Sets the options of single methods, by their names on the client. They replace those of the client field by field.
+   * Options that are given under either name of a method with two names, such as `GetUser` and `getUser`, hold for
+   * both. Default none.
    */
   readonly methods?: { readonly [K in Name]?: Options | undefined } | undefined
 }

@@ -33,27 +33,27 @@ import { writable } from "./headers.js"
  */
 export interface Options {
   /**
-   * Names the call: `"Service.Method"`, or a function that makes the name from the request. Default: the host and the method of the
-   * request, as in `"127.0.0.1:8080.GET"`, so that each host is a destination; `"http.GET"` where a client puts the host before
-   * the URL later.
+   * Names the call: `"Service.Method"`, or a function that makes the name from the request. Default: the host and the
+   * method of the request, as in `"127.0.0.1:8080.GET"`, so that each host is a destination; `"http.GET"` where a
+   * client puts the host before the URL later.
    */
   readonly method?: string | ((request: HttpClientRequest.HttpClientRequest) => string) | undefined
   /**
-   * Says whether the request may run twice, or is a function of the request that does. Default, also where the function returns
-   * `undefined`: `true` for `GET`, `HEAD`, `PUT`, `DELETE` and `OPTIONS`, `false` for any other method.
+   * Says whether the request may run twice, or is a function of the request that does. Default, also where the function
+   * returns `undefined`: `true` for `GET`, `HEAD`, `PUT`, `DELETE` and `OPTIONS`, `false` for any other method.
    */
   readonly idempotent?: boolean | ((request: HttpClientRequest.HttpClientRequest) => boolean | undefined) | undefined
   /**
-   * Makes more responses worth another attempt than the table of this module names: a list of statuses, or a predicate of the
-   * response. They become `Retryable Custom`, delivery `Unknown`. Default none.
+   * Makes more responses worth another attempt than the table of this module names: a list of statuses, or a predicate
+   * of the response. They become `Retryable Custom`, delivery `Unknown`. Default none.
    */
   readonly retryOn?:
     | ReadonlyArray<number>
     | ((response: HttpClientResponse.HttpClientResponse) => boolean)
     | undefined
   /**
-   * Makes the headers that each attempt sends about itself. Default `HttpRpc.headers`. A browser refuses a request to another origin
-   * that does not allow these headers: use `() => ({})` there.
+   * Makes the headers that each attempt sends about itself. Default `HttpRpc.headers`. A browser refuses a request to
+   * another origin that does not allow these headers: use `() => ({})` there.
    */
   readonly headers?: ((facts: Deadline.Facts) => Readonly<Record<string, string>>) | undefined
 }

@@ -1,6 +1,6 @@
 /**
- * Calls that are made within a short window go out together. A call that is interrupted leaves its batch; a batch that all
- * have left is given up, in flight or not.
+ * Sends calls that are made within a short window together. An interrupted call leaves its batch; a batch that all
+ * calls have left is cancelled, also in flight.
  *
  * @internal
  */
@@ -17,9 +17,9 @@ import type { Outcome, RawResult } from "./message.js"
 export interface Options {
   readonly maxCalls: number
   readonly window: Duration.Duration
-  /** Where batches run: they belong to no call, so neither to the fiber of one. */
+  /** Starts the fibers of batches, which belong to no call. */
   readonly runner: Runtime.Runner
-  /** Sends the texts together; gives an outcome for each id. */
+  /** Sends the texts in one request; returns an outcome for each id. */
   readonly send: (
     calls: ReadonlyMap<number, string>
   ) => Effect.Effect<ReadonlyMap<number, Outcome>, Retryable | Fatal>
@@ -37,13 +37,13 @@ interface Batch {
   fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined
 }
 
-/** Of a call whose attempt was cut just before its batch went. */
+/** The failure of a call whose attempt was cut right before its batch was sent. */
 const leftOut = Effect.fail(new Retryable({ reason: "AttemptTimeout", delivery: "NotSent" }))
 
 /** @internal */
 export const make = ({ maxCalls, runner, send, window }: Options) => {
   const fork = Runtime.fork(runner)
-  /** The one that can be joined. */
+  /** The batch that calls can still join. */
   let open: Batch | undefined
 
   const shut = (batch: Batch) => {

@@ -1,6 +1,6 @@
 /**
- * The messages of JSON-RPC, both versions: requests written, answers read. Whatever the peer sends, an answer is a value or
- * a typed error.
+ * Writes requests and reads answers of JSON-RPC 1.0 and 2.0. Whatever the peer sends, an answer becomes a value or a
+ * typed error.
  *
  * @internal
  */
@@ -18,7 +18,7 @@ import * as ServerError from "../shared/serverError.js"
 /** @internal */
 export type Dialect = "2.0" | "1.0"
 
-/** What a server answered, and how many bytes came with it. @internal */
+/** The result of an answer, with the size of the answer in bytes. @internal */
 export class RawResult {
   constructor(readonly value: unknown, readonly length: number) {}
 }
@@ -44,11 +44,7 @@ export interface ErrorObject {
 /** @internal */
 export type RetryOn = (error: ErrorObject) => boolean
 
-/**
- * One request, or without an `id` one notification, as JSON.
- *
- * @internal
- */
+/** Encodes a request, or a notification without an `id`, as JSON. @internal */
 export const encode = (
   dialect: Dialect,
   method: string,
@@ -65,7 +61,7 @@ export const encode = (
       }
     }),
     (text) => {
-      // what is written counts, not what it is written from: a `toJSON` may make anything of it
+      // check the text that is sent, as a `toJSON` may change the value
       if (text === undefined ? params !== undefined : dialect === "2.0" && !/^[[{]/.test(text)) {
         return Result.fail(invalid(
           `the arguments must be ${dialect === "2.0" ? "an object or an array" : "JSON"}, not ${Excerpt.kindOf(params)}`
@@ -82,20 +78,20 @@ export const encode = (
   )
 }
 
-/** Enough to know what the server said; all of it is in `cause`. */
+/** The longest message of an error that is kept, in characters; the `cause` has all of it. */
 const maxMessage = 1_000
 
 const protocol = (message: string, cause?: unknown) => new Fatal({ reason: "Protocol", message, cause })
 
 interface Message {
   readonly id: unknown
-  /** `Left` with what the server gave as the error. */
+  /** The result, or the error object as it was received. */
   readonly result: Result.Result<unknown, unknown>
 }
 
 const present = (u: object, key: string): unknown => Predicate.hasProperty(u, key) ? u[key] : undefined
 
-/** Servers of both versions write `null` for the one that there is not, or leave it out. */
+/** Reads an answer. Servers of both versions send `null` for the absent one of result and error, or leave it out. */
 const messageOf = (value: unknown): Result.Result<Message, string> => {
   if (!Predicate.isRecord(value)) {
     return Result.fail(`${Excerpt.kindOf(value)} where an answer was expected`)
@@ -130,9 +126,7 @@ const errorOf = (error: unknown): ErrorObject => {
   }
 }
 
-/**
- * What the server gave as the error of a call. All of it, `data` too, is the `cause`.
- */
+/** Returns the failure for the error object of an answer. The `cause` is the whole object, `data` included. */
 const failureOf = (error: unknown, retryOn: RetryOn, retryAfter?: ServerHint): Retryable | Fatal => {
   const object = errorOf(error)
   const { code, message } = object
@@ -141,17 +135,17 @@ const failureOf = (error: unknown, retryOn: RetryOn, retryAfter?: ServerHint): R
   return ServerError.failureOf(object, { retryOn, reason, retryAfter, cause: error })
 }
 
-/** The beginning of the body, for who asks for it. */
+/** Returns the beginning of the body, redacted. */
 const excerptOf = ({ body }: Reply) => Result.match(body, { onFailure: () => undefined, onSuccess: Json.excerpt })
 
-/** What the server gave as its error, where a body has one. */
+/** Returns the error message in a body, if it has one. */
 const saidOf = (value: unknown): string | undefined => {
   const error = Predicate.isRecord(value) ? value["error"] : undefined
   const message = Predicate.isRecord(error) ? error["message"] : error
   return typeof message === "string" ? message.slice(0, maxMessage) : undefined
 }
 
-/** What the status alone says, with the server's message where there is one, or the kind of the body. */
+/** Returns the failure for a status, with the message of the server or the kind of the body. */
 const byStatus = (reply: Reply, value?: unknown): Retryable | Fatal => {
   const { body, retryAfter, status } = reply
   const message = saidOf(value) ?? Result.match(body, { onFailure: (problem) => problem, onSuccess: Json.kindOf })
@@ -162,10 +156,10 @@ const byStatus = (reply: Reply, value?: unknown): Retryable | Fatal => {
   })
 }
 
-/** The names of encodings that are told: a header may say anything. */
+/** The encodings that are shown by name: a header may contain anything. */
 const encodings: ReadonlySet<string> = new Set(["gzip", "x-gzip", "br", "deflate", "zstd", "compress", "identity"])
 
-/** The body, where it may decide. */
+/** Returns the value of the body, unless the status decides. */
 const read = (reply: Reply): Result.Result<unknown, Retryable | Fatal> => {
   const value = Result.flatMap(
     reply.body,
@@ -187,7 +181,7 @@ const read = (reply: Reply): Result.Result<unknown, Retryable | Fatal> => {
   )
 }
 
-/** A result counts only where the status does not say otherwise. */
+/** Returns the outcome of a message. A result counts only with a successful status. */
 const outcomeOf = ({ result }: Message, reply: Reply, retryOn: RetryOn): Outcome =>
   Result.isFailure(result)
     ? Result.fail(failureOf(Result.failureOf(result), retryOn, reply.retryAfter))
@@ -200,14 +194,14 @@ const outcomeOf = ({ result }: Message, reply: Reply, retryOn: RetryOn): Outcome
     )
     : Result.fail(byStatus(reply))
 
-/** Of an answer that is none. */
+/** Returns the failure for a body that is no answer. */
 const strange = (problem: string, reply: Reply, cause: unknown): Retryable | Fatal =>
   HttpFailure.isOk(reply.status) ? protocol(problem, Excerpt.of(cause)) : byStatus(reply, cause)
 
-/** Those of ours are numbers. */
+/** Shows the id of an answer. Ids of this client are numbers. */
 const idOf = (id: unknown): string => Number.isInteger(id) ? String(id) : Excerpt.kindOf(id)
 
-/** The error that a message carries, whichever request it is for. */
+/** Returns the failure for an error in a message, whichever request it answers. */
 const refusalOf = (
   message: Result.Result<Message, unknown>,
   reply: Reply,
@@ -219,12 +213,13 @@ const refusalOf = (
     : undefined
 }
 
-/** The error for a request whose id the server could not read, or did not give back. */
+/** Returns the error of a message without an id: the server could not read the id of the request, or dropped it. */
 const errorOfNobody = ({ id, result }: Message): ReadonlyArray<unknown> =>
   Result.isFailure(result) && (id === null || id === undefined) ? [Result.failureOf(result)] : []
 
 /**
- * The answer to one request. A server that could not read the id of a request gives `null` for it, with an error.
+ * Returns the outcome of one request. A server that cannot read the id of a request answers with an error and the id
+ * `null`.
  *
  * @internal
  */
@@ -239,9 +234,9 @@ export const answer = (reply: Reply, id: number, retryOn: RetryOn): Outcome =>
     }))
 
 /**
- * The answers to a batch, in whatever order they come: one for each of `ids`. Of several to the same call the first counts,
- * and those to none of these calls are passed over. An error in place of the batch is the error of every call. Errors without an
- * id are those of the calls that have no answer: in their order, and the last one of all that are left.
+ * Returns the outcomes of a batch, one for each of `ids`, whatever the order of the answers. Of several answers to a
+ * call the first counts; answers to other calls are ignored. An error instead of the batch is the error of every call.
+ * Errors without an id go, in their order, to the calls without an answer; the last one to all that are left.
  *
  * @internal
  */
@@ -287,11 +282,7 @@ export const answers = (
     return Result.succeed(new Map(ids.map((id) => [id, found.get(id) ?? without()])))
   })
 
-/**
- * What came back for a notification: an error that the server gave all the same, or nothing of interest.
- *
- * @internal
- */
+/** Returns the outcome of a notification: an error, if the server answered with one. @internal */
 export const acknowledged = (reply: Reply, retryOn: RetryOn): Result.Result<void, Retryable | Fatal> => {
   const ok = HttpFailure.isOk(reply.status)
   const value = read(reply)

@@ -1,5 +1,5 @@
 /**
- * The options of `JsonRpc.make`, checked and complete.
+ * The options of `JsonRpc.make`, and their checks.
  *
  * @internal
  */
@@ -19,13 +19,13 @@ import type { Dialect, ErrorObject, RetryOn } from "./message.js"
 /**
  * Sends calls that are made within `window` of the first one as one request, at most `maxCalls` of them.
  *
- * Each call keeps its own answer, whatever the order of the answers. It is retried alone, in whatever batch is open then, and
- * interrupted alone. The request is aborted when all calls of its batch were interrupted. An attempt that is cut within the
- * window was not sent.
+ * Each call keeps its own answer, whatever the order of the answers. It is retried alone, in whatever batch is open
+ * then, and interrupted alone. The request is aborted when all calls of its batch were interrupted. An attempt that is
+ * cut within the window was not sent.
  *
- * A batch has no headers that belong to one call: `x-retry-attempt` and the time that remains are not sent, and a call with an
- * idempotency key is sent alone. A batch is not in the span of any of its calls, and not bounded by their deadlines.
- * {@link Options.maxResponseBytes} and the limit on depth hold for the whole answer of a batch.
+ * A batch has no headers that belong to one call: `x-retry-attempt` and the time that remains are not sent, and a call
+ * with an idempotency key is sent alone. A batch is not in the span of any of its calls, and not bounded by their
+ * deadlines. {@link Options.maxResponseBytes} and the limit on depth hold for the whole answer of a batch.
  *
  * @since 0.1.0
  * @category models
@@ -47,22 +47,23 @@ export interface Options {
   /** The URL that calls are posted to. A URL without a host needs an `HttpClient` that adds one, or a browser. */
   readonly url: string
   /**
-   * The version of JSON-RPC. `"1.0"` is for the `json` codec of `gorilla/rpc` and other servers of the older version; its `json2`
-   * codec is `"2.0"`. Default `"2.0"`.
+   * The version of JSON-RPC. `"1.0"` is for the `json` codec of `gorilla/rpc` and other servers of the older version;
+   * its `json2` codec is `"2.0"`. Default `"2.0"`.
    */
   readonly dialect?: "2.0" | "1.0" | undefined
   /**
-   * Headers that are sent with every request. `content-type` is `application/json` unless it is among them. Default none.
+   * Headers that are sent with every request. `content-type` is `application/json` unless it is among them. Default
+   * none.
    */
   readonly headers?: Readonly<Record<string, string>> | undefined
   /**
-   * The largest answer that is read, in bytes. A larger one is `Fatal Protocol`, and so is one that would be made into more than 4
-   * times as much memory: 4 MB of `[]` are a million arrays. Default 4 MiB, as in gRPC.
+   * The largest answer that is read, in bytes. A larger one is `Fatal Protocol`, and so is one that would be made into
+   * more than 4 times as much memory: 4 MB of `[]` are a million arrays. Default 4 MiB, as in gRPC.
    */
   readonly maxResponseBytes?: number | undefined
   /**
-   * Makes errors of the server worth another attempt, by their codes or by a predicate: Ethereum nodes answer -32005 for "limit
-   * exceeded". They become `Retryable Custom`, delivery `Unknown`. Default none.
+   * Makes errors of the server worth another attempt, by their codes or by a predicate: Ethereum nodes answer -32005
+   * for "limit exceeded". They become `Retryable Custom`, delivery `Unknown`. Default none.
    */
   readonly retryOn?: ReadonlyArray<Code> | ((error: ErrorObject) => boolean) | undefined
   /** Sends several calls as one request; see {@link Batch}. JSON-RPC 2.0 only. Default: each call is a request. */
@@ -84,9 +85,9 @@ const where = "JsonRpc.make"
 const invalid = (field: string, problem: string) => invalidOption(where, field, problem)
 
 const checkHeaders = (headers: unknown): Result.Result<Readonly<Record<string, string>>, InvalidOption> => {
-  // a `Map` or `Headers` would have no entries here, and lose them without a word
+  // a `Map` or `Headers` has no own entries, and would be lost silently
   if (!Predicate.isRecord(headers) || Symbol.iterator in headers) {
-    // a text may be a credential
+    // a text may be a credential: do not show it
     return invalid("headers", `must be an object of names and values, got ${Excerpt.kindOf(headers)}`)
   }
   const found = problemOf(headers)

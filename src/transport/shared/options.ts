@@ -29,7 +29,8 @@ export const checkFlag = (
     : invalid(where, field, `must be true or false, got ${JSON.stringify(value)}`)
 
 /**
- * Checks the option `retryOn`: a list of codes, or a predicate. Returns the predicate, `undefined` when the option is not given.
+ * Checks the option `retryOn`: a list of codes, or a predicate. Returns the predicate, `undefined` when the option is
+ * not given.
  *
  * - `codeOf`: returns the code that an item of the list stands for, `undefined` for an item that is none.
  * - `onInvalid`: returns the error for a value that is neither.

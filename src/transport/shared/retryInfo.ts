@@ -103,8 +103,9 @@ const text = new TextDecoder()
 const isRetryInfo = (typeUrl: string): boolean => typeUrl.slice(typeUrl.lastIndexOf("/") + 1) === "google.rpc.RetryInfo"
 
 /**
- * Reads the delay from the trailer `grpc-status-details-bin`: `google.rpc.Status { repeated google.protobuf.Any details
- * = 3 }`. Details of other types, and bytes that are no status, give `None`.
+ * Reads the delay from the trailer `grpc-status-details-bin`:
+ * `google.rpc.Status { repeated google.protobuf.Any details = 3 }`. Details of other types, and bytes that are no
+ * status, give `None`.
  *
  * @internal
  */

@@ -1,5 +1,6 @@
 /**
- * Errors that a server answers with in the terms of its protocol: the error object of JSON-RPC, the exception of Thrift.
+ * Errors that a server answers with in the terms of its protocol: the error object of JSON-RPC, the exception of
+ * Thrift.
  *
  * @internal
  */
@@ -16,8 +17,8 @@ export interface ServerError {
 }
 
 /**
- * Returns what a call fails with that was answered with an error: `Retryable Custom`, delivery `Unknown`, if `retryOn` accepts it,
- * otherwise `Fatal`.
+ * Returns what a call fails with that was answered with an error: `Retryable Custom`, delivery `Unknown`, if `retryOn`
+ * accepts it, otherwise `Fatal`.
  *
  * - `reason`: the reason of the `Fatal`.
  * - `cause`: the whole error, as it was received.

@@ -44,7 +44,8 @@ export interface Procedure {
 export type Protocol = "binary" | "compact"
 
 /**
- * An error of the server that the method does not declare: a `TApplicationException`, or the status of a `BizStatusError`.
+ * An error of the server that the method does not declare: a `TApplicationException`, or the status of a
+ * `BizStatusError`.
  *
  * @since 0.1.0
  * @category models

@@ -16,7 +16,8 @@ import type { Transport } from "./frames.js"
 import { type Procedure, procedures, type Protocol, type ServerException } from "./message.js"
 
 /**
- * Reads the last signature that the compiler declares for a method: the one with a callback, which alone names the exceptions.
+ * Reads the last signature that the compiler declares for a method: the one with a callback, which alone names the
+ * exceptions.
  */
 export type Signature<Method> = Method extends (...args: infer Args) => unknown
   ? Required<Args> extends [...infer Params, (error: infer Exception, response: infer Result) => void]
@@ -37,7 +38,8 @@ export type Address =
     /** The TCP port of the server: an integer from 1 to 65535. */
     readonly port: number
     /**
-     * Turns TLS on, with Node's options; an empty object trusts the certificate authorities that Node trusts. Default: no TLS.
+     * Turns TLS on, with Node's options; an empty object trusts the certificate authorities that Node trusts. Default:
+     * no TLS.
      */
     readonly tls?: ConnectionOptions | undefined
   }
@@ -45,7 +47,8 @@ export type Address =
     /** The path of the server's Unix socket. It cannot be given together with `host`. */
     readonly path: string
     /**
-     * Turns TLS on, with Node's options; an empty object trusts the certificate authorities that Node trusts. Default: no TLS.
+     * Turns TLS on, with Node's options; an empty object trusts the certificate authorities that Node trusts. Default:
+     * no TLS.
      */
     readonly tls?: ConnectionOptions | undefined
   }
@@ -84,21 +87,21 @@ export interface Settings<Client> {
   /** The class `Client` that the Thrift compiler generated, with any of the options of `--gen js:node`. */
   readonly client: new(output: never, protocol: never) => Client
   /**
-   * The transport that the server speaks. `"header"` is Apache's THeader, `"ttheader"` is Kitex's TTHeader. Default `"buffered"`,
-   * as that of the library `thrift`.
+   * The transport that the server speaks. `"header"` is Apache's THeader, `"ttheader"` is Kitex's TTHeader. Default
+   * `"buffered"`, as that of the library `thrift`.
    *
-   * A server of Kitex detects which of `"buffered"`, `"framed"` and `"ttheader"` a client speaks. Without `"ttheader"` a
-   * `BizStatusError` of a `void` method counts as a success.
+   * A server of Kitex detects which of `"buffered"`, `"framed"` and `"ttheader"` a client speaks. Without `"ttheader"`
+   * a `BizStatusError` of a `void` method counts as a success.
    */
   readonly transport?: "buffered" | "framed" | "header" | "ttheader" | undefined
   /**
-   * The protocol that the server speaks. A server of Kitex, and the transport `"ttheader"`, take only `"binary"`. Default
-   * `"binary"`, as that of the library `thrift`.
+   * The protocol that the server speaks. A server of Kitex, and the transport `"ttheader"`, take only `"binary"`.
+   * Default `"binary"`, as that of the library `thrift`.
    */
   readonly protocol?: "binary" | "compact" | undefined
   /**
-   * Puts `service` before the names of the methods, for a server with several services (`TMultiplexedProcessor`); `service` then
-   * must contain no colon. Default `false`.
+   * Puts `service` before the names of the methods, for a server with several services (`TMultiplexedProcessor`);
+   * `service` then must contain no colon. Default `false`.
    */
   readonly multiplexed?: boolean | undefined
   /** Sets the options of single methods, by their names. Default none. */
@@ -107,27 +110,28 @@ export interface Settings<Client> {
     | { readonly [Name in Exclude<MethodName<Client>, keyof typeof Object.prototype>]?: MethodOptions | undefined }
     | undefined
   /**
-   * Limits the connections, and so the calls that are in flight at the same time; more calls wait. An integer from 1 to 1000.
-   * Default 16.
+   * Limits the connections, and so the calls that are in flight at the same time; more calls wait. An integer from 1 to
+   * 1000. Default 16.
    */
   readonly connections?: number | undefined
   /** Bounds one dial; more than zero. Default 5 seconds. */
   readonly dialTimeout?: Duration.DurationInput | undefined
   /**
-   * Limits the answer that is read, in bytes. The values decoded from it may take 8 times as much memory, by estimate. An answer
-   * beyond either limit fails its call with `Fatal Protocol`. Default 4 MiB, as in gRPC.
+   * Limits the answer that is read, in bytes. The values decoded from it may take 8 times as much memory, by estimate.
+   * An answer beyond either limit fails its call with `Fatal Protocol`. Default 4 MiB, as in gRPC.
    */
   readonly maxFrameBytes?: number | undefined
   /**
-   * Makes more errors of the server worth another attempt, by their codes or by a predicate. They become `Retryable Custom`,
-   * delivery `Unknown`. Default none. A predicate that throws is a mistake in the program: the call ends with a defect.
+   * Makes more errors of the server worth another attempt, by their codes or by a predicate. They become
+   * `Retryable Custom`, delivery `Unknown`. Default none. A predicate that throws is a mistake in the program: the call
+   * ends with a defect.
    */
   readonly retryOn?: ReadonlyArray<number> | ((exception: ServerException) => boolean) | undefined
 }
 
 /**
- * Everything that a client of Thrift is made with: the {@link Address} of the server, the {@link Settings} of the client, and the
- * {@link Connection.Lifetime} of its connections.
+ * Everything that a client of Thrift is made with: the {@link Address} of the server, the {@link Settings} of the
+ * client, and the {@link Connection.Lifetime} of its connections.
  *
  * @since 0.1.0
  * @category models

@@ -112,8 +112,8 @@ class PoolImpl<A> {
   }
 
   /**
-   * Makes a call on a connection. When an open connection fails before a byte of the request was written, it was broken before
-   * the call, and the call is made once more on a new one. A new one that breaks is a failure of the server.
+   * Makes a call on a connection. When an open connection fails before a byte of the request was written, it was broken
+   * before the call, and the call is made once more on a new one. A new one that breaks is a failure of the server.
    */
   private useAt<B>(
     { connection, last }: Pooled<A>,

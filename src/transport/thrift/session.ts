@@ -1,9 +1,9 @@
 /**
  * One connection to a Thrift server, which makes one call at a time.
  *
- * Thrift servers answer the requests of a connection one after another, so a second request would wait behind the first. The protocol
- * cannot cancel a request, so a call that is given up closes its connection: the server notices it, and no late answer can be
- * mistaken for another one.
+ * Thrift servers answer the requests of a connection one after another, so a second request would wait behind the
+ * first. The protocol cannot cancel a request, so a call that is given up closes its connection: the server notices it,
+ * and no late answer can be mistaken for another one.
  *
  * @internal
  */
@@ -42,9 +42,9 @@ export interface Request<out A> {
   /** Asked right before they are written; `false` when the call was cut in the meantime, so that they must not be. */
   readonly sending: () => boolean
   /**
-   * Reads the answer from all bytes received since the request was written, and throws the problem with them. `wantedNone` returns
-   * whether the request of an id was oneway: a server that does not know such a method answers it nevertheless. `undefined` for a
-   * oneway request, which is done once it is written.
+   * Reads the answer from all bytes received since the request was written, and throws the problem with them.
+   * `wantedNone` returns whether the request of an id was oneway: a server that does not know such a method answers it
+   * nevertheless. `undefined` for a oneway request, which is done once it is written.
    */
   readonly read: ((bytes: Uint8Array, wantedNone: (id: number) => boolean) => Read<A> | Incomplete) | undefined
 }
@@ -62,8 +62,8 @@ export interface Session<in out A> {
 }
 
 /**
- * Told what happens on a connection, by the pool that has other connections to the same peer. `startedAt` is when the call was made,
- * in nanoseconds of the clock.
+ * Told what happens on a connection, by the pool that has other connections to the same peer. `startedAt` is when the
+ * call was made, in nanoseconds of the clock.
  *
  * @internal
  */

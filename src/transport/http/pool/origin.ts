@@ -97,8 +97,8 @@ export class PendingRequest extends Decorator {
   }
 
   /**
-   * Starts the request. Listens to its signal until it is written: undici looks at the signal only when it is about to write, and
-   * then gives up the connection too.
+   * Starts the request. Listens to its signal until it is written: undici looks at the signal only when it is about to
+   * write, and then gives up the connection too.
    */
   begin(): void {
     if (this.signal?.aborted === true) {
