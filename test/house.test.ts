@@ -57,7 +57,7 @@ const ground = new Set([
 const isOfAFolder = (name: string) => floorOf(name) >= 0 || name === "internal/result"
 
 /**
- * What transports need of the core that is no face: what stands between them and this version of Effect, tables of codes, what may be told of values, and the service
+ * What transports need of the core that is no face: what stands between them and this version of Effect, tables of codes, what may be told of values, a queue, and the service
  * that `HttpRpc.retrying` was built with.
  */
 const lent = new Set([
@@ -70,6 +70,7 @@ const lent = new Set([
   "internal/errors/grpcCodes",
   "internal/errors/httpStatus",
   "internal/errors/redact",
+  "internal/gate/fairQueue",
   "internal/service/reference"
 ])
 

@@ -5,27 +5,24 @@
  *
  * @internal
  */
+import { FairQueue } from "./fairQueue.js"
 
 /**
- * A place in the queue. The queue links the places to each other, so that any of them is taken out in one step.
+ * One that waits for a permit.
  *
  * @internal
  */
 export class Waiter {
-  /** Where it stands: not in the queue yet, in it, in possession of a permit, or gone without one. */
+  /** Not in the queue yet, in it, in possession of a permit, or gone without one. */
   state: "New" | "Waiting" | "Granted" | "Gone" = "New"
-  previous: Waiter | undefined = undefined
-  next: Waiter | undefined = undefined
   /** Called when its wait ends: it was granted a permit, or its time is over. Not when it leaves by itself. */
   wake: () => void = () => {}
 }
 
 /** @internal */
 export class Permits {
-  private first: Waiter | undefined = undefined
-  private last: Waiter | undefined = undefined
+  private readonly queue = new FairQueue<Waiter>()
   private held = 0
-  private queued = 0
 
   /**
    * - `size`: how many permits there are, at least 1.
@@ -45,7 +42,7 @@ export class Permits {
 
   /** How many wait for one. */
   get waiting(): number {
-    return this.queued
+    return this.queue.size
   }
 
   /** Takes a permit, if one is free. None is free while anybody waits. */
@@ -59,18 +56,11 @@ export class Permits {
 
   /** Puts a new waiter at the end of the queue; `false` when the queue is full. */
   join(waiter: Waiter): boolean {
-    if (this.queued >= this.capacity) {
+    if (this.queue.size >= this.capacity) {
       return false
     }
     waiter.state = "Waiting"
-    waiter.previous = this.last
-    if (this.last === undefined) {
-      this.first = waiter
-    } else {
-      this.last.next = waiter
-    }
-    this.last = waiter
-    this.queued++
+    this.queue.join(waiter)
     return true
   }
 
@@ -98,16 +88,15 @@ export class Permits {
   /** Changes how many permits there are. Those that are held stay; new ones go to those that wait. */
   resize(size: number): void {
     this.size = size
-    while (this.first !== undefined && this.held < this.size) {
+    while (this.queue.size > 0 && this.held < this.size) {
       this.grant()
     }
   }
 
   private grant(): void {
-    const waiter = this.first
-    if (waiter !== undefined && this.held < this.size) {
+    const waiter = this.held < this.size ? this.queue.poll() : undefined
+    if (waiter !== undefined) {
       this.held++
-      this.unlink(waiter)
       waiter.state = "Granted"
       waiter.wake()
     }
@@ -115,28 +104,10 @@ export class Permits {
 
   /** Whether it was in the queue. */
   private remove(waiter: Waiter): boolean {
-    if (waiter.state !== "Waiting") {
+    if (!this.queue.leave(waiter)) {
       return false
     }
-    this.unlink(waiter)
     waiter.state = "Gone"
     return true
-  }
-
-  private unlink(waiter: Waiter): void {
-    const { next, previous } = waiter
-    if (previous === undefined) {
-      this.first = next
-    } else {
-      previous.next = next
-    }
-    if (next === undefined) {
-      this.last = previous
-    } else {
-      next.previous = previous
-    }
-    waiter.previous = undefined
-    waiter.next = undefined
-    this.queued--
   }
 }

@@ -5,53 +5,7 @@
  * @internal
  */
 
-/**
- * A first-in, first-out queue. A waiter that gives up is removed in constant time.
- *
- * @internal
- */
-export class FairQueue<W> {
-  private readonly waiters = new Set<W>()
-  // kept between polls: a new iterator of a set steps over every entry that was deleted before
-  private oldest = this.waiters.values()
-
-  /** The number of waiters. */
-  get size(): number {
-    return this.waiters.size
-  }
-
-  /** Adds a waiter at the end. */
-  join(waiter: W): void {
-    this.waiters.add(waiter)
-  }
-
-  /** Removes a waiter, if it is in the queue. */
-  leave(waiter: W): void {
-    this.waiters.delete(waiter)
-  }
-
-  /** Returns whether a waiter is in the queue. */
-  has(waiter: W): boolean {
-    return this.waiters.has(waiter)
-  }
-
-  /** Removes the oldest waiter and returns it; returns `undefined` when there is none. */
-  poll(): W | undefined {
-    let next = this.oldest.next()
-    if (next.done === true) {
-      // an iterator that reached the end does not see entries added later
-      this.oldest = this.waiters.values()
-      next = this.oldest.next()
-    }
-    this.waiters.delete(next.value!)
-    return next.value
-  }
-
-  /** Returns the waiters, oldest first. */
-  all(): ReadonlyArray<W> {
-    return Array.from(this.waiters)
-  }
-}
+import { FairQueue } from "../../internal/gate/fairQueue.js"
 
 /**
  * How a {@link Pool} handles its connections.

@@ -12,25 +12,6 @@ const named = (name: number, woken: Array<number>): Waiter => {
   return waiter
 }
 
-/** A waiter that counts each reading and writing of its links. */
-const counted = (steps: { count: number }): Waiter => {
-  const waiter = new Waiter()
-  for (const link of ["previous", "next"] as const) {
-    let value: Waiter | undefined = undefined
-    Object.defineProperty(waiter, link, {
-      get: () => {
-        steps.count++
-        return value
-      },
-      set: (to: Waiter | undefined) => {
-        steps.count++
-        value = to
-      }
-    })
-  }
-  return waiter
-}
-
 describe("a queue of permits", () => {
   it("serves who waits in the order in which they came", () => {
     const permits = new Permits(2, 10)
@@ -133,34 +114,6 @@ describe("a queue of permits", () => {
     assert.deepStrictEqual([woken, permits.inFlight], [[1, 2], 1])
     permits.release()
     assert.deepStrictEqual([woken, permits.inFlight], [[1, 2, 3], 1])
-  })
-
-  it("takes as many steps for a wake or a leave among 100,000 as among 10", () => {
-    const most = (n: number) => {
-      const steps = { count: 0 }
-      const permits = new Permits(1, n)
-      const random = Random.make(n)
-      permits.take()
-      const waiters = Array.from({ length: n }, () => counted(steps))
-      const worst = { join: 0, leave: 0, wake: 0 }
-      const measure = (what: keyof typeof worst, f: () => void) => {
-        steps.count = 0
-        f()
-        worst[what] = Math.max(worst[what], steps.count)
-      }
-      waiters.forEach((waiter) => measure("join", () => permits.join(waiter)))
-      for (let i = 0; i < n / 2; i++) {
-        measure("leave", () => permits.leave(waiters[1 + random(n - 1)]!))
-      }
-      while (permits.inFlight > 0) {
-        measure("wake", () => permits.release())
-      }
-      assert.strictEqual(permits.waiting, 0)
-      return worst
-    }
-    const few = most(10)
-    assert.deepStrictEqual(most(100_000), few)
-    assert.isBelow(Math.max(...Object.values(few)), 10)
   })
 
   it("does as a list does that is searched from its start, whatever happens", () => {
