@@ -118,6 +118,8 @@ export interface CircuitBreaker extends Pipeable {
   readonly reset: Effect.Effect<void>
   /** @internal */
   readonly gate: internal.Breaker
+  /** What it was made with. @internal */
+  readonly settings: Valid
   /** The clock of the last step. @internal */
   readonly clock: () => Clock.Clock
 }
@@ -404,7 +406,8 @@ export const validate = (where: string, options: Options): Result.Result<Valid, 
  *
  * @internal
  */
-export const fromValid = ({ openFor, ...settings }: Valid): CircuitBreaker => {
+export const fromValid = (valid: Valid): CircuitBreaker => {
+  const { openFor, ...settings } = valid
   // a breaker is shared by fibers that may have other clocks: each step has those of the fiber that makes it
   let services: Services = DefaultServices.liveServices
   const run = <A>(effect: Effect.Effect<A>): Exit.Exit<A> =>
@@ -424,7 +427,8 @@ export const fromValid = ({ openFor, ...settings }: Valid): CircuitBreaker => {
     (entering) => {
       services = entering
     },
-    () => Context.get(services, Clock.Clock)
+    () => Context.get(services, Clock.Clock),
+    valid
   )
 }
 
@@ -456,7 +460,8 @@ const lastOf = <A>(exit: Exit.Exit<A>, before: A): A => exit._tag === "Success" 
 const fromBreaker = (
   gate: internal.Breaker,
   enter: (services: Services) => void,
-  clock: () => Clock.Clock
+  clock: () => Clock.Clock,
+  settings: Valid
 ): CircuitBreaker => {
   const step = <A>(f: () => A) =>
     Effect.withFiberRuntime<A>((fiber) => {
@@ -479,6 +484,7 @@ const fromBreaker = (
     close: step(() => gate.close()),
     reset: step(() => gate.reset()),
     gate,
+    settings,
     clock,
     pipe() {
       return pipeArguments(this, arguments)

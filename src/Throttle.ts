@@ -70,6 +70,8 @@ export interface Throttle extends Pipeable {
   readonly accepts: Effect.Effect<number>
   /** @internal */
   readonly core: internal.Throttle
+  /** What it was made with. @internal */
+  readonly settings: Valid
 }
 
 const Proto = {
@@ -154,15 +156,15 @@ export const validate = (where: string, options: Options): Result.Result<Valid, 
  *
  * @internal
  */
-export const fromValid = ({ k, window }: Valid): Throttle => fromCore(internal.make(k, window))
-
-const fromCore = (core: internal.Throttle): Throttle => {
+export const fromValid = (settings: Valid): Throttle => {
+  const core = internal.make(settings.k, settings.window)
   const snapshot = Effect.map(Effect.clock, (clock) => core.snapshot(monotonic.now(clock)))
   return Object.assign(Object.create(Proto), {
     rejecting: Effect.map(snapshot, ({ rejecting }) => rejecting),
     calls: Effect.map(snapshot, ({ calls }) => calls),
     accepts: Effect.map(snapshot, ({ accepts }) => accepts),
-    core
+    core,
+    settings
   })
 }
 
