@@ -19,9 +19,9 @@
  * - It never counts an attempt that it admitted before it last opened or half-opened.
  * - It shares nothing with other processes, with other breakers or with a `RetryBudget`.
  *
- * **Where.** Inside a retry, around one attempt, where it ends a retry that has become pointless: the next attempt is turned away, and
- * `CallRejected` is not retried. Outside, around the whole of `withRpcRetry`, it counts one outcome for each call. Put timeouts inside it: from outside
- * they interrupt, which it ignores.
+ * **Where.** As `breaker` of a policy, `withRpcRetry({ breaker })`, or of `RpcRetry.layer`, which makes one for each destination: then each
+ * attempt passes it, and a retry that has become pointless ends at once. {@link protect} puts one around any effect. Around the whole of
+ * `withRpcRetry` it counts one outcome for each call. Put timeouts inside it: from outside they interrupt, which it ignores.
  *
  * @example
  * ```ts

@@ -29,6 +29,9 @@
  *
  * **What it never does.** It delays no call, it interrupts none, and it shares nothing with other processes.
  *
+ * **Where.** As `throttle` of a policy, `withRpcRetry({ throttle })`, or of `RpcRetry.layer`, which makes one for each destination: then
+ * each call passes it before its first attempt. {@link protect} puts one around any effect.
+ *
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
