@@ -17,6 +17,9 @@
  * **What it never does.** It interrupts no attempt, it reorders none, it does not limit a rate, and it shares nothing with other
  * processes. It holds no permit over a delay between two attempts, where it is inside of `withRpcRetry`.
  *
+ * **Where.** As `bulkhead` of a policy, `withRpcRetry({ bulkhead })`, or of `RpcRetry.layer`, which makes one for each destination: then
+ * each attempt takes a permit. {@link protect} puts one around any effect.
+ *
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"

@@ -19,9 +19,9 @@
  * - It never counts an attempt that it admitted before it last opened or half-opened.
  * - It shares nothing with other processes, with other breakers or with a `RetryBudget`.
  *
- * **Where.** Inside a retry, around one attempt, where it ends a retry that has become pointless: the next attempt is turned away, and
- * `CallRejected` is not retried. Outside, around the whole of `withRpcRetry`, it counts one outcome for each call. Put timeouts inside it: from outside
- * they interrupt, which it ignores.
+ * **Where.** As `breaker` of a policy, `withRpcRetry({ breaker })`, or of `RpcRetry.layer`, which makes one for each destination: then each
+ * attempt passes it, and a retry that has become pointless ends at once. {@link protect} puts one around any effect. Around the whole of
+ * `withRpcRetry` it counts one outcome for each call. Put timeouts inside it: from outside they interrupt, which it ignores.
  *
  * @example
  * ```ts
@@ -118,6 +118,8 @@ export interface CircuitBreaker extends Pipeable {
   readonly reset: Effect.Effect<void>
   /** @internal */
   readonly gate: internal.Breaker
+  /** What it was made with. @internal */
+  readonly settings: Valid
   /** The clock of the last step. @internal */
   readonly clock: () => Clock.Clock
 }
@@ -404,7 +406,8 @@ export const validate = (where: string, options: Options): Result.Result<Valid, 
  *
  * @internal
  */
-export const fromValid = ({ openFor, ...settings }: Valid): CircuitBreaker => {
+export const fromValid = (valid: Valid): CircuitBreaker => {
+  const { openFor, ...settings } = valid
   // a breaker is shared by fibers that may have other clocks: each step has those of the fiber that makes it
   let services: Services = DefaultServices.liveServices
   const run = <A>(effect: Effect.Effect<A>): Exit.Exit<A> =>
@@ -424,7 +427,8 @@ export const fromValid = ({ openFor, ...settings }: Valid): CircuitBreaker => {
     (entering) => {
       services = entering
     },
-    () => Context.get(services, Clock.Clock)
+    () => Context.get(services, Clock.Clock),
+    valid
   )
 }
 
@@ -456,7 +460,8 @@ const lastOf = <A>(exit: Exit.Exit<A>, before: A): A => exit._tag === "Success" 
 const fromBreaker = (
   gate: internal.Breaker,
   enter: (services: Services) => void,
-  clock: () => Clock.Clock
+  clock: () => Clock.Clock,
+  settings: Valid
 ): CircuitBreaker => {
   const step = <A>(f: () => A) =>
     Effect.withFiberRuntime<A>((fiber) => {
@@ -479,6 +484,7 @@ const fromBreaker = (
     close: step(() => gate.close()),
     reset: step(() => gate.reset()),
     gate,
+    settings,
     clock,
     pipe() {
       return pipeArguments(this, arguments)

@@ -83,9 +83,13 @@ export const checkNumber = (
     return Result.succeed(input)
   }
   const kind = range.integer === true ? "an integer" : "a number"
-  const problem = range.max === Number.MAX_VALUE || range.max === Number.MAX_SAFE_INTEGER
-    ? `must be ${kind} of at least ${range.min}, got ${input}`
-    : `must be ${kind} from ${range.min} to ${range.max}, got ${input}`
+  const unbounded = range.max === Number.MAX_VALUE || range.max === Number.MAX_SAFE_INTEGER
+  const allowed = range.min === Number.MIN_VALUE
+    ? `greater than 0${unbounded ? "" : ` and at most ${range.max}`}`
+    : unbounded
+    ? `of at least ${range.min}`
+    : `from ${range.min} to ${range.max}`
+  const problem = `must be ${kind} ${allowed}, got ${input}`
   return Result.fail(new InvalidOption({ where, field, problem }))
 }
 

@@ -11,6 +11,9 @@
  * | `minServerDelay` | the shortest delay after a server hint; a shorter one is lengthened  | the schedule's first one |
  * | `maxServerDelay` | the longest delay a server may ask for; above it the call ends       | 30 seconds               |
  * | `budget`         | the shared allowance that retries are paid from                      | the layer's, if any      |
+ * | `breaker`        | the circuit breaker that each attempt passes, or `"off"`             | the layer's, if any      |
+ * | `bulkhead`       | the bulkhead that each attempt takes a permit of, or `"off"`         | the layer's, if any      |
+ * | `throttle`       | the throttle that the call passes before its first attempt, or `"off"` | the layer's, if any    |
  * | `onEvent`        | told of what happens to the call                                     | none                     |
  * | `spans`          | whether the call and each attempt have a span                        | no                       |
  * | `logs`           | whether retries and giving up are logged                             | yes                      |
@@ -25,6 +28,7 @@
 import * as Config from "effect/Config"
 import type * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
+import type * as CircuitBreaker from "./CircuitBreaker.js"
 import * as documents from "./internal/config/decode.js"
 import * as kitex from "./internal/config/kitex.js"
 import * as policyDocument from "./internal/config/policyDocument.js"
@@ -35,7 +39,7 @@ import * as Result from "./internal/result.js"
 import type { InvalidOption } from "./InvalidOption.js"
 import * as RetrySchedule from "./RetrySchedule.js"
 
-export type { Description } from "./internal/policy/description.js"
+export type { Description, Range } from "./internal/policy/description.js"
 
 export {
   type Complete,
@@ -98,6 +102,9 @@ export const show: (description: Description) => string = description.show
  *   "minServerDelay": "100ms",
  *   "maxServerDelay": "30s",
  *   "retryOn": ["ConnectionRefused", "ConnectionLost", "Unavailable"],
+ *   "breaker": "off",
+ *   "bulkhead": "off",
+ *   "throttle": "off",
  *   "spans": true,
  *   "logs": false
  * }
@@ -105,7 +112,8 @@ export const show: (description: Description) => string = description.show
  *
  * Everything may be left out; within a `schedule`, `base` is then 100 ms, `factor` 1.5, `cap` 1 s, `retries` 3 and `jitter`
  * `"none"`. Durations are text with a unit, or milliseconds. `schedule` may be `"none"`; its `jitter` is
- * `"none"`, `"full"`, `"equal"` or `{ "proportional": 0.2 }`.
+ * `"none"`, `"full"`, `"equal"` or `{ "proportional": 0.2 }`. `breaker`, `bulkhead` and `throttle` can only be `"off"`: a layer makes
+ * them for each destination, and its document has their options (see `RpcRetry.decode`).
  *
  * @since 0.1.0
  * @category decoding
@@ -151,26 +159,58 @@ export const config: Config.Config<RetryPolicy> = Config.mapOrFail(
 )
 
 /**
- * A policy from a failure policy of Kitex, as JSON text or parsed.
+ * A policy from a failure policy of Kitex, and the options of a circuit breaker from the document of one, each as JSON text or parsed.
  *
- * - `policy`: what it says: `max_retry_times`, the backoff, and timeouts as the only failures that are retried;
+ * - `policy`: what the failure policy says: `max_retry_times`, the backoff, and timeouts as the only failures that are retried;
  *   `max_duration_ms` becomes the deadline, and so bounds the last delay and attempt too. `enable: false` is `none`.
  * - `retryRatio`: its `error_rate`, 0.1 where it has none, for a budget: `RetryBudget.make({ ratio: retryRatio })`.
+ * - `breaker`: what the breaker's document says, for `RpcRetry.layer({ breaker })`: `err_rate` (default 0.5) of at least `min_sample`
+ *   (default 200) attempts; with the window of 10 seconds, the openings of 5 seconds and the two probes that Kitex has. `"off"` for
+ *   `enable: false` and where no document is given. As other breakers here, and not as in Kitex, its openings have a jitter, its probes are
+ *   judged by `err_rate` and made without a pause between them, and it closes by a ramp.
  *
  * Backup and mixed policies are errors until there is hedging. Errors too, where Kitex accepts them: an `error_rate` outside
  * (0, 0.3] (Kitex takes 0.1 instead), an empty failure policy, a backoff that is unknown or lacks its numbers, a negative or
- * empty range of delays, or one that starts at 0. `disable_chain_stop`, `ddl_stop`, `retry_same_node` and `extra` are not part of a policy here.
+ * empty range of delays, or one that starts at 0; an `err_rate` outside (0, 1], a `min_sample` below 1. `disable_chain_stop`, `ddl_stop`,
+ * `retry_same_node` and `extra` are not part of a policy here.
+ *
+ * @example
+ * ```ts
+ * import { RetryBudget, RetryPolicy, RpcRetry } from "effect-rpc-retry"
+ * import * as Effect from "effect/Effect"
+ * import * as Layer from "effect/Layer"
+ *
+ * const retry = { enable: true, type: 0, failure_policy: { stop_policy: { max_retry_times: 2 } } }
+ * const circuitBreak = { enable: true, err_rate: 0.3, min_sample: 100 }
+ *
+ * const RetryLive = Layer.unwrapEffect(
+ *   Effect.map(
+ *     RetryPolicy.fromKitex(retry, circuitBreak),
+ *     ({ breaker, policy, retryRatio }) =>
+ *       RpcRetry.layer({ default: policy, budget: RetryBudget.make({ ratio: retryRatio }), breaker })
+ *   )
+ * )
+ * ```
  *
  * @since 0.1.0
  * @category decoding
  */
 export const fromKitex = (
-  document: unknown
-): Result.Result<{ readonly policy: RetryPolicy; readonly retryRatio: number }, InvalidOption> =>
-  Result.flatMap(
-    kitex.fromDocument(document),
-    ({ options, retryRatio }) => Result.map(validate(options), (policy) => ({ policy, retryRatio }))
-  )
+  document: unknown,
+  breaker: unknown = { enable: false }
+): Result.Result<{
+  readonly policy: RetryPolicy
+  readonly retryRatio: number
+  readonly breaker: CircuitBreaker.Options | "off"
+}, InvalidOption> =>
+  Result.gen(function*() {
+    const { options, retryRatio } = yield* kitex.fromDocument(document)
+    return {
+      policy: yield* validate(options),
+      retryRatio,
+      breaker: yield* kitex.fromBreakerDocument(breaker)
+    }
+  })
 
 /**
  * The example of gRPC's proposal A6: 4 attempts, 0.1 s times 2 up to 1 s, `UNAVAILABLE` only. Here: refused and lost

@@ -160,7 +160,10 @@ const built = <E, R>(service: Effect.Effect<Service, E, R>): Layer.Layer<never, 
  * const options = RpcRetry.decode({
  *   default: { attemptTimeout: "1s", deadline: "5s" },
  *   methods: { "Users.*": { schedule: { retries: 5, jitter: "full" } }, "Reports.Build": "off" },
- *   budget: { ratio: 0.2 }
+ *   budget: { ratio: 0.2 },
+ *   breaker: { trip: { rate: { threshold: 0.5, window: "30s" } }, openFor: { base: "5s", factor: 2, cap: "1m" } },
+ *   bulkhead: { concurrency: 20, queue: 100, adaptive: true },
+ *   throttle: "off"
  * })
  * ```
  *
@@ -171,10 +174,11 @@ export const decode: (document: unknown) => Result.Result<LayerOptions, InvalidO
 
 /**
  * A layer from configuration: environment variables, or any `ConfigProvider`. Keys, all optional, below `RPC_RETRY`: those of
- * `RetryPolicy.config` for all methods (`RPC_RETRY_DEADLINE="5 seconds"`); `METHODS`, the `methods` of a document as JSON; and
- * `BUDGET`, which is `off` or the capacity of each budget, `traffic` or a number. Blanks and line ends around a value do not count, and a key
- * that is empty counts as absent. A key below `RPC_RETRY` that is none of these is logged as a warning. To say more of budgets,
- * read a document with `decode`.
+ * `RetryPolicy.config` for all methods (`RPC_RETRY_DEADLINE="5 seconds"`); `METHODS`, the `methods` of a document as JSON;
+ * `BUDGET`, which is `off` or the capacity of each budget, `traffic` or a number; and `BREAKER`, `BULKHEAD` and `THROTTLE`, each `off` or
+ * what a document has under that name, as JSON (`RPC_RETRY_BREAKER='{ "openFor": "10s" }'`). Blanks and line ends around a value do
+ * not count, and a key that is empty counts as absent. A key below `RPC_RETRY` that is none of these is logged as a warning. To say more
+ * of budgets, read a document with `decode`.
  *
  * - `inCode`: options that the configuration is merged onto: `default` and each of `methods` field by field, the configuration
  *   first. So a method that is `idempotent: false` in code stays that, whatever is configured of its delays. Default none.

@@ -29,6 +29,9 @@
  *
  * **What it never does.** It delays no call, it interrupts none, and it shares nothing with other processes.
  *
+ * **Where.** As `throttle` of a policy, `withRpcRetry({ throttle })`, or of `RpcRetry.layer`, which makes one for each destination: then
+ * each call passes it before its first attempt. {@link protect} puts one around any effect.
+ *
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
@@ -70,6 +73,8 @@ export interface Throttle extends Pipeable {
   readonly accepts: Effect.Effect<number>
   /** @internal */
   readonly core: internal.Throttle
+  /** What it was made with. @internal */
+  readonly settings: Valid
 }
 
 const Proto = {
@@ -154,15 +159,15 @@ export const validate = (where: string, options: Options): Result.Result<Valid, 
  *
  * @internal
  */
-export const fromValid = ({ k, window }: Valid): Throttle => fromCore(internal.make(k, window))
-
-const fromCore = (core: internal.Throttle): Throttle => {
+export const fromValid = (settings: Valid): Throttle => {
+  const core = internal.make(settings.k, settings.window)
   const snapshot = Effect.map(Effect.clock, (clock) => core.snapshot(monotonic.now(clock)))
   return Object.assign(Object.create(Proto), {
     rejecting: Effect.map(snapshot, ({ rejecting }) => rejecting),
     calls: Effect.map(snapshot, ({ calls }) => calls),
     accepts: Effect.map(snapshot, ({ accepts }) => accepts),
-    core
+    core,
+    settings
   })
 }
 

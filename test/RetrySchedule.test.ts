@@ -246,7 +246,7 @@ describe("RetrySchedule", () => {
     ],
     [
       () => RetrySchedule.grpcA6({ maxAttempts: 2, initialBackoff: 1, maxBackoff: 1, backoffMultiplier: 0 }),
-      "RetrySchedule.grpcA6: backoffMultiplier must be a number of at least"
+      "RetrySchedule.grpcA6: backoffMultiplier must be a number greater than 0"
     ],
     [
       () => RetrySchedule.grpcA6({ maxAttempts: 2, initialBackoff: -1, maxBackoff: 1, backoffMultiplier: 1 }),

@@ -91,6 +91,11 @@ const problemOf = (issues: ReadonlyArray<ParseResult.ArrayFormatterIssue>): stri
   if (first._tag === "Unexpected") {
     return `is not an option${suggestion(String(first.path.at(-1)), quoted(first.message))}`
   }
+  // a value of the right kind that is wrong in itself: the other kinds do not help
+  const own = issues.find(({ _tag, message }) => _tag !== "Unexpected" && !expectation.test(message))
+  if (own !== undefined) {
+    return own.message
+  }
   const expectations = issues.flatMap(expectationOf)
   if (expectations.length === 0) {
     return first.message

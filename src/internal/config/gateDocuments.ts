@@ -5,9 +5,11 @@
  */
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
+import * as Bulkheads from "../../Bulkhead.js"
 import * as CircuitBreaker from "../../CircuitBreaker.js"
-import type { InvalidOption } from "../../InvalidOption.js"
+import { InvalidOption } from "../../InvalidOption.js"
 import * as RetrySchedule from "../../RetrySchedule.js"
+import * as Throttles from "../../Throttle.js"
 import * as Result from "../result.js"
 import * as documents from "./decode.js"
 
@@ -30,10 +32,13 @@ const Rate = Schema.Struct({
  * @internal
  */
 export const Breaker = Schema.Struct({
-  trip: Schema.optional(Schema.Union(
-    Schema.Struct({ consecutive: Schema.Number }),
-    Schema.Struct({ rate: Rate })
-  )),
+  trip: Schema.optional(
+    Schema.Struct({ consecutive: Schema.optional(Schema.Number), rate: Schema.optional(Rate) }).pipe(
+      Schema.filter(({ consecutive, rate }) => (consecutive === undefined) !== (rate === undefined), {
+        message: () => "must have either consecutive or rate"
+      })
+    )
+  ),
   openFor: Schema.optional(Schema.Union(
     documents.DurationText,
     Schema.Struct({
@@ -69,19 +74,43 @@ export const Throttle = Schema.Struct({
   window: Schema.optional(documents.DurationText)
 })
 
-const toTrip = (trip: NonNullable<typeof Breaker.Type["trip"]>): CircuitBreaker.Trip => {
-  if ("consecutive" in trip) {
-    return CircuitBreaker.consecutive(trip.consecutive)
-  }
-  const { window, ...rate } = trip.rate
-  return CircuitBreaker.rate({
-    ...rate,
-    window: window !== undefined && "calls" in window ? CircuitBreaker.calls(window.calls) : window
+const toTrip = (
+  where: string,
+  trip: NonNullable<typeof Breaker.Type["trip"]>
+): Result.Result<CircuitBreaker.Trip, InvalidOption> =>
+  Result.gen(function*() {
+    const { consecutive } = trip
+    if (consecutive !== undefined) {
+      return yield* documents.attempt(where, "breaker.trip.consecutive", () => CircuitBreaker.consecutive(consecutive))
+    }
+    const { window, ...rate } = trip.rate ?? {}
+    const counted = window !== undefined && "calls" in window
+      ? yield* documents.attempt(where, "breaker.trip.rate.window.calls", () => CircuitBreaker.calls(window.calls))
+      : window
+    return yield* documents.attempt(
+      where,
+      "breaker.trip.rate",
+      () => CircuitBreaker.rate({ ...rate, window: counted })
+    )
   })
-}
+
+/** Takes from the end of a field the name of a constructor's parameter, which a document does not have. */
+const withoutParameter = ({ field, problem, where }: InvalidOption) =>
+  new InvalidOption({ where, field: field.replace(/\.n$/, ""), problem })
+
+const checked = <Options>(
+  where: string,
+  path: string,
+  validate: (where: string, options: Options) => Result.Result<unknown, InvalidOption>,
+  options: Options
+): Result.Result<Options, InvalidOption> =>
+  Result.map(
+    Result.mapError(validate(where, options), (error) => documents.at(where, path, error)),
+    () => options
+  )
 
 /**
- * The options that a document of a circuit breaker stands for.
+ * Converts the document of a circuit breaker to its options. They are valid. Errors name the path, from `breaker` on.
  *
  * - `where`: the function that was given the document, for errors.
  *
@@ -92,11 +121,32 @@ export const toBreaker = (
   { openFor, trip, ...rest }: typeof Breaker.Type
 ): Result.Result<CircuitBreaker.Options, InvalidOption> =>
   Result.gen(function*() {
-    return {
+    const options: CircuitBreaker.Options = {
       ...rest,
-      trip: trip === undefined ? undefined : yield* documents.attempt(where, "breaker.trip", () => toTrip(trip)),
+      trip: trip === undefined ? undefined : yield* Result.mapError(toTrip(where, trip), withoutParameter),
       openFor: openFor === undefined || Duration.isDuration(openFor)
         ? openFor
         : yield* documents.attempt(where, "breaker.openFor", () => RetrySchedule.exponential(openFor))
     }
+    return yield* checked(where, "breaker", CircuitBreaker.validate, options)
   })
+
+/**
+ * Checks the options of a bulkhead. Errors name the path, from `bulkhead` on.
+ *
+ * @internal
+ */
+export const toBulkhead = (
+  where: string,
+  options: typeof Bulkhead.Type
+): Result.Result<Bulkheads.Options, InvalidOption> => checked(where, "bulkhead", Bulkheads.validate, options)
+
+/**
+ * Checks the options of a throttle. Errors name the path, from `throttle` on.
+ *
+ * @internal
+ */
+export const toThrottle = (
+  where: string,
+  options: typeof Throttle.Type
+): Result.Result<Throttles.Options, InvalidOption> => checked(where, "throttle", Throttles.validate, options)

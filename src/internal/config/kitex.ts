@@ -1,5 +1,5 @@
 /**
- * Decodes the retry policy documents of Kitex.
+ * Decodes the documents of Kitex: retry policies and circuit breakers.
  *
  * @internal
  */
@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import * as CircuitBreaker from "../../CircuitBreaker.js"
 import { InvalidOption } from "../../InvalidOption.js"
 import * as RetrySchedule from "../../RetrySchedule.js"
 import type * as RetryPolicy from "../policy/policy.js"
@@ -114,3 +115,32 @@ export const fromDocument = (json: unknown): Result.Result<{
       retryRatio: stop_policy.cb_policy?.error_rate ?? 0.1
     }
   })
+
+const BreakerDocument = Schema.Struct({
+  enable: Schema.Boolean,
+  err_rate: Schema.optional(Schema.Number.pipe(Schema.filter((rate) => rate > 0 && rate <= 1, {
+    message: (issue) => `must be greater than 0 and at most 1, got ${String(issue.actual)}`
+  }))),
+  min_sample: Schema.optional(within(1, Number.MAX_SAFE_INTEGER))
+})
+
+/**
+ * Decodes the document of a circuit breaker into its options. What Kitex does not let a document say, its window, how long it opens and
+ * how many probes close it, is as in Kitex. Errors name the path, from `breaker` on.
+ *
+ * @internal
+ */
+export const fromBreakerDocument = (json: unknown): Result.Result<CircuitBreaker.Options | "off", InvalidOption> =>
+  documents.parsed(where, json).pipe(
+    Result.flatMap((input) => documents.decode(where, BreakerDocument, input, { extra: true })),
+    Result.map(({ enable, err_rate = 0.5, min_sample = 200 }) =>
+      enable
+        ? {
+          trip: CircuitBreaker.rate({ threshold: err_rate, window: "10 seconds", minimumCalls: min_sample }),
+          openFor: "5 seconds",
+          probes: 2
+        } as const
+        : "off"
+    ),
+    Result.mapError((error) => documents.at(where, "breaker", error))
+  )

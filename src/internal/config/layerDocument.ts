@@ -4,6 +4,7 @@
  * @internal
  */
 import * as Config from "effect/Config"
+import * as ConfigError from "effect/ConfigError"
 import * as Effect from "effect/Effect"
 import { pipe } from "effect/Function"
 import * as HashMap from "effect/HashMap"
@@ -78,8 +79,12 @@ export const decodeKeyed = (
           ? budget
           : yield* documents.attempt(where, "budget", () => RetryBudget.make(budget)),
         breaker: breaker === undefined || breaker === "off" ? breaker : yield* gateDocuments.toBreaker(where, breaker),
-        bulkhead,
-        throttle
+        bulkhead: bulkhead === undefined || bulkhead === "off"
+          ? bulkhead
+          : yield* gateDocuments.toBulkhead(where, bulkhead),
+        throttle: throttle === undefined || throttle === "off"
+          ? throttle
+          : yield* gateDocuments.toThrottle(where, throttle)
       },
       keys: { budget: keyOf(budget), breaker: keyOf(breaker), bulkhead: keyOf(bulkhead), throttle: keyOf(throttle) }
     }
@@ -110,6 +115,19 @@ const budget = policyDocument.parsedAs("BUDGET", `"off", "traffic" or a number`,
     ? undefined
     : { capacity: Number(text) })
 
+/** Reads a key with `off` or with JSON, which `decode` checks. */
+const gate = (name: string) =>
+  Config.mapOrFail(
+    policyDocument.text(name),
+    (text): Result.Result<unknown, ConfigError.ConfigError> =>
+      text === undefined || text === "off"
+        ? Result.succeed(text)
+        : Result.mapError(
+          documents.parsed(where, text),
+          ({ problem }) => ConfigError.InvalidData([name], `must be "off" or options as JSON, but ${problem}`)
+        )
+  )
+
 /** The prefix of all keys. */
 const prefix = "RPC_RETRY"
 
@@ -122,19 +140,29 @@ export const config: Config.Config<LayerOptions> = pipe(
   Config.all({
     default: policyDocument.config,
     methods: policyDocument.text("METHODS"),
-    budget
+    budget,
+    breaker: gate("BREAKER"),
+    bulkhead: gate("BULKHEAD"),
+    throttle: gate("THROTTLE")
   }),
-  Config.mapOrFail(({ budget, methods = "{}", ...rest }) =>
+  Config.mapOrFail(({ methods = "{}", ...rest }) =>
     pipe(
       Result.mapError(documents.parsed(where, methods), (error) => documents.at(where, "methods", error)),
-      Result.flatMap((methods) => decode(budget === undefined ? { ...rest, methods } : { ...rest, methods, budget })),
+      Result.flatMap((methods) => decode(policyDocument.withoutUndefined({ ...rest, methods }))),
       Result.mapError(policyDocument.configError)
     )
   ),
   Config.nested(prefix)
 )
 
-const keys: ReadonlyArray<string> = [...policyDocument.keys, "METHODS", "BUDGET"]
+const keys: ReadonlyArray<string> = [
+  ...policyDocument.keys,
+  "METHODS",
+  "BUDGET",
+  "BREAKER",
+  "BULKHEAD",
+  "THROTTLE"
+]
 
 /** The keys of a provider below a name: its own value, and the keys below it. */
 interface KeyTree {

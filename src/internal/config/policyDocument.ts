@@ -193,7 +193,12 @@ export const config: Config.Config<unknown> = Config.all({
   return withoutUndefined(Object.assign(rest, { schedule: Object.keys(schedule).length === 0 ? undefined : schedule }))
 }))
 
-const withoutUndefined = (record: Readonly<Record<string, unknown>>) =>
+/**
+ * Leaves out the fields that are `undefined`.
+ *
+ * @internal
+ */
+export const withoutUndefined = (record: Readonly<Record<string, unknown>>) =>
   Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined))
 
 /**

@@ -9,19 +9,15 @@ import * as Random from "effect/Random"
 import * as RetrySchedule from "../../RetrySchedule.js"
 import { Retryable, RetryableReason } from "../../RpcError.js"
 import { showDuration } from "../errors/message.js"
-import type { Description } from "./description.js"
+import { describeGates, showGates, showRange } from "./describeGates.js"
+import type { Description, Range } from "./description.js"
 import type { RetryPolicy } from "./policy.js"
 
 /** A schedule that goes on after so many retries is taken to go on for ever. */
 const many = 1_000
 
-interface Delay {
-  readonly shortest: Duration.Duration
-  readonly longest: Duration.Duration
-}
-
 /** A jitter draws from a range, so its least and its greatest draw give the range of the delays. */
-const delaysAfter = (policy: RetryPolicy, reason: RetryableReason): Effect.Effect<ReadonlyArray<Delay>> => {
+const delaysAfter = (policy: RetryPolicy, reason: RetryableReason): Effect.Effect<ReadonlyArray<Range>> => {
   const error = new Retryable({ reason, delivery: "NotSent" })
   const dryRun = (draw: number) =>
     RetrySchedule.delays(policy.schedule ?? RetrySchedule.standard, many + 1, error).pipe(
@@ -37,7 +33,7 @@ const delaysAfter = (policy: RetryPolicy, reason: RetryableReason): Effect.Effec
 }
 
 /** As many as fit before the deadline, when attempts take no time. */
-const before = (deadline: Duration.Duration | undefined, delays: ReadonlyArray<Delay>): ReadonlyArray<Delay> => {
+const before = (deadline: Duration.Duration | undefined, delays: ReadonlyArray<Range>): ReadonlyArray<Range> => {
   let waited = 0
   return delays.filter(({ shortest }) => {
     waited += Duration.toMillis(shortest)
@@ -48,7 +44,7 @@ const before = (deadline: Duration.Duration | undefined, delays: ReadonlyArray<D
 const sum = (durations: ReadonlyArray<Duration.Duration>): Duration.Duration =>
   durations.reduce(Duration.sum, Duration.zero)
 
-const longestOf = (delays: ReadonlyArray<Delay>) => sum(delays.map(({ longest }) => longest))
+const longestOf = (delays: ReadonlyArray<Range>) => sum(delays.map(({ longest }) => longest))
 
 /** @internal */
 export const describe = (policy: RetryPolicy): Effect.Effect<Description> =>
@@ -90,7 +86,8 @@ export const describe = (policy: RetryPolicy): Effect.Effect<Description> =>
       },
       retried: byReason.filter(({ delays }) => delays.length > 0).map(({ reason }) => reason),
       notRetried: byReason.filter(({ delays }) => delays.length === 0).map(({ reason }) => reason),
-      onlyNotSent: policy.idempotent === false
+      onlyNotSent: policy.idempotent === false,
+      ...(yield* describeGates(policy))
     }
   })
 
@@ -99,9 +96,6 @@ const shown = 6
 const width = 80
 
 const indent = 16
-
-const showRange = ({ longest, shortest }: Delay) =>
-  Duration.equals(shortest, longest) ? showDuration(shortest) : `${showDuration(shortest)} to ${showDuration(longest)}`
 
 const showDelays = (description: Description): string => {
   if (description.delays.length === 0) {
@@ -146,7 +140,8 @@ export const show = (description: Description): string => {
     ["longest call", showDuration(description.longestCall)],
     ["load at worst", load],
     ["retried", (description.retried.join(", ") || "nothing") + (description.onlyNotSent ? ", if not sent" : "")],
-    ["not retried", ["Fatal", "domain errors", "defects", ...description.notRetried].join(", ")]
+    ["not retried", ["Fatal", "domain errors", "defects", ...description.notRetried].join(", ")],
+    ...showGates(description)
   ]
   return rows.map(([name, value]) => `${name.padEnd(indent)}${wrapped(value)}`).join("\n")
 }

@@ -61,7 +61,7 @@ const circuitState = withUnit(
   MetricKey.gauge("rpc.client.circuit.state", {
     description: "The state of a circuit breaker: 0 closed, 1 half-open or closing, 2 open"
   }),
-  "1"
+  "{state}"
 )
 const circuitOpened = counter("rpc.client.circuit.opened", "{opening}", "How often a circuit breaker has opened")
 const callDuration = withUnit(

@@ -1,7 +1,7 @@
 /**
  * Policies from documents, from the environment, and from a stream of documents.
  */
-import { RetryBudget, RetryPolicy, RetrySchedule, RpcRetry, withRpcRetry } from "effect-rpc-retry"
+import { type Retryable, RetryBudget, RetryPolicy, RetrySchedule, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Duration from "effect/Duration"
@@ -12,6 +12,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Queue from "effect/Queue"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
@@ -174,9 +175,176 @@ describe("documents", () => {
     }))
 })
 
+describe("circuit breakers, bulkheads and throttles in the document of a layer", () => {
+  const decoded = (document: unknown) => Either.getOrThrow(RpcRetry.decode(document))
+
+  /** What calls of a method end with, one after the other. */
+  const endsOf = (n: number, method: string, call: Effect.Effect<string, Retryable>) =>
+    Effect.replicateEffect(
+      Effect.map(
+        Effect.either(call.pipe(withRpcRetry({ method, schedule: Schedule.stop }))),
+        (end) => Either.isRight(end) ? end.right : `${end.left._tag} ${end.left.reason}`
+      ),
+      n
+    )
+
+  const exhausted = "RetryExhausted AttemptsExhausted"
+
+  it.effect("a breaker of failures in a row opens for the length of the n-th delay of its backoff", () =>
+    Effect.gen(function*() {
+      const layer = RpcRetry.layer(decoded({
+        breaker: {
+          trip: { consecutive: 2 },
+          openFor: { base: "1s", factor: 3, cap: "2s" },
+          jitter: 0,
+          maxRetryAfter: "1m",
+          probes: 1,
+          probeLease: "5s",
+          rampUp: 0
+        }
+      }))
+      yield* Effect.gen(function*() {
+        assert.deepStrictEqual(yield* endsOf(3, "A.B", Faults.refused), [
+          exhausted,
+          exhausted,
+          "CallRejected CircuitOpen"
+        ])
+        const openFor = Effect.map(
+          RpcRetry.inspect,
+          ({ breakers }) => breakers.find(({ destination }) => destination === "A")?.retryIn
+        )
+        assert.strictEqual(yield* openFor, "1s")
+        yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual(yield* endsOf(1, "A.B", Faults.refused), [exhausted])
+        assert.strictEqual(yield* openFor, "2s")
+        yield* TestClock.adjust("2 seconds")
+        assert.deepStrictEqual(yield* endsOf(2, "A.B", Effect.succeed("ok")), ["ok", "ok"])
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.effect("a breaker of a rate counts failures and slow calls, in a window of calls or of time", () =>
+    Effect.gen(function*() {
+      const opened = (rate: unknown, call: Effect.Effect<string, Retryable>) =>
+        Effect.gen(function*() {
+          const { exit } = yield* play(
+            Effect.map(endsOf(5, "A.B", call), (ends) => ends.indexOf("CallRejected CircuitOpen")).pipe(
+              Effect.provide(RpcRetry.layer(decoded({ breaker: { trip: { rate } } })))
+            )
+          )
+          return exit._tag === "Success" && exit.value
+        })
+      assert.strictEqual(yield* opened({ threshold: 1, window: { calls: 3 } }, Faults.refused), 3)
+      assert.strictEqual(yield* opened({ threshold: 1, window: "1m", minimumCalls: 4 }, Faults.refused), 4)
+      assert.strictEqual(yield* opened({}, Faults.refused), -1)
+      const slow = { longerThan: "50ms", threshold: 0.5 }
+      const late = Effect.delay(Effect.succeed("late"), 60)
+      assert.strictEqual(yield* opened({ window: "1m", minimumCalls: 2, slow }, late), 2)
+    }))
+
+  it.effect("a bulkhead bounds what is in flight, and adapts its limit if told to", () =>
+    Effect.gen(function*() {
+      const bulkheadOf = (bulkhead: unknown) =>
+        Effect.gen(function*() {
+          yield* endsOf(1, "A.B", Effect.succeed("ok"))
+          const { bulkheads: [one] } = yield* RpcRetry.inspect
+          return [one!.floor, one!.limit, one!.ceiling, one!.queue]
+        }).pipe(Effect.provide(RpcRetry.layer(decoded({ bulkhead }))))
+      assert.deepStrictEqual(yield* bulkheadOf({ concurrency: 3, queue: 4 }), [3, 3, 3, 4])
+      assert.deepStrictEqual(yield* bulkheadOf({ concurrency: 3, queue: 0, adaptive: true }), [1, 3, 3, 0])
+      const adaptive = { floor: 2, start: 5, decrease: 0.5 }
+      assert.deepStrictEqual(yield* bulkheadOf({ concurrency: 9, queue: 1, adaptive }), [2, 5, 9, 1])
+    }))
+
+  it.effect("a throttle rejects calls when few of them were accepted", () =>
+    Effect.gen(function*() {
+      const ends = yield* endsOf(100, "A.B", Faults.refused).pipe(
+        Effect.provide(RpcRetry.layer(decoded({ budget: "off", throttle: { k: 1.5, window: "10s" } })))
+      )
+      assert.include(ends, "CallRejected Throttled")
+    }))
+
+  it.effect("\"off\" in the document is none for all, and in a policy none for its methods", () =>
+    Effect.gen(function*() {
+      const breaker = { trip: { consecutive: 1 } }
+      const open = (document: unknown, method: string) =>
+        Effect.map(
+          endsOf(2, method, Faults.refused),
+          ([, second]) => second === "CallRejected CircuitOpen"
+        ).pipe(Effect.provide(RpcRetry.layer(decoded(document))))
+      const methods = { "A.B": { breaker: "off", bulkhead: "off", throttle: "off" } }
+      assert.isTrue(yield* open({ breaker, methods }, "A.C"))
+      assert.isFalse(yield* open({ breaker, methods }, "A.B"))
+      assert.isFalse(yield* open({ breaker, default: { breaker: "off" } }, "A.C"))
+      assert.isFalse(yield* open({ breaker: "off", bulkhead: "off", throttle: "off" }, "A.C"))
+      const policy = Either.getOrThrow(RetryPolicy.decode(methods["A.B"]))
+      assert.deepStrictEqual([policy.breaker, policy.bulkhead, policy.throttle], ["off", "off", "off"])
+    }))
+
+  const bad: ReadonlyArray<[document: unknown, message: string]> = [
+    [
+      { breaker: { trip: { rate: { threshold: 2 } } } },
+      "breaker.trip.rate.threshold must be a number greater than 0 and at most 1, got 2"
+    ],
+    [
+      { breaker: { trip: { rate: { treshold: 0.2 } } } },
+      "breaker.trip.rate.treshold is not an option, did you mean threshold?"
+    ],
+    [
+      { breaker: { trip: { rate: { window: { calls: 0 } } } } },
+      "breaker.trip.rate.window.calls must be an integer from 1 to 1000000, got 0"
+    ],
+    [
+      { breaker: { trip: { rate: { window: "soon" } } } },
+      "breaker.trip.rate.window must be a duration, such as \"250 millis\", got soon"
+    ],
+    [
+      { breaker: { trip: { rate: { window: { calls: 10 }, minimumCalls: 20 } } } },
+      "breaker.trip.rate.minimumCalls must be an integer from 1 to 10, got 20"
+    ],
+    [{ breaker: { trip: { rate: { slow: {} } } } }, "breaker.trip.rate.slow.longerThan is missing"],
+    [
+      { breaker: { trip: { rate: { slow: { longerThan: 0 } } } } },
+      "breaker.trip.rate.slow.longerThan must be greater than zero, got 0"
+    ],
+    [{ breaker: { trip: { consecutive: 0 } } }, "breaker.trip.consecutive must be an integer of at least 1, got 0"],
+    [{ breaker: { trip: { consecutiv: 5 } } }, "breaker.trip.consecutiv is not an option, did you mean consecutive?"],
+    [{ breaker: { trip: {} } }, "breaker.trip must have either consecutive or rate"],
+    [{ breaker: { trip: { consecutive: 5, rate: {} } } }, "breaker.trip must have either consecutive or rate"],
+    [{ breaker: { openFor: "soon" } }, "breaker.openFor must be a duration, such as \"250 millis\", got soon"],
+    [{ breaker: { openFor: 0 } }, "breaker.openFor must be greater than zero, got 0"],
+    [
+      { breaker: { openFor: { base: "5s", cap: "1s" } } },
+      "breaker.openFor.base must not exceed the cap of 1s, got 5s"
+    ],
+    [{ breaker: { jitter: 2 } }, "breaker.jitter must be a number from 0 to 1, got 2"],
+    [{ breaker: "of" }, "breaker must be \"off\" or an object, got \"of\", did you mean off?"],
+    [{ bulkhead: {} }, "bulkhead.concurrency is missing"],
+    [{ bulkhead: { concurrency: 0, queue: 1 } }, "bulkhead.concurrency must be an integer of at least 1, got 0"],
+    [
+      { bulkhead: { concurrency: 1, queue: 1, adaptive: { flor: 2 } } },
+      "bulkhead.adaptive.flor is not an option, did you mean floor?"
+    ],
+    [
+      { bulkhead: { concurrency: 3, queue: 1, adaptive: { floor: 4 } } },
+      "bulkhead.adaptive.floor must be an integer from 1 to 3, got 4"
+    ],
+    [{ throttle: { k: 1 } }, "throttle.k must be a number of at least 1.5, got 1"],
+    [{ throttle: { windw: "1m" } }, "throttle.windw is not an option, did you mean window?"],
+    [{ methods: { "A.B": { breaker: {} } } }, "methods.A.B.breaker must be \"off\", got {}"],
+    [{ default: { throtle: "off" } }, "default.throtle is not an option, did you mean throttle?"],
+    [{ bulkhed: "off" }, "bulkhed is not an option, did you mean bulkhead?"]
+  ]
+  for (const [document, message] of bad) {
+    it(`refuses ${JSON.stringify(document)}, with the path`, () => {
+      const error = Either.getOrThrow(Either.flip(RpcRetry.decode(document)))
+      assert.strictEqual(error.message, `RpcRetry.decode: ${message}`)
+    })
+  }
+})
+
 describe("layerConfig", () => {
-  const withEnv = (env: Readonly<Record<string, string>>) =>
-    RpcRetry.layerConfig().pipe(
+  const withEnv = (env: Readonly<Record<string, string>>, inCode: RpcRetry.LayerOptions = {}) =>
+    RpcRetry.layerConfig(inCode).pipe(
       Layer.provide(Layer.setConfigProvider(
         ConfigProvider.fromMap(new Map(Object.entries(env)), { pathDelim: "_" }).pipe(ConfigProvider.constantCase)
       ))
@@ -243,7 +411,18 @@ describe("layerConfig", () => {
 
   it.effect("without any key it is the default, and an empty one counts as absent", () =>
     Effect.gen(function*() {
-      const keys = ["RETRIES", "FACTOR", "BASE", "JITTER", "DEADLINE", "IDEMPOTENT", "RETRY_ON", "METHODS", "BUDGET"]
+      const keys = [
+        "RETRIES",
+        "FACTOR",
+        "BASE",
+        "JITTER",
+        "DEADLINE",
+        "IDEMPOTENT",
+        "RETRY_ON",
+        "METHODS",
+        "BUDGET",
+        "BREAKER"
+      ]
       const empty = Object.fromEntries(keys.flatMap((key) => [[`RPC_RETRY_${key}`, ""], [`RPC_RETRY_${key}`, " "]]))
       for (const env of [{}, empty]) {
         const { exit, took } = yield* play(attemptsOf("A.B").pipe(Effect.provide(withEnv(env))))
@@ -278,7 +457,10 @@ describe("layerConfig", () => {
         SPANS: "true",
         LOGS: "false",
         METHODS: `{ "A.B": "off" }`,
-        BUDGET: "off"
+        BUDGET: "off",
+        BREAKER: "{}",
+        BULKHEAD: "off",
+        THROTTLE: "off"
       }
       const inspected = (around: (value: string) => string) =>
         RpcRetry.inspect.pipe(
@@ -305,6 +487,30 @@ describe("layerConfig", () => {
       assert.strictEqual(following!.policy.budget?.capacity, 3)
     }))
 
+  it.effect("BREAKER, BULKHEAD and THROTTLE are options as JSON, or off", () =>
+    Effect.gen(function*() {
+      const json = {
+        RPC_RETRY_BREAKER: `{ "trip": { "consecutive": 1 } }`,
+        RPC_RETRY_BULKHEAD: `{ "concurrency": 2, "queue": 3 }`,
+        RPC_RETRY_THROTTLE: "{}"
+      }
+      const from = (env: Readonly<Record<string, string>>, inCode: RpcRetry.LayerOptions = {}) =>
+        Effect.map(RpcRetry.policies, ([inForce]) => {
+          const { breaker, bulkhead, throttle } = inForce!.from
+          return [breaker, bulkhead, throttle]
+        }).pipe(Effect.provide(withEnv(env, inCode)))
+      assert.deepStrictEqual(yield* from(json), ["layer", "layer", "layer"])
+      assert.deepStrictEqual(yield* from({}), [undefined, undefined, undefined])
+      // the configuration comes before the code
+      assert.deepStrictEqual(yield* from({}, { breaker: {}, throttle: {} }), ["layer", undefined, "layer"])
+      const off = { RPC_RETRY_BREAKER: "off", RPC_RETRY_THROTTLE: `"off"` }
+      assert.deepStrictEqual(yield* from(off, { breaker: {}, throttle: {} }), [undefined, undefined, undefined])
+      const ends = yield* Effect.replicateEffect(Effect.flip(Faults.refused.pipe(withRpcRetry)), 2).pipe(
+        Effect.provide(withEnv({ ...json, RPC_RETRY_RETRIES: "0" }))
+      )
+      assert.deepStrictEqual(ends.map(({ reason }) => reason), ["AttemptsExhausted", "CircuitOpen"])
+    }))
+
   /** What building the layer warns of. */
   const warningsOf = (provider: ConfigProvider.ConfigProvider) =>
     Effect.suspend(() => {
@@ -322,15 +528,27 @@ describe("layerConfig", () => {
 
   it.effect("a key that does not exist is a warning that names the one that was meant", () =>
     Effect.gen(function*() {
-      const keys = ["DEADLNE", "ATTEMPT_TIMOUT", "MAX", "BUDGETS", "BASE", "RETRY_ON", "DEADLINE", "METHODS", "BUDGET"]
-      const values = ["1s", "1s", "1", "off", "1ms", "Throttled", "1s", "{}", "off"]
+      const keys = [
+        "DEADLNE",
+        "ATTEMPT_TIMOUT",
+        "MAX",
+        "BUDGETS",
+        "BASE",
+        "RETRY_ON",
+        "DEADLINE",
+        "METHODS",
+        "BUDGET",
+        "BREAKR"
+      ]
+      const values = ["1s", "1s", "1", "off", "1ms", "Throttled", "1s", "{}", "off", "off"]
       const env = keys.map((key, i) => [`RPC_RETRY_${key}`, values[i]!] as const)
       const expected = [
         "ATTEMPT_TIMOUT is not an option, did you mean ATTEMPT_TIMEOUT?",
+        "BREAKR is not an option, did you mean BREAKER?",
         "BUDGETS is not an option, did you mean BUDGET?",
         "DEADLNE is not an option, did you mean DEADLINE?",
         "MAX is not an option: there are BASE, FACTOR, CAP, RETRIES, JITTER, ATTEMPT_TIMEOUT, DEADLINE, IDEMPOTENT, "
-        + "MIN_SERVER_DELAY, MAX_SERVER_DELAY, RETRY_ON, SPANS, LOGS, METHODS, BUDGET"
+        + "MIN_SERVER_DELAY, MAX_SERVER_DELAY, RETRY_ON, SPANS, LOGS, METHODS, BUDGET, BREAKER, BULKHEAD, THROTTLE"
       ].map((line) => `WARN RpcRetry.layerConfig: RPC_RETRY_${line}`)
       const others = [["RPC_RETRYING", "1"], ["HOME", "/"]] as const
       const flat = new Map([...env, ...others])
@@ -348,7 +566,15 @@ describe("layerConfig", () => {
 
   it.effect("no key that exists is warned of, nested or not, and a provider that cannot list its keys is none to warn of", () =>
     Effect.gen(function*() {
-      const values = { DEADLINE: "1s", RETRY_ON: "Custom", ATTEMPT_TIMEOUT: "1s", MAX_SERVER_DELAY: "1s" }
+      const values = {
+        DEADLINE: "1s",
+        RETRY_ON: "Custom",
+        ATTEMPT_TIMEOUT: "1s",
+        MAX_SERVER_DELAY: "1s",
+        BREAKER: "off",
+        BULKHEAD: "off",
+        THROTTLE: "off"
+      }
       const env = new Map(Object.entries(values).map(([key, value]) => [`APP_RPC_RETRY_${key}`, value]))
       const nested = ConfigProvider.fromMap(env, { pathDelim: "_" }).pipe(ConfigProvider.nested("APP"))
       assert.deepStrictEqual(yield* warningsOf(nested), [])
@@ -378,7 +604,19 @@ describe("layerConfig", () => {
           ["RPC_RETRY_BUDGET", "0", "capacity must be a number from 1 to"],
           ["RPC_RETRY_RETRIES", "-2", "must be an integer of at least 0, got -2"],
           ["RPC_RETRY_METHODS", "{", "is not JSON"],
-          ["RPC_RETRY_METHODS", `{"*.x":{}}`, "is not a method"]
+          ["RPC_RETRY_METHODS", `{"*.x":{}}`, "is not a method"],
+          [
+            "RPC_RETRY_BREAKER",
+            "of",
+            `(Invalid data at RPC_RETRY.BREAKER: "must be "off" or options as JSON, but is not JSON`
+          ],
+          [
+            "RPC_RETRY_BREAKER",
+            `{"openFor":0}`,
+            "BREAKER: \"RpcRetry.decode: breaker.openFor must be greater than zero"
+          ],
+          ["RPC_RETRY_BULKHEAD", `{"concurrency":1}`, "bulkhead.queue is missing"],
+          ["RPC_RETRY_THROTTLE", `{"k":1}`, "throttle.k must be a number of at least 1.5, got 1"]
         ] as const
       ) {
         const error = yield* Effect.flip(Layer.build(withEnv({ [key]: value }))).pipe(Effect.scoped)
@@ -531,6 +769,26 @@ describe("layerReloadable", () => {
           assert.strictEqual(yield* attempts, 5)
           yield* put({ ...many, budget: "off" })
           assert.strictEqual(yield* attempts, 101)
+        }))
+    }))
+
+  it.effect("a breaker that is open stays open under a document that says the same of it", () =>
+    Effect.gen(function*() {
+      const documents = yield* Queue.unbounded<unknown>()
+      const put = (document: object) => Effect.zipRight(Queue.offer(documents, document), TestClock.adjust(1))
+      const breaker = { trip: { consecutive: 1 }, openFor: "1m", rampUp: "2s" }
+      const reason = Effect.map(Effect.flip(Faults.refused.pipe(withRpcRetry({ method: "A.B" }))), (end) => end.reason)
+      const default_ = { schedule: "none" }
+      yield* following(Stream.fromQueue(documents), () =>
+        Effect.gen(function*() {
+          yield* put({ default: default_, breaker })
+          assert.deepStrictEqual([yield* reason, yield* reason], ["AttemptsExhausted", "CircuitOpen"])
+          yield* put({ default: { ...default_, deadline: "1s" }, breaker: { ...breaker, rampUp: 2000 }, throttle: {} })
+          assert.strictEqual(yield* reason, "CircuitOpen")
+          yield* put({ default: default_, breaker: { ...breaker, openFor: "2m" } })
+          assert.strictEqual(yield* reason, "AttemptsExhausted")
+          yield* put({ default: default_, breaker: "off" })
+          assert.deepStrictEqual([yield* reason, yield* reason], ["AttemptsExhausted", "AttemptsExhausted"])
         }))
     }))
 

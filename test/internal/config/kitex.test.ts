@@ -15,6 +15,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Random from "effect/Random"
+import * as TestClock from "effect/TestClock"
 import { exhaustedOf, play } from "../../support/play.js"
 import { assert, describe, it } from "../../support/vitest.js"
 
@@ -260,6 +261,116 @@ describe("policies in a container", () => {
         budget: RetryBudget.make({ ratio: decoded(failure()).retryRatio, capacity: 5 })
       }))
     ))
+})
+
+describe("circuit breakers as documents", () => {
+  const disabled = { enable: false }
+  const breakerOf = (breaker?: unknown) => Either.getOrThrow(RetryPolicy.fromKitex(disabled, breaker)).breaker
+  const timeouts = (n: number, method = "A.B") =>
+    Effect.replicateEffect(
+      Effect.map(Effect.flip(timeout.pipe(withRpcRetry({ method }))), (end) => end._tag),
+      n
+    )
+  const withBreaker = (breaker: unknown) =>
+    Effect.provide(RpcRetry.layer({ default: RetryPolicy.none, budget: "off", breaker: breakerOf(breaker) }))
+
+  it("a document that is disabled, or none, is no breaker (Kitex breaker 88)", () => {
+    assert.strictEqual(breakerOf(), "off")
+    assert.strictEqual(breakerOf({ enable: false, err_rate: 0.1, min_sample: 1 }), "off")
+    assert.strictEqual(breakerOf("{ \"enable\": false }"), "off")
+  })
+
+  it.effect("a document that is enabled lets calls pass while it is closed, and turns them away when it is open (Kitex breaker 89, 90)", () =>
+    Effect.gen(function*() {
+      const ends = yield* timeouts(12).pipe(withBreaker({ enable: true, err_rate: 0.5, min_sample: 10, extra: 1 }))
+      assert.deepStrictEqual(ends, [
+        ...Array<string>(10).fill("RetryExhausted"),
+        ...Array<string>(2).fill("CallRejected")
+      ])
+    }))
+
+  for (
+    const [number, document, made] of [
+      [95, { enable: true }, 200],
+      [98, { enable: true, err_rate: 0.1, min_sample: 100 }, 100],
+      [99, JSON.stringify({ enable: true, err_rate: 0.5, min_sample: 100 }), 100]
+    ] as const
+  ) {
+    it.effect(`of ${made} timeouts the last opens the breaker of ${JSON.stringify(document)} (Kitex breaker ${number})`, () =>
+      Effect.gen(function*() {
+        const ends = yield* timeouts(300).pipe(withBreaker(document))
+        assert.strictEqual(ends.indexOf("CallRejected"), made)
+        assert.strictEqual(ends.filter((end) => end === "RetryExhausted").length, made)
+      }))
+  }
+
+  it.effect("failures that leave its window of 10 seconds do not count", () =>
+    Effect.gen(function*() {
+      yield* timeouts(9)
+      yield* TestClock.adjust("11 seconds")
+      assert.notInclude(yield* timeouts(10), "CallRejected")
+      assert.deepStrictEqual(yield* timeouts(1), ["CallRejected"])
+    }).pipe(withBreaker({ enable: true, min_sample: 10 })))
+
+  it.effect("switched off for a method while it is open, calls are made again; switched on again it is still open (Kitex breaker 96)", () =>
+    Effect.gen(function*() {
+      yield* timeouts(10)
+      assert.deepStrictEqual(yield* timeouts(1), ["CallRejected"])
+      yield* RpcRetry.update("A.B", { breaker: "off" })
+      assert.deepStrictEqual(yield* timeouts(2), ["RetryExhausted", "RetryExhausted"])
+      yield* RpcRetry.remove("A.B")
+      assert.deepStrictEqual(yield* timeouts(1), ["CallRejected"])
+    }).pipe(withBreaker({ enable: true, min_sample: 10 })))
+
+  it.effect("it opens for 5 seconds, and up to 30 % more; two probes that succeed close it (Kitex breaker 97, 105a)", () =>
+    Effect.gen(function*() {
+      const stateOf = Effect.map(
+        RpcRetry.inspect,
+        ({ breakers }) => breakers.find(({ destination }) => destination === "A")!.state
+      )
+      const ok = Effect.void.pipe(withRpcRetry({ method: "A.B" }))
+      yield* timeouts(10)
+      yield* TestClock.adjust(4999)
+      assert.strictEqual(yield* stateOf, "Open")
+      yield* TestClock.adjust(1501)
+      yield* ok
+      assert.strictEqual(yield* stateOf, "HalfOpen")
+      yield* ok
+      assert.strictEqual(yield* stateOf, "Ramping")
+      yield* TestClock.adjust("3 seconds")
+      assert.strictEqual(yield* stateOf, "Closed")
+    }).pipe(withBreaker({ enable: true, min_sample: 10 })))
+
+  it.effect("a probe that fails opens it again (Kitex breaker 105a)", () =>
+    Effect.gen(function*() {
+      yield* timeouts(10)
+      yield* TestClock.adjust(6500)
+      assert.deepStrictEqual(yield* timeouts(2), ["RetryExhausted", "CallRejected"])
+    }).pipe(withBreaker({ enable: true, min_sample: 10 })))
+
+  it("stricter here: numbers out of range are refused, with the path", () => {
+    for (
+      const [document, field, problem] of [
+        ["{", "breaker", "is not JSON"],
+        [{}, "breaker.enable", "is missing"],
+        [[], "breaker", "must be an object"],
+        [{ enable: true, err_rate: 0 }, "breaker.err_rate", "must be greater than 0 and at most 1, got 0"],
+        [{ enable: true, err_rate: 1.1 }, "breaker.err_rate", "must be greater than 0 and at most 1, got 1.1"],
+        [{ enable: true, err_rate: "0.5" }, "breaker.err_rate", "must be a number"],
+        [{ enable: true, min_sample: 0 }, "breaker.min_sample", "must be an integer from 1 to"],
+        [{ enable: true, min_sample: 1.5 }, "breaker.min_sample", "must be an integer from 1 to"]
+      ] as const
+    ) {
+      const error = Either.getOrThrow(Either.flip(RetryPolicy.fromKitex(disabled, document)))
+      assert.strictEqual(error.field, field)
+      assert.include(error.problem, problem)
+    }
+  })
+
+  it("a failure policy that is wrong is told of first", () => {
+    const error = Either.getOrThrow(Either.flip(RetryPolicy.fromKitex({}, {})))
+    assert.strictEqual(error.field, "enable")
+  })
 })
 
 describe("presets against the numbers of their sources", () => {

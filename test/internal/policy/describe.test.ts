@@ -1,4 +1,12 @@
-import { RetryBudget, RetryPolicy, RetrySchedule, withRpcRetry } from "effect-rpc-retry"
+import {
+  Bulkhead,
+  CircuitBreaker,
+  RetryBudget,
+  RetryPolicy,
+  RetrySchedule,
+  Throttle,
+  withRpcRetry
+} from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -63,6 +71,54 @@ retried         ConnectionRefused, ConnectionLost, AttemptTimeout, Unavailable,
 not retried     Fatal, domain errors, defects, Throttled`
       )
       assert.isTrue(text.split("\n").every((line) => line.length <= 80))
+    }))
+
+  it.effect("a breaker, a bulkhead and a throttle have a row each; \"off\" has none", () =>
+    Effect.gen(function*() {
+      const rows = (options: RetryPolicy.Options) =>
+        Effect.map(
+          printed(RetryPolicy.make(options)),
+          (text) => text.split("\n").filter((line) => /^(breaker|bulkhead|throttle)/.test(line))
+        )
+      const policy = {
+        breaker: yield* CircuitBreaker.make(),
+        bulkhead: yield* Bulkhead.make({ concurrency: 20, queue: 100 }),
+        throttle: yield* Throttle.make()
+      }
+      assert.deepStrictEqual(yield* rows(policy), [
+        "breaker         opens at 50 % failed of at least 20 in 10s, for 5s to 6s 500ms",
+        "bulkhead        20 in flight, 100 wait",
+        "throttle        sends 2 for each accepted, over 2m"
+      ])
+      assert.deepStrictEqual(yield* rows({ breaker: "off", bulkhead: "off", throttle: "off" }), [])
+      const rate = CircuitBreaker.rate({
+        threshold: 0.125,
+        window: CircuitBreaker.calls(50),
+        minimumCalls: 10,
+        slow: { longerThan: "2 seconds", threshold: 0.8 }
+      })
+      const other = {
+        breaker: yield* CircuitBreaker.make({ trip: rate, jitter: 0 }),
+        bulkhead: yield* Bulkhead.make({ concurrency: 20, queue: 0, adaptive: { floor: 3 } }),
+        throttle: yield* Throttle.make({ k: 1.5, window: "10 seconds" })
+      }
+      const text = yield* printed(RetryPolicy.make(other))
+      assert.include(
+        text,
+        `breaker         opens at 12.5 % failed, or 80 % slower than 2s, of at least 10
+                of the last 50, for 5s
+bulkhead        3 to 20 in flight, 0 wait
+throttle        sends 1.5 for each accepted, over 10s`
+      )
+      assert.isTrue(text.split("\n").every((line) => line.length <= 80))
+      const openFor = RetrySchedule.exponential({ base: "5 seconds", factor: 2, cap: "1 minute" })
+      const backedOff = yield* CircuitBreaker.make({ trip: CircuitBreaker.consecutive(5), openFor, jitter: 0.5 })
+      assert.deepStrictEqual(yield* rows({ breaker: backedOff }), [
+        "breaker         opens after 5 failed in a row, for 5s to 1m 30s"
+      ])
+      const none = yield* CircuitBreaker.make({ trip: CircuitBreaker.consecutive(5), openFor: Schedule.stop })
+      const { breaker } = yield* RetryPolicy.describe(RetryPolicy.make({ breaker: none }))
+      assert.deepStrictEqual(breaker!.openFor, { shortest: Duration.millis(5000), longest: Duration.millis(6500) })
     }))
 
   it.effect("a deadline ends the retries, as it does in a call", () =>

@@ -1,10 +1,13 @@
 /**
  * Calls over real sockets, seen through real exporters; and what the documents and the dashboard say of that.
  */
-import { Deadline, Fallback, RetryBudget, RpcError, RpcRetry, withRpcRetry } from "effect-rpc-retry"
+import { CircuitBreaker, Deadline, Fallback, RetryBudget, RpcError, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
+import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as FlakyServer from "effect-rpc-retry/testing/FlakyServer"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
 import * as Logger from "effect/Logger"
 import * as Schedule from "effect/Schedule"
 import { readFileSync } from "node:fs"
@@ -13,6 +16,34 @@ import * as Yaml from "yaml"
 import * as Exporters from "../../support/exporters.js"
 import { ask } from "../../support/promql.js"
 import { assert, describe, it } from "../../support/vitest.js"
+
+/** A call that the layer turns away, whatever the call is. */
+const failing = (options?: RpcRetry.Options) =>
+  Faults.refused.pipe(withRpcRetry({ method: "Users.Get", logs: false, ...options }), Effect.either)
+
+/** A call whose second attempt finds its place in the bulkhead taken, and one that finds it taken at once. */
+const crowded = Effect.gen(function*() {
+  const held = yield* Deferred.make<void>()
+  const holder = Effect.andThen(Deferred.succeed(held, undefined), Effect.never).pipe(
+    withRpcRetry({ method: "Users.Get" })
+  )
+  const holding = yield* FiberSet.make()
+  const schedule = Schedule.recurs(1).pipe(
+    Schedule.tapOutput(() => Effect.andThen(FiberSet.run(holding, holder), Deferred.await(held)))
+  )
+  yield* failing({ schedule })
+  yield* failing()
+}).pipe(Effect.scoped)
+
+/** Calls that breakers, bulkheads and throttles turn away, before their first attempt and between two. */
+const shedding = Effect.gen(function*() {
+  const once = { default: { schedule: Schedule.recurs(1), logs: false }, budget: "off" } as const
+  yield* Effect.replicateEffect(failing(), 2).pipe(
+    Effect.provide(RpcRetry.layer({ ...once, breaker: { trip: CircuitBreaker.consecutive(1) } }))
+  )
+  yield* crowded.pipe(Effect.provide(RpcRetry.layer({ ...once, bulkhead: { concurrency: 1, queue: 0 } })))
+  yield* Effect.replicateEffect(failing(), 100).pipe(Effect.provide(RpcRetry.layer({ ...once, throttle: {} })))
+})
 
 /** Calls that end in every way that the dashboard shows. */
 const program = Effect.gen(function*() {
@@ -32,6 +63,7 @@ const program = Effect.gen(function*() {
   yield* call()
   yield* Effect.sleep(5).pipe(Effect.zipRight(call()), Deadline.within(1))
   yield* rpc.call("Arith.Divide", { A: 1, B: 0 }).pipe(withRpcRetry, Effect.either)
+  yield* shedding
 }).pipe(
   Effect.scoped,
   Effect.provide(RpcRetry.layer({
@@ -68,7 +100,7 @@ const seriesOf = (text: string): ReadonlyArray<Series> =>
 /** The names that Prometheus gives to metrics that it receives by OTLP. */
 const received = (metrics: ReadonlyArray<Exporters.OtlpMetric>): ReadonlyArray<Series> =>
   metrics.flatMap((metric) => {
-    const unit = metric.unit === "s" ? "_seconds" : ""
+    const unit = metric.unit === "s" ? "_seconds" : metric.gauge && metric.unit === "1" ? "_ratio" : ""
     const base = `${metric.name.replaceAll(".", "_")}${unit}`
     const names = metric.histogram
       ? [`${base}_bucket`, `${base}_count`, `${base}_sum`]
@@ -105,7 +137,9 @@ const problems = (expression: string, series: ReadonlyArray<Series>): ReadonlyAr
 }
 
 interface Dashboard {
-  readonly panels: ReadonlyArray<{ readonly title: string; readonly targets: ReadonlyArray<{ readonly expr: string }> }>
+  readonly panels: ReadonlyArray<
+    { readonly title: string; readonly targets?: ReadonlyArray<{ readonly expr: string }> }
+  >
 }
 
 interface Alerts {
@@ -113,7 +147,7 @@ interface Alerts {
 }
 
 const expressions: ReadonlyArray<readonly [name: string, expression: string]> = [
-  ...(JSON.parse(docs("observability/grafana-dashboard.json")) as Dashboard).panels.flatMap(({ targets, title }) =>
+  ...(JSON.parse(docs("observability/grafana-dashboard.json")) as Dashboard).panels.flatMap(({ targets = [], title }) =>
     targets.map(({ expr }) => [`the panel ${title}`, expr] as const)
   ),
   ...(Yaml.parse(docs("observability/alerts.yaml")) as Alerts).groups.flatMap(({ rules }) =>
@@ -188,7 +222,15 @@ describe("OTLP", () => {
         RpcError.RejectedReason
       ].flatMap(({ literals }) => literals)
       const types = own.flatMap(pointsOf).flatMap(({ attributes }) => attributesOf(attributes)["error.type"] ?? [])
-      assert.includeMembers([...types], ["ConnectionLost", "AttemptsExhausted", "BudgetExhausted", "DeadlineExceeded"])
+      assert.includeMembers([...types], [
+        "ConnectionLost",
+        "AttemptsExhausted",
+        "BudgetExhausted",
+        "DeadlineExceeded",
+        "CircuitOpen",
+        "BulkheadFull",
+        "Throttled"
+      ])
       assert.includeMembers([...reasons], types)
 
       // the call that gave up: its span, those of its attempts below it, and its log line in it
