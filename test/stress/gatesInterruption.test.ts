@@ -2,7 +2,15 @@
  * Interrupting a call whose policy has a throttle, a circuit breaker and a bulkhead, at every virtual millisecond of its run, loses no
  * permit and no probe, and leaves no timer and no fiber.
  */
-import { Bulkhead, CircuitBreaker, Retryable, RetryBudget, RpcRetry, Throttle, withRpcRetry } from "effect-rpc-retry"
+import {
+  Bulkhead,
+  CircuitBreaker,
+  Retryable,
+  RetryBudget,
+  type RpcRetry,
+  Throttle,
+  withRpcRetry
+} from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
