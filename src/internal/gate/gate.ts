@@ -5,6 +5,7 @@
  *
  * @internal
  */
+import type * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import type * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
@@ -110,30 +111,32 @@ export const through = <A, E, R>(gate: Gate, passage: Passage<A, E, R>): Effect.
 
 const turnAway = (rejection: Rejection) => Effect.fail(new Rejected(rejection) as never)
 
+/** Tells a permit how its attempt ended, and ends as it did. */
+const ending = <A, E>(permit: Permit, isCut: LazyArg<boolean>, services: Services) => ({
+  onSuccess: (value: A): Exit.Exit<A> => {
+    const exit = Exit.succeed(value)
+    permit.end("Success", exit, services)
+    return exit
+  },
+  onFailure: (cause: Cause.Cause<E>): Exit.Exit<never, E> => {
+    const exit = Exit.failCause(cause)
+    permit.end(isCut() ? "Ignored" : outcomeOf(exit), exit, services)
+    return exit
+  }
+})
+
 /** The permit holds no place, so an interruption, which says nothing, may pass without a word. */
 const unheld = <A, E, R>(
   gate: Gate,
   { attempt, deadline, isCut, services }: Passage<A, E, R>
 ): Effect.Effect<A, E, R> => {
   const admission = gate.admit(services, deadline, (self) => self)
-  if (!Result.isResult(admission) || Result.isFailure(admission)) {
-    return held(gate, { attempt, deadline, isCut, services })
-  }
-  const permit = Result.successOf(admission)
-  return Effect.matchCauseEffect(attempt(), {
-    onSuccess: (value) => {
-      const exit = Exit.succeed(value)
-      permit.end("Success", exit, services)
-      return exit
-    },
-    onFailure: (cause) => {
-      const exit = Exit.failCause(cause)
-      permit.end(isCut() ? "Ignored" : outcomeOf(exit), exit, services)
-      return exit
-    }
-  })
+  return Result.isResult(admission) && Result.isSuccess(admission)
+    ? Effect.matchCauseEffect(attempt(), ending<A, E>(Result.successOf(admission), isCut, services))
+    : held(gate, { attempt, deadline, isCut, services })
 }
 
+/** Uninterruptible but for the attempt, so that the permit comes back whatever becomes of it. */
 const held = <A, E, R>(
   gate: Gate,
   { attempt, deadline, isCut, services }: Passage<A, E, R>
@@ -142,10 +145,9 @@ const held = <A, E, R>(
     const enter = (admission: Admission): Effect.Effect<A, E, R> =>
       Result.isFailure(admission)
         ? turnAway(Result.failureOf(admission))
-        : Effect.onExit(
+        : Effect.matchCauseEffect(
           restore(Effect.suspend(attempt)),
-          (exit) =>
-            Effect.sync(() => Result.successOf(admission).end(isCut() ? "Ignored" : outcomeOf(exit), exit, services))
+          ending<A, E>(Result.successOf(admission), isCut, services)
         )
     const admission = gate.admit(services, deadline, restore)
     return Result.isResult(admission) ? enter(admission) : Effect.flatMap(admission, enter)
