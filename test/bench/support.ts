@@ -11,23 +11,39 @@ export interface Served {
   readonly service: RpcRetry.Service
 }
 
-/** Nanoseconds for one run of each effect: the median of rounds in which all take their turn. */
+/** A peer in plain JavaScript. */
+export type Peer = () => Promise<unknown>
+
+const effectOf = (one: Effect.Effect<unknown, unknown> | Served, runs: number): Effect.Effect<unknown, unknown> => {
+  const effect = Effect.isEffect(one) ? one : one.call
+  const many = Effect.suspend(() => {
+    let i = 0
+    return Effect.whileLoop({ while: () => i < runs, body: () => effect, step: () => i++ })
+  })
+  return Effect.isEffect(one) ? many : Effect.provideService(many, RpcRetry.RpcRetry, one.service)
+}
+
+/** Nanoseconds for one run of each effect, or of each peer: the median of rounds in which all take their turn. */
 export const measure = (
-  cases: Readonly<Record<string, Effect.Effect<unknown, unknown> | Served>>,
+  cases: Readonly<Record<string, Effect.Effect<unknown, unknown> | Served | Peer>>,
   options: { readonly runs: number }
 ) =>
   Effect.promise(async () => {
     const bench = new Bench({ time: 1500, warmupTime: 300 })
     for (const [name, one] of Object.entries(cases)) {
-      const effect = Effect.isEffect(one) ? one : one.call
-      const many = Effect.suspend(() => {
-        let i = 0
-        return Effect.whileLoop({ while: () => i < options.runs, body: () => effect, step: () => i++ })
-      })
-      const served = Effect.isEffect(one) ? many : Effect.provideService(many, RpcRetry.RpcRetry, one.service)
-      bench.add(name, async () => {
-        await Effect.runPromise(served as Effect.Effect<void>)
-      })
+      if (typeof one === "function") {
+        bench.add(name, async () => {
+          for (let i = 0; i < options.runs; i++) {
+            // oxlint-disable-next-line no-await-in-loop
+            await one()
+          }
+        })
+      } else {
+        const many = effectOf(one, options.runs)
+        bench.add(name, async () => {
+          await Effect.runPromise(many as Effect.Effect<void>)
+        })
+      }
     }
     await bench.run()
     return Object.fromEntries(

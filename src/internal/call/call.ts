@@ -202,7 +202,9 @@ export const budgetLevel = (call: Call, now: number): number | undefined =>
  */
 export const nextAttempt = (call: Call): Attempt.Attempt => {
   const previous = call.attempt
-  const startedAt = previous === undefined ? call.startedAt : Monotonic.now(call.clock)
+  // a gate may have kept the first attempt waiting
+  const startsWithCall = previous === undefined && call.gates.length === 0
+  const startedAt = startsWithCall ? call.startedAt : Monotonic.now(call.clock)
   const attempt = Attempt.make(++call.attempts, startedAt, previous?.error)
   if (previous !== undefined) {
     call.waited += Monotonic.between(previous.endedAt, attempt.startedAt)

@@ -5,6 +5,7 @@
  *
  * @internal
  */
+import type * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import type * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
@@ -110,48 +111,44 @@ export const through = <A, E, R>(gate: Gate, passage: Passage<A, E, R>): Effect.
 
 const turnAway = (rejection: Rejection) => Effect.fail(new Rejected(rejection) as never)
 
+/** Tells a permit how its attempt ended, and ends as it did. */
+const ending = <A, E>(permit: Permit, isCut: LazyArg<boolean>, services: Services) => ({
+  onSuccess: (value: A): Exit.Exit<A> => {
+    const exit = Exit.succeed(value)
+    permit.end("Success", exit, services)
+    return exit
+  },
+  onFailure: (cause: Cause.Cause<E>): Exit.Exit<never, E> => {
+    const exit = Exit.failCause(cause)
+    permit.end(isCut() ? "Ignored" : outcomeOf(exit), exit, services)
+    return exit
+  }
+})
+
 /** The permit holds no place, so an interruption, which says nothing, may pass without a word. */
 const unheld = <A, E, R>(
   gate: Gate,
-  passage: Passage<A, E, R>
+  { attempt, deadline, isCut, services }: Passage<A, E, R>
 ): Effect.Effect<A, E, R> => {
-  const { attempt, deadline, services } = passage
   const admission = gate.admit(services, deadline, (self) => self)
-  if (!Result.isResult(admission) || Result.isFailure(admission)) {
-    return held(gate, passage)
-  }
-  return ended(attempt(), Result.successOf(admission), passage)
+  return Result.isResult(admission) && Result.isSuccess(admission)
+    ? Effect.matchCauseEffect(attempt(), ending<A, E>(Result.successOf(admission), isCut, services))
+    : held(gate, { attempt, deadline, isCut, services })
 }
 
-/** Gives the permit back when an attempt ends; on interruption only where it runs uninterruptibly. */
-const ended = <A, E, R>(
-  attempt: Effect.Effect<A, E, R>,
-  permit: Permit,
-  { isCut, services }: Pick<Passage<A, E, R>, "isCut" | "services">
-): Effect.Effect<A, E, R> =>
-  Effect.matchCauseEffect(attempt, {
-    onSuccess: (value) => {
-      const exit = Exit.succeed(value)
-      permit.end("Success", exit, services)
-      return exit
-    },
-    onFailure: (cause) => {
-      const exit = Exit.failCause(cause)
-      permit.end(isCut() ? "Ignored" : outcomeOf(exit), exit, services)
-      return exit
-    }
-  })
-
+/** Uninterruptible but for the attempt, so that the permit comes back whatever becomes of it. */
 const held = <A, E, R>(
   gate: Gate,
-  passage: Passage<A, E, R>
+  { attempt, deadline, isCut, services }: Passage<A, E, R>
 ): Effect.Effect<A, E, R> =>
   Effect.uninterruptibleMask((restore) => {
-    const { attempt, deadline, services } = passage
     const enter = (admission: Admission): Effect.Effect<A, E, R> =>
       Result.isFailure(admission)
         ? turnAway(Result.failureOf(admission))
-        : ended(restore(Effect.suspend(attempt)), Result.successOf(admission), passage)
+        : Effect.matchCauseEffect(
+          restore(Effect.suspend(attempt)),
+          ending<A, E>(Result.successOf(admission), isCut, services)
+        )
     const admission = gate.admit(services, deadline, restore)
     return Result.isResult(admission) ? enter(admission) : Effect.flatMap(admission, enter)
   })

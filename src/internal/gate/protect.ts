@@ -21,17 +21,18 @@ export const protect = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   gate: Gate.Gate
 ): Effect.Effect<A, E | CallRejected, R> =>
-  Effect.withFiberRuntime((fiber) =>
-    Effect.catchAllCause(
-      Gate.through(gate, {
-        attempt: () => self,
-        services: fiber.currentDefaultServices,
-        deadline: read(fiber.currentContext, CurrentDeadline, Infinity),
-        isCut: () => false
-      }),
-      (cause: Cause.Cause<E>): Effect.Effect<never, E | CallRejected> => {
+  Effect.withFiberRuntime((fiber) => {
+    const admits = gate.isFree()
+    const passed = Gate.through(gate, {
+      attempt: () => self,
+      services: fiber.currentDefaultServices,
+      deadline: read(fiber.currentContext, CurrentDeadline, Infinity),
+      isCut: () => false
+    })
+    return admits ?
+      passed :
+      Effect.catchAllCause(passed, (cause: Cause.Cause<E>): Effect.Effect<never, E | CallRejected> => {
         const rejection = rejectionOf(cause)
         return rejection === undefined ? Effect.failCause(cause) : Effect.fail(new CallRejected(rejection))
-      }
-    )
-  )
+      })
+  })

@@ -266,11 +266,15 @@ export const through = <A, E, R, E2>(
     const clock = Context.get(services, Clock.Clock)
     return Effect.flatMap(Context.get(services, Random.Random).next, (random): Effect.Effect<A, E | E2, R> => {
       const startedAt = Monotonic.now(clock)
+      const end = (exit: Exit.Exit<A, E>) => {
+        throttle.ended(verdict(exit), startedAt, Monotonic.now(clock))
+        return exit
+      }
       return throttle.admit(startedAt, random)
-        ? Effect.onExit(
-          restore(Effect.suspend(self)),
-          (exit) => Effect.sync(() => throttle.ended(verdict(exit), startedAt, Monotonic.now(clock)))
-        )
+        ? Effect.matchCauseEffect(restore(Effect.suspend(self)), {
+          onSuccess: (value) => end(Exit.succeed(value)),
+          onFailure: (cause) => end(Exit.failCause(cause))
+        })
         : rejected()
     })
   })

@@ -148,7 +148,7 @@ export interface Inspection {
     /** How many it can hold. */
     readonly capacity: number
   }>
-  /** The circuit breakers of the layer, one for each destination that was called. */
+  /** The circuit breakers of the layer: one for each destination that was called or that a policy names. */
   readonly breakers: ReadonlyArray<{
     /** The service part of a method. */
     readonly destination: string
@@ -161,7 +161,7 @@ export interface Inspection {
     /** How long it will still be open; `null` where it is not open, or open by hand. */
     readonly retryIn: string | null
   }>
-  /** The bulkheads of the layer, one for each destination that was called. */
+  /** The bulkheads of the layer: one for each destination that was called or that a policy names. */
   readonly bulkheads: ReadonlyArray<{
     /** The service part of a method. */
     readonly destination: string
@@ -178,7 +178,7 @@ export interface Inspection {
     /** How many attempts can wait. */
     readonly queue: number
   }>
-  /** The throttles of the layer, one for each destination that was called. */
+  /** The throttles of the layer: one for each destination that was called or that a policy names. */
   readonly throttles: ReadonlyArray<{
     /** The service part of a method. */
     readonly destination: string

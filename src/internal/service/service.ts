@@ -13,7 +13,7 @@ import { checkKnown, checkNumber, InvalidOption } from "../../InvalidOption.js"
 import * as RetryBudget from "../../RetryBudget.js"
 import * as Throttle from "../../Throttle.js"
 import * as Monotonic from "../ambient/monotonic.js"
-import type * as Telemetry from "../call/observer.js"
+import type { CircuitEvent } from "../call/observer.js"
 import type { PolicyUpdated } from "../event/event.js"
 import * as RetryPolicy from "../policy/policy.js"
 import * as Result from "../result.js"
@@ -146,18 +146,10 @@ const perDestination = <Valid, A extends object>(
 ): internal.PerDestination<A> | undefined =>
   valid === undefined ? undefined : internal.perDestination((destination) => make(valid, destination))
 
-/** A breaker whose changes are told of as events of its destination. */
-const observedBreaker =
-  (telemetry: Telemetry.Telemetry) =>
-  (valid: CircuitBreaker.Valid, destination: string): CircuitBreaker.CircuitBreaker => {
-    const breaker = CircuitBreaker.fromValid(valid)
-    breaker.gate.onChange((change) => {
-      telemetry.circuitChanged(circuitEvent(change, destination, breaker.clock().unsafeCurrentTimeMillis()))
-    })
-    return breaker
-  }
+/** Is told of each breaker that a layer makes, and of its destination. */
+type OnBreaker = (breaker: CircuitBreaker.CircuitBreaker, destination: string) => void
 
-const circuitEvent = (change: CircuitBreaker.Change, destination: string, at: number): Telemetry.CircuitEvent => {
+const circuitEvent = (change: CircuitBreaker.Change, destination: string, at: number): CircuitEvent => {
   const of = { destination, at }
   switch (change.to) {
     case "Open": {
@@ -172,18 +164,22 @@ const circuitEvent = (change: CircuitBreaker.Change, destination: string, at: nu
   }
 }
 
-/** Returns what makes all that destinations share: it is told to the telemetry of the service that they are of. */
+/** Returns what makes all that destinations share. */
 const validateShared = (
   options: LayerOptions
-): Result.Result<(telemetry: Telemetry.Telemetry) => internal.Shared, InvalidOption> =>
+): Result.Result<(onBreaker: OnBreaker) => internal.Shared, InvalidOption> =>
   Result.gen(function*() {
     const budget = yield* validateBudgets(options.budget)
     const breaker = yield* validateEach("breaker", options.breaker, CircuitBreaker.validate)
     const bulkhead = yield* validateEach("bulkhead", options.bulkhead, Bulkhead.validate)
     const throttle = yield* validateEach("throttle", options.throttle, Throttle.validate)
-    return (telemetry) => ({
+    return (onBreaker) => ({
       budget,
-      breaker: perDestination(breaker, observedBreaker(telemetry)),
+      breaker: perDestination(breaker, (valid, destination) => {
+        const made = CircuitBreaker.fromValid(valid)
+        onBreaker(made, destination)
+        return made
+      }),
       bulkhead: perDestination(bulkhead, Bulkhead.fromValid),
       throttle: perDestination(throttle, Throttle.fromValid)
     })
@@ -212,14 +208,30 @@ const defaultMaxMethods = 1_000
 
 const fromTable = (
   table: internal.Table,
-  sharedOf: (telemetry: Telemetry.Telemetry) => internal.Shared,
+  sharedOf: (onBreaker: OnBreaker) => internal.Shared,
   maxMethods: number | undefined
 ): Replaceable => {
   const telemetry = Hub.make({
     maxMethods,
     isOfDestination: (budget) => policies.state().shared.budget?.has(budget) === true
   })
-  const policies = internal.make(table, sharedOf(telemetry))
+  // calls in flight may still pass a breaker that was replaced: nothing is told of that
+  const onBreaker: OnBreaker = (breaker, destination) => {
+    breaker.gate.onChange((change) => {
+      if (policies.state().shared.breaker?.has(breaker) === true) {
+        telemetry.circuitChanged(circuitEvent(change, destination, breaker.clock().unsafeCurrentTimeMillis()))
+      }
+    })
+  }
+  /** Tells of breakers that are replaced by closed ones. */
+  const closed = (breakers: internal.PerDestination<CircuitBreaker.CircuitBreaker> | undefined) =>
+    Effect.map(Clock.currentTimeMillis, (at) =>
+      breakers?.all().forEach((breaker, destination) => {
+        if (!breaker.gate.isFree()) {
+          telemetry.circuitChanged({ _tag: "CircuitClosed", destination, at, isRamping: false })
+        }
+      }))
+  const policies = internal.make(table, sharedOf(onBreaker))
   const updated = (name: string | undefined, change: PolicyUpdated["change"]) =>
     Effect.andThen(
       Effect.map(
@@ -276,7 +288,7 @@ const fromTable = (
     replace: (next, keys) =>
       Effect.gen(function*() {
         const table = yield* validateTable(next, false)
-        const made = (yield* validateShared(next))(telemetry)
+        const made = (yield* validateShared(next))(onBreaker)
         const before = policies.state().shared
         const kept = <Field extends keyof internal.Shared>(field: Field) =>
           keys[field] === said[field] ? before[field] : made[field]
@@ -288,6 +300,9 @@ const fromTable = (
         }
         said = keys
         policies.replace({ table, shared })
+        if (shared.breaker !== before.breaker) {
+          yield* closed(before.breaker)
+        }
         yield* updated(undefined, "replaced")
       })
   }

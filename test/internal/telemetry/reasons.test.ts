@@ -2,18 +2,21 @@
  * One reason, one word for it: in the error, the event, the spans, the metrics and the log.
  */
 import {
+  Bulkhead,
   CallRejected,
+  CircuitBreaker,
   Deadline,
   Fatal,
   Retryable,
   RetryBudget,
   RetryExhausted,
   RpcError,
+  Throttle,
   withRpcRetry
 } from "effect-rpc-retry"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Random from "effect/Random"
 import * as Lab from "../../support/lab.js"
 import { failureOf } from "../../support/play.js"
 import { assert, describe, it } from "../../support/vitest.js"
@@ -22,19 +25,15 @@ const retryable = (reason: RpcError.RetryableReason) => new Retryable({ reason, 
 
 const failing = Effect.fail(retryable("Unavailable"))
 
-const exhaustedInside = (reason: RpcError.ExhaustedReason) =>
-  Effect.fail(
-    new RetryExhausted({
-      method: `Exhausted.${reason}`,
-      reason,
-      attempts: 1,
-      elapsed: Duration.zero,
-      last: retryable("Unavailable"),
-      history: []
-    })
-  ).pipe(withRpcRetry({ method: `Exhausted.${reason}` }))
+const opensAtOnce = CircuitBreaker.make({ trip: CircuitBreaker.consecutive(1), openFor: "1 hour" })
 
-/** How each end of a call comes about. Those that nothing in this package makes yet come from a call inside. */
+const makeBulkhead = Bulkhead.make({ concurrency: 1, queue: 0 })
+
+/** Holds the permit of a bulkhead for an hour, from `after` on. */
+const occupied = (bulkhead: Bulkhead.Bulkhead, after: number) =>
+  Effect.fork(Effect.delay(Effect.sleep("1 hour").pipe(Bulkhead.protect(bulkhead), Effect.ignore), after))
+
+/** How each end of a call comes about. */
 const exhausting: Record<RpcError.ExhaustedReason, Effect.Effect<never, RpcError.RpcError>> = {
   AttemptsExhausted: failing.pipe(withRpcRetry({ method: "Exhausted.AttemptsExhausted" })),
   BudgetExhausted: Effect.fail(new Retryable({ reason: "Unavailable", delivery: "Unknown", code: "DEAR" })).pipe(
@@ -47,16 +46,45 @@ const exhausting: Record<RpcError.ExhaustedReason, Effect.Effect<never, RpcError
   ),
   NotIdempotent: failing.pipe(withRpcRetry({ method: "Exhausted.NotIdempotent", idempotent: false })),
   NotRetried: failing.pipe(withRpcRetry({ method: "Exhausted.NotRetried", retryIf: () => false })),
-  CircuitOpen: exhaustedInside("CircuitOpen"),
-  BulkheadFull: exhaustedInside("BulkheadFull")
+  CircuitOpen: Effect.flatMap(
+    opensAtOnce,
+    (breaker) => failing.pipe(withRpcRetry({ method: "Exhausted.CircuitOpen", breaker }))
+  ),
+  BulkheadFull: Effect.flatMap(makeBulkhead, (bulkhead) =>
+    Effect.andThen(
+      occupied(bulkhead, 1),
+      failing.pipe(withRpcRetry({ method: "Exhausted.BulkheadFull", bulkhead }))
+    ))
 }
 
-const rejecting = (reason: RpcError.RejectedReason): Effect.Effect<never, RpcError.RpcError> =>
-  reason === "DeadlineExceeded"
-    ? Effect.zipRight(Effect.sleep(5), failing.pipe(withRpcRetry({ method: "Rejected.DeadlineExceeded" }))).pipe(
-      Deadline.within(1)
-    )
-    : Effect.fail(new CallRejected({ reason })).pipe(withRpcRetry({ method: `Rejected.${reason}` }))
+/** Draws 0, which a throttle that rejects anything rejects. */
+const unlucky = Effect.withRandom({
+  ...Random.make(1),
+  next: Effect.succeed(0),
+  [Random.RandomTypeId]: Random.RandomTypeId
+})
+
+const sent = Effect.dieMessage("sent")
+
+/** How each call that is not sent comes about. */
+const rejecting: Record<RpcError.RejectedReason, Effect.Effect<never, RpcError.RpcError>> = {
+  DeadlineExceeded: Effect.zipRight(Effect.sleep(5), sent.pipe(withRpcRetry({ method: "Rejected.DeadlineExceeded" })))
+    .pipe(Deadline.within(1)),
+  CircuitOpen: Effect.flatMap(
+    opensAtOnce,
+    (breaker) => Effect.andThen(breaker.open, sent.pipe(withRpcRetry({ method: "Rejected.CircuitOpen", breaker })))
+  ),
+  BulkheadFull: Effect.flatMap(makeBulkhead, (bulkhead) =>
+    Effect.andThen(
+      occupied(bulkhead, 0),
+      Effect.delay(sent.pipe(withRpcRetry({ method: "Rejected.BulkheadFull", bulkhead })), 1)
+    )),
+  Throttled: Effect.flatMap(Throttle.make(), (throttle) =>
+    Effect.andThen(
+      Effect.replicateEffect(Effect.ignore(failing.pipe(Throttle.protect(throttle))), 20),
+      sent.pipe(withRpcRetry({ method: "Rejected.Throttled", throttle }), unlucky)
+    ))
+}
 
 /** More than the budget holds. */
 const cost = (error: Retryable) => error.code === "DEAR" ? 11 : 0
@@ -89,16 +117,12 @@ const table: ReadonlyArray<{
     reason,
     call: exhausting[reason],
     ofError: (error: unknown) => error instanceof RetryExhausted ? error.reason : undefined,
-    metrics: [
-      "rpc.client.call.duration",
-      "rpc.client.call.exhausted",
-      ...(reason === "CircuitOpen" || reason === "BulkheadFull" ? [] : ["rpc.client.retry.refused"])
-    ]
+    metrics: ["rpc.client.call.duration", "rpc.client.call.exhausted", "rpc.client.retry.refused"]
   })),
   ...RpcError.RejectedReason.literals.map((reason) => ({
     kind: "Rejected",
     reason,
-    call: rejecting(reason),
+    call: rejecting[reason],
     ofError: (error: unknown) => error instanceof CallRejected ? error.reason : undefined,
     metrics: ["rpc.client.call.duration", "rpc.client.call.rejected"]
   }))
