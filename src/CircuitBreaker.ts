@@ -53,6 +53,7 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as monotonic from "./internal/ambient/monotonic.js"
+import type * as circuit from "./internal/gate/circuit.js"
 import * as internal from "./internal/gate/circuitBreaker.js"
 import type { Services } from "./internal/gate/gate.js"
 import * as keys from "./internal/gate/keyed.js"
@@ -91,7 +92,7 @@ export type {
    * @category models
    */
   State
-} from "./internal/gate/circuitBreaker.js"
+} from "./internal/gate/circuit.js"
 
 /**
  * A circuit breaker: made with {@link make}, or one of {@link keyed}.
@@ -102,14 +103,14 @@ export type {
 export interface CircuitBreaker extends Pipeable {
   readonly [TypeId]: TypeId
   /** Its state now. */
-  readonly state: Effect.Effect<internal.State>
+  readonly state: Effect.Effect<circuit.State>
   /**
    * Its changes of state from now on. The end of an opening or of a ramp is seen, and told, when an attempt comes or the state is asked
    * for. A reader that is slow misses the oldest of more than 16.
    */
-  readonly changes: Stream.Stream<internal.Change>
+  readonly changes: Stream.Stream<circuit.Change>
   /** What is known of it now. */
-  readonly snapshot: Effect.Effect<internal.Snapshot>
+  readonly snapshot: Effect.Effect<circuit.Snapshot>
   /** Opens it, until it is closed or reset by hand. */
   readonly open: Effect.Effect<void>
   /** Closes it at once, without a ramp. What it counted is forgotten; the next opening is as long as it would have been. */
@@ -265,7 +266,10 @@ const checkWindow = (where: string, input: Duration.DurationInput | Calls) =>
     : Result.map(
       checkDuration(where, "window", input as Duration.DurationInput),
       (duration) => ({ _tag: "Time", millis: Duration.toMillis(duration) }) as const
-    )
+    ).pipe(Result.filterOrFail(
+      ({ millis }) => millis >= 1,
+      () => new InvalidOption({ where, field: "window", problem: "must be at least 1 millisecond" })
+    ))
 
 const checkSlow = (where: string, slow: NonNullable<RateOptions["slow"]>) =>
   Result.gen(function*() {
@@ -471,7 +475,7 @@ const fromBreaker = (
   return {
     [TypeId]: TypeId,
     state: step(() => gate.snapshot().state),
-    changes: Stream.asyncPush<internal.Change>(
+    changes: Stream.asyncPush<circuit.Change>(
       (emit) =>
         Effect.acquireRelease(
           Effect.sync(() => gate.onChange((change) => emit.single(change))),

@@ -11,6 +11,10 @@
  * | `CallSucceeded`    | a call succeeded                                                                        |
  * | `CallFailed`       | a call failed, or was rejected before its first attempt                                 |
  * | `CallInterrupted`  | a call was interrupted, during an attempt or during a delay                             |
+ * | `CallShed`         | a breaker, a bulkhead or a throttle rejected a call before its first attempt            |
+ * | `CircuitOpened`    | a circuit breaker of the layer opened                                                   |
+ * | `CircuitHalfOpen`  | the opening of a circuit breaker is over, and it admits probes                          |
+ * | `CircuitClosed`    | a circuit breaker closed, or begins to close                                            |
  * | `BudgetLow`        | the retries that a budget allows fell below a quarter of those that it allows when full |
  * | `PolicyUpdated`    | a policy of the service was updated, removed or replaced                                |
  * | `EventsDropped`    | a reader was too slow, so that events before this one were dropped                      |
@@ -40,10 +44,15 @@ export type {
   BudgetLow,
   CallFailed,
   CallInterrupted,
+  CallShed,
   CallSucceeded,
+  CircuitClosed,
+  CircuitHalfOpen,
+  CircuitOpened,
   EndOfCall,
   EventsDropped,
   OfCall,
+  OfCircuit,
   Outcome,
   PolicyUpdated,
   Reason,

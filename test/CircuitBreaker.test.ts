@@ -165,8 +165,8 @@ describe("CircuitBreaker.protect", () => {
         withRpcRetry({ schedule: Schedule.recurs(20) })
       )
       const { exit } = yield* play(retried)
-      assert.instanceOf(failureOf(exit), CallRejected)
-      assert.strictEqual(yield* call.attempts, 3)
+      const { attempts, reason } = exhaustedOf(exit)
+      assert.deepStrictEqual([reason, attempts, yield* call.attempts], ["CircuitOpen", 3, 3])
     }))
 
   it.effect("of 1,000 callers at the instant of half-open exactly the probes are sent (Kitex breaker 105e)", () =>

@@ -206,7 +206,7 @@ const tooFull = (files: ReadonlyArray<File>): ReadonlyArray<string> => {
 
 /** What Effect 4 has under another name or not at all, and the file that stands before it. */
 const behind: ReadonlyArray<readonly [name: string, use: RegExp, file: string]> = [
-  ["Either", /effect\/Either"|\bEither\.\w/, "internal/result"],
+  ["Either", /effect\/Either"|\bEither\.\w|\w+Either\b/, "internal/result"],
   ["Runtime", /effect\/Runtime"|Effect\.runtime\b/, "internal/effect/runtime"],
   [
     "ScheduleDecision",

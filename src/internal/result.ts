@@ -6,6 +6,7 @@
  */
 import * as Either from "effect/Either"
 import { dual } from "effect/Function"
+import * as Schema from "effect/Schema"
 
 /** A success of `A`, or a failure of `E`. @internal */
 export type Result<A, E = never> = Either.Either<A, E>
@@ -94,3 +95,6 @@ export {
   /** Runs what may throw. @internal */
   try_ as try
 }
+
+/** Decodes a value with a schema. @internal */
+export const decodeUnknown = Schema.decodeUnknownEither

@@ -17,7 +17,7 @@ import type { CallIdentity } from "../ambient/progress.js"
 import type { Account } from "../budget/account.js"
 import { destinationOf } from "../budget/destination.js"
 import * as Causes from "../effect/cause.js"
-import type { Gate, Services } from "../gate/gate.js"
+import { type Gate, HeldGates, type Services } from "../gate/gate.js"
 import type * as RetryPolicy from "../policy/policy.js"
 import * as RetrySchedule from "../policy/schedule.js"
 import * as Attempt from "./attempt.js"
@@ -131,7 +131,7 @@ export const start = (settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unk
     startedAt,
     wallOffset: observed ? clock.unsafeCurrentTimeMillis() - startedAt : 0,
     deadline,
-    gates: settings.gates ?? gatesOf(policy),
+    gates: notHeld(settings.gates ?? gatesOf(policy), ambient),
     budget: policy.budget?.account,
     observedBudget: policy.budget?.account,
     retryCost: 0,
@@ -152,6 +152,12 @@ const gatesOf = ({ breaker = "off", bulkhead = "off" }: RetryPolicy.Complete): R
     ? noGates
     : [...breaker === "off" ? [] : [breaker.gate], ...bulkhead === "off" ? [] : [bulkhead.gate]]
 
+/** Leaves out what an attempt around this call holds a permit of. */
+const notHeld = (gates: ReadonlyArray<Gate>, ambient: Context.Context<never>): ReadonlyArray<Gate> => {
+  const held = gates.length === 0 ? noGates : read(ambient, HeldGates, noGates)
+  return held.length === 0 ? gates : gates.filter((gate) => !held.includes(gate))
+}
+
 const deadlineOf = (policy: RetryPolicy.Complete, startedAt: number, ambient: number): number =>
   policy.deadline === undefined ? ambient : Math.min(ambient, startedAt + Duration.toMillis(policy.deadline))
 
@@ -168,7 +174,7 @@ export const learnMethod = (call: Call, error: Retryable, ambient: Context.Conte
   }
   const policy = call.settings.policyOf(error.method)
   call.policy = { ...policy, spans: call.policy.spans }
-  call.gates = call.settings.gates ?? gatesOf(policy)
+  call.gates = notHeld(call.settings.gates ?? gatesOf(policy), ambient)
   call.budget = policy.budget?.account
   call.deadline = deadlineOf(policy, call.startedAt, read(ambient, CurrentDeadline, Infinity))
   call.attemptContext = AttemptContext.withDeadline(call.attemptContext, call.deadline)

@@ -121,7 +121,7 @@ export const decode = <A, I>(
   options?: { readonly extra?: boolean }
 ): Result.Result<A, InvalidOption> =>
   pipe(
-    Schema.decodeUnknownEither(schema)(input, { onExcessProperty: options?.extra === true ? "ignore" : "error" }),
+    Result.decodeUnknown(schema)(input, { onExcessProperty: options?.extra === true ? "ignore" : "error" }),
     Result.mapError((error) => {
       const issues = ParseResult.ArrayFormatter.formatErrorSync(error)
       // of the members of a union, report the one that matched deepest

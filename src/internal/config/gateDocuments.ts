@@ -126,10 +126,17 @@ export const toBreaker = (
       trip: trip === undefined ? undefined : yield* Result.mapError(toTrip(where, trip), withoutParameter),
       openFor: openFor === undefined || Duration.isDuration(openFor)
         ? openFor
-        : yield* documents.attempt(where, "breaker.openFor", () => RetrySchedule.exponential(openFor))
+        : yield* documents.attempt(where, "breaker.openFor", () => toOpenings(openFor))
     }
     return yield* checked(where, "breaker", CircuitBreaker.validate, options)
   })
+
+/** From 5 seconds on twice as long each time, up to a minute, where the document says nothing else. */
+const toOpenings = ({ base = Duration.seconds(5), cap, factor = 2 }: {
+  readonly base?: Duration.Duration | undefined
+  readonly cap?: Duration.Duration | undefined
+  readonly factor?: number | undefined
+}) => RetrySchedule.exponential({ base, factor, cap: cap ?? Duration.max(base, Duration.minutes(1)) })
 
 /**
  * Checks the options of a bulkhead. Errors name the path, from `bulkhead` on.

@@ -21,6 +21,7 @@ import * as Option from "effect/Option"
 import {
   CallRejected,
   type ExhaustedReason,
+  isCallRejected,
   isRetryable,
   isRpcError,
   type RejectedReason,
@@ -89,6 +90,10 @@ const attempts = <A, E, R>(
     Call.attemptFailed(call, attempt, cause, error)
     Observe.attemptFailed(call, attempt, cause)
     if (error === undefined) {
+      const rejected = rejectedInside(call, attempt, cause)
+      if (rejected !== undefined) {
+        return rejected
+      }
       if (isDomainError(cause)) {
         credit(call)
       }
@@ -102,6 +107,24 @@ const attempts = <A, E, R>(
     return attempt.number === 1 ? Effect.onInterrupt(next, () => Call.refund(call)) : next
   })
 
+/**
+ * The end of a call whose attempt was turned away inside, by a breaker or a bulkhead of its own, after another one had been made: it
+ * keeps the last error, as something was sent.
+ */
+const rejectedInside = (
+  call: Call.Call,
+  { after }: Attempt,
+  cause: Cause.Cause<unknown>
+): Effect.Effect<never, Ended> | undefined => {
+  const failure = Option.getOrUndefined(Causes.onlyFailure(cause))
+  if (after === undefined || !isCallRejected(failure) || failure.reason === "Throttled") {
+    return undefined
+  }
+  // it was not made
+  call.attempts--
+  return giveUp(call, after, failure.reason)
+}
+
 /** One attempt, if every gate admits it. */
 const gated = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effect.Effect<A, E | Retryable, R> =>
   call.gates.length === 0 ?
@@ -112,10 +135,17 @@ const gated = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effect.E
           attempt,
           services: call.services,
           deadline: call.deadline,
-          isCut: () => call.attempt?.isCutByDeadline === true
+          isCut: () => call.attempt?.isCutByDeadline === true,
+          startedAt: () => call.attempt?.startedAt
         }),
-      () => runAttempt(self, call)
+      () => admitted(self, call)
     )()
+
+/** The attempt, unless a breaker has opened while it waited behind it for a permit of the bulkhead. */
+const admitted = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effect.Effect<A, E | Retryable, R> => {
+  const refusal = call.gates.length === 1 ? undefined : Gate.refusalAt(call.gates, Monotonic.now(call.clock))
+  return refusal === undefined ? runAttempt(self, call) : Gate.turnAway(refusal)
+}
 
 /** The next attempt, unless the deadline passed in the delay: it can take longer than asked for. */
 const again = <A, E, R>(

@@ -12,62 +12,10 @@ import type * as Exit from "effect/Exit"
 import type { LazyArg } from "effect/Function"
 import * as Monotonic from "../ambient/monotonic.js"
 import * as Result from "../result.js"
+import type { Change, Snapshot, State } from "./circuit.js"
 import type { Admission, Gate, Services } from "./gate.js"
 import { type Outcome, type Rejection, retryAfterOf } from "./outcome.js"
 import * as Window from "./window.js"
-
-/**
- * The state of a circuit breaker.
- *
- * | state      | attempts                                                                        |
- * | ---------- | ------------------------------------------------------------------------------- |
- * | `Closed`   | are all made                                                                    |
- * | `Open`     | are all turned away                                                             |
- * | `HalfOpen` | are turned away but for the probes, whose outcomes close the breaker or open it |
- * | `Ramping`  | are made in part, more and more of them: it is closing                          |
- *
- * @since 0.1.0
- * @category models
- */
-export type State = "Closed" | "Open" | "HalfOpen" | "Ramping"
-
-/**
- * A change of the state of a circuit breaker.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Change {
-  /** The state before. */
-  readonly from: State
-  /** The state since. */
-  readonly to: State
-  /** When it was seen, in milliseconds of the monotonic clock. */
-  readonly at: number
-  /** Until when the breaker stays open, in milliseconds of the monotonic clock: `Infinity` if by hand, absent if it is not open. */
-  readonly openUntil?: number | undefined
-}
-
-/**
- * What is known of a circuit breaker at a moment.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Snapshot {
-  /** Its state. */
-  readonly state: State
-  /** How often it was opened, half-opened, closed or moved by hand: outcomes of an older generation do not count. */
-  readonly generation: number
-  /** The failures that it counts now: in a row, or in the window. In `HalfOpen` those of the probes. */
-  readonly failures: number
-  /** The share of failures in the window, from 0 to 1. Absent without a window or with nothing in it. */
-  readonly rate?: number | undefined
-  /** The share of slow calls in the window, from 0 to 1. Absent where they are not counted or with nothing in the window. */
-  readonly slowRate?: number | undefined
-  /** How long it will still be open. Absent when it is not open, or open by hand. */
-  readonly retryIn?: Duration.Duration | undefined
-}
 
 /**
  * How long the openings last, in milliseconds.
@@ -121,6 +69,10 @@ const ramp = [0.1, 0.2, 0.5]
 const half = 0.5
 
 const turnedAway: Admission = Result.fail({ reason: "CircuitOpen" })
+
+/** When an attempt began that was admitted at an instant, where that is to be known. */
+const later = (admittedAt: number | undefined, began: number | undefined): number | undefined =>
+  admittedAt === undefined || began === undefined ? admittedAt : Math.max(admittedAt, began)
 
 /** @internal */
 export const make = (settings: Settings): Breaker => new Machine(settings)
@@ -216,8 +168,9 @@ class Machine implements Breaker {
   }
 
   close(): void {
-    this.closedAt = this.time()
-    this.begin("Closed", this.closedAt)
+    const now = this.time()
+    this.closedAt = Math.min(this.closedAt, now)
+    this.begin("Closed", now)
   }
 
   reset(): void {
@@ -266,9 +219,9 @@ class Machine implements Breaker {
   private permit(startedAt?: number): Admission {
     const { generation } = this
     return Result.succeed({
-      end: (outcome, exit, services) => {
+      end: (outcome, exit, services, began) => {
         this.settings.enter(services)
-        this.ended(generation, startedAt, outcome, exit)
+        this.ended(generation, later(startedAt, began), outcome, exit)
       }
     })
   }
@@ -300,11 +253,11 @@ class Machine implements Breaker {
     const probe: Probe = { until: now + probeLease }
     this.probing.add(probe)
     return Result.succeed({
-      end: (outcome, exit, services) => {
+      end: (outcome, exit, services, began) => {
         this.settings.enter(services)
         // first of all, whatever a classification does
         this.probing.delete(probe)
-        this.ended(generation, now, outcome, exit)
+        this.ended(generation, later(now, began), outcome, exit)
       }
     })
   }

@@ -6,7 +6,7 @@
  * @internal
  */
 import type * as Cause from "effect/Cause"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import type * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -34,8 +34,10 @@ export interface Permit {
    *   then it was the caller that ended the attempt.
    * - `exit`: how the attempt ended.
    * - `services`: the clock and the random numbers of the call.
+   * - `startedAt`: when the attempt began, an instant of the monotonic clock in milliseconds: later than it was admitted where it had
+   *   to wait behind another gate.
    */
-  readonly end: (outcome: Outcome, exit: Exit.Exit<unknown, unknown>, services: Services) => void
+  readonly end: (outcome: Outcome, exit: Exit.Exit<unknown, unknown>, services: Services, startedAt?: number) => void
 }
 
 /**
@@ -99,6 +101,8 @@ interface Passage<A, E, R> {
   readonly deadline: number
   /** Whether it was the deadline of the call that ended the attempt, which says nothing of the server. */
   readonly isCut: LazyArg<boolean>
+  /** When the attempt began, once it has ended; `undefined` for when it was admitted. */
+  readonly startedAt: LazyArg<number | undefined>
 }
 
 /**
@@ -109,18 +113,19 @@ interface Passage<A, E, R> {
 export const through = <A, E, R>(gate: Gate, passage: Passage<A, E, R>): Effect.Effect<A, E, R> =>
   gate.isFree() ? unheld(gate, passage) : held(gate, passage)
 
-const turnAway = (rejection: Rejection) => Effect.fail(new Rejected(rejection) as never)
+/** Fails with a rejection, for the engine to see. @internal */
+export const turnAway = (rejection: Rejection): Effect.Effect<never> => Effect.fail(new Rejected(rejection) as never)
 
 /** Tells a permit how its attempt ended, and ends as it did. */
-const ending = <A, E>(permit: Permit, isCut: LazyArg<boolean>, services: Services) => ({
+const ending = <A, E>(permit: Permit, { isCut, services, startedAt }: Passage<A, E, unknown>) => ({
   onSuccess: (value: A): Exit.Exit<A> => {
     const exit = Exit.succeed(value)
-    permit.end("Success", exit, services)
+    permit.end("Success", exit, services, startedAt())
     return exit
   },
   onFailure: (cause: Cause.Cause<E>): Exit.Exit<never, E> => {
     const exit = Exit.failCause(cause)
-    permit.end(isCut() ? "Ignored" : outcomeOf(exit), exit, services)
+    permit.end(isCut() ? "Ignored" : outcomeOf(exit), exit, services, startedAt())
     return exit
   }
 })
@@ -128,26 +133,42 @@ const ending = <A, E>(permit: Permit, isCut: LazyArg<boolean>, services: Service
 /** The permit holds no place, so an interruption, which says nothing, may pass without a word. */
 const unheld = <A, E, R>(
   gate: Gate,
-  { attempt, deadline, isCut, services }: Passage<A, E, R>
+  passage: Passage<A, E, R>
 ): Effect.Effect<A, E, R> => {
+  const { attempt, deadline, services } = passage
   const admission = gate.admit(services, deadline, (self) => self)
   return Result.isResult(admission) && Result.isSuccess(admission)
-    ? Effect.matchCauseEffect(attempt(), ending<A, E>(Result.successOf(admission), isCut, services))
-    : held(gate, { attempt, deadline, isCut, services })
+    ? Effect.matchCauseEffect(attempt(), ending(Result.successOf(admission), passage))
+    : held(gate, passage)
 }
+
+/**
+ * The gates whose permits are held by the attempts around this one. An attempt within an attempt passes them without asking: its
+ * place is that of the outer one, which it would wait for in vain.
+ *
+ * @internal
+ */
+export class HeldGates extends Context.Reference<HeldGates>()("effect-rpc-retry/Gate/HeldGates", {
+  defaultValue: (): ReadonlyArray<Gate> => []
+}) {}
 
 /** Uninterruptible but for the attempt, so that the permit comes back whatever becomes of it. */
 const held = <A, E, R>(
   gate: Gate,
-  { attempt, deadline, isCut, services }: Passage<A, E, R>
+  passage: Passage<A, E, R>
 ): Effect.Effect<A, E, R> =>
   Effect.uninterruptibleMask((restore) => {
+    const { attempt, deadline, services } = passage
     const enter = (admission: Admission): Effect.Effect<A, E, R> =>
       Result.isFailure(admission)
         ? turnAway(Result.failureOf(admission))
         : Effect.matchCauseEffect(
-          restore(Effect.suspend(attempt)),
-          ending<A, E>(Result.successOf(admission), isCut, services)
+          restore(Effect.mapInputContext(
+            Effect.suspend(attempt),
+            (context: Context.Context<R>) =>
+              Context.add(context, HeldGates, [...Context.get(context as Context.Context<never>, HeldGates), gate])
+          )),
+          ending(Result.successOf(admission), passage)
         )
     const admission = gate.admit(services, deadline, restore)
     return Result.isResult(admission) ? enter(admission) : Effect.flatMap(admission, enter)

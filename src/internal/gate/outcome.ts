@@ -63,6 +63,9 @@ export const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome => {
   if (Exit.isSuccess(exit)) {
     return "Success"
   }
+  if (retryableOf(exit.cause) !== undefined) {
+    return "Failure"
+  }
   if (Causes.hasInterruption(exit.cause)) {
     return "Ignored"
   }
@@ -70,10 +73,7 @@ export const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome => {
   if (isRetryExhausted(failure)) {
     return failure.reason === "DeadlineExceeded" && failure.attempts === 1 ? "Ignored" : "Failure"
   }
-  if (failure instanceof Rejected || isCallRejected(failure)) {
-    return "Ignored"
-  }
-  return retryableOf(exit.cause) === undefined ? "Success" : "Failure"
+  return failure instanceof Rejected || isCallRejected(failure) ? "Ignored" : "Success"
 }
 
 /**

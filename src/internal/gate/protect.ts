@@ -11,6 +11,8 @@ import { read } from "../ambient/context.js"
 import * as Gate from "./gate.js"
 import { rejectionOf } from "./outcome.js"
 
+const none: ReadonlyArray<Gate.Gate> = []
+
 /**
  * Runs an effect if the gate admits it, and tells the gate how it ended. It waits at most until the deadline in force. Fails with
  * `CallRejected` when it is turned away.
@@ -22,12 +24,16 @@ export const protect = <A, E, R>(
   gate: Gate.Gate
 ): Effect.Effect<A, E | CallRejected, R> =>
   Effect.withFiberRuntime((fiber) => {
+    if (read(fiber.currentContext, Gate.HeldGates, none).includes(gate)) {
+      return self
+    }
     const admits = gate.isFree()
     const passed = Gate.through(gate, {
       attempt: () => self,
       services: fiber.currentDefaultServices,
       deadline: read(fiber.currentContext, CurrentDeadline, Infinity),
-      isCut: () => false
+      isCut: () => false,
+      startedAt: () => undefined
     })
     return admits ?
       passed :

@@ -15,6 +15,7 @@ import * as Random from "effect/Random"
 import { isRpcError, type RpcError } from "../../RpcError.js"
 import * as Monotonic from "../ambient/monotonic.js"
 import * as Causes from "../effect/cause.js"
+import { retryableOf } from "../errors/cause.js"
 import type { Services } from "./gate.js"
 
 /**
@@ -244,7 +245,7 @@ export const verdict = (exit: Exit.Exit<unknown, unknown>): Verdict => {
   if (Exit.isSuccess(exit)) {
     return "Accepted"
   }
-  if (Causes.hasInterruption(exit.cause)) {
+  if (Causes.hasInterruption(exit.cause) && retryableOf(exit.cause) === undefined) {
     return "Ignored"
   }
   const verdicts = Causes.failures(exit.cause).map((error) => isRpcError(error) ? verdictOf(error) : "Accepted")

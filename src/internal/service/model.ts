@@ -76,7 +76,7 @@ export interface LayerOptions {
   readonly budget?: Effect.Effect<RetryBudget.RetryBudget> | "off" | undefined
   /**
    * The options of the circuit breaker of each destination, or `"off"` for none. A policy says `breaker: "off"` for methods that do not
-   * pass it. Beyond 1000 destinations the others share one, of this as of what follows. Default `"off"`.
+   * pass it. Calls without a name have none, nor have those beyond 1000 destinations, of this as of what follows. Default `"off"`.
    */
   readonly breaker?: CircuitBreaker.Options | "off" | undefined
   /** The options of the bulkhead of each destination, or `"off"` for none. Default `"off"`. */

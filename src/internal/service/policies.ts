@@ -94,23 +94,28 @@ const maxDestinations = 1_000
 export interface PerDestination<A> {
   readonly has: (one: A) => boolean
   readonly all: () => ReadonlyMap<string, A>
+  /** Returns the one of a destination; beyond 1000 destinations one that the others share. */
   readonly of: (destination: string) => A
+  /** Returns the one of a destination; `undefined` beyond 1000 destinations. */
+  readonly ofItsOwn: (destination: string) => A | undefined
 }
 
 /** @internal */
 export const perDestination = <A extends object>(make: (destination: string) => A): PerDestination<A> => {
   const all = new Map<string, A>()
   const made = new WeakSet<A>()
+  const isOwn = (destination: string) => all.has(destination) || all.size < maxDestinations
+  const keyed = (key: string): A => {
+    const one = all.get(key) ?? make(key)
+    all.set(key, one)
+    made.add(one)
+    return one
+  }
   return {
     has: (one) => made.has(one),
     all: () => all,
-    of: (destination) => {
-      const key = all.has(destination) || all.size < maxDestinations ? destination : "*"
-      const one = all.get(key) ?? make(key)
-      all.set(key, one)
-      made.add(one)
-      return one
-    }
+    of: (destination) => keyed(isOwn(destination) ? destination : "*"),
+    ofItsOwn: (destination) => isOwn(destination) ? keyed(destination) : undefined
   }
 }
 
@@ -147,13 +152,15 @@ export const make = (table: Table, shared: Shared) => {
     const policy = resolve(state.table, method)
     const { breaker, budget, bulkhead, throttle } = state.shared
     const destination = destinationOf(method)
+    // a call without a name may be to any server, and one of them is not to stop the calls to another
+    const gated = method === undefined ? nothingShared : { breaker, bulkhead, throttle }
     return RetryPolicy.merge(
       policy,
       RetryPolicy.make({
         budget: policy.budget ?? budget?.of(destination),
-        breaker: policy.breaker ?? breaker?.of(destination),
-        bulkhead: policy.bulkhead ?? bulkhead?.of(destination),
-        throttle: policy.throttle ?? throttle?.of(destination)
+        breaker: policy.breaker ?? gated.breaker?.ofItsOwn(destination),
+        bulkhead: policy.bulkhead ?? gated.bulkhead?.ofItsOwn(destination),
+        throttle: policy.throttle ?? gated.throttle?.ofItsOwn(destination)
       })
     )
   }

@@ -505,7 +505,10 @@ describe("layerConfig", () => {
       assert.deepStrictEqual(yield* from({}, { breaker: {}, throttle: {} }), ["layer", undefined, "layer"])
       const off = { RPC_RETRY_BREAKER: "off", RPC_RETRY_THROTTLE: `"off"` }
       assert.deepStrictEqual(yield* from(off, { breaker: {}, throttle: {} }), [undefined, undefined, undefined])
-      const ends = yield* Effect.replicateEffect(Effect.flip(Faults.refused.pipe(withRpcRetry)), 2).pipe(
+      const ends = yield* Effect.replicateEffect(
+        Effect.flip(Faults.refused.pipe(withRpcRetry({ method: "Users.Get" }))),
+        2
+      ).pipe(
         Effect.provide(withEnv({ ...json, RPC_RETRY_RETRIES: "0" }))
       )
       assert.deepStrictEqual(ends.map(({ reason }) => reason), ["AttemptsExhausted", "CircuitOpen"])

@@ -49,7 +49,8 @@ const attempt = <A, E>(gate: Gate.Gate, self: Effect.Effect<A, E>, deadline = In
       attempt: () => self,
       services: fiber.currentDefaultServices,
       deadline,
-      isCut: () => false
+      isCut: () => false,
+      startedAt: () => undefined
     })
   )
 

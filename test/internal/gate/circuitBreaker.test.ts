@@ -6,6 +6,7 @@ import { liveServices as live } from "effect/DefaultServices"
 import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
+import type * as Circuit from "../../../src/internal/gate/circuit.js"
 import * as Breaker from "../../../src/internal/gate/circuitBreaker.js"
 import type * as Gate from "../../../src/internal/gate/gate.js"
 import type { Outcome } from "../../../src/internal/gate/outcome.js"
@@ -444,7 +445,7 @@ describe("a circuit breaker", () => {
   })
 
   it("tells each change once, after it, with the time until which it is open", () => {
-    const seen: Array<Breaker.Change> = []
+    const seen: Array<Circuit.Change> = []
     const { attempt, breaker, clock, fail, pass, state } = setup({ rampUp: 300 })
     const stop = breaker.onChange((change) => {
       assert.strictEqual(breaker.snapshot().state, change.to)
