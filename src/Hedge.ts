@@ -82,7 +82,7 @@ export interface State {
   readonly refused: number
   /** The number of calls that an extra leg has ended. */
   readonly won: number
-  /** The number of extra legs that may start now, with a fraction: from 0 to 10. */
+  /** The number of extra legs that may start now, with a fraction: from 0 to 20. */
   readonly level: number
 }
 

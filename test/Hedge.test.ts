@@ -194,11 +194,11 @@ describe("Hedge.hedge: load", () => {
       assert.deepStrictEqual(yield* hedge.state, { calls: 20, extraLegs: 1, refused: 19, won: 0, level: 0 })
     }))
 
-  it.effect("saves up at most ten extra legs", () =>
+  it.effect("saves up at most twenty extra legs", () =>
     Effect.gen(function*() {
       const hedge = yield* eager()
       yield* filled(hedge, 100)
-      assert.strictEqual((yield* hedge.state).level, 10)
+      assert.strictEqual((yield* hedge.state).level, 20)
     }))
 
   it.effect("does not double the load of an outage: a Retryable pays for the next leg too", () =>
@@ -216,7 +216,7 @@ describe("Hedge.hedge: load", () => {
         Effect.fail(new CallRejected({ reason: "BulkheadFull" }))
       ], { max: 3 })
       assert.deepStrictEqual([exit, took, legs], [Exit.succeed("first"), 30, 2])
-      assert.deepStrictEqual([state.extraLegs, state.level], [0, 10])
+      assert.deepStrictEqual([state.extraLegs, state.level], [0, 11])
     }))
 
   it.effect("a first leg that is turned away ends the call at once, unhedged", () =>
@@ -282,7 +282,7 @@ describe("Hedge.hedge with retries", () => {
       yield* filled(hedge)
       const call = yield* Faults.script([answer(50, "a")])
       yield* play(Hedge.hedge(call, hedge, idempotent).pipe(Deadline.within("20 millis")))
-      assert.deepStrictEqual([yield* call.attempts, (yield* hedge.state).level], [1, 10])
+      assert.deepStrictEqual([yield* call.attempts, (yield* hedge.state).level], [1, 11])
     }))
 
   it.effect("an RpcCall keeps its name for the retry around it", () =>

