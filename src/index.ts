@@ -70,6 +70,11 @@ export * as Fallback from "./Fallback.js"
 /**
  * @since 0.1.0
  */
+export * as Hedge from "./Hedge.js"
+
+/**
+ * @since 0.1.0
+ */
 export * as RetryBudget from "./RetryBudget.js"
 
 /**

@@ -29,6 +29,7 @@ const isTransportFace = (name: string) => /^transport\/[^/]+$/.test(name)
 const floors: ReadonlyArray<ReadonlyArray<string>> = [
   ["effect", "ambient", "errors", "options", "budget"],
   ["gate"],
+  ["hedge"],
   ["event"],
   ["policy"],
   ["call"],

@@ -1,0 +1,64 @@
+/**
+ * What the end of a leg means for its race.
+ *
+ * @internal
+ */
+import * as Duration from "effect/Duration"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import { isCallRejected, isRetryExhausted } from "../../RpcError.js"
+import * as Causes from "../effect/cause.js"
+import { retryableOf } from "../errors/cause.js"
+import { rejectionOf } from "../gate/outcome.js"
+
+/**
+ * - `Answer`: the race ends as the leg ended: a success, a `Fatal`, a domain error.
+ * - `Broken`: the race ends too, but the server has not answered: a defect, an interruption.
+ * - `Failed`: a `Retryable`. Another leg may start after `wait` milliseconds, or none when `wait` is `Infinity`.
+ * - `GaveUp`: retries within the leg have ended without an answer. No other leg starts.
+ * - `TurnedAway`: nothing was sent. No other leg starts.
+ *
+ * @internal
+ */
+export type Verdict =
+  | { readonly _tag: "Answer" | "Broken" | "GaveUp" | "TurnedAway" }
+  | { readonly _tag: "Failed"; readonly wait: number; readonly isUnsent: boolean }
+
+/** @internal */
+export const verdictOf = (exit: Exit.Exit<unknown, unknown>): Verdict => {
+  if (Exit.isSuccess(exit)) {
+    return { _tag: "Answer" }
+  }
+  const { cause } = exit
+  const failure = Option.getOrUndefined(Causes.onlyFailure(cause))
+  if (rejectionOf(cause) !== undefined || isCallRejected(failure)) {
+    return { _tag: "TurnedAway" }
+  }
+  if (isRetryExhausted(failure)) {
+    return { _tag: "GaveUp" }
+  }
+  const error = retryableOf(cause)
+  if (error !== undefined && !Causes.hasInterruption(cause)) {
+    const { delivery, retryAfter } = error
+    const wait = retryAfter === undefined ? 0 : retryAfter === "Never" ? Infinity : Duration.toMillis(retryAfter)
+    return { _tag: "Failed", wait, isUnsent: delivery === "NotSent" }
+  }
+  return { _tag: Causes.hasDefect(cause) || Causes.hasInterruption(cause) ? "Broken" : "Answer" }
+}
+
+/**
+ * Returns how much a failure of a leg restricts what may follow the race. Of several failures, the race ends with the
+ * one that restricts most: one after which nothing may be retried, one that may have run, one that was not sent.
+ *
+ * @internal
+ */
+export const restriction = (verdict: Verdict): number =>
+  verdict._tag === "GaveUp"
+    ? 4
+    : verdict._tag !== "Failed"
+    ? 0
+    : verdict.wait === Infinity
+    ? 3
+    : verdict.isUnsent
+    ? 1
+    : 2
