@@ -5,6 +5,7 @@ import {
   Hedge,
   InvalidOption,
   Retryable,
+  RetryExhausted,
   RpcCall,
   RpcRetry,
   withRpcRetry
@@ -259,6 +260,16 @@ describe("Hedge.hedge with retries", () => {
       )
       assert.isTrue(Exit.isFailure(exit))
       assert.strictEqual(yield* call.attempts, 2)
+    }))
+
+  it.effect("when one leg's own retries gave up and another failed, the call has given up", () =>
+    Effect.gen(function*() {
+      const gaveUp = withRpcRetry(Faults.refused, { schedule: Schedule.recurs(0) })
+      const { exit } = yield* race<Retryable | RetryExhausted | CallRejected>([
+        after(20, Effect.fail(unavailable)),
+        after(20, gaveUp)
+      ])
+      assert.instanceOf(failureOf(exit), RetryExhausted)
     }))
 
   it.effect("each leg has a number of its own, also while the others run", () =>
