@@ -1,24 +1,26 @@
 /**
  * A bound on how many attempts are in flight at a time.
  *
- * **Why.** A server that has become slow holds every attempt for longer, so more of them are in flight: memory, sockets and threads on
- * both sides, until something breaks that has nothing to do with that server. A bulkhead gives each server its compartment: at most
- * `concurrency` attempts are in flight, at most `queue` wait for their turn, all others fail at once.
+ * **Why.** A server that has become slow holds every attempt for longer, so more of them are in flight: memory, sockets
+ * and threads on both sides, until something breaks that has nothing to do with that server. A bulkhead gives each
+ * server its compartment: at most `concurrency` attempts are in flight, at most `queue` wait for their turn, all others
+ * fail at once.
  *
  * **What it does.**
  *
  * - While a permit is free, an attempt takes it at no cost. Otherwise it waits: first in, first out.
- * - When the queue is full, the attempt is turned away at once: `CallRejected`, reason `BulkheadFull`. Nothing was sent.
- * - One whose remaining time until the deadline is shorter than the median of the latest 31 attempts took does not wait: it would not
- *   be answered in time. One whose deadline passes while it waits is turned away at that instant.
+ * - When the queue is full, the attempt is turned away at once: `CallRejected`, reason `BulkheadFull`. Nothing was
+ *   sent.
+ * - One whose remaining time until the deadline is shorter than the median of the latest 31 attempts took does not
+ *   wait: it would not be answered in time. One whose deadline passes while it waits is turned away at that instant.
  * - One that is interrupted while it waits leaves no trace; a permit always comes back, however the attempt ends.
  * - With `adaptive` the limit follows what the server can take, between a floor and `concurrency`.
  *
- * **What it never does.** It interrupts no attempt, it reorders none, it does not limit a rate, and it shares nothing with other
- * processes. It holds no permit over a delay between two attempts, where it is inside of `withRpcRetry`.
+ * **What it never does.** It interrupts no attempt, it reorders none, it does not limit a rate, and it shares nothing
+ * with other processes. It holds no permit over a delay between two attempts, where it is inside of `withRpcRetry`.
  *
- * **Where.** As `bulkhead` of a policy, `withRpcRetry({ bulkhead })`, or of `RpcRetry.layer`, which makes one for each destination: then
- * each attempt takes a permit. {@link protect} puts one around any effect.
+ * **Where.** As `bulkhead` of a policy, `withRpcRetry({ bulkhead })`, or of `RpcRetry.layer`, which makes one for each
+ * destination: then each attempt takes a permit. {@link protect} puts one around any effect.
  *
  * @since 0.1.0
  */
@@ -104,16 +106,21 @@ export interface Adaptive {
 export interface Options {
   /** How many attempts may be in flight at a time, at most: an integer of at least 1. */
   readonly concurrency: number
-  /** How many attempts may wait for their turn: an integer of at least 0, which turns away whatever finds no permit free. */
+  /**
+   * How many attempts may wait for their turn: an integer of at least 0, which turns away whatever finds no permit
+   * free.
+   */
   readonly queue: number
   /**
-   * Lowers the limit when the server is overloaded, and raises it again, up to `concurrency`. Default `false`: the limit is
-   * `concurrency`.
+   * Lowers the limit when the server is overloaded, and raises it again, up to `concurrency`. Default `false`: the
+   * limit is `concurrency`.
    *
-   * - `Throttled`, `AttemptTimeout` and open circuit breakers multiply the limit by `decrease`, at most once in a round trip: an attempt
-   *   that was admitted before the limit was lowered changes it no more.
-   * - As many answers as the limit raise it by 1, if at least half of it was in use. An answer is a success, a `Fatal` or a domain error.
-   * - Attempts that were interrupted, that the deadline of the call cut, or that could not reach the server change nothing.
+   * - `Throttled`, `AttemptTimeout` and open circuit breakers multiply the limit by `decrease`, at most once in a round
+   *   trip: an attempt that was admitted before the limit was lowered changes it no more.
+   * - As many answers as the limit raise it by 1, if at least half of it was in use. An answer is a success, a `Fatal`
+   *   or a domain error.
+   * - Attempts that were interrupted, that the deadline of the call cut, or that could not reach the server change
+   *   nothing.
    */
   readonly adaptive?: boolean | Adaptive | undefined
 }
@@ -202,13 +209,15 @@ const fromGate = (gate: internal.Bulkhead): Bulkhead => {
 }
 
 /**
- * Runs an effect when the bulkhead has a permit for it, and gives the permit back when the effect ends. It waits at most until the
- * deadline in force (`Deadline.within`, the `deadline` of a policy), without one for as long as it takes.
+ * Runs an effect when the bulkhead has a permit for it, and gives the permit back when the effect ends. It waits at
+ * most until the deadline in force (`Deadline.within`, the `deadline` of a policy), without one for as long as it
+ * takes.
  *
- * Fails with `CallRejected`, reason `BulkheadFull`, without having run the effect, when the queue is full or the deadline too close.
+ * Fails with `CallRejected`, reason `BulkheadFull`, without having run the effect, when the queue is full or the
+ * deadline too close.
  *
- * Put it inside of `withRpcRetry`, so that each attempt takes a permit of its own and none is held over a delay. `CallRejected` is
- * not retried: it ends the call.
+ * Put it inside of `withRpcRetry`, so that each attempt takes a permit of its own and none is held over a delay.
+ * `CallRejected` is not retried: it ends the call.
  *
  * @example
  * ```ts

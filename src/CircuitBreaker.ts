@@ -3,25 +3,28 @@
  *
  * **States.**
  *
- * - `Closed`: every attempt is made, and the breaker counts how they end. Enough failures (see {@link consecutive} and {@link rate}) open it.
- * - `Open`: every attempt is turned away with `CallRejected`, reason `CircuitOpen`, before anything is sent. `retryIn` says how long it
- *   will still be open.
- * - `HalfOpen`: the opening is over. As many attempts as there are `probes` are made, others are turned away. When the probes have ended,
- *   the breaker begins to close; when too many of them failed, it opens again at once.
- * - `Ramping`: it is closing. It makes 10 %, then 20 %, then 50 % of the attempts, each for a third of `rampUp`, and turns away the others.
- *   Then it is closed. Failures count as in `Closed`.
+ * - `Closed`: every attempt is made, and the breaker counts how they end. Enough failures (see {@link consecutive} and
+ *   {@link rate}) open it.
+ * - `Open`: every attempt is turned away with `CallRejected`, reason `CircuitOpen`, before anything is sent. `retryIn`
+ *   says how long it will still be open.
+ * - `HalfOpen`: the opening is over. As many attempts as there are `probes` are made, others are turned away. When the
+ *   probes have ended, the breaker begins to close; when too many of them failed, it opens again at once.
+ * - `Ramping`: it is closing. It makes 10 %, then 20 %, then 50 % of the attempts, each for a third of `rampUp`, and
+ *   turns away the others. Then it is closed. Failures count as in `Closed`.
  *
  * **What it never does.**
  *
- * - It never waits, retries or times out, and has no fiber and no timer: an opening that is over is seen by the next attempt.
- * - It never opens for an answer. Only a `Retryable`, or a call that gave up on retrying it, is a failure; `Fatal`, domain errors and
- *   defects are not, and an interruption says nothing. `classify` changes that.
+ * - It never waits, retries or times out, and has no fiber and no timer: an opening that is over is seen by the next
+ *   attempt.
+ * - It never opens for an answer. Only a `Retryable`, or a call that gave up on retrying it, is a failure; `Fatal`,
+ *   domain errors and defects are not, and an interruption says nothing. `classify` changes that.
  * - It never counts an attempt that it admitted before it last opened or half-opened.
  * - It shares nothing with other processes, with other breakers or with a `RetryBudget`.
  *
- * **Where.** As `breaker` of a policy, `withRpcRetry({ breaker })`, or of `RpcRetry.layer`, which makes one for each destination: then each
- * attempt passes it, and a retry that has become pointless ends at once. {@link protect} puts one around any effect. Around the whole of
- * `withRpcRetry` it counts one outcome for each call. Put timeouts inside it: from outside they interrupt, which it ignores.
+ * **Where.** As `breaker` of a policy, `withRpcRetry({ breaker })`, or of `RpcRetry.layer`, which makes one for each
+ * destination: then each attempt passes it, and a retry that has become pointless ends at once. {@link protect} puts
+ * one around any effect. Around the whole of `withRpcRetry` it counts one outcome for each call. Put timeouts inside
+ * it: from outside they interrupt, which it ignores.
  *
  * @example
  * ```ts
@@ -105,15 +108,17 @@ export interface CircuitBreaker extends Pipeable {
   /** Its state now. */
   readonly state: Effect.Effect<circuit.State>
   /**
-   * Its changes of state from now on. The end of an opening or of a ramp is seen, and told, when an attempt comes or the state is asked
-   * for. A reader that is slow misses the oldest of more than 16.
+   * Its changes of state from now on. The end of an opening or of a ramp is seen, and told, when an attempt comes or
+   * the state is asked for. A reader that is slow misses the oldest of more than 16.
    */
   readonly changes: Stream.Stream<circuit.Change>
   /** What is known of it now. */
   readonly snapshot: Effect.Effect<circuit.Snapshot>
   /** Opens it, until it is closed or reset by hand. */
   readonly open: Effect.Effect<void>
-  /** Closes it at once, without a ramp. What it counted is forgotten; the next opening is as long as it would have been. */
+  /**
+   * Closes it at once, without a ramp. What it counted is forgotten; the next opening is as long as it would have been.
+   */
   readonly close: Effect.Effect<void>
   /** Makes it as new: closed, nothing counted, and a schedule of openings starts over. */
   readonly reset: Effect.Effect<void>
@@ -162,10 +167,11 @@ export interface Calls {
 const positive = { min: 1, max: Number.MAX_SAFE_INTEGER, integer: true }
 
 /**
- * Opens after `n` failures without a success in between, in the order in which attempts end. Throws `InvalidOption` for an `n` that is not an
- * integer of at least 1.
+ * Opens after `n` failures without a success in between, in the order in which attempts end. Throws `InvalidOption` for
+ * an `n` that is not an integer of at least 1.
  *
- * With many attempts in flight a connection that breaks is as many failures in a row: choose `n` well above that, or use {@link rate}.
+ * With many attempts in flight a connection that breaks is as many failures in a row: choose `n` well above that, or
+ * use {@link rate}.
  *
  * @since 0.1.0
  * @category trips
@@ -178,8 +184,8 @@ export const consecutive = (n: number): Trip => ({
 })
 
 /**
- * The last `n` calls that ended, from 1 to a million: the window of a {@link rate}. It takes a byte for each. Throws `InvalidOption` for
- * another `n`.
+ * The last `n` calls that ended, from 1 to a million: the window of a {@link rate}. It takes a byte for each. Throws
+ * `InvalidOption` for another `n`.
  *
  * @since 0.1.0
  * @category trips
@@ -201,18 +207,21 @@ export interface RateOptions {
   /** The share of failures that opens the breaker: greater than 0, at most 1. Default 0.5. */
   readonly threshold?: number | undefined
   /**
-   * Which attempts are counted: those that ended in this time, which is kept in 20 parts that leave one by one; or the last so many, as
-   * {@link calls}. Default 10 seconds.
+   * Which attempts are counted: those that ended in this time, which is kept in 20 parts that leave one by one; or the
+   * last so many, as {@link calls}. Default 10 seconds.
    */
   readonly window?: Duration.DurationInput | Calls | undefined
   /**
-   * How many attempts have to be in the window before it can open the breaker: at least 1, and no more than the window holds. Default
-   * 20, or all of a smaller window.
+   * How many attempts have to be in the window before it can open the breaker: at least 1, and no more than the window
+   * holds. Default 20, or all of a smaller window.
    */
   readonly minimumCalls?: number | undefined
   /** Counts slow attempts too, as a rate of their own. Default: they are not counted. */
   readonly slow?: {
-    /** An attempt that takes longer is slow, however it ends. One that never ends is not counted: bound it with a timeout. */
+    /**
+     * An attempt that takes longer is slow, however it ends. One that never ends is not counted: bound it with a
+     * timeout.
+     */
     readonly longerThan: Duration.DurationInput
     /** The share of slow attempts that opens the breaker: greater than 0, at most 1. Default 0.5. */
     readonly threshold?: number | undefined
@@ -220,8 +229,8 @@ export interface RateOptions {
 }
 
 /**
- * Opens when of the attempts in a window at least this share failed or, where that is counted, was slow. It opens at a failure or a slow
- * attempt, never at a success. Throws `InvalidOption` for a value out of range.
+ * Opens when of the attempts in a window at least this share failed or, where that is counted, was slow. It opens at a
+ * failure or a slow attempt, never at a success. Throws `InvalidOption` for a value out of range.
  *
  * @example
  * ```ts
@@ -289,43 +298,50 @@ export interface Options {
   /** When it opens. Default {@link rate}: half of the attempts of the last 10 seconds failed, of at least 20. */
   readonly trip?: Trip | undefined
   /**
-   * How long it stays open: a duration, or a schedule whose n-th delay is the length of the n-th opening. Its last delay stays when it ends;
-   * one that has none opens for 5 seconds. A schedule starts over when the breaker stayed closed for as long as it was last
-   * open: after a shorter time the next opening is a longer one. Default 5 seconds.
+   * How long it stays open: a duration, or a schedule whose n-th delay is the length of the n-th opening. Its last
+   * delay stays when it ends; one that has none opens for 5 seconds. A schedule starts over when the breaker stayed
+   * closed for as long as it was last open: after a shorter time the next opening is a longer one. Default 5 seconds.
    *
    * The schedule must not wait by itself.
    */
   readonly openFor?: Duration.DurationInput | Schedule.Schedule<unknown> | undefined
   /**
-   * How much longer an opening may be, as a share of it from 0 to 1, drawn anew each time: with 0.3 an opening of 10 seconds lasts 10 to
-   * 13, so that many clients do not probe together. Default 0.3.
+   * How much longer an opening may be, as a share of it from 0 to 1, drawn anew each time: with 0.3 an opening of 10
+   * seconds lasts 10 to 13, so that many clients do not probe together. Default 0.3.
    */
   readonly jitter?: number | undefined
   /**
-   * The most that a `retryAfter` of the server lengthens an opening to: the one of the failure that opens the breaker counts where it is
-   * longer than `openFor`. Zero for never. Default 5 minutes.
+   * The most that a `retryAfter` of the server lengthens an opening to: the one of the failure that opens the breaker
+   * counts where it is longer than `openFor`. Zero for never. Default 5 minutes.
    */
   readonly maxRetryAfter?: Duration.DurationInput | undefined
   /**
-   * How many attempts are made in `HalfOpen` to see how the server is, from 1 to 1000. It opens again as soon as of all of them the
-   * `threshold` of a {@link rate} failed or was slow, or half with {@link consecutive}; it closes when as many have ended. Default 1.
+   * How many attempts are made in `HalfOpen` to see how the server is, from 1 to 1000. It opens again as soon as of all
+   * of them the `threshold` of a {@link rate} failed or was slow, or half with {@link consecutive}; it closes when as
+   * many have ended. Default 1.
    */
   readonly probes?: number | undefined
-  /** How long a probe holds its place: after that another is made in its stead. Its outcome counts all the same. Default 10 seconds. */
+  /**
+   * How long a probe holds its place: after that another is made in its stead. Its outcome counts all the same. Default
+   * 10 seconds.
+   */
   readonly probeLease?: Duration.DurationInput | undefined
-  /** How long it takes to close: 10, 20, then 50 % of the attempts are made, each for a third of it. Zero closes it at once. Default 3 seconds. */
+  /**
+   * How long it takes to close: 10, 20, then 50 % of the attempts are made, each for a third of it. Zero closes it at
+   * once. Default 3 seconds.
+   */
   readonly rampUp?: Duration.DurationInput | undefined
   /**
-   * What the end of an attempt says of the server. It is not asked about an attempt that its caller interrupted: that is `Ignored`.
-   * What it throws the call dies with, and nothing is counted. Default: `Failure` for a `Retryable` and for a call that gave up
-   * on one (`RetryExhausted`), `Ignored` for a `CallRejected`, `Success` for all else.
+   * What the end of an attempt says of the server. It is not asked about an attempt that its caller interrupted: that
+   * is `Ignored`. What it throws the call dies with, and nothing is counted. Default: `Failure` for a `Retryable` and
+   * for a call that gave up on one (`RetryExhausted`), `Ignored` for a `CallRejected`, `Success` for all else.
    */
   readonly classify?: ((exit: Exit.Exit<unknown, unknown>) => Outcome) | undefined
 }
 
 /**
- * A closed breaker. It measures time with the clock of the calls that pass it, and draws from their `Random`. Throws `InvalidOption` for a
- * value out of range.
+ * A closed breaker. It measures time with the clock of the calls that pass it, and draws from their `Random`. Throws
+ * `InvalidOption` for a value out of range.
  *
  * @example
  * ```ts
@@ -458,7 +474,10 @@ const openings = (
   }
 }
 
-/** The value or, where an effect of the user's does not end at once or fails, what there was before: a breaker opens all the same. */
+/**
+ * The value or, where an effect of the user's does not end at once or fails, what there was before: a breaker opens all
+ * the same.
+ */
 const lastOf = <A>(exit: Exit.Exit<A>, before: A): A => exit._tag === "Success" ? exit.value : before
 
 const fromBreaker = (
@@ -497,7 +516,8 @@ const fromBreaker = (
 }
 
 /**
- * Runs an effect if the breaker admits it, and counts how it ends. Otherwise it fails with `CallRejected`, and the effect is not run.
+ * Runs an effect if the breaker admits it, and counts how it ends. Otherwise it fails with `CallRejected`, and the
+ * effect is not run.
  *
  * @example
  * ```ts
@@ -532,7 +552,10 @@ export const protect: {
  * @category models
  */
 export interface Keyed {
-  /** Returns the breaker of a key, a new one where there is none. Keep the key rather than the breaker: it may be replaced by a new one. */
+  /**
+   * Returns the breaker of a key, a new one where there is none. Keep the key rather than the breaker: it may be
+   * replaced by a new one.
+   */
   readonly get: (key: string) => Effect.Effect<CircuitBreaker>
   /** Protects an effect with the breaker of a key, as {@link protect} does. */
   readonly protect: (
@@ -552,14 +575,15 @@ export interface Keyed {
  */
 export interface KeyedOptions extends Options {
   /**
-   * The most keys that are kept, from 1 to a million. One more, and the least recently used leaves: of those that are closed or whose
-   * opening is over, or of all where there is none of these. What it counted is lost. Default 1000.
+   * The most keys that are kept, from 1 to a million. One more, and the least recently used leaves: of those that are
+   * closed or whose opening is over, or of all where there is none of these. What it counted is lost. Default 1000.
    */
   readonly maxKeys?: number | undefined
 }
 
 /**
- * One breaker for each key, such as an address or a tenant, all with the same options. Throws `InvalidOption` for a value out of range.
+ * One breaker for each key, such as an address or a tenant, all with the same options. Throws `InvalidOption` for a
+ * value out of range.
  *
  * @example
  * ```ts

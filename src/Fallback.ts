@@ -6,15 +6,17 @@
  * | {@link withFallback} | asks a handler, once                          | the answer of either      | the handled ones leave; `FallbackFailed` for a handler that fails |
  * | {@link lastGood}     | gives out the last success of the same key    | `Fresh` or `Stale`        | none: all are there for a key without a last success              |
  *
- * **What it handles.** By default `RetryExhausted` and `CallRejected`: the server gave no answer. `Fatal` and the errors of your own are
- * answers, and are handled only where `on` names them. Success, defects and the interruption of the caller never ask a fallback.
+ * **What it handles.** By default `RetryExhausted` and `CallRejected`: the server gave no answer. `Fatal` and the
+ * errors of your own are answers, and are handled only where `on` names them. Success, defects and the interruption of
+ * the caller never ask a fallback.
  *
- * **Where to place it.** Around `withRpcRetry`, so that it runs once for the call, after all attempts, and outside of its policy: the
- * deadline and the attempt timeout of the call do not bound it, nor is it retried. A handler that makes a call of its own gives that
- * its own `withRpcRetry`.
+ * **Where to place it.** Around `withRpcRetry`, so that it runs once for the call, after all attempts, and outside of
+ * its policy: the deadline and the attempt timeout of the call do not bound it, nor is it retried. A handler that makes
+ * a call of its own gives that its own `withRpcRetry`.
  *
- * **What is told.** The call has failed, and its events, metrics, log lines and spans say so; a fallback turns none of them green. The
- * fallback is counted for itself, as `rpc.client.fallback`, and noted on the span around it. See `docs/fallback.md`.
+ * **What is told.** The call has failed, and its events, metrics, log lines and spans say so; a fallback turns none of
+ * them green. The fallback is counted for itself, as `rpc.client.fallback`, and noted on the span around it. See
+ * `docs/fallback.md`.
  *
  * @since 0.1.0
  */
@@ -56,7 +58,8 @@ export type Tag<E> = E extends { readonly _tag: infer T extends string } ? Exclu
 export type Handled<E, K> = Extract<E, { readonly _tag: K }>
 
 /**
- * The errors of a call with a fallback: those of the call that are not handled and, where the handler can fail, `FallbackFailed`.
+ * The errors of a call with a fallback: those of the call that are not handled and, where the handler can fail,
+ * `FallbackFailed`.
  *
  * @since 0.1.0
  * @category models
@@ -76,19 +79,21 @@ export interface Options<out K extends string> {
   readonly on?: ReadonlyArray<K> | undefined
 }
 
-/** `E`, which is not inferred from here: with `NoInfer` the parameter of a function that is written in place is `never`. */
+/**
+ * `E`, which is not inferred from here: with `NoInfer` the parameter of a function that is written in place is `never`.
+ */
 type Known<E> = [E][E extends unknown ? 0 : never]
 
 const defaultTags: ReadonlyArray<string> = ["RetryExhausted", "CallRejected"] satisfies ReadonlyArray<Default>
 
 /**
- * Asks the handler when the call has failed with one of the handled errors, and succeeds with what that succeeds with. It is asked
- * once for a call. Where it fails, the call fails with {@link FallbackFailed}, which has both errors.
+ * Asks the handler when the call has failed with one of the handled errors, and succeeds with what that succeeds with.
+ * It is asked once for a call. Where it fails, the call fails with {@link FallbackFailed}, which has both errors.
  *
  * Of several failures at once all have to be handled ones; else the call fails with the others.
  *
- * - `handler`: is given the error, typed as the union of those handled. What it needs in `R` and what it succeeds with are added to
- *   the type of the call.
+ * - `handler`: is given the error, typed as the union of those handled. What it needs in `R` and what it succeeds with
+ *   are added to the type of the call.
  *
  * Throws `InvalidOption` for a bad option.
  *
@@ -175,23 +180,28 @@ type Fixed<Args extends ReadonlyArray<unknown>> = Args extends infer A extends R
  */
 export interface LastGoodOptions<in Args extends ReadonlyArray<unknown>> {
   /**
-   * What an answer is remembered by, made of the arguments of the call. Everything that the answer depends on has to be in it: also who
-   * asks, where not everybody is given the same.
+   * What an answer is remembered by, made of the arguments of the call. Everything that the answer depends on has to be
+   * in it: also who asks, where not everybody is given the same.
    */
   readonly key: (...args: Fixed<Args>) => string | number
   /** The greatest age of an answer that is given out, on the monotonic clock: greater than zero. */
   readonly maxAge: Duration.DurationInput
-  /** The most keys whose answers are remembered: an integer of at least 1. Beyond it the least recently used is dropped. Default 1000. */
+  /**
+   * The most keys whose answers are remembered: an integer of at least 1. Beyond it the least recently used is dropped.
+   * Default 1000.
+   */
   readonly capacity?: number | undefined
 }
 
 /**
- * Makes a function of calls that remembers the last success for each key. A call that fails with `RetryExhausted` or `CallRejected`
- * then succeeds with it, as a {@link Stale}, if it is not older than `maxAge`. A call that succeeds gives a {@link Fresh}.
+ * Makes a function of calls that remembers the last success for each key. A call that fails with `RetryExhausted` or
+ * `CallRejected` then succeeds with it, as a {@link Stale}, if it is not older than `maxAge`. A call that succeeds
+ * gives a {@link Fresh}.
  *
- * - It makes no call of its own, and none less: each call is made, through its policy, and only its failure is replaced.
- * - An answer that is another one, `Fatal` or an error of your own, is passed on, and what is remembered for its key is forgotten.
- *   `TimeoutException`, which `Effect.timeout` fails with, is no answer.
+ * - It makes no call of its own, and none less: each call is made, through its policy, and only its failure is
+ *   replaced.
+ * - An answer that is another one, `Fatal` or an error of your own, is passed on, and what is remembered for its key is
+ *   forgotten. `TimeoutException`, which `Effect.timeout` fails with, is no answer.
  * - It is one memory for each run of the effect. Run it once, where a service is built.
  * - The values are held as they are, in this process.
  *

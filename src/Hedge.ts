@@ -115,9 +115,9 @@ export interface Quantile {
  * Makes a delay that follows the latencies of the method: the time within which such a share of its attempts is
  * answered. At 0.95, five in a hundred calls are slow enough for a second leg.
  *
- * It is estimated, for each method apart, from the attempts of the last 30 to 60 seconds, or longer for a method that is
- * called rarely, to a few percent. Attempts that were cancelled, or failed with a `Retryable`, count as not answered by
- * then. Until there are `5 / (1 - quantile)` attempts, 100 at 0.95, no leg starts for being late. It holds for up to
+ * It is estimated, for each method apart, from the attempts of the last 30 to 60 seconds, or longer for a method that
+ * is called rarely, to a few percent. Attempts that were cancelled, or failed with a `Retryable`, count as not answered
+ * by then. Until there are `5 / (1 - quantile)` attempts, 100 at 0.95, no leg starts for being late. It holds for up to
  * 1000 methods; beyond that, the estimate of the least recently used one starts over.
  *
  * - `share`: from 0.5 to 0.999. Throws `InvalidOption` otherwise.
@@ -241,8 +241,8 @@ export interface CallOptions {
  * Throws `InvalidOption` when `idempotent` is not `true`, and for an `RpcCall` that says of itself that it must not run
  * twice.
  *
- * The answer should be a value, not an open resource: what a loser has acquired in a `Scope` around the call stays there
- * until that scope closes. Read a stream or a body inside of the call.
+ * The answer should be a value, not an open resource: what a loser has acquired in a `Scope` around the call stays
+ * there until that scope closes. Read a stream or a body inside of the call.
  *
  * @example
  * ```ts

@@ -110,10 +110,10 @@ export const show: (description: Description) => string = description.show
  * }
  * ```
  *
- * Everything may be left out; within a `schedule`, `base` is then 100 ms, `factor` 1.5, `cap` 1 s, `retries` 3 and `jitter`
- * `"none"`. Durations are text with a unit, or milliseconds. `schedule` may be `"none"`; its `jitter` is
- * `"none"`, `"full"`, `"equal"` or `{ "proportional": 0.2 }`. `breaker`, `bulkhead` and `throttle` can only be `"off"`: a layer makes
- * them for each destination, and its document has their options (see `RpcRetry.decode`).
+ * Everything may be left out; within a `schedule`, `base` is then 100 ms, `factor` 1.5, `cap` 1 s, `retries` 3 and
+ * `jitter` `"none"`. Durations are text with a unit, or milliseconds. `schedule` may be `"none"`; its `jitter` is
+ * `"none"`, `"full"`, `"equal"` or `{ "proportional": 0.2 }`. `breaker`, `bulkhead` and `throttle` can only be `"off"`:
+ * a layer makes them for each destination, and its document has their options (see `RpcRetry.decode`).
  *
  * @since 0.1.0
  * @category decoding
@@ -121,8 +121,8 @@ export const show: (description: Description) => string = description.show
 export const Document = policyDocument.Document
 
 /**
- * A policy from a document, as JSON text or parsed. The error names the path to what is wrong; keys that do not exist are
- * wrong.
+ * A policy from a document, as JSON text or parsed. The error names the path to what is wrong; keys that do not exist
+ * are wrong.
  *
  * @example
  * ```ts
@@ -145,10 +145,10 @@ export const decode = (document: unknown): Result.Result<RetryPolicy, InvalidOpt
 
 /**
  * A policy from the keys `BASE`, `FACTOR`, `CAP`, `RETRIES`, `JITTER`, `ATTEMPT_TIMEOUT`, `DEADLINE`, `IDEMPOTENT`,
- * `MIN_SERVER_DELAY`, `MAX_SERVER_DELAY`, `RETRY_ON` (reasons, with commas between them), `SPANS` and `LOGS`. Durations are text with a unit, as in
- * a `Document`; `JITTER` is `none`, `full`, `equal`, or a number for a proportional one; `IDEMPOTENT`, `SPANS` and `LOGS` are
- * `true` or `false`. All of them are
- * optional, with the defaults of a `Document`, and an empty one counts as absent. Put them under a name of yours with `Config.nested`.
+ * `MIN_SERVER_DELAY`, `MAX_SERVER_DELAY`, `RETRY_ON` (reasons, with commas between them), `SPANS` and `LOGS`. Durations
+ * are text with a unit, as in a `Document`; `JITTER` is `none`, `full`, `equal`, or a number for a proportional one;
+ * `IDEMPOTENT`, `SPANS` and `LOGS` are `true` or `false`. All of them are optional, with the defaults of a `Document`,
+ * and an empty one counts as absent. Put them under a name of yours with `Config.nested`.
  *
  * @since 0.1.0
  * @category decoding
@@ -159,20 +159,23 @@ export const config: Config.Config<RetryPolicy> = Config.mapOrFail(
 )
 
 /**
- * A policy from a failure policy of Kitex, and the options of a circuit breaker from the document of one, each as JSON text or parsed.
+ * A policy from a failure policy of Kitex, and the options of a circuit breaker from the document of one, each as JSON
+ * text or parsed.
  *
- * - `policy`: what the failure policy says: `max_retry_times`, the backoff, and timeouts as the only failures that are retried;
- *   `max_duration_ms` becomes the deadline, and so bounds the last delay and attempt too. `enable: false` is `none`.
+ * - `policy`: what the failure policy says: `max_retry_times`, the backoff, and timeouts as the only failures that are
+ *   retried; `max_duration_ms` becomes the deadline, and so bounds the last delay and attempt too. `enable: false` is
+ *   `none`.
  * - `retryRatio`: its `error_rate`, 0.1 where it has none, for a budget: `RetryBudget.make({ ratio: retryRatio })`.
- * - `breaker`: what the breaker's document says, for `RpcRetry.layer({ breaker })`: `err_rate` (default 0.5) of at least `min_sample`
- *   (default 200) attempts; with the window of 10 seconds, the openings of 5 seconds and the two probes that Kitex has. `"off"` for
- *   `enable: false` and where no document is given. As other breakers here, and not as in Kitex, its openings have a jitter, its probes are
- *   judged by `err_rate` and made without a pause between them, and it closes by a ramp.
+ * - `breaker`: what the breaker's document says, for `RpcRetry.layer({ breaker })`: `err_rate` (default 0.5) of at
+ *   least `min_sample` (default 200) attempts; with the window of 10 seconds, the openings of 5 seconds and the two
+ *   probes that Kitex has. `"off"` for `enable: false` and where no document is given. As other breakers here, and not
+ *   as in Kitex, its openings have a jitter, its probes are judged by `err_rate` and made without a pause between them,
+ *   and it closes by a ramp.
  *
- * Backup and mixed policies are errors until there is hedging. Errors too, where Kitex accepts them: an `error_rate` outside
- * (0, 0.3] (Kitex takes 0.1 instead), an empty failure policy, a backoff that is unknown or lacks its numbers, a negative or
- * empty range of delays, or one that starts at 0; an `err_rate` outside (0, 1], a `min_sample` below 1. `disable_chain_stop`, `ddl_stop`,
- * `retry_same_node` and `extra` are not part of a policy here.
+ * Backup and mixed policies are errors until there is hedging. Errors too, where Kitex accepts them: an `error_rate`
+ * outside (0, 0.3] (Kitex takes 0.1 instead), an empty failure policy, a backoff that is unknown or lacks its numbers,
+ * a negative or empty range of delays, or one that starts at 0; an `err_rate` outside (0, 1], a `min_sample` below 1.
+ * `disable_chain_stop`, `ddl_stop`, `retry_same_node` and `extra` are not part of a policy here.
  *
  * @example
  * ```ts
@@ -232,8 +235,8 @@ export const grpcA6: RetryPolicy = make({
 })
 
 /**
- * The standard mode of the AWS SDKs, as it is since November 2026: 3 attempts, full jitter below 50 ms (1 s when throttled)
- * times 2. Its quota is `RetryBudget.aws2026()`.
+ * The standard mode of the AWS SDKs, as it is since November 2026: 3 attempts, full jitter below 50 ms (1 s when
+ * throttled) times 2. Its quota is `RetryBudget.aws2026()`.
  *
  * @since 0.1.0
  * @category policies
@@ -252,8 +255,8 @@ export const kitexFailure: RetryPolicy = make({
 })
 
 /**
- * The retries of Google's book on site reliability engineering: 3 attempts, randomised exponential backoff. The other half,
- * at most 10 % of retries, is the budget that a layer makes by default.
+ * The retries of Google's book on site reliability engineering: 3 attempts, randomised exponential backoff. The other
+ * half, at most 10 % of retries, is the budget that a layer makes by default.
  *
  * @since 0.1.0
  * @category policies

@@ -11,11 +11,11 @@
  * const user = getUser(1).pipe(withRpcRetry)
  * ```
  *
- * Only a `Retryable` is retried. `Fatal`, domain errors, defects and the interruption of the caller end the call at once
- * and pass through as they are.
+ * Only a `Retryable` is retried. `Fatal`, domain errors, defects and the interruption of the caller end the call at
+ * once and pass through as they are.
  *
- * Without a `Layer` a call uses `RetryPolicy.default`. With one it uses the policy of the layer. The options of the call
- * itself come before both. Providing a layer never changes a type, as `RpcRetry` is a `Context.Reference`.
+ * Without a `Layer` a call uses `RetryPolicy.default`. With one it uses the policy of the layer. The options of the
+ * call itself come before both. Providing a layer never changes a type, as `RpcRetry` is a `Context.Reference`.
  *
  * A service of yours takes {@link bind}, so that the layer it is given is that of its calls:
  *
@@ -47,8 +47,8 @@
  * | `client`, `HttpRpc.retrying`              | was in force in the fiber that made them; if there was none, as above         |
  * | `withRpcRetry`                            | is in force where it runs                                                    |
  *
- * Calls of the last kind that run without a layer, though the process has built one, are warned of in the log, once, unless
- * `NODE_ENV` is `production`.
+ * Calls of the last kind that run without a layer, though the process has built one, are warned of in the log, once,
+ * unless `NODE_ENV` is `production`.
  *
  * What each part does to the type of a call:
  *
@@ -110,11 +110,11 @@ export const make = (options: LayerOptions = {}): Service => orThrow(internal.ma
 /**
  * Gives every call inside it its policy. Throws `InvalidOption` for a bad one, when the layer is made.
  *
- * What is said of a call comes, field by field, from: the options of the call, the exact method, the longest pattern, `"*"`,
- * `default`, the library.
+ * What is said of a call comes, field by field, from: the options of the call, the exact method, the longest pattern,
+ * `"*"`, `default`, the library.
  *
- * Make it once and keep it: the budgets are in it, and each time it is built (each `Effect.provide` outside of another layer) it
- * has a new set of them, so provided for each request they limit nothing. See `docs/per-request.md`.
+ * Make it once and keep it: the budgets are in it, and each time it is built (each `Effect.provide` outside of another
+ * layer) it has a new set of them, so provided for each request they limit nothing. See `docs/per-request.md`.
  *
  * @example
  * ```ts
@@ -150,8 +150,8 @@ const built = <E, R>(service: Effect.Effect<Service, E, R>): Layer.Layer<never, 
 
 /**
  * The options of a layer from a document, as JSON text or parsed: `default` and `methods` hold policies as
- * `RetryPolicy.decode` takes them (a method may be `"off"`), `budget` is `"off"` or `{ ratio, capacity }`, the capacity a number or `"traffic"`. The error names the
- * path to what is wrong.
+ * `RetryPolicy.decode` takes them (a method may be `"off"`), `budget` is `"off"` or `{ ratio, capacity }`, the capacity
+ * a number or `"traffic"`. The error names the path to what is wrong.
  *
  * @example
  * ```ts
@@ -173,15 +173,17 @@ const built = <E, R>(service: Effect.Effect<Service, E, R>): Layer.Layer<never, 
 export const decode: (document: unknown) => Result.Result<LayerOptions, InvalidOption> = layerDocument.decode
 
 /**
- * A layer from configuration: environment variables, or any `ConfigProvider`. Keys, all optional, below `RPC_RETRY`: those of
- * `RetryPolicy.config` for all methods (`RPC_RETRY_DEADLINE="5 seconds"`); `METHODS`, the `methods` of a document as JSON;
- * `BUDGET`, which is `off` or the capacity of each budget, `traffic` or a number; and `BREAKER`, `BULKHEAD` and `THROTTLE`, each `off` or
- * what a document has under that name, as JSON (`RPC_RETRY_BREAKER='{ "openFor": "10s" }'`). Blanks and line ends around a value do
- * not count, and a key that is empty counts as absent. A key below `RPC_RETRY` that is none of these is logged as a warning. To say more
- * of budgets, read a document with `decode`.
+ * A layer from configuration: environment variables, or any `ConfigProvider`. Keys, all optional, below `RPC_RETRY`:
+ * those of `RetryPolicy.config` for all methods (`RPC_RETRY_DEADLINE="5 seconds"`); `METHODS`, the `methods` of a
+ * document as JSON; `BUDGET`, which is `off` or the capacity of each budget, `traffic` or a number; and `BREAKER`,
+ * `BULKHEAD` and `THROTTLE`, each `off` or what a document has under that name, as JSON (`RPC_RETRY_BREAKER='{
+ * "openFor": "10s" }'`). Blanks and line ends around a value do not count, and a key that is empty counts as absent. A
+ * key below `RPC_RETRY` that is none of these is logged as a warning. To say more of budgets, read a document with
+ * `decode`.
  *
- * - `inCode`: options that the configuration is merged onto: `default` and each of `methods` field by field, the configuration
- *   first. So a method that is `idempotent: false` in code stays that, whatever is configured of its delays. Default none.
+ * - `inCode`: options that the configuration is merged onto: `default` and each of `methods` field by field, the
+ *   configuration first. So a method that is `idempotent: false` in code stays that, whatever is configured of its
+ *   delays. Default none.
  * - `config`: where else to read the options from.
  *
  * @example
@@ -217,15 +219,17 @@ export const layerConfig = (
 }
 
 /**
- * A layer from a gRPC service config, as JSON text or parsed: the `retryPolicy` and `timeout` of each `methodConfig`, and
- * `retryThrottling`, by the rules of proposal A6. Names become `Service.Method`, `Service.*` and `*`. What else is in the
- * config is not looked at.
+ * A layer from a gRPC service config, as JSON text or parsed: the `retryPolicy` and `timeout` of each `methodConfig`,
+ * and `retryThrottling`, by the rules of proposal A6. Names become `Service.Method`, `Service.*` and `*`. What else is
+ * in the config is not looked at.
  *
- * The `timeout` of a method is its `deadline`. `retryThrottling` is one budget for all methods; without it there is none.
+ * The `timeout` of a method is its `deadline`. `retryThrottling` is one budget for all methods; without it there is
+ * none.
  *
- * As in gRPC a method without a retry policy is not retried, and the entry that names a method most exactly holds alone. Not
- * as in gRPC, `maxAttempts` above 5 is what it says. A failure whose `code` is no gRPC status counts as the one it would have been: `UNAVAILABLE` for refused and lost connections,
- * `DEADLINE_EXCEEDED` for timeouts, `RESOURCE_EXHAUSTED` for `Throttled`. A `hedgingPolicy` is an error until there is hedging.
+ * As in gRPC a method without a retry policy is not retried, and the entry that names a method most exactly holds
+ * alone. Not as in gRPC, `maxAttempts` above 5 is what it says. A failure whose `code` is no gRPC status counts as the
+ * one it would have been: `UNAVAILABLE` for refused and lost connections, `DEADLINE_EXCEEDED` for timeouts,
+ * `RESOURCE_EXHAUSTED` for `Throttled`. A `hedgingPolicy` is an error until there is hedging.
  *
  * @since 0.1.0
  * @category layers
@@ -249,12 +253,13 @@ export const layerServiceConfig = (
 
 /**
  * A layer that follows a stream of documents (see `decode`) while the program runs. Until the first one the library's
- * defaults hold. Each document replaces all that was said before; calls in flight keep the policy they started with. Budgets
- * keep their level, unless the document says another `budget` than the one before. A bad document is logged as a warning and
- * changes nothing. When the stream fails that is logged as a warning too, and when it ends or fails what was said last stays.
+ * defaults hold. Each document replaces all that was said before; calls in flight keep the policy they started with.
+ * Budgets keep their level, unless the document says another `budget` than the one before. A bad document is logged as
+ * a warning and changes nothing. When the stream fails that is logged as a warning too, and when it ends or fails what
+ * was said last stays.
  *
- * - `inCode`: options that each document is merged onto, as those of {@link layerConfig} are; they hold before the first
- *   document too. Default none.
+ * - `inCode`: options that each document is merged onto, as those of {@link layerConfig} are; they hold before the
+ *   first document too. Default none.
  *
  * @since 0.1.0
  * @category layers
@@ -315,12 +320,12 @@ export const policies: Effect.Effect<ReadonlyArray<InForce>> = Effect.flatMap(Rp
 export const inspect: Effect.Effect<Inspection> = Effect.flatMap(RpcRetry, (service) => service.inspect)
 
 /**
- * Says more of a method or a pattern while the program runs: the fields of the policy come before those that the layer and
- * earlier updates have said of that name, and the others stay. `"off"` is the field `schedule` alone, so what must not run
- * twice is still that when retries are switched on again. {@link remove} takes all updates of a name back.
+ * Says more of a method or a pattern while the program runs: the fields of the policy come before those that the layer
+ * and earlier updates have said of that name, and the others stay. `"off"` is the field `schedule` alone, so what must
+ * not run twice is still that when retries are switched on again. {@link remove} takes all updates of a name back.
  *
- * Calls in flight keep the policy they started with; budgets keep their level. The `default` of a layer cannot be changed so;
- * say it of `"*"`.
+ * Calls in flight keep the policy they started with; budgets keep their level. The `default` of a layer cannot be
+ * changed so; say it of `"*"`.
  *
  * Fails with `InvalidOption` for a bad policy or name, and changes nothing; and where no layer provides `RpcRetry`.
  *
@@ -364,7 +369,8 @@ export const remove = (name: string): Effect.Effect<void, InvalidOption> =>
  */
 export interface ClientOptions extends RetryPolicy.Options {
   /**
-   * The first part of the names of calls that do not know their own: `"Users"` for `"Users.get"`. Default: they stay unnamed.
+   * The first part of the names of calls that do not know their own: `"Users"` for `"Users.get"`. Default: they stay
+   * unnamed.
    */
   readonly service?: string | undefined
   /** Whether each call has an idempotency key, made anew for it. Default `false`. */
@@ -405,14 +411,16 @@ type Member<M> = M extends (...args: infer Args) => infer Returned
   : M
 
 /**
- * Retries every call of a client: of `Grpc.client`, `Connect.client`, `EffectRpc.client`, or of any object whose methods return effects
- * that fail with `Retryable`. All calls have these options; say what belongs to one method in a layer.
+ * Retries every call of a client: of `Grpc.client`, `Connect.client`, `EffectRpc.client`, or of any object whose
+ * methods return effects that fail with `Retryable`. All calls have these options; say what belongs to one method in a
+ * layer.
  *
- * It is a view of the client: methods that return effects retry them, those of objects in it too, and an `RpcCall` among its
- * members is retried. What is no effect, a `Stream` among it, is as it was. The client itself is not changed.
+ * It is a view of the client: methods that return effects retry them, those of objects in it too, and an `RpcCall`
+ * among its members is retried. What is no effect, a `Stream` among it, is as it was. The client itself is not changed.
  *
- * What is said around a call of it comes too late, but for a deadline: its policy, its name and its key are those said here.
- * Where a layer is in force where the client is made (in the fiber that runs this line), it is that of all calls of the client.
+ * What is said around a call of it comes too late, but for a deadline: its policy, its name and its key are those said
+ * here. Where a layer is in force where the client is made (in the fiber that runs this line), it is that of all calls
+ * of the client.
  *
  * A method with overloads keeps the last one in its type, one with type parameters loses them: wrap those by hand.
  *
@@ -462,9 +470,9 @@ export const client = <C extends object>(self: C, given: ClientOptions = {}): Cl
 }
 
 /**
- * For a server: runs the work for a request that was somebody's attempt number `attempt`. Where that is anything but 1 (also
- * `NaN`, from a header that is no number) the calls made in it are not retried (`RetryExhausted`, reason `NotRetried`): the
- * caller is retrying already, and retries of retries multiply.
+ * For a server: runs the work for a request that was somebody's attempt number `attempt`. Where that is anything but 1
+ * (also `NaN`, from a header that is no number) the calls made in it are not retried (`RetryExhausted`, reason
+ * `NotRetried`): the caller is retrying already, and retries of retries multiply.
  *
  * @example
  * ```ts
@@ -493,8 +501,8 @@ export const inheritAttempt: {
 )
 
 /**
- * Puts the method, the number of the attempt and the idempotency key, as far as there are any, on every log line written
- * inside an attempt: annotations `method`, `attempt` and `idempotencyKey`. For all calls inside the effect.
+ * Puts the method, the number of the attempt and the idempotency key, as far as there are any, on every log line
+ * written inside an attempt: annotations `method`, `attempt` and `idempotencyKey`. For all calls inside the effect.
  *
  * @example
  * ```ts
@@ -525,19 +533,20 @@ export const annotateLogs = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effe
  */
 export interface Options extends RetryPolicy.Options {
   /**
-   * `"Service.Method"`, for the policy, the errors and the telemetry. Default: the name of the `RpcCall`; other calls have none.
+   * `"Service.Method"`, for the policy, the errors and the telemetry. Default: the name of the `RpcCall`; other calls
+   * have none.
    */
   readonly method?: string | undefined
   /**
-   * The idempotency key of the call, not empty, or `true` for one that is made anew for each call. All attempts see it as
-   * `Deadline.IdempotencyKey`, for the transport to send. Default: none.
+   * The idempotency key of the call, not empty, or `true` for one that is made anew for each call. All attempts see it
+   * as `Deadline.IdempotencyKey`, for the transport to send. Default: none.
    */
   readonly idempotencyKey?: string | boolean | undefined
 }
 
 /**
- * What `withRpcRetry` gives: a call with its `Retryable`s dealt with or, when it was given no call, a function from call
- * to call.
+ * What `withRpcRetry` gives: a call with its `Retryable`s dealt with or, when it was given no call, a function from
+ * call to call.
  *
  * @since 0.1.0
  * @category models
@@ -549,8 +558,9 @@ export type Retried<T> = T extends Effect.Effect<infer A, infer E, infer R>
   ) => Effect.Effect<A, Exclude<E, Retryable> | RetryExhausted | CallRejected, R> & Hint<E>
 
 /**
- * Marks the type of a call none of whose errors can be a `Retryable`, so that an editor shows it where the call is retried: it
- * never will be. Its errors are still to be classified: `Effect.mapError(Classify.classify)` before `withRpcRetry`.
+ * Marks the type of a call none of whose errors can be a `Retryable`, so that an editor shows it where the call is
+ * retried: it never will be. Its errors are still to be classified: `Effect.mapError(Classify.classify)` before
+ * `withRpcRetry`.
  *
  * The mark is on the type alone, and asks for nothing.
  *
@@ -605,8 +615,8 @@ const inForce = (ambient: Context.Context<never>): Service => {
 }
 
 /**
- * What the options of a call come to, checked once, when `withRpcRetry` is given them. `builtWith` is the service of the call
- * wherever it runs.
+ * What the options of a call come to, checked once, when `withRpcRetry` is given them. `builtWith` is the service of
+ * the call wherever it runs.
  */
 const retrying = (options: Options, builtWith?: Service): (self: AnyCall) => AnyCall => {
   orThrow(validateCall(options))
@@ -685,8 +695,8 @@ export interface WithRpcRetry {
  * withRpcRetry(call, { method: "Users.Get" })
  * ```
  *
- * When no attempt succeeds it fails with `RetryExhausted`, which says why it stopped and remembers the attempts; when the
- * deadline had passed before the first attempt, with `CallRejected`.
+ * When no attempt succeeds it fails with `RetryExhausted`, which says why it stopped and remembers the attempts; when
+ * the deadline had passed before the first attempt, with `CallRejected`.
  *
  * Interrupting the call stops the attempt or the delay it is in, at once: no further attempt starts, no timer stays.
  *
@@ -726,8 +736,8 @@ export interface WithRpcRetry {
 export const withRpcRetry: WithRpcRetry = combinator()
 
 /**
- * A {@link withRpcRetry} whose calls have the policies and budgets that are in force where this effect runs, wherever they run
- * themselves. Take it where a service is built, so that a layer given to the service is that of its calls:
+ * A {@link withRpcRetry} whose calls have the policies and budgets that are in force where this effect runs, wherever
+ * they run themselves. Take it where a service is built, so that a layer given to the service is that of its calls:
  *
  * ```ts
  * import { type Fatal, type Retryable, RpcRetry } from "effect-rpc-retry"

@@ -1,20 +1,22 @@
 /**
  * Rejects calls at the client while the server accepts few of them.
  *
- * **Why.** To turn a call away costs the server something too, and one that is overloaded enough is kept down by that alone. Each client
- * sees by itself how much is accepted: a throttle lets through about `k` times as much, and rejects the rest before it is sent. There
- * is no threshold at which it trips: it rejects as much as is in excess.
+ * **Why.** To turn a call away costs the server something too, and one that is overloaded enough is kept down by that
+ * alone. Each client sees by itself how much is accepted: a throttle lets through about `k` times as much, and rejects
+ * the rest before it is sent. There is no threshold at which it trips: it rejects as much as is in excess.
  *
- * **What it does.** Of the calls that were started in the last two minutes, and of those that the server accepted, it makes the
- * probability with which a call is rejected: `(calls - in flight - k x accepts) / (calls + 1)`, at least 0 and at most 0.9.
+ * **What it does.** Of the calls that were started in the last two minutes, and of those that the server accepted, it
+ * makes the probability with which a call is rejected: `(calls - in flight - k x accepts) / (calls + 1)`, at least 0
+ * and at most 0.9.
  *
- * - A call counts when it starts, also one that the throttle rejects. While it is in flight it says neither yes nor no, so that a
- *   server that accepts everything is never throttled: not after a start with many calls at once, and not with long calls.
- * - One a second is always let through, so that a server that recovers is noticed. A client with at most one call a second is never
- *   throttled.
+ * - A call counts when it starts, also one that the throttle rejects. While it is in flight it says neither yes nor no,
+ *   so that a server that accepts everything is never throttled: not after a start with many calls at once, and not
+ *   with long calls.
+ * - One a second is always let through, so that a server that recovers is noticed. A client with at most one call a
+ *   second is never throttled.
  * - With fewer than 10 calls in the window nothing is rejected.
- * - The last quarter of the window is looked at too, and the lower of the two probabilities holds, so that it ends soon when the server
- *   has recovered.
+ * - The last quarter of the window is looked at too, and the lower of the two probabilities holds, so that it ends soon
+ *   when the server has recovered.
  * - A rejected call fails at once with `CallRejected`, reason `Throttled`. Nothing was sent.
  *
  * **What counts as accepted.** Everything but the ends that say that the server is not there or has too much to do:
@@ -29,8 +31,8 @@
  *
  * **What it never does.** It delays no call, it interrupts none, and it shares nothing with other processes.
  *
- * **Where.** As `throttle` of a policy, `withRpcRetry({ throttle })`, or of `RpcRetry.layer`, which makes one for each destination: then
- * each call passes it before its first attempt. {@link protect} puts one around any effect.
+ * **Where.** As `throttle` of a policy, `withRpcRetry({ throttle })`, or of `RpcRetry.layer`, which makes one for each
+ * destination: then each call passes it before its first attempt. {@link protect} puts one around any effect.
  *
  * @since 0.1.0
  */
@@ -98,13 +100,13 @@ export const isThrottle = (u: unknown): u is Throttle => Predicate.hasProperty(u
  */
 export interface Options {
   /**
-   * How many calls are sent for each that the server accepts, at least 1.5. Default 2. Less sends less in vain and recovers more
-   * slowly; near 1 it would never recover.
+   * How many calls are sent for each that the server accepts, at least 1.5. Default 2. Less sends less in vain and
+   * recovers more slowly; near 1 it would never recover.
    */
   readonly k?: number | undefined
   /**
-   * The time that is looked back to, finite and greater than zero. Of calls that time out after a longer time it sees nothing.
-   * Default 2 minutes.
+   * The time that is looked back to, finite and greater than zero. Of calls that time out after a longer time it sees
+   * nothing. Default 2 minutes.
    */
   readonly window?: Duration.DurationInput | undefined
 }
@@ -172,8 +174,8 @@ export const fromValid = (settings: Valid): Throttle => {
 }
 
 /**
- * Runs an effect unless the throttle rejects it, and tells the throttle how it ended. Rejected, it fails with `CallRejected`, reason
- * `Throttled`, without having run.
+ * Runs an effect unless the throttle rejects it, and tells the throttle how it ended. Rejected, it fails with
+ * `CallRejected`, reason `Throttled`, without having run.
  *
  * Put it outside of `withRpcRetry`: it throttles calls, and leaves their retries to the budget.
  *

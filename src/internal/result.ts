@@ -1,6 +1,6 @@
 /**
- * The outcome of a step that does not wait: a success or a typed failure. The names are those of Effect 4's `Result`; in Effect 3 it is an
- * `Either`, which no other file names.
+ * The outcome of a step that does not wait: a success or a typed failure. The names are those of Effect 4's `Result`;
+ * in Effect 3 it is an `Either`, which no other file names.
  *
  * @internal
  */

@@ -48,9 +48,9 @@ class ScriptImpl<A, E, R> extends Effectable.Class<A, E, R> implements Script<A,
 }
 
 /**
- * Makes a call whose first attempt runs the first step, the second attempt the second step, and so on; attempts after the last
- * step run the last step again. A step is any effect: `Effect.succeed`, `Effect.fail`, `Effect.never` to hang, `Effect.die` to crash,
- * `Effect.delay` to take time.
+ * Makes a call whose first attempt runs the first step, the second attempt the second step, and so on; attempts after
+ * the last step run the last step again. A step is any effect: `Effect.succeed`, `Effect.fail`, `Effect.never` to hang,
+ * `Effect.die` to crash, `Effect.delay` to take time.
  *
  * @example
  * ```ts

@@ -154,7 +154,8 @@ export interface FlakyServer {
     readonly port: number
   }
   /**
-   * Sets what the server does with the next requests, in order; it answers later requests. Faults of earlier scripts come first.
+   * Sets what the server does with the next requests, in order; it answers later requests. Faults of earlier scripts
+   * come first.
    */
   readonly script: (...faults: ReadonlyArray<Fault>) => Effect.Effect<void>
   /** Closes the port and resets all connections: connections are refused until {@link FlakyServer.start}. */

@@ -81,6 +81,7 @@ export const run = async <A, E>(self: Effect.Effect<A, E>): Promise<Exit.Exit<A,
   const fiber = Effect.runFork(Effect.withClock(self, clock), { scheduler })
   for (let step = 1;; step++) {
     if (step % stepsPerTurn === 0) {
+      // oxlint-disable-next-line no-await-in-loop -- it is to wait
       await new Promise((resolve) => setImmediate(resolve))
     }
     for (let i = 0; i < tasks.length; i++) {

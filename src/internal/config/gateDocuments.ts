@@ -27,7 +27,8 @@ const Rate = Schema.Struct({
 })
 
 /**
- * The options of a circuit breaker. `trip` is `{ consecutive: n }` or `{ rate: ... }`; `openFor` a duration, or an exponential backoff.
+ * The options of a circuit breaker. `trip` is `{ consecutive: n }` or `{ rate: ... }`; `openFor` a duration, or an
+ * exponential backoff.
  *
  * @internal
  */

@@ -125,8 +125,8 @@ const BreakerDocument = Schema.Struct({
 })
 
 /**
- * Decodes the document of a circuit breaker into its options. What Kitex does not let a document say, its window, how long it opens and
- * how many probes close it, is as in Kitex. Errors name the path, from `breaker` on.
+ * Decodes the document of a circuit breaker into its options. What Kitex does not let a document say, its window, how
+ * long it opens and how many probes close it, is as in Kitex. Errors name the path, from `breaker` on.
  *
  * @internal
  */

@@ -47,8 +47,8 @@ const where = "RpcRetry.decode"
 const keyOf = (said: unknown): string | undefined => said === undefined ? undefined : JSON.stringify(said)
 
 /**
- * Decodes a document into the options of a layer, and into texts that identify what destinations share, so that a reload can tell
- * what of it has changed.
+ * Decodes a document into the options of a layer, and into texts that identify what destinations share, so that a
+ * reload can tell what of it has changed.
  *
  * @internal
  */

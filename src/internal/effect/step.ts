@@ -40,7 +40,10 @@ export const next = <In, R>(
 
 /** Runs a schedule step by step, and keeps its state. @internal */
 export interface Stepper<In, R> {
-  /** Makes a step at the instant `now`, in milliseconds. Returns the delay, also in milliseconds; `undefined` when it is done. */
+  /**
+   * Makes a step at the instant `now`, in milliseconds. Returns the delay, also in milliseconds; `undefined` when it is
+   * done.
+   */
   readonly next: (now: number, input: In) => Effect.Effect<number | undefined, never, R>
   /** Starts over. */
   readonly reset: () => void

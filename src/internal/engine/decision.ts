@@ -36,8 +36,8 @@ const hintOf = ({ policy }: Call.Call, hint: Duration.Duration | undefined): Ret
   }
 
 /**
- * Decides what follows a failed attempt. The order of the questions is the order of the reasons: the first "no" is the one
- * that the caller is told.
+ * Decides what follows a failed attempt. The order of the questions is the order of the reasons: the first "no" is the
+ * one that the caller is told.
  *
  * - `isWanted`: what {@link isWanted} has said of the error.
  *

@@ -3,12 +3,12 @@
  *
  * ```text
  * call span > deadline > throttle > [ breaker > bulkhead > attempt span > attempt timeout > the call's own effect ]
- *                        ^ on Retryable: server said stop? wanted? safe to repeat? schedule goes on? deadline far enough? breaker? budget?
- *                          -> delay -> next attempt
+ *                        ^ on Retryable: server said stop? wanted? safe to repeat? schedule goes on?
+ *                          deadline far enough? breaker? budget? -> delay -> next attempt
  * ```
  *
- * `decision.ts` answers the questions and does nothing else. Here is what follows from the answers: paying, refunding, waiting,
- * failing. `observe.ts` is told of it, and changes nothing.
+ * `decision.ts` answers the questions and does nothing else. Here is what follows from the answers: paying, refunding,
+ * waiting, failing. `observe.ts` is told of it, and changes nothing.
  *
  * @internal
  */
@@ -108,8 +108,8 @@ const attempts = <A, E, R>(
   })
 
 /**
- * The end of a call whose attempt was turned away inside, by a breaker or a bulkhead of its own, after another one had been made: it
- * keeps the last error, as something was sent.
+ * The end of a call whose attempt was turned away inside, by a breaker or a bulkhead of its own, after another one had
+ * been made: it keeps the last error, as something was sent.
  */
 const rejectedInside = (
   call: Call.Call,
@@ -188,8 +188,8 @@ const runAttempt = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Eff
 }
 
 /**
- * Treats an attempt that a transport ended in `AttemptTimeout` at or after the deadline of the call as cut by the deadline: the
- * timer of the transport and that of the engine end at the same time, and either may be first.
+ * Treats an attempt that a transport ended in `AttemptTimeout` at or after the deadline of the call as cut by the
+ * deadline: the timer of the transport and that of the engine end at the same time, and either may be first.
  */
 const arbitrated = <A, E, R>(
   self: Effect.Effect<A, E, R>,
@@ -262,8 +262,8 @@ const credited = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effec
   })
 
 /**
- * An answer feeds the budget, and a domain error is one. None of our own errors is: not `Fatal`, and not what a call inside
- * this one gave up with.
+ * An answer feeds the budget, and a domain error is one. None of our own errors is: not `Fatal`, and not what a call
+ * inside this one gave up with.
  */
 const credit = (call: Call.Call): void => call.budget?.succeeded(Monotonic.now(call.clock), call.retryCost)
 

@@ -16,8 +16,8 @@ const shown = (error: unknown): string =>
 /**
  * A call that failed, and whose fallback failed too. It has both errors.
  *
- * It is made for every typed failure of the handler, so that the error of the call is never lost behind that of its fallback. Of
- * errors that are not of this package the `message` has the tag or the name alone.
+ * It is made for every typed failure of the handler, so that the error of the call is never lost behind that of its
+ * fallback. Of errors that are not of this package the `message` has the tag or the name alone.
  *
  * `withRpcRetry` around it does not retry it.
  *

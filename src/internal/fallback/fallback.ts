@@ -11,8 +11,8 @@ import { FallbackFailed } from "./failed.js"
 import { tell } from "./telemetry.js"
 
 /**
- * Asks the handler once for a call all of whose failures are handled. Where there is another failure beside them, or a defect, the call
- * ends with that, without those that are handled: they are in its type no more.
+ * Asks the handler once for a call all of whose failures are handled. Where there is another failure beside them, or a
+ * defect, the call ends with that, without those that are handled: they are in its type no more.
  *
  * @internal
  */

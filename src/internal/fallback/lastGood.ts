@@ -65,8 +65,8 @@ interface Entry<A> {
 /**
  * The entries in the order they were used, the one that was not used for longest first.
  *
- * Not Effect's `Cache`: in 3.22 what is put in by `set` is never dropped for its capacity, each lookup of a key that is not there is
- * kept for ever, and what is dropped is the oldest, not the least used.
+ * Not Effect's `Cache`: in 3.22 what is put in by `set` is never dropped for its capacity, each lookup of a key that is
+ * not there is kept for ever, and what is dropped is the oldest, not the least used.
  */
 class Entries<A> {
   private readonly byKey = new Map<unknown, Entry<A>>()

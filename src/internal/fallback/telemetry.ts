@@ -1,6 +1,6 @@
 /**
- * What is told of fallbacks: a counter, and a note on the span around the call. What is told of the call itself, its events, its spans
- * and its metrics, was told when it failed, and stays.
+ * What is told of fallbacks: a counter, and a note on the span around the call. What is told of the call itself, its
+ * events, its spans and its metrics, was told when it failed, and stays.
  *
  * @internal
  */

@@ -44,7 +44,10 @@ const full: Result.Result<never, Rejection> = Result.fail({ reason: "BulkheadFul
 /** How many of the latest attempts the median is of: odd, so that it is one of them. */
 const remembered = 31
 
-/** The median time of the latest attempts in milliseconds: 0 before the first has ended. It is made only when it is asked for. */
+/**
+ * The median time of the latest attempts in milliseconds: 0 before the first has ended. It is made only when it is
+ * asked for.
+ */
 const makeMedian = () => {
   const times: Array<number> = []
   let at = 0

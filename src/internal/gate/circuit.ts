@@ -33,7 +33,10 @@ export interface Change {
   readonly to: State
   /** When it was seen, in milliseconds of the monotonic clock. */
   readonly at: number
-  /** Until when the breaker stays open, in milliseconds of the monotonic clock: `Infinity` if by hand, absent if it is not open. */
+  /**
+   * Until when the breaker stays open, in milliseconds of the monotonic clock: `Infinity` if by hand, absent if it is
+   * not open.
+   */
   readonly openUntil?: number | undefined
 }
 
@@ -52,7 +55,10 @@ export interface Snapshot {
   readonly failures: number
   /** The share of failures in the window, from 0 to 1. Absent without a window or with nothing in it. */
   readonly rate?: number | undefined
-  /** The share of slow calls in the window, from 0 to 1. Absent where they are not counted or with nothing in the window. */
+  /**
+   * The share of slow calls in the window, from 0 to 1. Absent where they are not counted or with nothing in the
+   * window.
+   */
   readonly slowRate?: number | undefined
   /** How long it will still be open. Absent when it is not open, or open by hand. */
   readonly retryIn?: Duration.Duration | undefined

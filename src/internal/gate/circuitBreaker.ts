@@ -1,9 +1,9 @@
 /**
- * The state machine of a circuit breaker. Each step is synchronous, so that no two fibers see the same place free; nothing runs
- * between the steps, no fiber and no timer: what time changes is seen by the next step.
+ * The state machine of a circuit breaker. Each step is synchronous, so that no two fibers see the same place free;
+ * nothing runs between the steps, no fiber and no timer: what time changes is seen by the next step.
  *
- * Every admission belongs to a generation, which ends when the breaker opens, half-opens, begins to close or is moved by hand.
- * An outcome of an older generation changes nothing.
+ * Every admission belongs to a generation, which ends when the breaker opens, half-opens, begins to close or is moved
+ * by hand. An outcome of an older generation changes nothing.
  *
  * @internal
  */

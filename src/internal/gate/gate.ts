@@ -15,7 +15,8 @@ import * as Result from "../result.js"
 import { type Outcome, outcomeOf, Rejected, type Rejection } from "./outcome.js"
 
 /**
- * The clock and the random numbers of a call. They are given to each step, as a gate is shared by calls of different fibers.
+ * The clock and the random numbers of a call. They are given to each step, as a gate is shared by calls of different
+ * fibers.
  *
  * @internal
  */
@@ -30,12 +31,12 @@ export interface Permit {
   /**
    * Gives the place back. Called once, whatever becomes of the attempt.
    *
-   * - `outcome`: what the attempt says of the server. A gate with a classification of its own asks `exit`, unless this is `Ignored`:
-   *   then it was the caller that ended the attempt.
+   * - `outcome`: what the attempt says of the server. A gate with a classification of its own asks `exit`, unless this
+   *   is `Ignored`: then it was the caller that ended the attempt.
    * - `exit`: how the attempt ended.
    * - `services`: the clock and the random numbers of the call.
-   * - `startedAt`: when the attempt began, an instant of the monotonic clock in milliseconds: later than it was admitted where it had
-   *   to wait behind another gate.
+   * - `startedAt`: when the attempt began, an instant of the monotonic clock in milliseconds: later than it was
+   *   admitted where it had to wait behind another gate.
    */
   readonly end: (outcome: Outcome, exit: Exit.Exit<unknown, unknown>, services: Services, startedAt?: number) => void
 }
@@ -57,21 +58,21 @@ export type Admission = Result.Result<Permit, Rejection>
 /** @internal */
 export interface Gate {
   /**
-   * Returns whether every attempt is admitted now, with a permit that need not be given back when the caller is interrupted: it holds no
-   * place.
+   * Returns whether every attempt is admitted now, with a permit that need not be given back when the caller is
+   * interrupted: it holds no place.
    */
   readonly isFree: () => boolean
   /**
-   * Asks for a place, and answers at once or with an effect that waits for one, but not beyond `deadline`, an instant of the monotonic
-   * clock in milliseconds, `Infinity` for none.
+   * Asks for a place, and answers at once or with an effect that waits for one, but not beyond `deadline`, an instant
+   * of the monotonic clock in milliseconds, `Infinity` for none.
    *
-   * The effect runs uninterruptibly: an interruption between the step that takes the place and the one that hands it out would lose
-   * it. Only a wait is wrapped in `restore`, and one that is interrupted there leaves nothing behind.
+   * The effect runs uninterruptibly: an interruption between the step that takes the place and the one that hands it
+   * out would lose it. Only a wait is wrapped in `restore`, and one that is interrupted there leaves nothing behind.
    */
   readonly admit: (services: Services, deadline: number, restore: Restore) => Admission | Effect.Effect<Admission>
   /**
-   * Returns why an attempt at the instant `at` will be turned away, where that is certain already. Asked before a delay, so that
-   * no call waits for an attempt that is not admitted.
+   * Returns why an attempt at the instant `at` will be turned away, where that is certain already. Asked before a
+   * delay, so that no call waits for an attempt that is not admitted.
    */
   readonly refuses: (at: number) => Rejection | undefined
 }
@@ -106,7 +107,8 @@ interface Passage<A, E, R> {
 }
 
 /**
- * Makes an attempt if the gate admits it, and tells the gate how it ended. An attempt that is turned away fails with `Rejected`.
+ * Makes an attempt if the gate admits it, and tells the gate how it ended. An attempt that is turned away fails with
+ * `Rejected`.
  *
  * @internal
  */
@@ -143,8 +145,8 @@ const unheld = <A, E, R>(
 }
 
 /**
- * The gates whose permits are held by the attempts around this one. An attempt within an attempt passes them without asking: its
- * place is that of the outer one, which it would wait for in vain.
+ * The gates whose permits are held by the attempts around this one. An attempt within an attempt passes them without
+ * asking: its place is that of the outer one, which it would wait for in vain.
  *
  * @internal
  */

@@ -14,8 +14,8 @@ export interface Keyed<A> {
 }
 
 /**
- * Makes an empty one. Where there would be more than `maxKeys`, the least recently used one leaves of those that are idle, or of all
- * where none is.
+ * Makes an empty one. Where there would be more than `maxKeys`, the least recently used one leaves of those that are
+ * idle, or of all where none is.
  *
  * @internal
  */

@@ -27,7 +27,8 @@ export interface Limit {
    * An attempt ended.
    *
    * - `epoch`: the one that it was admitted in.
-   * - `inFlight`: how many attempts were in flight beside it, itself included: when it started or when it ended, whichever is more.
+   * - `inFlight`: how many attempts were in flight beside it, itself included: when it started or when it ended,
+   *   whichever is more.
    */
   readonly ended: (signal: Signal, epoch: number, inFlight: number) => void
 }
@@ -47,8 +48,8 @@ const isOverload = (error: RpcError): boolean => {
 }
 
 /**
- * Returns what the end of an attempt says of the limit. An answer is a success, a `Fatal` or a domain error; a server that cannot be
- * reached has not answered, and is not overloaded either.
+ * Returns what the end of an attempt says of the limit. An answer is a success, a `Fatal` or a domain error; a server
+ * that cannot be reached has not answered, and is not overloaded either.
  *
  * @internal
  */
@@ -75,9 +76,9 @@ export const fixed = (limit: number): Limit => ({
 })
 
 /**
- * Additive increase, multiplicative decrease: answers to as many attempts as the limit raise it by 1, an overload multiplies it by
- * `decrease`. An attempt counts only towards the limit that it was admitted under, so that the attempts of one round trip lower it
- * once, however many of them fail.
+ * Additive increase, multiplicative decrease: answers to as many attempts as the limit raise it by 1, an overload
+ * multiplies it by `decrease`. An attempt counts only towards the limit that it was admitted under, so that the
+ * attempts of one round trip lower it once, however many of them fail.
  *
  * A limit that is not used to the half at least is not known to be right, and does not grow.
  *

@@ -31,8 +31,8 @@ export interface Rejection {
 }
 
 /**
- * Carries a rejection past the attempt that was not made. It never leaves the gates, and no type says so: what an attempt fails with is the
- * caller's.
+ * Carries a rejection past the attempt that was not made. It never leaves the gates, and no type says so: what an
+ * attempt fails with is the caller's.
  *
  * @internal
  */
@@ -53,9 +53,9 @@ export const rejectionOf = (cause: Cause.Cause<unknown>): Rejection | undefined 
 }
 
 /**
- * What an attempt says of the server: only a `Retryable` is its failure, `Fatal` and domain errors are answers. It may be a call of its own, with
- * retries: one that gave up is a failure, and one that was turned away before anything was sent says nothing, nor does one whose only
- * attempt was cut by its deadline.
+ * What an attempt says of the server: only a `Retryable` is its failure, `Fatal` and domain errors are answers. It may
+ * be a call of its own, with retries: one that gave up is a failure, and one that was turned away before anything was
+ * sent says nothing, nor does one whose only attempt was cut by its deadline.
  *
  * @internal
  */

@@ -14,8 +14,8 @@ import { rejectionOf } from "./outcome.js"
 const none: ReadonlyArray<Gate.Gate> = []
 
 /**
- * Runs an effect if the gate admits it, and tells the gate how it ended. It waits at most until the deadline in force. Fails with
- * `CallRejected` when it is turned away.
+ * Runs an effect if the gate admits it, and tells the gate how it ended. It waits at most until the deadline in force.
+ * Fails with `CallRejected` when it is turned away.
  *
  * @internal
  */

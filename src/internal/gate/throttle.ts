@@ -1,6 +1,7 @@
 /**
- * Adaptive throttling of calls at the client, as in Google's book on site reliability engineering: of the calls of a while some are
- * accepted by the server; when that is less than one in `k`, the client itself rejects so many that it would be.
+ * Adaptive throttling of calls at the client, as in Google's book on site reliability engineering: of the calls of a
+ * while some are accepted by the server; when that is less than one in `k`, the client itself rejects so many that it
+ * would be.
  *
  * Each operation is one synchronous step. `now` is in milliseconds of the monotonic clock.
  *
@@ -181,12 +182,13 @@ export interface Throttle {
  * - `k`: how many calls the server sees for each that it accepts.
  * - `window`: the time that is looked back to, in milliseconds.
  *
- * Calls that the throttle itself rejects count as calls: without them it would send more, in proportion to the square root of the
- * demand. The price is slow recovery, as they count for a whole window. So the last quarter of it is asked too, and the lower probability holds:
- * the throttle begins as late as the window says, and ends as early as the last quarter of it does.
+ * Calls that the throttle itself rejects count as calls: without them it would send more, in proportion to the square
+ * root of the demand. The price is slow recovery, as they count for a whole window. So the last quarter of it is asked
+ * too, and the lower probability holds: the throttle begins as late as the window says, and ends as early as the last
+ * quarter of it does.
  *
- * In the last quarter it is accepts that count: of calls that time out after a time longer than that all are in flight in it, and they
- * would seem to be none at all.
+ * In the last quarter it is accepts that count: of calls that time out after a time longer than that all are in flight
+ * in it, and they would seem to be none at all.
  *
  * @internal
  */
@@ -236,8 +238,8 @@ const verdictOf = (error: RpcError): Verdict => {
 }
 
 /**
- * Returns what the end of a call says of the server. Everything that is an answer is accepted, and so is a defect: it did not come
- * from a server that is overloaded.
+ * Returns what the end of a call says of the server. Everything that is an answer is accepted, and so is a defect: it
+ * did not come from a server that is overloaded.
  *
  * @internal
  */

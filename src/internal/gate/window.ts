@@ -138,7 +138,10 @@ const ofCalls = (size: number): Window => {
   }
 }
 
-/** A window of time is kept as so many parts; the oldest leaves as a whole, so it covers from 19/20 to all of its length. */
+/**
+ * A window of time is kept as so many parts; the oldest leaves as a whole, so it covers from 19/20 to all of its
+ * length.
+ */
 const parts = 20
 
 /** The outcomes of the last `millis`. */

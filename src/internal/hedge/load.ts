@@ -8,8 +8,8 @@
 
 /**
  * The most extra legs that can be saved up: what a client adds at most when its server suddenly slows down. Where legs
- * come due as often as they are earned, about (1 - share) / (2 x capacity) of what is earned is lost because it is full:
- * a fortieth.
+ * come due as often as they are earned, about (1 - share) / (2 x capacity) of what is earned is lost because it is
+ * full: a fortieth.
  */
 const capacity = 20
 

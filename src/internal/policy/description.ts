@@ -31,8 +31,8 @@ export interface Description {
   /** The most retries: `attempts` less 1. */
   readonly retries: number
   /**
-   * The delay before each retry, as a range where there is jitter; up to 1000 of them. Where the schedule chooses by the failure,
-   * those for the reason with the most retries. A deadline ends them.
+   * The delay before each retry, as a range where there is jitter; up to 1000 of them. Where the schedule chooses by
+   * the failure, those for the reason with the most retries. A deadline ends them.
    */
   readonly delays: ReadonlyArray<Range>
   /** All delays together. */
@@ -42,7 +42,8 @@ export interface Description {
   /** The bound on a call. */
   readonly deadline: Duration.Duration | undefined
   /**
-   * Attempts and delays at their longest, as far as timeout and deadline bound them. Delays that a server asks for are not counted.
+   * Attempts and delays at their longest, as far as timeout and deadline bound them. Delays that a server asks for are
+   * not counted.
    */
   readonly longestCall: Duration.Duration
   /** Attempts per call when every attempt fails. */
@@ -78,7 +79,10 @@ export interface Description {
       /** What is counted: the attempts of that time, or the last so many. */
       readonly window: Duration.Duration | number
     } | undefined
-    /** How long it stays open, with its jitter; where a schedule says so, of the first 20 openings. A server's `retryAfter` may lengthen it. */
+    /**
+     * How long it stays open, with its jitter; where a schedule says so, of the first 20 openings. A server's
+     * `retryAfter` may lengthen it.
+     */
     readonly openFor: Range
   } | undefined
   /** How many attempts the bulkhead admits; `undefined` without one. */

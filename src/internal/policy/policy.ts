@@ -90,33 +90,36 @@ export interface Complete extends RetryPolicy {
  */
 export interface Options {
   /**
-   * How many retries, and the delay before each: any `Schedule` that takes a `Retryable` and needs no service (provide what it
-   * needs first). Its state is per call, and an effect inside it runs once per decision. Default `RetrySchedule.standard`: 3 retries
-   * after 100, 150 and 225 ms.
+   * How many retries, and the delay before each: any `Schedule` that takes a `Retryable` and needs no service (provide
+   * what it needs first). Its state is per call, and an effect inside it runs once per decision. Default
+   * `RetrySchedule.standard`: 3 retries after 100, 150 and 225 ms.
    */
   readonly schedule?: Schedule.Schedule<unknown, Retryable> | undefined
   /**
-   * The bound on one attempt: finite, greater than zero, not longer than `deadline`. An attempt that reaches it fails with
-   * `Retryable AttemptTimeout`, and the call goes on at once, even when the attempt is slow to be interrupted. Default: none.
+   * The bound on one attempt: finite, greater than zero, not longer than `deadline`. An attempt that reaches it fails
+   * with `Retryable AttemptTimeout`, and the call goes on at once, even when the attempt is slow to be interrupted.
+   * Default: none.
    */
   readonly attemptTimeout?: Duration.DurationInput | undefined
   /**
-   * The bound on the whole call, all attempts and delays included: finite, greater than zero. A delay that would pass it is not
-   * slept; the call ends at once with the reason `DeadlineTooClose`. Default: none.
+   * The bound on the whole call, all attempts and delays included: finite, greater than zero. A delay that would pass
+   * it is not slept; the call ends at once with the reason `DeadlineTooClose`. Default: none.
    */
   readonly deadline?: Duration.DurationInput | undefined
   /**
-   * Whether running the call twice is the same as running it once. `false`: only attempts with the delivery `NotSent` are retried.
-   * Default: what the call says of itself; where nobody says anything every `Retryable` is retried.
+   * Whether running the call twice is the same as running it once. `false`: only attempts with the delivery `NotSent`
+   * are retried. Default: what the call says of itself; where nobody says anything every `Retryable` is retried.
    */
   readonly idempotent?: boolean | undefined
   /**
-   * Which `Retryable` errors are retried; for the others the call ends with the reason `NotRetried`. Default: all of them.
+   * Which `Retryable` errors are retried; for the others the call ends with the reason `NotRetried`. Default: all of
+   * them.
    */
   readonly retryIf?: Predicate.Predicate<Retryable> | undefined
   /**
-   * The shortest delay after a server hint; a shorter hint is lengthened to it: finite, zero or more. Zero takes every hint as it
-   * is. Default: the first delay of the schedule, as `Retry-After: 0`, or a date that has passed, does not say how soon is too soon.
+   * The shortest delay after a server hint; a shorter hint is lengthened to it: finite, zero or more. Zero takes every
+   * hint as it is. Default: the first delay of the schedule, as `Retry-After: 0`, or a date that has passed, does not
+   * say how soon is too soon.
    */
   readonly minServerDelay?: Duration.DurationInput | undefined
   /**
@@ -125,31 +128,32 @@ export interface Options {
    */
   readonly maxServerDelay?: Duration.DurationInput | undefined
   /**
-   * The allowance that retries are paid from, shared with other calls. `RetryBudget.unlimited` frees a call from the budget of the
-   * layer. Default: the budget that the layer makes for the destination; none without a layer.
+   * The allowance that retries are paid from, shared with other calls. `RetryBudget.unlimited` frees a call from the
+   * budget of the layer. Default: the budget that the layer makes for the destination; none without a layer.
    */
   readonly budget?: RetryBudget.RetryBudget | undefined
   /**
-   * The circuit breaker that each attempt passes, shared with other calls. While it is open the call ends before anything is sent, with
-   * `CallRejected`; when it opens between two attempts, with `RetryExhausted`, both for the reason `CircuitOpen`. `"off"` frees a call
-   * from the breaker of the layer. Default: the breaker that the layer makes for the destination, where it makes any.
+   * The circuit breaker that each attempt passes, shared with other calls. While it is open the call ends before
+   * anything is sent, with `CallRejected`; when it opens between two attempts, with `RetryExhausted`, both for the
+   * reason `CircuitOpen`. `"off"` frees a call from the breaker of the layer. Default: the breaker that the layer makes
+   * for the destination, where it makes any.
    */
   readonly breaker?: CircuitBreaker.CircuitBreaker | "off" | undefined
   /**
-   * The bulkhead that each attempt takes a permit of, shared with other calls; no permit is held over a delay. An attempt that it has no
-   * place for ends the call for the reason `BulkheadFull`. `"off"` frees a call from the bulkhead of the layer. Default: the bulkhead that
-   * the layer makes for the destination, where it makes any.
+   * The bulkhead that each attempt takes a permit of, shared with other calls; no permit is held over a delay. An
+   * attempt that it has no place for ends the call for the reason `BulkheadFull`. `"off"` frees a call from the
+   * bulkhead of the layer. Default: the bulkhead that the layer makes for the destination, where it makes any.
    */
   readonly bulkhead?: Bulkhead.Bulkhead | "off" | undefined
   /**
-   * The throttle that the call passes once, before its first attempt, shared with other calls. A call that it holds back ends with
-   * `CallRejected`, reason `Throttled`. `"off"` frees a call from the throttle of the layer. Default: the throttle that the layer makes for
-   * the destination, where it makes any.
+   * The throttle that the call passes once, before its first attempt, shared with other calls. A call that it holds
+   * back ends with `CallRejected`, reason `Throttled`. `"off"` frees a call from the throttle of the layer. Default:
+   * the throttle that the layer makes for the destination, where it makes any.
    */
   readonly throttle?: Throttle.Throttle | "off" | undefined
   /**
-   * Runs for each event of the call, one after the other, in a fiber of its own that the call does not wait for. What it dies with
-   * is logged as a warning. Calls made in it make no events. Default: none.
+   * Runs for each event of the call, one after the other, in a fiber of its own that the call does not wait for. What
+   * it dies with is logged as a warning. Calls made in it make no events. Default: none.
    */
   readonly onEvent?: ((event: RetryEvent) => Effect.Effect<void>) | undefined
   /** Whether the call has a span, with a child for each attempt. Default `false`. */

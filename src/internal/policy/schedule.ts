@@ -45,8 +45,8 @@ export const choose = <In, R>(
  * The schedule of one call. `next` gives the delay in milliseconds before the next attempt, or `undefined` when the
  * schedule is done.
  *
- * A `hint` of the server's takes the place of the delay, and after it the delays start over: those the schedule has given
- * before, for failures of the same kind, come again. The schedule itself goes on, for it also counts.
+ * A `hint` of the server's takes the place of the delay, and after it the delays start over: those the schedule has
+ * given before, for failures of the same kind, come again. The schedule itself goes on, for it also counts.
  *
  * @internal
  */
@@ -55,8 +55,8 @@ export interface Run<In, R> {
 }
 
 /**
- * The delay that a server asks for, in milliseconds, and the shortest one that is waited for it: by default the first that the
- * schedule gave for a failure of the same kind.
+ * The delay that a server asks for, in milliseconds, and the shortest one that is waited for it: by default the first
+ * that the schedule gave for a failure of the same kind.
  *
  * @internal
  */

@@ -44,8 +44,8 @@ const changedMember = (owner: object, member: unknown, path: ReadonlyArray<strin
     : member
 
 /**
- * The members are asked for one by one, as they are then. The proxy is not one of `self` itself, which may be frozen: what is
- * set on it is its own.
+ * The members are asked for one by one, as they are then. The proxy is not one of `self` itself, which may be frozen:
+ * what is set on it is its own.
  */
 const changedMembers = (self: object, path: ReadonlyArray<string>, change: Change): object => {
   const changed = new Map<string | symbol, { readonly from: unknown; readonly to: unknown }>()

@@ -64,19 +64,20 @@ export interface LayerOptions {
   /** The policy of every method, field by field. Default: `RetryPolicy.default`. */
   readonly default?: RetryPolicy.Options | undefined
   /**
-   * Policies, or some of their fields, by name: a method (`"Users.Get"`), a pattern (`"Users.*"`) or `"*"`. Of the patterns that fit
-   * a method the longest one holds. `"off"` is one attempt. Default: none.
+   * Policies, or some of their fields, by name: a method (`"Users.Get"`), a pattern (`"Users.*"`) or `"*"`. Of the
+   * patterns that fit a method the longest one holds. `"off"` is one attempt. Default: none.
    */
   readonly methods?: Readonly<Record<string, RetryPolicy.Options | "off">> | undefined
   /**
-   * The effect that makes the budget of a destination, which is the service part of a method. It runs when the destination is first
-   * called, and once before to see that it works. `"off"` for no budgets. Beyond 1000 destinations the others share one budget.
-   * Default `RetryBudget.make()`.
+   * The effect that makes the budget of a destination, which is the service part of a method. It runs when the
+   * destination is first called, and once before to see that it works. `"off"` for no budgets. Beyond 1000 destinations
+   * the others share one budget. Default `RetryBudget.make()`.
    */
   readonly budget?: Effect.Effect<RetryBudget.RetryBudget> | "off" | undefined
   /**
-   * The options of the circuit breaker of each destination, or `"off"` for none. A policy says `breaker: "off"` for methods that do not
-   * pass it. Calls without a name have none, nor have those beyond 1000 destinations, of this as of what follows. Default `"off"`.
+   * The options of the circuit breaker of each destination, or `"off"` for none. A policy says `breaker: "off"` for
+   * methods that do not pass it. Calls without a name have none, nor have those beyond 1000 destinations, of this as of
+   * what follows. Default `"off"`.
    */
   readonly breaker?: CircuitBreaker.Options | "off" | undefined
   /** The options of the bulkhead of each destination, or `"off"` for none. Default `"off"`. */
@@ -201,8 +202,8 @@ export interface Inspection {
  */
 export interface UpdateOptions {
   /**
-   * Whether the policy takes the place of all that is said of that name, by the layer and by earlier updates. Default `false`:
-   * it is merged onto that, field by field.
+   * Whether the policy takes the place of all that is said of that name, by the layer and by earlier updates. Default
+   * `false`: it is merged onto that, field by field.
    */
   readonly replace?: boolean | undefined
 }

@@ -20,7 +20,9 @@ export interface Table {
   readonly named: ReadonlyMap<string, RetryPolicy.RetryPolicy>
   /** What the layer said by name, for when an update is taken back. */
   readonly said: ReadonlyMap<string, RetryPolicy.RetryPolicy>
-  /** Whether of the names the most specific one alone holds, as in gRPC, or what it leaves open is said by the others. */
+  /**
+   * Whether of the names the most specific one alone holds, as in gRPC, or what it leaves open is said by the others.
+   */
   readonly exclusive: boolean
 }
 
@@ -140,7 +142,8 @@ const sharedFields = ["budget", "breaker", "bulkhead", "throttle"] as const
 const maxCached = 1_000
 
 /**
- * The service's state: a table and what destinations share, replaced whole, so that a call sees the old ones or the new ones.
+ * The service's state: a table and what destinations share, replaced whole, so that a call sees the old ones or the new
+ * ones.
  *
  * @internal
  */

@@ -1,6 +1,6 @@
 /**
- * Which service a call has that runs at another place than it was built: a layer that is given to a service of the user's is in
- * force where that is built, and not where its methods run.
+ * Which service a call has that runs at another place than it was built: a layer that is given to a service of the
+ * user's is in force where that is built, and not where its methods run.
  *
  * @internal
  */

@@ -30,8 +30,8 @@ import * as internal from "./policies.js"
 export type SharedKeys = { readonly [Field in keyof internal.Shared]?: string | undefined }
 
 /**
- * A service all of whose policies can be replaced. Budgets, breakers, bulkheads and throttles are made anew only where the keys differ
- * from those of the last time.
+ * A service all of whose policies can be replaced. Budgets, breakers, bulkheads and throttles are made anew only where
+ * the keys differ from those of the last time.
  *
  * @internal
  */
@@ -90,7 +90,8 @@ const validateTable = (options: LayerOptions, exclusive: boolean): Result.Result
   })
 
 /**
- * The options of a layer that are said in two places: the second's, field by field, and the first's where it says nothing.
+ * The options of a layer that are said in two places: the second's, field by field, and the first's where it says
+ * nothing.
  *
  * @internal
  */

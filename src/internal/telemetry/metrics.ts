@@ -193,8 +193,8 @@ const circuitValue = (event: CircuitEvent): number =>
   event._tag === "CircuitOpened" ? 2 : event._tag === "CircuitHalfOpen" || event.isRamping ? 1 : 0
 
 /**
- * Returns what records the circuit breakers of a service: the state of each, and how often it has opened. A service has a bounded number
- * of destinations.
+ * Returns what records the circuit breakers of a service: the state of each, and how often it has opened. A service has
+ * a bounded number of destinations.
  *
  * @internal
  */
