@@ -1,9 +1,9 @@
 /**
  * The numbers of the throttle: how much it sends to a server that takes a part of it, and how soon it sends everything again.
  */
-import * as Throttle from "../../../src/internal/gate/throttle.js"
-import * as Random from "../../support/random.js"
-import { assert, describe, epoch, it } from "../../support/vitest.js"
+import * as Throttle from "../../src/internal/gate/throttle.js"
+import * as Random from "../support/random.js"
+import { assert, describe, epoch, it } from "../support/vitest.js"
 
 const window = 120_000
 const demand = 1000

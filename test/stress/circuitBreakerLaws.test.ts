@@ -6,12 +6,12 @@ import { liveServices as live } from "effect/DefaultServices"
 import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
-import * as Breaker from "../../../src/internal/gate/circuitBreaker.js"
-import type * as Gate from "../../../src/internal/gate/gate.js"
-import type { Outcome } from "../../../src/internal/gate/outcome.js"
-import type { Rule } from "../../../src/internal/gate/window.js"
-import * as Random from "../../support/random.js"
-import { assert, describe, epoch, it } from "../../support/vitest.js"
+import * as Breaker from "../../src/internal/gate/circuitBreaker.js"
+import type * as Gate from "../../src/internal/gate/gate.js"
+import type { Outcome } from "../../src/internal/gate/outcome.js"
+import type { Rule } from "../../src/internal/gate/window.js"
+import * as Random from "../support/random.js"
+import { assert, describe, epoch, it } from "../support/vitest.js"
 
 const unavailable = Exit.fail(new Retryable({ reason: "Unavailable", delivery: "NotSent" }))
 const exitOf = (outcome: Outcome) => outcome === "Failure" ? unavailable : Exit.void
