@@ -25,8 +25,8 @@ const leastMemory = 1024 * 1024
 
 /**
  * Returns the most memory that a decoded frame may take, in bytes: 3.5 times the limit of the frame. The frame itself
- * takes up to twice its bytes while it is read, and a schema copies the decoded value, so that an answer costs at most
- * 10 times the limit.
+ * takes up to twice its bytes while it is read, and a schema that is applied in parts copies the decoded value, so that
+ * an answer of a transport needs at most 10 times the limit, garbage not counted.
  *
  * @internal
  */

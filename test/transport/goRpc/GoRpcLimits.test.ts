@@ -14,25 +14,12 @@ import * as Type from "../../../src/transport/gob/type.js"
 import * as Json from "../../../src/transport/shared/json.js"
 import * as Limit from "../../../src/transport/shared/limit.js"
 import { decodeInParts, perPart } from "../../../src/transport/shared/schemaParts.js"
+import { listOf } from "../../support/gobList.js"
 import * as Peer from "../../support/peer.js"
 import { assert, describe, it } from "../../support/vitest.js"
 
 const limit: Limit.Limit = { bytes: Limit.defaultBytes, option: "maxFrameBytes" }
 const tooMuch = "too large for memory, of which it would take more than 14680064 bytes: see maxFrameBytes"
-
-/** A gob stream of one list: of so many items, each of these bytes. */
-const listOf = (schema: Schema.Schema.AnyNoContext, count: number, item: Uint8Array): Uint8Array => {
-  const empty = Buffer.from(Either.getOrThrow(Gob.encode(Schema.Array(schema) as Schema.Schema<unknown>)([])))
-  // the message of the empty list is the last: 5 bytes, its length, the type in 2, a zero, and how many items
-  const items = Buffer.alloc(count * item.length).map((_, i) => item[i % item.length]!)
-  const number = (n: number) => {
-    const bytes = Buffer.alloc(5, 0xfc)
-    bytes.writeUInt32BE(n, 1)
-    return bytes
-  }
-  const value = Buffer.concat([empty.subarray(-4, -1), number(count), items])
-  return Buffer.concat([empty.subarray(0, -5), number(value.length), value])
-}
 
 const valueOf = (bytes: Uint8Array): Value => {
   const values: Array<Value> = []
