@@ -1,0 +1,67 @@
+/**
+ * What the documents call by name exists: exports of the package, metrics, and reasons.
+ */
+import { RpcError } from "effect-rpc-retry"
+import { readdirSync, readFileSync } from "node:fs"
+import * as Path from "node:path"
+import * as Api from "../support/api.js"
+import * as Markdown from "../support/markdown.js"
+import { assert, describe, it } from "../support/vitest.js"
+
+/** The names that each module exports, by the name of the module. */
+const exportsOf = (): ReadonlyMap<string, ReadonlySet<string>> =>
+  new Map(
+    readFileSync(Api.file, "utf8").split(/^# /m).slice(1).map((section) => {
+      const [heading = "", ...lines] = section.split("\n")
+      const names = lines.flatMap((line) => /^(?:interface |type )?(\w+)[ :<=]/.exec(line)?.[1] ?? [])
+      return [Path.posix.basename(heading), new Set(names)] as const
+    })
+  )
+
+const modules = exportsOf()
+
+/** The names `Module.member` of this package in the code of a text, that there are none of. */
+const unknownIn = (text: string): ReadonlyArray<string> =>
+  Markdown.inlineCode(text).flatMap((code) =>
+    Array.from(code.matchAll(/(?<![\w./])([A-Z]\w+)\.([a-z]\w*)/g)).flatMap(([name, module, member]) =>
+      modules.get(module!)?.has(member!) === false ? [name] : []
+    )
+  )
+
+const src = Path.join(Markdown.root, "src")
+
+/** The texts in quotes that may be names of metrics, in all sources. */
+const metrics = new Set(
+  readdirSync(src, { recursive: true, encoding: "utf8" }).filter((path) => path.endsWith(".ts")).flatMap((path) =>
+    readFileSync(Path.join(src, path), "utf8").match(/(?<=")rpc\.client\.[\w.]+(?=")/g) ?? []
+  )
+)
+
+const reasons = new Set<string>([
+  ...RpcError.RetryableReason.literals,
+  ...RpcError.FatalReason.literals,
+  ...RpcError.ExhaustedReason.literals,
+  ...RpcError.RejectedReason.literals
+])
+
+describe("the documents", () => {
+  for (const document of Markdown.documents().filter((document) => document !== "CHANGELOG.md")) {
+    it(`${document}: every function, metric and reason that it names exists`, () => {
+      const text = Markdown.read(document)
+      assert.deepStrictEqual(unknownIn(text), [])
+      const names = Markdown.inlineCode(text)
+      assert.deepStrictEqual(
+        names.filter((name) => /^rpc\.client(\.\w+)+$/.test(name) && !metrics.has(name)),
+        []
+      )
+      const said = names.flatMap((name) =>
+        /^(?:Retryable|Fatal|RetryExhausted|CallRejected) (\w+)$/.exec(name)?.[1] ?? []
+      )
+      assert.deepStrictEqual(said.filter((reason) => !reasons.has(reason)), [])
+    })
+  }
+
+  it("are checked: a function that does not exist is found", () => {
+    assert.deepStrictEqual(unknownIn("`RetryPolicy.make` and `RetryPolicy.mke`"), ["RetryPolicy.mke"])
+  })
+})
