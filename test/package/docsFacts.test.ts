@@ -1,7 +1,9 @@
 /**
  * What the documents call by name exists: exports of the package, metrics, and reasons.
  */
-import { RpcError } from "effect-rpc-retry"
+import { CircuitBreaker, RetryBudget, RetryPolicy, RetrySchedule, RpcError } from "effect-rpc-retry"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
 import { readdirSync, readFileSync } from "node:fs"
 import * as Path from "node:path"
 import * as Api from "../support/api.js"
@@ -44,7 +46,58 @@ const reasons = new Set<string>([
   ...RpcError.RejectedReason.literals
 ])
 
+const units = { ms: "millis", s: "seconds" } as const
+
+/** The defaults that documents state behind a name, as in "`openFor` (5 s)": numbers, and durations in milliseconds. */
+const statedDefaults = (text: string): ReadonlyArray<readonly [name: string, value: number]> =>
+  Array.from(
+    text.matchAll(/`(?:\w+\.)?(\w+)` \((\d[\d.]*)(?: (ms|s)(?: by default)?)?\)/g),
+    ([, name, amount, unit]) => {
+      const value = Number(amount)
+      return [name!, unit === undefined ? value : Duration.toMillis(`${value} ${units[unit as "ms" | "s"]}`)] as const
+    }
+  )
+
+/** The defaults of the library, as far as it tells them. */
+const defaults = Effect.gen(function*() {
+  const breaker = yield* CircuitBreaker.make()
+  const { breaker: opens } = yield* RetryPolicy.describe(RetryPolicy.make({ breaker }))
+  const delays = Array.from(yield* RetrySchedule.delays(RetrySchedule.exponential(), 20), Duration.toMillis)
+  const { sustained } = yield* RetryBudget.make()
+  return new Map<string, number>([
+    ["maxServerDelay", Duration.toMillis(RetryPolicy.default.maxServerDelay)],
+    ["base", delays[0]!],
+    ["exponential", delays[1]! / delays[0]!],
+    ["cap", delays[19]!],
+    ["rate", opens!.rate!.threshold],
+    ["minimumCalls", opens!.rate!.minimumCalls],
+    ["window", Duration.toMillis(opens!.rate!.window as Duration.Duration)],
+    ["openFor", Duration.toMillis(opens!.openFor.shortest)],
+    ["make", sustained]
+  ])
+})
+
 describe("the documents", () => {
+  it("state the defaults that the library has", () => {
+    const actual = Effect.runSync(defaults)
+    const all = Markdown.documents().flatMap((document) => statedDefaults(Markdown.read(document)))
+    const known = all.filter(([name]) => actual.has(name))
+    assert.isAtLeast(known.length, 10)
+    assert.deepStrictEqual(known.filter(([name, value]) => actual.get(name) !== value), [])
+  })
+
+  it("state the delays that the default policy has", () => {
+    const delays = Effect.runSync(RetrySchedule.delays(RetryPolicy.default.schedule, 10))
+    const [last, ...others] = Array.from(delays, Duration.toMillis).toReversed()
+    const phrase = `${others.toReversed().join(", ")} and ${last} ms`
+    const wrong = Markdown.documents().flatMap((document) =>
+      (Markdown.read(document).match(/\b100, 150(?: and|,) \d+ ms/g) ?? []).filter((stated) =>
+        stated.replace("150, ", "150 and ") !== phrase
+      )
+    )
+    assert.deepStrictEqual(wrong, [])
+  })
+
   for (const document of Markdown.documents().filter((document) => document !== "CHANGELOG.md")) {
     it(`${document}: every function, metric and reason that it names exists`, () => {
       const text = Markdown.read(document)
