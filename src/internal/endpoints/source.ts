@@ -17,7 +17,14 @@ import * as monotonic from "../ambient/monotonic.js"
 import * as Result from "../result.js"
 import { checkEndpoints, DiscoveryFailed, type Endpoint, type Lookup, type Update } from "./endpoint.js"
 
-export { DiscoveryFailed, type Endpoint, InvalidEndpoint, type Lookup, type Update } from "./endpoint.js"
+export {
+  checkEndpoints,
+  DiscoveryFailed,
+  type Endpoint,
+  InvalidEndpoint,
+  type Lookup,
+  type Update
+} from "./endpoint.js"
 
 /**
  * @since 0.1.0

@@ -12,32 +12,32 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { DiscoveryFailed, type Endpoint } from "../../internal/endpoints/source.js"
 import * as Requests from "./requests.js"
+import * as Shapes from "./shapes.js"
 
-/** What Go leaves out, or writes as `null`, when it is empty. */
-const maybe = <A, I>(schema: Schema.Schema<A, I>) => Schema.optional(Schema.NullOr(schema))
-
-const Version = Schema.Struct({ resourceVersion: maybe(Schema.String), continue: maybe(Schema.String) })
+const Version = Schema.Struct({ resourceVersion: Shapes.maybe(Schema.String), continue: Shapes.maybe(Schema.String) })
 
 const Slice = Schema.Struct({
-  metadata: Schema.Struct({ name: Schema.String, resourceVersion: maybe(Schema.String) }),
+  metadata: Schema.Struct({ name: Schema.String, resourceVersion: Shapes.maybe(Schema.String) }),
   addressType: Schema.String,
-  endpoints: maybe(Schema.Array(Schema.Struct({
+  endpoints: Shapes.maybe(Schema.Array(Schema.Struct({
     addresses: Schema.Array(Schema.String),
-    conditions: maybe(Schema.Struct({ ready: maybe(Schema.Boolean) })),
-    zone: maybe(Schema.String),
-    nodeName: maybe(Schema.String),
-    targetRef: maybe(Schema.Struct({ name: maybe(Schema.String) }))
+    conditions: Shapes.maybe(Schema.Struct({ ready: Shapes.maybe(Schema.Boolean) })),
+    zone: Shapes.maybe(Schema.String),
+    nodeName: Shapes.maybe(Schema.String),
+    targetRef: Shapes.maybe(Schema.Struct({ name: Shapes.maybe(Schema.String) }))
   }))),
-  ports: maybe(Schema.Array(Schema.Struct({ name: maybe(Schema.String), port: maybe(Schema.Int) })))
+  ports: Shapes.maybe(
+    Schema.Array(Schema.Struct({ name: Shapes.maybe(Schema.String), port: Shapes.maybe(Schema.Int) }))
+  )
 })
 type Slice = typeof Slice.Type
 
-const List = Schema.Struct({ metadata: Version, items: maybe(Schema.Array(Slice)) })
+const List = Schema.Struct({ metadata: Version, items: Shapes.maybe(Schema.Array(Slice)) })
 
 const Event = Schema.Union(
   Schema.Struct({ type: Schema.Literal("ADDED", "MODIFIED", "DELETED"), object: Slice }),
   Schema.Struct({ type: Schema.Literal("BOOKMARK"), object: Schema.Struct({ metadata: Version }) }),
-  Schema.Struct({ type: Schema.Literal("ERROR"), object: Schema.Struct({ code: maybe(Schema.Number) }) })
+  Schema.Struct({ type: Schema.Literal("ERROR"), object: Schema.Struct({ code: Shapes.maybe(Schema.Number) }) })
 )
 type Event = typeof Event.Type
 
@@ -77,9 +77,6 @@ const portOf = (
     : Effect.succeed(ports[0]?.port ?? undefined)
 }
 
-const join = (address: string, port: number): string =>
-  address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`
-
 /** A pod with addresses of both families is one endpoint, not two: IPv4 is taken where there is any. */
 const endpointsOf = (
   settings: Settings,
@@ -97,7 +94,7 @@ const endpointsOf = (
               const [address] = addresses
               // what has no condition is ready
               return address === undefined || port === undefined || conditions?.ready === false ? [] : [{
-                address: join(address, port),
+                address: Shapes.join(address, port),
                 ...(zone ? { zone } : {}),
                 attributes: {
                   ...(nodeName ? { node: nodeName } : {}),

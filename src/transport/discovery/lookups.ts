@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import { DiscoveryFailed, type Endpoint, type Lookup } from "../../internal/endpoints/source.js"
 import * as Result from "../../internal/result.js"
 import { type AddressRecord, type Queries, QueryFailed, Resolver, type ServiceRecord } from "./resolver.js"
+import * as Shapes from "./shapes.js"
 
 type Name = string
 type Records = ReadonlyArray<AddressRecord>
@@ -74,9 +75,6 @@ const addressesOf = (
     return [...now.a, ...now.aaaa]
   })
 
-const join = (address: string, port: number): string =>
-  address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`
-
 const ttlOf = (records: Records): number | undefined =>
   records.length === 0 ? undefined : 1_000 * records.reduce((least, { ttl }) => Math.min(least, ttl), Infinity)
 
@@ -89,7 +87,7 @@ export const hosts = (
   return Effect.gen(function*() {
     const records = yield* addressesOf(yield* Resolver, options.name, options.servers, known)
     return {
-      endpoints: records.map(({ address }) => ({ address: join(address, options.port) })),
+      endpoints: records.map(({ address }) => ({ address: Shapes.join(address, options.port) })),
       ttlMillis: ttlOf(records)
     }
   }).pipe(Effect.mapError((error) => failed(source, error)))
@@ -100,7 +98,7 @@ const leastWeight = 0.1
 
 const endpointsOf = ({ name, port, priority, weight }: ServiceRecord, records: Records): ReadonlyArray<Endpoint> =>
   records.map(({ address }) => ({
-    address: join(address, port),
+    address: Shapes.join(address, port),
     priority,
     // the weight is that of the target, however many addresses it has
     weight: Math.max(weight, leastWeight) / records.length,
