@@ -203,7 +203,8 @@ const tooFull = (files: ReadonlyArray<File>): ReadonlyArray<string> => {
     counts.set(folder, (counts.get(folder) ?? 0) + 1)
   })
   // the faces are what a user sees, one for each module
-  return Array.from(counts).flatMap(([folder, count]) => folder !== "." && count > maxFiles ? [folder] : [])
+  const ofFaces = [".", "transport"]
+  return Array.from(counts).flatMap(([folder, count]) => !ofFaces.includes(folder) && count > maxFiles ? [folder] : [])
 }
 
 /** What Effect 4 has under another name or not at all, and the file that stands before it. */
