@@ -51,6 +51,7 @@ import * as GoTime from "./gob/time.js"
 import * as Type from "./gob/type.js"
 import * as Limit from "./shared/limit.js"
 import * as Proto from "./shared/proto.js"
+import { decodeAtOnce } from "./shared/schemaParts.js"
 
 /**
  * Bytes that are no gob, a value that is not of the type that was asked for, or a schema that is no type of Go.
@@ -374,8 +375,7 @@ export const makeEncoder = (): Encoder => {
 export interface Value {
   /**
    * Decodes the value by a schema. Fails with {@link GobError} when it does not fit, or is over the limit of the
-   * decoder. The schema is applied in one go, which for a list of a million items takes over thirty times the bytes of
-   * the list while it lasts; `GoRpc` applies it in parts.
+   * decoder. A large value is decoded in one go, and blocks the event loop while it lasts; `GoRpc` decodes it in turns.
    */
   readonly as: <A, I>(schema: Schema.Schema<A, I>) => Result.Result<A, GobError>
   /**
@@ -408,7 +408,7 @@ const valueOf = (value: Stream.Value): Value => ({
   as: (schema) =>
     Result.flatMap(
       attempt(() => decoder.decode(value, Type.of(schema.ast))),
-      (encoded) => attempt(() => Schema.decodeUnknownSync(schema)(encoded))
+      (encoded) => attempt(() => decodeAtOnce(schema)(encoded))
     ),
   get unknown() {
     return attempt(() => decoder.decode(value, undefined))

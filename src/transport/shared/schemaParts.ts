@@ -30,83 +30,113 @@ const nextPart = Effect.map(giveWay, () => {
 
 type Parsed = Effect.Effect<unknown, ParseResult.ParseIssue, unknown>
 
-type ParseItem = (i: number) => Parsed
-
-/**
- * Decodes items one after the other; `give` gets each with its index. Completes synchronously when the part has room
- * for all.
- */
-const items = (count: number, parse: ParseItem, give: (i: number, item: unknown) => void, from = 0): Parsed => {
-  for (let i = from; i < count; i++) {
-    if (--left < 0) {
-      return Effect.flatMap(nextPart, () => items(count, parse, give, i))
-    }
-    const item = parse(i)
-    if (!Result.isResult(item)) {
-      return Effect.flatMap(item, (item) => {
-        give(i, item)
-        return items(count, parse, give, i + 1)
-      })
-    }
-    if (Result.isFailure(item)) {
-      return item as Parsed
-    }
-    give(i, item.right)
-  }
-  return Result.void
+/** The options that Schema hands down: without `isEffectAllowed` it decodes synchronously, and so no turn is made. */
+interface Options extends AST.ParseOptions {
+  readonly isEffectAllowed?: boolean
 }
 
-/** Replaces what Schema makes of the `original` by a parser that decodes in parts. */
-const declare = (
-  original: AST.AST,
-  parse: (input: unknown, options: AST.ParseOptions) => Parsed
-): AST.AST => {
-  const decode = () => parse
-  return new AST.Declaration([], decode, decode, original.annotations)
+type Parse = (input: unknown, options: Options) => Parsed
+
+/** A list or a record that is being decoded. */
+interface Whole {
+  readonly ast: AST.AST
+  readonly input: Readonly<Record<PropertyKey, unknown>>
+  /** The keys of a record; `undefined` for a list. */
+  readonly keys: ReadonlyArray<string> | undefined
+  readonly count: number
+  readonly parse: Parse
+  readonly options: Options
+  readonly output: Array<unknown> | Record<PropertyKey, unknown>
+  /** What was found so far: more than one with `errors: "all"`. */
+  readonly issues: Array<ParseResult.ParseIssue>
 }
 
-const within = (ast: AST.AST, input: unknown, key: PropertyKey, parsed: Parsed): Parsed =>
-  ParseResult.mapError(
-    parsed,
-    (issue) => new ParseResult.Composite(ast, input, new ParseResult.Pointer(key, input, issue))
+const refused = ({ ast, input, issues, options, output }: Whole): Parsed =>
+  Result.fail(
+    new ParseResult.Composite(
+      ast,
+      input,
+      options.errors === "all" ? issues as [ParseResult.ParseIssue] : issues[0]!,
+      // without the holes of the items that were not decoded
+      Array.isArray(output) ? output.filter(() => true) : output
+    )
   )
 
-const parserOf = (ast: AST.AST) => ParseResult.decodeUnknown(Schema.make<unknown, unknown, unknown>(ast))
+/** Keeps the issue of an item. Returns whether the next items are still decoded. */
+const isGoingOn = ({ input, issues, options }: Whole, key: PropertyKey, issue: ParseResult.ParseIssue): boolean => {
+  issues.push(new ParseResult.Pointer(key, input, issue))
+  return options.errors === "all"
+}
+
+/** Decodes items one after the other. Completes synchronously when the part has room for all. */
+const items = (whole: Whole, from = 0): Parsed => {
+  const { count, input, issues, keys, options, parse } = whole
+  const output = whole.output as Record<PropertyKey, unknown>
+  for (let i = from; i < count; i++) {
+    if (options.isEffectAllowed === true && --left < 0) {
+      return Effect.flatMap(nextPart, () => items(whole, i))
+    }
+    const key = keys === undefined ? i : keys[i]!
+    const item = parse(input[key], options)
+    if (!Result.isResult(item)) {
+      return Effect.matchEffect(item, {
+        onFailure: (issue) => isGoingOn(whole, key, issue) ? items(whole, i + 1) : refused(whole),
+        onSuccess: (item) => {
+          output[key] = item
+          return items(whole, i + 1)
+        }
+      })
+    }
+    if (Result.isSuccess(item)) {
+      output[key] = Result.successOf(item)
+    } else if (!isGoingOn(whole, key, Result.failureOf(item) as ParseResult.ParseIssue)) {
+      return refused(whole)
+    }
+  }
+  return issues.length > 0 ? refused(whole) : Result.succeed(output)
+}
+
+/** Replaces what Schema makes of the `original` by a parser that decodes in parts. It is shown as the original. */
+class Replaced extends AST.Declaration {
+  constructor(private readonly original: AST.AST, parse: Parse) {
+    const decode = () => parse
+    super([], decode, decode, original.annotations)
+  }
+
+  override toString(): string {
+    return String(this.original)
+  }
+}
+
+/** Returns the parser of Schema. It hands all options down, also whether effects are allowed. */
+const parserOf = (ast: AST.AST) =>
+  ParseResult.decodeUnknownEither(Schema.make<unknown, unknown>(ast)) as (input: unknown, options: Options) => Parsed
 
 const list = (ast: AST.TupleType, item: AST.AST): AST.AST => {
   const parse = parserOf(item)
-  return declare(ast, (input, options) => {
-    if (!Array.isArray(input)) {
-      return Result.fail(new ParseResult.Type(ast, input))
-    }
-    const output = Array<unknown>(input.length)
-    const parsed = items(
-      input.length,
-      (i) => within(ast, input, i, parse(input[i], options)),
-      (i, item) => {
-        output[i] = item
-      }
-    )
-    return ParseResult.map(parsed, () => output)
-  })
+  return new Replaced(ast, (input, options) =>
+    Array.isArray(input)
+      ? items({
+        ast,
+        input: input as unknown as Whole["input"],
+        keys: undefined,
+        count: input.length,
+        parse,
+        options,
+        output: Array<unknown>(input.length),
+        issues: []
+      })
+      : Result.fail(new ParseResult.Type(ast, input)))
 }
 
 const record = (ast: AST.TypeLiteral, item: AST.AST): AST.AST => {
   const parse = parserOf(item)
-  return declare(ast, (input, options) => {
+  return new Replaced(ast, (input, options) => {
     if (!Predicate.isRecord(input)) {
       return Result.fail(new ParseResult.Type(ast, input))
     }
-    const output: Record<string, unknown> = {}
     const keys = Object.keys(input)
-    const parsed = items(
-      keys.length,
-      (i) => within(ast, input, keys[i]!, parse(input[keys[i]!], options)),
-      (i, item) => {
-        output[keys[i]!] = item
-      }
-    )
-    return ParseResult.map(parsed, () => output)
+    return items({ ast, input, keys, count: keys.length, parse, options, output: {}, issues: [] })
   })
 }
 
@@ -170,3 +200,12 @@ const make = (ast: AST.AST): AST.AST => {
  */
 export const decodeInParts = <A, I, R>(schema: Schema.Schema<A, I, R>) =>
   Schema.decodeUnknown(Schema.make<A, I, R>(inParts(schema.ast)))
+
+/**
+ * Decodes by a schema as `Schema.decodeUnknownSync` does, with a fraction of the memory: for each item of a list Schema
+ * keeps a pair, which it sorts in the end.
+ *
+ * @internal
+ */
+export const decodeAtOnce = <A, I>(schema: Schema.Schema<A, I>) =>
+  Schema.decodeUnknownSync(Schema.make<A, I>(inParts(schema.ast)))
