@@ -46,6 +46,7 @@ import { checkKnown, checkNumber, InvalidOption, orThrow } from "../InvalidOptio
 import { fail, Problem, Writer } from "./gob/bytes.js"
 import * as decoder from "./gob/decoder.js"
 import * as encoder from "./gob/encoder.js"
+import * as Plain from "./gob/plain.js"
 import * as Stream from "./gob/stream.js"
 import * as GoTime from "./gob/time.js"
 import * as Type from "./gob/type.js"
@@ -349,19 +350,20 @@ export interface Encoder {
  */
 export const makeEncoder = (): Encoder => {
   const stream = new encoder.Encoder()
+  const encoded = <A, I>(schema: Schema.Schema<A, I>, value: A): unknown =>
+    Plain.isEncoded(schema.ast, value)
+      ? value
+      : Proto.isLost(schema.ast, value)
+      ? fail(`${Proto.problem}: use Gob.map`)
+      : Schema.encodeSync(schema)(value)
   return {
     encode: (schema, value) =>
-      Result.flatMap(
-        attempt(() =>
-          Proto.isLost(schema.ast, value) ? fail(`${Proto.problem}: use Gob.map`) : Schema.encodeSync(schema)(value)
-        ),
-        (encoded) =>
-          attempt(() => {
-            const writer = new Writer()
-            stream.encode(writer, Type.of(schema.ast), encoded)
-            return writer.written().slice()
-          })
-      )
+      attempt(() => {
+        const written = encoded(schema, value)
+        const writer = new Writer()
+        stream.encode(writer, Type.of(schema.ast), written)
+        return writer.written().slice()
+      })
   }
 }
 
@@ -405,11 +407,11 @@ export interface Decoder {
 }
 
 const valueOf = (value: Stream.Value): Value => ({
-  as: (schema) =>
-    Result.flatMap(
-      attempt(() => decoder.decode(value, Type.of(schema.ast))),
-      (encoded) => attempt(() => decodeAtOnce(schema)(encoded))
-    ),
+  as: <A, I>(schema: Schema.Schema<A, I>) =>
+    attempt(() => {
+      const encoded = decoder.decode(value, Type.of(schema.ast))
+      return Plain.isPlain(schema.ast) ? encoded as A : decodeAtOnce(schema)(encoded)
+    }),
   get unknown() {
     return attempt(() => decoder.decode(value, undefined))
   }

@@ -12,6 +12,7 @@ import { fail, Problem, Writer } from "../gob/bytes.js"
 import * as decoder from "../gob/decoder.js"
 import { Encoder } from "../gob/encoder.js"
 import { uintField } from "../gob/peek.js"
+import * as Plain from "../gob/plain.js"
 import { Stream, type Value } from "../gob/stream.js"
 import * as Type from "../gob/type.js"
 import { decodeInParts, giveWay } from "../shared/schemaParts.js"
@@ -129,7 +130,7 @@ export const codec: Codec<Request> = {
         if (Result.isFailure(expected)) {
           return Effect.fail(Result.failureOf(expected))
         }
-        const encoded = encode(schema, args)
+        const encoded = Plain.isEncoded(schema.ast, args) ? Result.succeed(args) : encode(schema, args)
         const request = (value: unknown): Request => ({ method, type, value })
         return Result.isResult(encoded) ? Result.map(encoded, request) : Effect.map(encoded, request)
       },
@@ -142,7 +143,10 @@ export const codec: Codec<Request> = {
       const value = answer as Value
       const reading = new decoder.Reading(value, reply === undefined ? undefined : Type.of(reply.ast))
       const decode = value.length > long ? decodeInParts : Schema.decodeUnknown
-      const decoded = () => reply === undefined ? Result.succeed(reading.result) : decode(reply)(reading.result)
+      const decoded = () =>
+        reply === undefined || Plain.isPlain(reply.ast)
+          ? Result.succeed(reading.result)
+          : decode(reply)(reading.result)
       return reading.step() ? decoded() : Effect.flatMap(toEnd(reading), decoded)
     }, badReply)
 }

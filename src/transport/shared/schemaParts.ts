@@ -110,7 +110,7 @@ class Replaced extends AST.Declaration {
 
 /** Returns the parser of Schema. It hands all options down, also whether effects are allowed. */
 const parserOf = (ast: AST.AST) =>
-  ParseResult.decodeUnknownEither(Schema.make<unknown, unknown>(ast)) as (input: unknown, options: Options) => Parsed
+  Result.decodeUnknownIssue(Schema.make<unknown, unknown>(ast)) as (input: unknown, options: Options) => Parsed
 
 const list = (ast: AST.TupleType, item: AST.AST): AST.AST => {
   const parse = parserOf(item)
