@@ -52,7 +52,6 @@ import * as GoTime from "./gob/time.js"
 import * as Type from "./gob/type.js"
 import * as Limit from "./shared/limit.js"
 import * as Proto from "./shared/proto.js"
-import { decodeAtOnce } from "./shared/schemaParts.js"
 
 /**
  * Bytes that are no gob, a value that is not of the type that was asked for, or a schema that is no type of Go.
@@ -410,7 +409,7 @@ const valueOf = (value: Stream.Value): Value => ({
   as: <A, I>(schema: Schema.Schema<A, I>) =>
     attempt(() => {
       const encoded = decoder.decode(value, Type.of(schema.ast))
-      return Plain.isPlain(schema.ast) ? encoded as A : decodeAtOnce(schema)(encoded)
+      return Plain.decodeAtOnce(schema)(encoded)
     }),
   get unknown() {
     return attempt(() => decoder.decode(value, undefined))

@@ -4,7 +4,6 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
 import * as Excerpt from "../../internal/errors/excerpt.js"
 import * as Result from "../../internal/result.js"
 import { Fatal } from "../../RpcError.js"
@@ -15,7 +14,7 @@ import { uintField } from "../gob/peek.js"
 import * as Plain from "../gob/plain.js"
 import { Stream, type Value } from "../gob/stream.js"
 import * as Type from "../gob/type.js"
-import { decodeInParts, giveWay } from "../shared/schemaParts.js"
+import { giveWay } from "../shared/schemaParts.js"
 import { badArguments, badReply, encode, guarded, long } from "../shared/schemas.js"
 import { type Codec, serverError } from "./codec.js"
 import type * as Session from "./session.js"
@@ -142,11 +141,8 @@ export const codec: Codec<Request> = {
     guarded(() => {
       const value = answer as Value
       const reading = new decoder.Reading(value, reply === undefined ? undefined : Type.of(reply.ast))
-      const decode = value.length > long ? decodeInParts : Schema.decodeUnknown
-      const decoded = () =>
-        reply === undefined || Plain.isPlain(reply.ast)
-          ? Result.succeed(reading.result)
-          : decode(reply)(reading.result)
+      const decode = value.length > long ? Plain.decodeInParts : Plain.decodeInOne
+      const decoded = () => reply === undefined ? Result.succeed(reading.result) : decode(reply)(reading.result)
       return reading.step() ? decoded() : Effect.flatMap(toEnd(reading), decoded)
     }, badReply)
 }

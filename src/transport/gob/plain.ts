@@ -7,6 +7,7 @@
 import * as Option from "effect/Option"
 import * as AST from "effect/SchemaAST"
 import * as Proto from "../shared/proto.js"
+import { decoders } from "../shared/schemaParts.js"
 import { maxDepth } from "./encoder.js"
 import * as Type from "./type.js"
 
@@ -110,6 +111,9 @@ export const isPlain = (ast: AST.AST): boolean => {
   known.set(ast, is)
   return is
 }
+
+/** Decode what the codec made of the type of a schema. Plain parts of the schema are not applied. @internal */
+export const { atOnce: decodeAtOnce, inOne: decodeInOne, inParts: decodeInParts } = decoders(isPlain)
 
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)

@@ -7,11 +7,13 @@ import * as Either from "effect/Either"
 import * as fc from "effect/FastCheck"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
-import { decodeAtOnce, decodeInParts } from "../../../src/transport/shared/schemaParts.js"
+import { decodeInParts, decoders } from "../../../src/transport/shared/schemaParts.js"
 import * as GobArbitrary from "../../support/gobArbitrary.js"
 import { assert, describe, it } from "../../support/vitest.js"
 
 type Any = Schema.Schema<unknown, unknown>
+
+const { atOnce: decodeAtOnce } = decoders(() => false)
 
 const any = (schema: Schema.Schema.AnyNoContext) => schema as unknown as Any
 
