@@ -6,6 +6,7 @@
  */
 import * as Either from "effect/Either"
 import { dual } from "effect/Function"
+import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 
 /** A success of `A`, or a failure of `E`. @internal */
@@ -98,3 +99,6 @@ export {
 
 /** Decodes a value with a schema. @internal */
 export const decodeUnknown = Schema.decodeUnknownEither
+
+/** Decodes a value with a schema, and fails with the issue itself. @internal */
+export const decodeUnknownIssue = ParseResult.decodeUnknownEither

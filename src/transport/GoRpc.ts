@@ -337,7 +337,10 @@ const client = <Request>(options: Options, codec: Codec<Request>): Effect.Effect
       const schemas = { args: options?.args, reply: options?.reply }
       const answer = codec.request(method, args, schemas).pipe(
         Effect.flatMap((request) =>
-          Deadline.whileUnsent((progress) => connection.use((session) => session.call(request, progress), { progress }))
+          Deadline.whileUnsent((progress) => {
+            const call = new Session.Call(request, progress)
+            return connection.use((session) => session.call(call), { progress, ended: call.end })
+          })
         ),
         Effect.flatMap((answer) => codec.reply(answer, schemas)),
         Effect.mapError((error) => withMethod(error, method))

@@ -46,6 +46,7 @@ import { checkKnown, checkNumber, InvalidOption, orThrow } from "../InvalidOptio
 import { fail, Problem, Writer } from "./gob/bytes.js"
 import * as decoder from "./gob/decoder.js"
 import * as encoder from "./gob/encoder.js"
+import * as Plain from "./gob/plain.js"
 import * as Stream from "./gob/stream.js"
 import * as GoTime from "./gob/time.js"
 import * as Type from "./gob/type.js"
@@ -348,19 +349,20 @@ export interface Encoder {
  */
 export const makeEncoder = (): Encoder => {
   const stream = new encoder.Encoder()
+  const encoded = <A, I>(schema: Schema.Schema<A, I>, value: A): unknown =>
+    Plain.isEncoded(schema.ast, value)
+      ? value
+      : Proto.isLost(schema.ast, value)
+      ? fail(`${Proto.problem}: use Gob.map`)
+      : Schema.encodeSync(schema)(value)
   return {
     encode: (schema, value) =>
-      Result.flatMap(
-        attempt(() =>
-          Proto.isLost(schema.ast, value) ? fail(`${Proto.problem}: use Gob.map`) : Schema.encodeSync(schema)(value)
-        ),
-        (encoded) =>
-          attempt(() => {
-            const writer = new Writer()
-            stream.encode(writer, Type.of(schema.ast), encoded)
-            return writer.written().slice()
-          })
-      )
+      attempt(() => {
+        const written = encoded(schema, value)
+        const writer = new Writer()
+        stream.encode(writer, Type.of(schema.ast), written)
+        return writer.written().slice()
+      })
   }
 }
 
@@ -374,8 +376,7 @@ export const makeEncoder = (): Encoder => {
 export interface Value {
   /**
    * Decodes the value by a schema. Fails with {@link GobError} when it does not fit, or is over the limit of the
-   * decoder. The schema is applied in one go, which for a list of a million items takes over thirty times the bytes of
-   * the list while it lasts; `GoRpc` applies it in parts.
+   * decoder. A large value is decoded in one go, and blocks the event loop while it lasts; `GoRpc` decodes it in turns.
    */
   readonly as: <A, I>(schema: Schema.Schema<A, I>) => Result.Result<A, GobError>
   /**
@@ -405,11 +406,11 @@ export interface Decoder {
 }
 
 const valueOf = (value: Stream.Value): Value => ({
-  as: (schema) =>
-    Result.flatMap(
-      attempt(() => decoder.decode(value, Type.of(schema.ast))),
-      (encoded) => attempt(() => Schema.decodeUnknownSync(schema)(encoded))
-    ),
+  as: <A, I>(schema: Schema.Schema<A, I>) =>
+    attempt(() => {
+      const encoded = decoder.decode(value, Type.of(schema.ast))
+      return Plain.decodeAtOnce(schema)(encoded)
+    }),
   get unknown() {
     return attempt(() => decoder.decode(value, undefined))
   }

@@ -32,12 +32,37 @@ const ofGob = (schema: Schema.Schema.AnyNoContext, count: number, item: Readonly
     return Effect.flatMap(read, decodeInParts(list))
   })
 
+/** 200 in three bytes. */
+const integer = [0xfe, 0x01, 0x90]
+const integers = 1_350_000
+
+/** As a program that uses `Gob` alone reads it. The schema checks each item. */
+const ofGobAlone = (
+  read: (bytes: Uint8Array, schema: Schema.Schema<unknown>) => Either.Either<unknown, Gob.GobError>
+) =>
+  Effect.suspend(() =>
+    read(
+      listOf(Gob.Int, integers, new Uint8Array(integer)),
+      Schema.Array(Gob.Int.pipe(Schema.positive())) as unknown as Schema.Schema<unknown>
+    )
+  )
+
 const Person = Schema.Struct({ id: Schema.Number, name: Schema.String, active: Schema.Boolean })
 
 const cases: Readonly<Record<string, Effect.Effect<unknown, unknown>>> = {
   nothing: Effect.succeed([]),
-  // 200 in three bytes
-  "gob integers": ofGob(Gob.Int, 1_350_000, [0xfe, 0x01, 0x90]),
+  "gob integers": ofGob(Gob.Int, integers, integer),
+  "gob integers, Gob.decode": ofGobAlone((bytes, schema) => Gob.decode(schema)(bytes)),
+  "gob integers, Gob.makeDecoder": ofGobAlone((bytes, schema) => {
+    const decoder = Gob.makeDecoder()
+    const half = bytes.length >> 1
+    return [bytes.subarray(0, half), bytes.subarray(half)]
+      .flatMap((chunk) => decoder.push(chunk).values)[0]!.as(schema)
+  }),
+  "gob integers, Value.as twice": ofGobAlone((bytes, schema) => {
+    const value = Gob.makeDecoder().push(bytes).values[0]!
+    return Either.flatMap(value.as(schema), () => value.as(schema))
+  }),
   "gob empty lists": ofGob(Schema.Array(Gob.Int), 4_000_000, [0]),
   "JSON records": Effect.suspend(() => {
     const one = (i: number) => `{"id":${i},"name":"u${i % 100}","active":true}`

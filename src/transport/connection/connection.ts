@@ -326,16 +326,18 @@ class ConnectionManager<A, E, R> {
         // ask again when it broke while callers waited for it
         ? Effect.flatMap(
           this.dialled(managed, options?.progress),
-          (connection) => managed.isDiscarded ? this.use(f, options) : f(connection)
+          (connection) => managed.isDiscarded ? this.use(f, { progress: options?.progress }) : f(connection)
         )
         : Effect.suspend(() => f(managed.opened!.connection))
       return Effect.matchCauseEffect(restore(used), {
         onFailure: (cause) => {
           this.release(managed)
+          options?.ended?.()
           return Effect.failCause(cause)
         },
         onSuccess: (value) => {
           this.release(managed)
+          options?.ended?.()
           return Effect.succeed(value)
         }
       })

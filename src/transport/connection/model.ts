@@ -20,10 +20,12 @@ export interface Connection<out A, out E> {
    *
    * - `progress`: the progress of the request that waits for the connection. It gets the failure of each dial in that
    *   time.
+   * - `ended`: runs once when the use has ended, in whatever way, before the caller goes on. It must not throw. It takes
+   *   less memory than a finalizer does.
    */
   readonly use: <B, E2, R>(
     f: (connection: A) => Effect.Effect<B, E2, R>,
-    options?: { readonly progress?: Progress | undefined }
+    options?: { readonly progress?: Progress | undefined; readonly ended?: (() => void) | undefined }
   ) => Effect.Effect<B, E | E2, R>
   /** Returns the state of the connection now. */
   readonly state: Effect.Effect<State>

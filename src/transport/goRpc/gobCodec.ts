@@ -4,7 +4,6 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
 import * as Excerpt from "../../internal/errors/excerpt.js"
 import * as Result from "../../internal/result.js"
 import { Fatal } from "../../RpcError.js"
@@ -12,9 +11,10 @@ import { fail, Problem, Writer } from "../gob/bytes.js"
 import * as decoder from "../gob/decoder.js"
 import { Encoder } from "../gob/encoder.js"
 import { uintField } from "../gob/peek.js"
+import * as Plain from "../gob/plain.js"
 import { Stream, type Value } from "../gob/stream.js"
 import * as Type from "../gob/type.js"
-import { decodeInParts, giveWay } from "../shared/schemaParts.js"
+import { giveWay } from "../shared/schemaParts.js"
 import { badArguments, badReply, encode, guarded, long } from "../shared/schemas.js"
 import { type Codec, serverError } from "./codec.js"
 import type * as Session from "./session.js"
@@ -129,7 +129,7 @@ export const codec: Codec<Request> = {
         if (Result.isFailure(expected)) {
           return Effect.fail(Result.failureOf(expected))
         }
-        const encoded = encode(schema, args)
+        const encoded = Plain.isEncoded(schema.ast, args) ? Result.succeed(args) : encode(schema, args)
         const request = (value: unknown): Request => ({ method, type, value })
         return Result.isResult(encoded) ? Result.map(encoded, request) : Effect.map(encoded, request)
       },
@@ -141,7 +141,7 @@ export const codec: Codec<Request> = {
     guarded(() => {
       const value = answer as Value
       const reading = new decoder.Reading(value, reply === undefined ? undefined : Type.of(reply.ast))
-      const decode = value.length > long ? decodeInParts : Schema.decodeUnknown
+      const decode = value.length > long ? Plain.decodeInParts : Plain.decodeInOne
       const decoded = () => reply === undefined ? Result.succeed(reading.result) : decode(reply)(reading.result)
       return reading.step() ? decoded() : Effect.flatMap(toEnd(reading), decoded)
     }, badReply)

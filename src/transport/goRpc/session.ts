@@ -54,8 +54,8 @@ export interface Answer {
 
 /** @internal */
 export interface Session<in Request> {
-  /** Makes a call. `progress` is asked before the request is written whether that is still wanted. */
-  readonly call: (request: Request, progress: Deadline.Progress) => Effect.Effect<unknown, Retryable | Fatal>
+  /** Makes a call. Its `end` must run when the call has ended, however it ends. */
+  readonly call: (call: Call<Request>) => Effect.Effect<unknown, Retryable | Fatal>
   /** Returns the number of calls that wait for their answer. */
   readonly pending: () => number
 }
@@ -80,14 +80,38 @@ export interface Ping<out Request> {
   outOfOrder: boolean
 }
 
-interface PendingRequest<Request> {
-  readonly id: number
-  readonly request: Request
-  readonly resume: (result: Effect.Effect<unknown, Retryable | Fatal>) => void
-  /** `undefined` for a ping, which belongs to no call. */
-  readonly progress: Deadline.Progress | undefined
+type Resume = (result: Effect.Effect<unknown, Retryable | Fatal>) => void
+
+/**
+ * A call on a session. It is made anew for each attempt. Its `end` is no finalizer of an effect: those are most of what
+ * a pending call holds in memory.
+ *
+ * @internal
+ */
+export class Call<out Request> {
+  id = -1
+  resume: Resume | undefined
   /** Whether it was given to the socket: the server may have it. */
-  sent: boolean
+  sent = false
+  /** The calls of its session, while it is one of them. */
+  private lists: ReadonlyArray<Map<number, unknown>> = []
+
+  constructor(
+    readonly request: Request,
+    /** Is asked before the request is written whether that is still wanted; `undefined` for a ping, which is no call. */
+    readonly progress: Deadline.Progress | undefined
+  ) {}
+
+  /** Begins to wait for the answer, in the lists of a session. */
+  begin(id: number, resume: Resume, lists: ReadonlyArray<Map<number, Call<Request>>>): void {
+    this.id = id
+    this.resume = resume
+    this.lists = lists
+    lists.forEach((list) => list.set(id, this))
+  }
+
+  /** Takes the call out of the lists of its session. */
+  readonly end = (): void => this.lists.forEach((list) => list.delete(this.id))
 }
 
 /** The approximate size of one write, in bytes. Requests beyond it stay unsent, and so can still be withdrawn. */
@@ -96,9 +120,10 @@ const maxBatch = 65_536
 const utf8 = new TextEncoder()
 
 class SessionImpl<Request> extends Duplex.Session implements Session<Request> {
-  private readonly pendingRequests = new Map<number, PendingRequest<Request>>()
+  private readonly pendingRequests = new Map<number, Call<Request>>()
   /** The pending requests that are not written yet. */
-  private readonly outbox = new Map<number, PendingRequest<Request>>()
+  private readonly outbox = new Map<number, Call<Request>>()
+  private readonly lists = [this.pendingRequests, this.outbox]
   private nextId = 0
   /** The last id that was given to the socket. Ids are written in ascending order. */
   private lastSent = -1
@@ -129,28 +154,18 @@ class SessionImpl<Request> extends Duplex.Session implements Session<Request> {
       const pending = Array.from(this.pendingRequests.values())
       this.pendingRequests.clear()
       this.outbox.clear()
-      pending.forEach(({ resume, sent }) => resume(Effect.fail(sent ? reason : unsent(reason))))
+      pending.forEach(({ resume, sent }) => resume?.(Effect.fail(sent ? reason : unsent(reason))))
     })
   }
 
-  readonly call: Session<Request>["call"] = (request, progress) => this.ask(request, progress)
-
-  private ask(request: Request, progress?: Deadline.Progress): Effect.Effect<unknown, Retryable | Fatal> {
-    return Effect.async((resume) => {
+  readonly call: Session<Request>["call"] = (call) =>
+    Effect.async((resume) => {
       if (this.loss !== undefined) {
         return resume(Effect.fail(unsent(this.loss)))
       }
-      const id = this.nextId++
-      const pending: PendingRequest<Request> = { id, request, resume, progress, sent: false }
-      this.pendingRequests.set(id, pending)
-      this.outbox.set(id, pending)
+      call.begin(this.nextId++, resume, this.lists)
       this.outboxFilled.unsafeOpen()
-      return Effect.sync(() => {
-        this.pendingRequests.delete(id)
-        this.outbox.delete(id)
-      })
     })
-  }
 
   private answered({ id, result }: Answer): string | undefined {
     if (id < 0 || id > this.lastSent) {
@@ -163,7 +178,7 @@ class SessionImpl<Request> extends Duplex.Session implements Session<Request> {
     // drop the answer to a call that was abandoned
     const pending = this.pendingRequests.get(id)
     this.pendingRequests.delete(id)
-    pending?.resume(Result.match(result, { onFailure: Effect.fail, onSuccess: Effect.succeed }))
+    pending?.resume?.(Result.match(result, { onFailure: Effect.fail, onSuccess: Effect.succeed }))
     return undefined
   }
 
@@ -217,13 +232,13 @@ class SessionImpl<Request> extends Duplex.Session implements Session<Request> {
       const encoded = this.encode(pending)
       if (Result.isFailure(encoded)) {
         this.pendingRequests.delete(pending.id)
-        pending.resume(Effect.fail(Result.failureOf(encoded)))
+        pending.resume?.(Effect.fail(Result.failureOf(encoded)))
       }
     }
     return this.wire.take()
   }
 
-  private encode(pending: PendingRequest<Request>): Result.Result<void, Retryable | Fatal> {
+  private encode(pending: Call<Request>): Result.Result<void, Retryable | Fatal> {
     if (pending.progress?.sending() === false) {
       return Result.fail(new Retryable({ reason: "AttemptTimeout", delivery: "NotSent" }))
     }
@@ -272,7 +287,12 @@ class SessionImpl<Request> extends Duplex.Session implements Session<Request> {
       }
       const before = this.aliveAt
       const id = this.nextId
-      yield* Effect.timeoutOption(Effect.ignore(this.ask(ping.request)), ping.timeout)
+      const call = new Call(ping.request, undefined)
+      yield* this.call(call).pipe(
+        Effect.ignore,
+        Effect.timeoutOption(ping.timeout),
+        Effect.ensuring(Effect.sync(call.end))
+      )
       // wait for calls that the server may still work on: cutting them would repeat them
       while (this.aliveAt === before && !ping.outOfOrder && this.isBehindCall(id)) {
         yield* Effect.sleep(ping.every)

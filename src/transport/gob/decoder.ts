@@ -34,6 +34,11 @@ const paused = Symbol("paused")
 /** As `paused`, when nothing of the value was read yet. */
 const notBegun = Symbol("notBegun")
 
+const mismatch = (wire: Wire.WireType | undefined, id: number, type: GobType): never =>
+  fail(`is ${wire === undefined ? Wire.nameOfId(id) : Wire.describe(wire)}, and not ${type.kind}`)
+
+const atEnd = (reader: Reader, value: unknown): unknown => reader.left === 0 ? value : fail("has more after a value")
+
 interface Entries {
   readonly reader: Reader
   readonly type: OfKind<"map", GobType> | undefined
@@ -124,9 +129,8 @@ export class Reading {
     const reader = new Reader(parts[0]!)
     const id = reader.int()
     this.types.single(reader, id)
-    const end = (value: unknown) => reader.left === 0 ? value : fail("has more after a value")
     const value = this.read(reader, type, id, 0)
-    return value === paused ? this.save(end) : end(value)
+    return value === paused ? this.save((value) => atEnd(reader, value)) : atEnd(reader, value)
   }
 
   /** Continues in the next message of the value. Its definitions are known already. */
@@ -152,19 +156,17 @@ export class Reading {
     if (type === undefined) {
       return this.any(reader, wire, id, depth)
     }
-    const mismatch = () =>
-      fail(`is ${wire === undefined ? Wire.nameOfId(id) : Wire.describe(wire)}, and not ${type.kind}`)
     switch (type.kind) {
       case "optional":
         return this.read(reader, type.of(), id, depth)
       case "interface":
-        return id === Wire.interfaceId ? this.named(reader, type.types, depth) : mismatch()
+        return id === Wire.interfaceId ? this.named(reader, type.types, depth) : mismatch(wire, id, type)
       case "slice":
       case "array": {
         if (
           wire?.kind !== type.kind || (wire.kind === "array" && type.kind === "array" && wire.length !== type.length)
         ) {
-          return mismatch()
+          return mismatch(wire, id, type)
         }
         const length = reader.count()
         if (type.kind === "array" && length !== type.length) {
@@ -173,16 +175,18 @@ export class Reading {
         return this.list(reader, type.item(), wire.item, length, depth)
       }
       case "map":
-        return wire?.kind === "map" ? this.map(reader, type, wire, depth) : mismatch()
+        return wire?.kind === "map" ? this.map(reader, type, wire, depth) : mismatch(wire, id, type)
       case "struct":
-        return wire?.kind === "struct" ? this.struct(reader, type, wire, depth) : mismatch()
+        return wire?.kind === "struct" ? this.struct(reader, type, wire, depth) : mismatch(wire, id, type)
       case "external":
-        return wire?.kind === "external" && wire.by === type.by ? bytes(reader, this.charge) : mismatch()
+        return wire?.kind === "external" && wire.by === type.by ? bytes(reader, this.charge) : mismatch(wire, id, type)
       case "bytes":
         // a string of Go need not be valid text
-        return id === Wire.basicIds.bytes || id === Wire.basicIds.string ? bytes(reader, this.charge) : mismatch()
+        return id === Wire.basicIds.bytes || id === Wire.basicIds.string
+          ? bytes(reader, this.charge)
+          : mismatch(wire, id, type)
       default:
-        return id === Wire.basicIds[type.kind] ? basic(reader, type.kind, this.charge) : mismatch()
+        return id === Wire.basicIds[type.kind] ? basic(reader, type.kind, this.charge) : mismatch(wire, id, type)
     }
   }
 

@@ -40,6 +40,9 @@ export const Annotation = Symbol.for("effect-rpc-retry/Gob/type")
 export const annotated = <A, I, R>(schema: Schema.Schema<A, I, R>, type: GobType): Schema.Schema<A, I, R> =>
   schema.annotations({ [Annotation]: type })
 
+/** Returns the type that a schema is annotated with. @internal */
+export const annotationOf = (ast: AST.AST): GobType | undefined => ast.annotations[Annotation] as GobType | undefined
+
 const known = new WeakMap<AST.AST, GobType>()
 
 /**
@@ -48,7 +51,7 @@ const known = new WeakMap<AST.AST, GobType>()
  * @internal
  */
 export const of = (ast: AST.AST): GobType => {
-  const type = known.get(ast) ?? (ast.annotations[Annotation] as GobType | undefined) ?? read(ast)
+  const type = known.get(ast) ?? annotationOf(ast) ?? read(ast)
   known.set(ast, type)
   return type
 }
@@ -108,7 +111,10 @@ const nameOf = (ast: AST.AST): string => {
   return typeof name === "string" ? name : ""
 }
 
-const isBytes = (Schema.Uint8ArrayFromSelf.ast as AST.Declaration).decodeUnknown
+const bytes = (Schema.Uint8ArrayFromSelf.ast as AST.Declaration).decodeUnknown
+
+/** Returns whether a schema is that of bytes. It may have been annotated or branded. @internal */
+export const isBytes = (ast: AST.AST): boolean => ast._tag === "Declaration" && ast.decodeUnknown === bytes
 
 const read = (ast: AST.AST): GobType => {
   switch (ast._tag) {
@@ -133,8 +139,7 @@ const read = (ast: AST.AST): GobType => {
     case "Enums":
       return ast.enums.every(([, value]) => typeof value === "string") ? { kind: "string" } : unsupported(ast)
     case "Declaration":
-      // it may have been annotated or branded
-      return ast.decodeUnknown === isBytes ? { kind: "bytes" } : unsupported(ast)
+      return isBytes(ast) ? { kind: "bytes" } : unsupported(ast)
     default:
       return unsupported(ast)
   }

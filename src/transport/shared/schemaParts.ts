@@ -30,131 +30,189 @@ const nextPart = Effect.map(giveWay, () => {
 
 type Parsed = Effect.Effect<unknown, ParseResult.ParseIssue, unknown>
 
-type ParseItem = (i: number) => Parsed
-
-/**
- * Decodes items one after the other; `give` gets each with its index. Completes synchronously when the part has room
- * for all.
- */
-const items = (count: number, parse: ParseItem, give: (i: number, item: unknown) => void, from = 0): Parsed => {
-  for (let i = from; i < count; i++) {
-    if (--left < 0) {
-      return Effect.flatMap(nextPart, () => items(count, parse, give, i))
-    }
-    const item = parse(i)
-    if (!Result.isResult(item)) {
-      return Effect.flatMap(item, (item) => {
-        give(i, item)
-        return items(count, parse, give, i + 1)
-      })
-    }
-    if (Result.isFailure(item)) {
-      return item as Parsed
-    }
-    give(i, item.right)
-  }
-  return Result.void
+/** The options that Schema hands down to all parts of a schema. */
+interface Options extends AST.ParseOptions {
+  /** Whether other work may run between parts. */
+  readonly hasTurns?: boolean
 }
 
-/** Replaces what Schema makes of the `original` by a parser that decodes in parts. */
-const declare = (
-  original: AST.AST,
-  parse: (input: unknown, options: AST.ParseOptions) => Parsed
-): AST.AST => {
-  const decode = () => parse
-  return new AST.Declaration([], decode, decode, original.annotations)
+type Parse = (input: unknown, options: Options) => Parsed
+
+/** A list or a record that is being decoded. */
+interface Whole {
+  readonly ast: AST.AST
+  readonly input: Readonly<Record<PropertyKey, unknown>>
+  /** The keys of a record; `undefined` for a list. */
+  readonly keys: ReadonlyArray<string> | undefined
+  readonly count: number
+  readonly parse: Parse
+  readonly options: Options
+  readonly output: Array<unknown> | Record<PropertyKey, unknown>
+  /** What was found so far: more than one with `errors: "all"`. */
+  readonly issues: Array<ParseResult.ParseIssue>
 }
 
-const within = (ast: AST.AST, input: unknown, key: PropertyKey, parsed: Parsed): Parsed =>
-  ParseResult.mapError(
-    parsed,
-    (issue) => new ParseResult.Composite(ast, input, new ParseResult.Pointer(key, input, issue))
+const refused = ({ ast, input, issues, options, output }: Whole): Parsed =>
+  Result.fail(
+    new ParseResult.Composite(
+      ast,
+      input,
+      options.errors === "all" ? issues as [ParseResult.ParseIssue] : issues[0]!,
+      // without the holes of the items that were not decoded
+      Array.isArray(output) ? output.filter(() => true) : output
+    )
   )
 
-const parserOf = (ast: AST.AST) => ParseResult.decodeUnknown(Schema.make<unknown, unknown, unknown>(ast))
+/** Keeps the issue of an item. Returns whether the next items are still decoded. */
+const isGoingOn = ({ input, issues, options }: Whole, key: PropertyKey, issue: ParseResult.ParseIssue): boolean => {
+  issues.push(new ParseResult.Pointer(key, input, issue))
+  return options.errors === "all"
+}
+
+/** Decodes items one after the other. Completes synchronously when the part has room for all. */
+const items = (whole: Whole, from = 0): Parsed => {
+  const { count, input, issues, keys, options, parse } = whole
+  const output = whole.output as Record<PropertyKey, unknown>
+  for (let i = from; i < count; i++) {
+    if (options.hasTurns === true && --left < 0) {
+      return Effect.flatMap(nextPart, () => items(whole, i))
+    }
+    const key = keys === undefined ? i : keys[i]!
+    const item = parse(input[key], options)
+    if (!Result.isResult(item)) {
+      return Effect.matchEffect(item, {
+        onFailure: (issue) => isGoingOn(whole, key, issue) ? items(whole, i + 1) : refused(whole),
+        onSuccess: (item) => {
+          output[key] = item
+          return items(whole, i + 1)
+        }
+      })
+    }
+    if (Result.isSuccess(item)) {
+      output[key] = Result.successOf(item)
+    } else if (!isGoingOn(whole, key, Result.failureOf(item) as ParseResult.ParseIssue)) {
+      return refused(whole)
+    }
+  }
+  return issues.length > 0 ? refused(whole) : Result.succeed(output)
+}
+
+/** Replaces what Schema makes of the `original` by a parser that decodes in parts. It is shown as the original. */
+class Replaced extends AST.Declaration {
+  constructor(private readonly original: AST.AST, parse: Parse) {
+    const decode = () => parse
+    super([], decode, decode, original.annotations)
+  }
+
+  override toString(): string {
+    return String(this.original)
+  }
+}
+
+/** Returns the parser of Schema. It hands all options down, also whether effects are allowed. */
+const parserOf = (ast: AST.AST) =>
+  Result.decodeUnknownIssue(Schema.make<unknown, unknown>(ast)) as (input: unknown, options: Options) => Parsed
 
 const list = (ast: AST.TupleType, item: AST.AST): AST.AST => {
   const parse = parserOf(item)
-  return declare(ast, (input, options) => {
-    if (!Array.isArray(input)) {
-      return Result.fail(new ParseResult.Type(ast, input))
-    }
-    const output = Array<unknown>(input.length)
-    const parsed = items(
-      input.length,
-      (i) => within(ast, input, i, parse(input[i], options)),
-      (i, item) => {
-        output[i] = item
-      }
-    )
-    return ParseResult.map(parsed, () => output)
-  })
+  return new Replaced(ast, (input, options) =>
+    Array.isArray(input)
+      ? items({
+        ast,
+        input: input as unknown as Whole["input"],
+        keys: undefined,
+        count: input.length,
+        parse,
+        options,
+        output: Array<unknown>(input.length),
+        issues: []
+      })
+      : Result.fail(new ParseResult.Type(ast, input)))
 }
 
 const record = (ast: AST.TypeLiteral, item: AST.AST): AST.AST => {
   const parse = parserOf(item)
-  return declare(ast, (input, options) => {
+  return new Replaced(ast, (input, options) => {
     if (!Predicate.isRecord(input)) {
       return Result.fail(new ParseResult.Type(ast, input))
     }
-    const output: Record<string, unknown> = {}
     const keys = Object.keys(input)
-    const parsed = items(
-      keys.length,
-      (i) => within(ast, input, keys[i]!, parse(input[keys[i]!], options)),
-      (i, item) => {
-        output[keys[i]!] = item
-      }
-    )
-    return ParseResult.map(parsed, () => output)
+    return items({ ast, input, keys, count: keys.length, parse, options, output: {}, issues: [] })
   })
 }
 
-const known = new WeakMap<AST.AST, AST.AST>()
+type Rewrite = (ast: AST.AST) => AST.AST
 
-const inParts = (ast: AST.AST): AST.AST => {
-  const made = known.get(ast) ?? make(ast)
-  known.set(ast, made)
-  return made
-}
-
-const element = ({ annotations, isOptional, type }: AST.OptionalType) =>
+const element = ({ annotations, isOptional, type }: AST.OptionalType, inParts: Rewrite) =>
   new AST.OptionalType(inParts(type), isOptional, annotations)
 
-const rest = ({ annotations, type }: AST.Type) => new AST.Type(inParts(type), annotations)
+const tuple = (ast: AST.TupleType, inParts: Rewrite): AST.AST => {
+  const [only, ...others] = ast.rest
+  return only !== undefined && others.length === 0 && ast.elements.length === 0
+    ? list(ast, inParts(only.type))
+    : new AST.TupleType(
+      ast.elements.map((one) => element(one, inParts)),
+      ast.rest.map(({ annotations, type }) => new AST.Type(inParts(type), annotations)),
+      ast.isReadonly,
+      ast.annotations
+    )
+}
 
-const make = (ast: AST.AST): AST.AST => {
+const typeLiteral = (ast: AST.TypeLiteral, inParts: Rewrite): AST.AST => {
+  const [only, ...others] = ast.indexSignatures
+  if (
+    only !== undefined && others.length === 0 && ast.propertySignatures.length === 0 &&
+    AST.isStringKeyword(only.parameter)
+  ) {
+    return record(ast, inParts(only.type))
+  }
+  return new AST.TypeLiteral(
+    ast.propertySignatures.map(({ annotations, isOptional, isReadonly, name, type }) =>
+      new AST.PropertySignature(name, inParts(type), isOptional, isReadonly, annotations)
+    ),
+    ast.indexSignatures.map(({ isReadonly, parameter, type }) =>
+      new AST.IndexSignature(parameter, inParts(type), isReadonly)
+    ),
+    ast.annotations
+  )
+}
+
+/** A filter of another schema. It is shown as the original, which names filters below it. */
+class Filtered extends AST.Refinement {
+  constructor(private readonly original: AST.Refinement, from: AST.AST) {
+    super(from, original.filter, original.annotations)
+  }
+
+  override toString(): string {
+    return String(this.original)
+  }
+}
+
+/** In a union, `null` and `undefined` may be of another member. */
+const plain = (ast: AST.AST): AST.AST => {
+  const parse = parserOf(ast)
+  return new Replaced(
+    ast,
+    (input, options) => Predicate.isNullable(input) ? parse(input, options) : Result.succeed(input)
+  )
+}
+
+const rewritten = (ast: AST.AST, inParts: Rewrite, isPlain: (ast: AST.AST) => boolean): AST.AST => {
+  if (isPlain(ast)) {
+    return plain(ast)
+  }
   switch (ast._tag) {
-    case "TupleType": {
-      const [only, ...others] = ast.rest
-      return only !== undefined && others.length === 0 && ast.elements.length === 0
-        ? list(ast, inParts(only.type))
-        : new AST.TupleType(ast.elements.map(element), ast.rest.map(rest), ast.isReadonly, ast.annotations)
-    }
-    case "TypeLiteral": {
-      const [only, ...others] = ast.indexSignatures
-      if (
-        only !== undefined && others.length === 0 && ast.propertySignatures.length === 0 &&
-        AST.isStringKeyword(only.parameter)
-      ) {
-        return record(ast, inParts(only.type))
-      }
-      return new AST.TypeLiteral(
-        ast.propertySignatures.map(({ annotations, isOptional, isReadonly, name, type }) =>
-          new AST.PropertySignature(name, inParts(type), isOptional, isReadonly, annotations)
-        ),
-        ast.indexSignatures.map(({ isReadonly, parameter, type }) =>
-          new AST.IndexSignature(parameter, inParts(type), isReadonly)
-        ),
-        ast.annotations
-      )
-    }
+    case "TupleType":
+      return tuple(ast, inParts)
+    case "TypeLiteral":
+      return typeLiteral(ast, inParts)
     case "Union":
       return AST.Union.make(ast.types.map(inParts), ast.annotations)
     case "Refinement":
-      return new AST.Refinement(inParts(ast.from), ast.filter, ast.annotations)
+      return new Filtered(ast, inParts(ast.from))
     case "Transformation":
-      return new AST.Transformation(inParts(ast.from), inParts(ast.to), ast.transformation, ast.annotations)
+      // what a transformation makes was checked by nobody yet
+      return new AST.Transformation(inParts(ast.from), unchecked(ast.to), ast.transformation, ast.annotations)
     case "Suspend":
       return new AST.Suspend(() => inParts(ast.f()), ast.annotations)
     default:
@@ -162,11 +220,52 @@ const make = (ast: AST.AST): AST.AST => {
   }
 }
 
+const rewriteWith = (isPlain: (ast: AST.AST) => boolean): Rewrite => {
+  const known = new WeakMap<AST.AST, AST.AST>()
+  const inParts: Rewrite = (ast) => {
+    const made = known.get(ast) ?? rewritten(ast, inParts, isPlain)
+    known.set(ast, made)
+    return made
+  }
+  return inParts
+}
+
+/** Makes the decoder of a schema once. */
+const onceEach = <Decoder extends (schema: never) => unknown>(make: Decoder): Decoder => {
+  const made = new WeakMap<AST.AST, unknown>()
+  const decoder = (schema: { readonly ast: AST.AST }): unknown => {
+    const known = made.get(schema.ast) ?? make(schema as never)
+    made.set(schema.ast, known)
+    return known
+  }
+  return decoder as unknown as Decoder
+}
+
+const unchecked = rewriteWith(() => false)
+
 /**
- * Decodes by a schema as `Schema.decodeUnknown` does, in parts. Lists, and the records and structs in them, are
- * interrupted by other work; a transformation of a whole list, such as that to a `HashMap`, is not.
+ * Makes decoders for input that was checked before: a schema for which `isPlain` returns `true` is not applied, because
+ * it would return its input as it is.
+ *
+ * All take a fraction of the memory that Schema takes: for each item of a list it keeps a pair, which it sorts in the end.
+ *
+ * - `inParts`: decodes as `Schema.decodeUnknown` does, in parts. Lists, and the records and structs in them, are
+ *   interrupted by other work; a transformation of a whole list, such as that to a `HashMap`, is not.
+ * - `inOne`: decodes as `Schema.decodeUnknown` does, without other work in between.
+ * - `atOnce`: decodes as `Schema.decodeUnknownSync` does.
  *
  * @internal
  */
-export const decodeInParts = <A, I, R>(schema: Schema.Schema<A, I, R>) =>
-  Schema.decodeUnknown(Schema.make<A, I, R>(inParts(schema.ast)))
+export const decoders = (isPlain: (ast: AST.AST) => boolean) => {
+  const rewrite = rewriteWith(isPlain)
+  const rewrittenOf = <A, I, R>({ ast }: Schema.Schema<A, I, R>) => Schema.make<A, I, R>(rewrite(ast))
+  const hasTurns: Options = { hasTurns: true }
+  return {
+    inParts: onceEach(<A, I, R>(schema: Schema.Schema<A, I, R>) => Schema.decodeUnknown(rewrittenOf(schema), hasTurns)),
+    inOne: onceEach(<A, I, R>(schema: Schema.Schema<A, I, R>) => Schema.decodeUnknown(rewrittenOf(schema))),
+    atOnce: onceEach(<A, I>(schema: Schema.Schema<A, I>) => Schema.decodeUnknownSync(rewrittenOf(schema)))
+  }
+}
+
+/** Decodes in parts, as {@link decoders} do, what was not checked. @internal */
+export const { inParts: decodeInParts } = decoders(() => false)

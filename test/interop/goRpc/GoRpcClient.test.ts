@@ -613,7 +613,7 @@ describe("GoRpc on virtual time", () => {
       yield* peer.closeAll
       yield* TestClock.adjust(1)
       assert.deepStrictEqual(
-        summary(yield* Effect.flip(Deadline.whileUnsent((progress) => session.call(1, progress)))),
+        summary(yield* Effect.flip(Deadline.whileUnsent((progress) => session.call(new Session.Call(1, progress))))),
         ["ConnectionLost", "NotSent", "EOF"]
       )
     }))
@@ -651,7 +651,9 @@ describe("GoRpc on virtual time", () => {
         { discard: Effect.void, healthy: Effect.void },
         undefined
       )
-      const call = yield* Effect.fork(Effect.flip(Deadline.whileUnsent((progress) => session.call(1, progress))))
+      const call = yield* Effect.fork(
+        Effect.flip(Deadline.whileUnsent((progress) => session.call(new Session.Call(1, progress))))
+      )
       yield* TestClock.adjust(1)
       const handler = yield* Deferred.await(received)
       const failure = handler(new Uint8Array())

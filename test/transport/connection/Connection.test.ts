@@ -66,6 +66,21 @@ describe("Connection", () => {
       assert.deepStrictEqual([log.dials, log.open], [1, 1])
     }))
 
+  it.scoped("a use tells its caller once that it has ended: with a success, a failure and an interruption", () =>
+    Effect.gen(function*() {
+      const connection = yield* dialler().make()
+      const ended: Array<string> = []
+      const use = <A, E>(name: string, effect: Effect.Effect<A, E>) =>
+        connection.use(() => effect, { ended: () => ended.push(name) })
+      const waiting = yield* Effect.fork(use("interrupted", Effect.never))
+      yield* TestClock.adjust(10)
+      yield* use("succeeded", Effect.succeed(1))
+      yield* Effect.flip(use("failed", Effect.fail("no")))
+      assert.deepStrictEqual(ended, ["succeeded", "failed"])
+      yield* Fiber.interrupt(waiting)
+      assert.deepStrictEqual(ended, ["succeeded", "failed", "interrupted"])
+    }))
+
   it.scoped("one failed dial fails all who wait, with one error, and is forgotten", () =>
     Effect.gen(function*() {
       const { log, make } = dialler(["refused"])
