@@ -34,7 +34,7 @@ const floors: ReadonlyArray<ReadonlyArray<string>> = [
   ["policy"],
   ["call"],
   ["telemetry"],
-  ["engine", "service", "fallback"],
+  ["engine", "service", "fallback", "endpoints"],
   ["config"]
 ]
 
@@ -58,8 +58,8 @@ const ground = new Set([
 const isOfAFolder = (name: string) => floorOf(name) >= 0 || name === "internal/result"
 
 /**
- * What transports need of the core that is no face: what stands between them and this version of Effect, tables of codes, what may be told of values, a queue, and the service
- * that `HttpRpc.retrying` was built with.
+ * What transports need of the core that is no face: what stands between them and this version of Effect, tables of codes, what may be told of values, a queue, the service
+ * that `HttpRpc.retrying` was built with, and what discovery makes its sources of.
  */
 const lent = new Set([
   "internal/result",
@@ -67,6 +67,7 @@ const lent = new Set([
   "internal/effect/fiberRefs",
   "internal/effect/runtime",
   "internal/effect/step",
+  "internal/endpoints/source",
   "internal/errors/excerpt",
   "internal/errors/grpcCodes",
   "internal/errors/httpStatus",
