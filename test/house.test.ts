@@ -29,12 +29,12 @@ const isTransportFace = (name: string) => /^transport\/[^/]+$/.test(name)
 const floors: ReadonlyArray<ReadonlyArray<string>> = [
   ["effect", "ambient", "errors", "options", "budget"],
   ["gate"],
-  ["hedge"],
+  ["hedge", "endpoints"],
   ["event"],
   ["policy"],
   ["call"],
   ["telemetry"],
-  ["engine", "service", "fallback", "endpoints"],
+  ["engine", "service", "fallback"],
   ["config"]
 ]
 
