@@ -127,7 +127,7 @@ export interface Call<out Client> {
   /** Makes a call with a name. */
   <A, E, R>(
     use: (client: Client, endpoint: Endpoint) => Effect.Effect<A, E, R>,
-    options: CallOptions & { readonly method: string }
+    options: NamedCallOptions
   ): RpcCall.RpcCall<A, E | Retryable | Fatal, R>
   /** Makes a call that learns its name from the first failure. */
   <A, E, R>(
@@ -447,6 +447,17 @@ export interface CallOptions {
   readonly idempotent?: boolean | undefined
 }
 
+/**
+ * What is said of a call that has a name.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface NamedCallOptions extends CallOptions {
+  /** The method, as `"Service.Method"`. */
+  readonly method: string
+}
+
 const checkCall = (where: string, options: CallOptions): Result.Result<CallOptions, InvalidOption> =>
   Result.gen(function*() {
     yield* checkKnown(where, options, ["method", "idempotent"])
@@ -486,7 +497,7 @@ const checkCall = (where: string, options: CallOptions): Result.Result<CallOptio
 export const call: {
   <Client, A, E, R>(
     use: (client: Client, endpoint: Endpoint) => Effect.Effect<A, E, R>,
-    options: CallOptions & { readonly method: string }
+    options: NamedCallOptions
   ): (self: Endpoints<Client>) => RpcCall.RpcCall<A, E | Retryable | Fatal, R>
   <Client, A, E, R>(
     use: (client: Client, endpoint: Endpoint) => Effect.Effect<A, E, R>,
@@ -495,7 +506,7 @@ export const call: {
   <Client, A, E, R>(
     self: Endpoints<Client>,
     use: (client: Client, endpoint: Endpoint) => Effect.Effect<A, E, R>,
-    options: CallOptions & { readonly method: string }
+    options: NamedCallOptions
   ): RpcCall.RpcCall<A, E | Retryable | Fatal, R>
   <Client, A, E, R>(
     self: Endpoints<Client>,
@@ -522,7 +533,9 @@ export const call: {
  * @since 0.1.0
  * @category models
  */
-export type Client<C> = { readonly [K in keyof C as Kept<K, C[K]>]: Member<C[K]> }
+export type Client<C> = {
+  readonly [K in keyof C as Kept<K, C[K]>]: K extends keyof RpcCall.RetriesTo<unknown> ? C[K] : Member<C[K]>
+}
 
 type Kept<K, M> = K extends keyof RpcCall.RetriesTo<unknown> ? K : [Member<M>] extends [never] ? never : K
 

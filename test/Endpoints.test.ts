@@ -1,4 +1,4 @@
-import { Endpoints, Fatal, Retryable, RpcCall, RpcRetry, withRpcRetry } from "effect-rpc-retry"
+import { Deadline, Endpoints, Fatal, Retryable, RpcCall, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -226,8 +226,12 @@ describe("the client of an endpoint", () => {
 
   it.scoped("does not have the deadline of the call that dials it", () =>
     Effect.gen(function*() {
+      const deadlines: Array<number> = []
       const endpoints = yield* of(["a"], () =>
-        Effect.as(Effect.sleep(500), { address: "a", ask: () => Effect.succeed("a") }))
+        Effect.flatMap(Deadline.CurrentDeadline, (deadline) => {
+          deadlines.push(deadline)
+          return Effect.as(Effect.sleep(500), { address: "a", ask: () => Effect.succeed("a") })
+        }))
       const short = yield* Effect.fork(Effect.flip(endpoints.call(ask).pipe(withRpcRetry({ ...quiet, deadline: 100 }))))
       const long = yield* Effect.fork(endpoints.call(ask))
       yield* TestClock.adjust(100)
@@ -238,6 +242,7 @@ describe("the client of an endpoint", () => {
       }
       yield* TestClock.adjust(400)
       assert.strictEqual(yield* Fiber.join(long), "a")
+      assert.deepStrictEqual(deadlines, [Infinity])
     }))
 
   it.effect("is closed with the scope of the endpoints, and calls after that end at once", () =>
@@ -263,6 +268,17 @@ describe("the set of endpoints", () => {
       assert.isNull(fiber.unsafePoll())
       yield* list("a")
       assert.strictEqual(yield* Fiber.join(fiber), "a")
+    }))
+
+  it.effect("lets calls go that wait for the first list, when the scope of the endpoints closes", () =>
+    Effect.gen(function*() {
+      const { source } = yield* manual
+      const scope = yield* Scope.make()
+      const endpoints = yield* Scope.extend(Endpoints.make({ source, connect: servers().connect }), scope)
+      const fiber = yield* Effect.fork(Effect.flip(endpoints.call(ask)))
+      yield* settled
+      yield* Scope.close(scope, Exit.void)
+      assert.deepInclude(yield* Fiber.join(fiber), { _tag: "Fatal", reason: "Cancelled" })
     }))
 
   it.scoped("gives a new endpoint calls at once, and none to one that has left", () =>

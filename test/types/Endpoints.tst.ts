@@ -1,6 +1,6 @@
 import type * as Rpc from "@effect/rpc/Rpc"
 import type * as grpc from "@grpc/grpc-js"
-import { Endpoints, type Fatal, type Retryable, RpcCall, type RpcRetry, withRpcRetry } from "effect-rpc-retry"
+import { Endpoints, type Fatal, type Retryable, type RpcCall, type RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import type { CallRejected, RetryExhausted } from "effect-rpc-retry"
 import type * as EffectRpc from "effect-rpc-retry/EffectRpc"
 import type * as GoRpc from "effect-rpc-retry/GoRpc"

@@ -164,7 +164,7 @@ export class EndpointSet<Client> {
         penalty: health.penalty(now),
         weight,
         priority,
-        ...(zone === undefined ? {} : { zone })
+        zone
       }
     })
   }

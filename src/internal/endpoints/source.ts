@@ -20,12 +20,16 @@ import { checkEndpoints, DiscoveryFailed, type Endpoint, type Lookup, type Updat
 export { DiscoveryFailed, type Endpoint, InvalidEndpoint, type Lookup, type Update } from "./endpoint.js"
 
 /**
+ * The key by which {@link isSource} knows a source.
+ *
  * @since 0.1.0
  * @category type ids
  */
 export const SourceTypeId = "~effect-rpc-retry/Endpoints/Source"
 
 /**
+ * The type of the key by which {@link isSource} knows a source.
+ *
  * @since 0.1.0
  * @category type ids
  */
