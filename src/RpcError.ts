@@ -143,6 +143,8 @@ export interface RetryableProps {
    * The time that the attempt waited before its dial, because previous dials had failed; absent without such a wait.
    */
   readonly waited?: Duration.Duration | undefined
+  /** The address of the endpoint that the attempt was made at. `Endpoints` sets it. */
+  readonly endpoint?: string | undefined
   /**
    * The original failure. It is printed and encoded without the credentials in it. Where it quotes a part of an answer
    * or of arguments, it is a `Redacted` of Effect, which `Redacted.value` reads.
@@ -180,6 +182,8 @@ export class Retryable extends lean(
     retryAfter: Schema.optional(codec.Hint),
     /** The time that the attempt waited before its dial, because previous dials had failed; absent without a wait. */
     waited: Schema.optional(Schema.DurationFromMillis),
+    /** The address of the endpoint that the attempt was made at; absent for a call that chooses none. */
+    endpoint: Schema.optional(Schema.String),
     /** The original failure; a `Redacted` where it quotes a part of an answer or of arguments. */
     cause: Schema.optional(codec.Cause)
   }),
@@ -394,10 +398,11 @@ export const withMethod = (error: Retryable | Fatal, method: string): Retryable 
 }
 
 /** Copies the fields by name, because `cause` is not enumerable. */
-const fieldsOf = ({ cause, code, delivery, idempotent, method, reason, retryAfter, waited }: Retryable) => ({
+const fieldsOf = ({ cause, code, delivery, endpoint, idempotent, method, reason, retryAfter, waited }: Retryable) => ({
   cause,
   code,
   delivery,
+  endpoint,
   idempotent,
   method,
   reason,
@@ -435,6 +440,14 @@ export const withDelivery = (error: Retryable, delivery: Delivery): Retryable =>
  */
 export const withWait = (error: Retryable, waited: Duration.Duration): Retryable =>
   new Retryable({ ...fieldsOf(error), waited })
+
+/**
+ * Sets the endpoint of an error that has none.
+ *
+ * @internal
+ */
+export const withEndpoint = (error: Retryable, endpoint: string): Retryable =>
+  error.endpoint === undefined ? new Retryable({ ...fieldsOf(error), endpoint }) : error
 
 /**
  * Removes secrets of your application from the errors of attempts. It rewrites the message, a `code` that is text, and

@@ -65,6 +65,11 @@ export * as Deadline from "./Deadline.js"
 /**
  * @since 0.1.0
  */
+export * as Endpoints from "./Endpoints.js"
+
+/**
+ * @since 0.1.0
+ */
 export * as Fallback from "./Fallback.js"
 
 /**

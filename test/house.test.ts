@@ -29,12 +29,12 @@ const isTransportFace = (name: string) => /^transport\/[^/]+$/.test(name)
 const floors: ReadonlyArray<ReadonlyArray<string>> = [
   ["effect", "ambient", "errors", "options", "budget"],
   ["gate"],
-  ["hedge"],
+  ["hedge", "endpoints"],
   ["event"],
   ["policy"],
   ["call"],
   ["telemetry"],
-  ["engine", "service", "fallback", "endpoints"],
+  ["engine", "service", "fallback"],
   ["config"]
 ]
 
@@ -203,8 +203,8 @@ const tooFull = (files: ReadonlyArray<File>): ReadonlyArray<string> => {
     counts.set(folder, (counts.get(folder) ?? 0) + 1)
   })
   // the faces are what a user sees, one for each module
-  const ofFaces = [".", "transport"]
-  return Array.from(counts).flatMap(([folder, count]) => !ofFaces.includes(folder) && count > maxFiles ? [folder] : [])
+  const ofFaces = new Set([".", "transport"])
+  return Array.from(counts).flatMap(([folder, count]) => !ofFaces.has(folder) && count > maxFiles ? [folder] : [])
 }
 
 /** What Effect 4 has under another name or not at all, and the file that stands before it. */

@@ -37,6 +37,8 @@ export interface CallIdentity {
  */
 export class AttemptProgress {
   private isCut = false
+  private isTimedOut = false
+  private endpoint: string | undefined
   private isSent = false
   /** The number of requests that have started and of which nothing is written yet. */
   private unsentRequests = 0
@@ -87,17 +89,37 @@ export class AttemptProgress {
     return true
   }
 
+  /** Records the endpoint that the attempt is made at. */
+  endpointChosen(address: string): void {
+    this.endpoint = address
+    this.outer?.endpointChosen(address)
+  }
+
+  /** Returns whether the attempt, or one around it, was ended by its own timeout, which is a failure of the server. */
+  hasTimedOut(): boolean {
+    return this.isTimedOut || this.outer?.hasTimedOut() === true
+  }
+
   /**
    * Ends the attempt: later calls of {@link sending} return `false`. Returns the fields of its `AttemptTimeout` error.
    *
    * The delivery is `NotSent` only when a request had started and none was written. It is `Unknown` when no transport
    * reported any progress, since a request may then have been sent. The method is that of the call that started last.
+   *
+   * - `isByDeadline`: whether the deadline of the call ends the attempt, which says nothing of the server.
    */
-  cut() {
+  cut(isByDeadline: boolean) {
     this.isCut = true
+    this.isTimedOut = !isByDeadline
     const isUnsent = !this.isSent && this.unsentRequests > 0
     const delivery: Delivery = isUnsent ? "NotSent" : "Unknown"
-    return { delivery, cause: isUnsent ? this.failure : undefined, idempotent: this.idempotent, method: this.method }
+    return {
+      delivery,
+      cause: isUnsent ? this.failure : undefined,
+      endpoint: this.endpoint,
+      idempotent: this.idempotent,
+      method: this.method
+    }
   }
 }
 

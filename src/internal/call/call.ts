@@ -193,6 +193,17 @@ export const mayRepeat = ({ method, policy, settings }: Call, error: Retryable):
       (error.method === undefined || error.method === method || settings.policyOf(error.method).idempotent !== false))
 
 /**
+ * Tells the later attempts of a call at which endpoint this one has failed, so that they go elsewhere.
+ *
+ * @internal
+ */
+export const learnEndpoint = (call: Call, { endpoint }: Retryable, ambient: Context.Context<never>): void => {
+  if (endpoint !== undefined) {
+    call.attemptContext = AttemptContext.withTried(call.attemptContext, endpoint, ambient)
+  }
+}
+
+/**
  * Returns the level of the budget for events. It is `undefined` when {@link learnMethod} changed the budget, because
  * the events of that call are unnamed and the budget belongs to a named destination.
  *

@@ -9,6 +9,7 @@ import * as Option from "effect/Option"
 import { CurrentAttempt, CurrentDeadline, IdempotencyKey } from "../../Deadline.js"
 import { read } from "../ambient/context.js"
 import * as Progress from "../ambient/progress.js"
+import { noneTried, TriedEndpoints } from "../ambient/tried.js"
 
 /**
  * How the context of the attempts differs from that of the caller.
@@ -76,6 +77,28 @@ export const withDeadline = (context: AttemptContext, deadline: number): Attempt
   ...context,
   common: Context.add(context.common ?? Context.empty(), CurrentDeadline, deadline)
 })
+
+/**
+ * Adds an endpoint to those that later attempts avoid.
+ *
+ * - `ambient`: the context of the caller: the call may be made in an attempt of another one.
+ *
+ * @internal
+ */
+export const withTried = (
+  context: AttemptContext,
+  endpoint: string,
+  ambient: Context.Context<never>
+): AttemptContext => ({
+  ...context,
+  common: Context.add(context.common ?? Context.empty(), TriedEndpoints, [
+    ...read(context.common ?? ambient, TriedEndpoints, read(ambient, TriedEndpoints, noneTried)).slice(-maxTried),
+    endpoint
+  ])
+})
+
+/** A call that is retried for ever remembers the last ones. */
+const maxTried = 99
 
 /**
  * Provides an attempt with the values that differ from the context of the caller, and with nothing when none does:

@@ -33,8 +33,16 @@ export interface Endpoint {
  * @category models
  */
 export type Update =
-  | { readonly _tag: "Listed"; readonly endpoints: ReadonlyArray<Endpoint> }
-  | { readonly _tag: "Failed"; readonly error: unknown }
+  | {
+    readonly _tag: "Listed"
+    /** The endpoints, each address once. */
+    readonly endpoints: ReadonlyArray<Endpoint>
+  }
+  | {
+    readonly _tag: "Failed"
+    /** Why there is no list. */
+    readonly error: unknown
+  }
 
 /**
  * What one look-up has found.

@@ -27,12 +27,16 @@ export {
 } from "./endpoint.js"
 
 /**
+ * The key by which {@link isSource} knows a source.
+ *
  * @since 0.1.0
  * @category type ids
  */
 export const SourceTypeId = "~effect-rpc-retry/Endpoints/Source"
 
 /**
+ * The type of the key by which {@link isSource} knows a source.
+ *
  * @since 0.1.0
  * @category type ids
  */

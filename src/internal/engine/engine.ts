@@ -177,7 +177,7 @@ const runAttempt = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Eff
     ? informed
     : attemptTimeout(informed, Math.min(timeout, remaining), () => {
       attempt.isCutByDeadline = remaining <= timeout
-      const { method, ...cut } = progress.cut()
+      const { method, ...cut } = progress.cut(attempt.isCutByDeadline)
       return new Retryable({ reason: "AttemptTimeout", method: call.method ?? method, ...cut })
     })
   return Observe.attempt(
@@ -205,7 +205,9 @@ const arbitrated = <A, E, R>(
  * What follows a failed attempt: the delay before the next one in milliseconds, paid for, or the end of the call.
  */
 const afterFailure = Effect.fnUntraced(function*(call: Call.Call, attempt: Attempt, error: Retryable) {
-  Call.learnMethod(call, error, yield* Effect.context<never>())
+  const ambient = yield* Effect.context<never>()
+  Call.learnMethod(call, error, ambient)
+  Call.learnEndpoint(call, error, ambient)
   Call.record(call, attempt, error)
   const isWanted = Decision.isWanted(call, error)
   if (!attempt.isCutByDeadline && (isWanted || error.retryAfter === "Never")) {

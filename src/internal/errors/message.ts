@@ -19,6 +19,7 @@ interface Retryable {
   readonly code?: Code | undefined
   readonly retryAfter?: Duration.Duration | "Never" | undefined
   readonly waited?: Duration.Duration | undefined
+  readonly endpoint?: string | undefined
   readonly cause?: unknown
 }
 
@@ -120,6 +121,7 @@ export const bounded = (message: string): string =>
 
 const maxText = 200
 const maxCode = 60
+const maxEndpoint = 100
 
 /** Returns the message or the tag of a failure as one line, `undefined` when it has neither. */
 const textOf = (cause: unknown): string | undefined => {
@@ -142,7 +144,11 @@ const codeOf = ({ cause, code }: Retryable): string => {
  *
  * @internal
  */
-export const outcome = (error: Retryable): string => {
+export const outcome = (error: Retryable): string => outcomeAt(error, error.endpoint)
+
+/** Describes how one attempt failed, and at which endpoint where one is given. */
+const outcomeAt = (error: Retryable, endpoint: string | undefined): string => {
+  const at = endpoint === undefined ? "" : ` at ${oneLine(redactText(endpoint), maxEndpoint)}`
   const delivery = error.delivery === "NotSent" ? "not sent" : "may have run"
   const hint = error.retryAfter === undefined
     ? ""
@@ -151,7 +157,9 @@ export const outcome = (error: Retryable): string => {
     : `, server says retry after ${showDuration(error.retryAfter)}`
   const waited = error.waited === undefined ? "" : `, waited ${showMeasured(error.waited)} to dial`
   const text = error.code === undefined ? textOf(error.cause) : undefined
-  return `${phrases[error.reason]}${codeOf(error)}, ${delivery}${waited}${hint}${text === undefined ? "" : `: ${text}`}`
+  return `${phrases[error.reason]}${at}${codeOf(error)}, ${delivery}${waited}${hint}${
+    text === undefined ? "" : `: ${text}`
+  }`
 }
 
 /**
@@ -182,18 +190,24 @@ export const rejectedMessage = (error: CallRejected): string =>
     error.retryIn === undefined ? "" : `, retry in ${showDuration(error.retryIn)}`
   } [${error.reason}]`
 
-const columns = ["attempt", "started", "took", "delay"] as const
+const always: ReadonlyArray<string> = ["attempt", "started", "took", "delay"]
 
-const row = (attempt: Attempt): ReadonlyArray<string> => [
+const endpointOf = ({ endpoint }: Retryable): string =>
+  endpoint === undefined ? "-" : oneLine(redactText(endpoint), maxEndpoint)
+
+const row = (attempt: Attempt, hasEndpoints: boolean): ReadonlyArray<string> => [
   String(attempt.attempt),
   showMeasured(attempt.startedAt),
   showMeasured(attempt.took),
   attempt.delay === undefined ? "-" : showDuration(attempt.delay),
-  outcome(attempt.error)
+  ...(hasEndpoints ? [endpointOf(attempt.error)] : []),
+  outcomeAt(attempt.error, undefined)
 ]
 
 const table = (history: ReadonlyArray<Attempt>): string => {
-  const rows = history.map(row)
+  const hasEndpoints = history.some(({ error }) => error.endpoint !== undefined)
+  const columns = hasEndpoints ? [...always, "endpoint"] : always
+  const rows = history.map((attempt) => row(attempt, hasEndpoints))
   const widths = columns.map((name, i) => rows.reduce((width, cells) => Math.max(width, cells[i]!.length), name.length))
   const line = (cells: ReadonlyArray<string>) =>
     `  ${widths.map((width, i) => cells[i]!.padStart(width)).join("  ")}  ${cells[widths.length]}`

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as RpcCall from "../../RpcCall.js"
+import { isLazy } from "../endpoints/lazyClient.js"
 import * as Result from "../result.js"
 
 type AnyCall = Effect.Effect<unknown, unknown, unknown>
@@ -25,18 +26,31 @@ const isCall = (u: unknown): u is AnyCall => Effect.isEffect(u) && !Option.isOpt
 const isGroup = (u: unknown): u is object =>
   Object.prototype.toString.call(u) === "[object Object]" && !Predicate.hasProperty(u, "pipe")
 
-/** A function keeps its properties, and a class can still be constructed. */
-const changedFunction = (self: AnyFunction, owner: unknown, changed: (call: AnyCall) => AnyCall): AnyFunction =>
-  new Proxy(self, {
-    apply: (target, _, args: ReadonlyArray<unknown>) => {
-      const result: unknown = Reflect.apply(target, owner, args)
-      return isCall(result) ? changed(result) : result
-    }
-  })
+/**
+ * A function keeps its properties, and a class can still be constructed. What any name is a member of may be a group or
+ * a function.
+ */
+const changedFunction = (
+  self: AnyFunction,
+  owner: unknown,
+  path: ReadonlyArray<string>,
+  change: Change
+): AnyFunction => {
+  const changed = change(path)
+  const apply = (target: AnyFunction, _: unknown, args: ReadonlyArray<unknown>) => {
+    const result: unknown = Reflect.apply(target, owner, args)
+    return isCall(result) ? changed(result) : result
+  }
+  if (!isLazy(self)) {
+    return new Proxy(self, { apply })
+  }
+  const members = changedMembers(self, path, change)
+  return new Proxy(self, { apply, get: (_, key) => Reflect.get(members, key) })
+}
 
 const changedMember = (owner: object, member: unknown, path: ReadonlyArray<string>, change: Change): unknown =>
   isFunction(member)
-    ? changedFunction(member, owner, change(path))
+    ? changedFunction(member, owner, path, change)
     : RpcCall.isRpcCall(member)
     ? change(path)(member)
     : isGroup(member)
@@ -79,4 +93,4 @@ const changedMembers = (self: object, path: ReadonlyArray<string>, change: Chang
 
 /** @internal */
 export const changedClient = (self: object, change: Change): object =>
-  isFunction(self) ? changedFunction(self, undefined, change([])) : changedMembers(self, [], change)
+  isFunction(self) ? changedFunction(self, undefined, [], change) : changedMembers(self, [], change)

@@ -11,6 +11,7 @@ import { Connections } from "../../Connections.js"
 import type * as RetryBudget from "../../RetryBudget.js"
 import type { Throttle } from "../../Throttle.js"
 import * as Monotonic from "../ambient/monotonic.js"
+import { Registry } from "../endpoints/registry.js"
 import { showDuration } from "../errors/message.js"
 import { describe as describePolicy } from "../policy/describe.js"
 import type * as RetryPolicy from "../policy/policy.js"
@@ -97,6 +98,9 @@ export const inspect = (
       breakers: yield* each(breakers, breaker),
       bulkheads: yield* each(bulkheads, ({ gate }) => Effect.sync(() => gate.snapshot())),
       throttles: yield* each(throttles, throttle),
-      connections: yield* Effect.flatMap(Connections, ({ all }) => all)
+      connections: yield* Effect.flatMap(Connections, ({ all }) => all),
+      endpoints: yield* Effect.flatMap(Registry, (all) =>
+        Effect.forEach(all, ({ destination, endpoints }) =>
+          Effect.map(endpoints, (endpoints) => ({ destination, endpoints }))))
     }
   })

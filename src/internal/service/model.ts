@@ -12,6 +12,7 @@ import type * as RetryBudget from "../../RetryBudget.js"
 import type { RetryableReason } from "../../RpcError.js"
 import type * as Throttle from "../../Throttle.js"
 import type { Telemetry } from "../call/observer.js"
+import type { State } from "../endpoints/registry.js"
 import type * as RetryPolicy from "../policy/policy.js"
 
 /**
@@ -192,6 +193,13 @@ export interface Inspection {
   }>
   /** The connections of this process. See `Connections`. */
   readonly connections: ReadonlyArray<Connections.Status>
+  /** The endpoints of each destination that uses `Endpoints`, in the whole process. */
+  readonly endpoints: ReadonlyArray<{
+    /** The `name` of the endpoints. */
+    readonly destination: string
+    /** What is known of each endpoint. */
+    readonly endpoints: ReadonlyArray<State>
+  }>
 }
 
 /**
