@@ -53,12 +53,12 @@ const help = `Usage: simulate [options]
 
 Runs a retry policy of effect-rpc-retry against a scenario, in virtual time.
 
-  --policy POLICY    a file with the document of a policy (RetryPolicy.decode) or
-                     of a layer (RpcRetry.decode), or the name of a policy:
+  --policy POLICY    a file with the document of a policy (RetryPolicy.decode)
+                     or of a layer (RpcRetry.decode), or the name of a policy:
                      none, default, layer, grpcA6, aws2026, kitexFailure or
                      sreTenPercent. Default: layer, that is RpcRetry.layer().
-  --scenario NAME    outage, brownout, slowNode, restart, retryStorm, closedLoop or
-                     tinyClients, or a file with a scenario as JSON.
+  --scenario NAME    outage, brownout, slowNode, restart, retryStorm, closedLoop
+                     or tinyClients, or a file with a scenario as JSON.
                      Default: outage.
   --trace FILE       makes the calls of a program that recorded its RetryEvents,
                      one as JSON on each line, again and again.
@@ -66,8 +66,9 @@ Runs a retry policy of effect-rpc-retry against a scenario, in virtual time.
   --clients N        so many client processes.
   --seed N           the seed of all that is random. Default: 1.
   --headroom         searches for the highest load that it recovers at.
-  --fail-if BOUND    exits with 1 when it holds: "recovery > 60s", "success < 95%",
-                     "amplification > 1.2", "p99 > 2s", ... Several may be given.
+  --fail-if BOUND    exits with 1 when it holds: "recovery > 60s",
+                     "success < 95%", "amplification > 1.2", "p99 > 2s", ...
+                     It can be given several times.
   --json             prints the result as JSON.
   --help             prints this.
 

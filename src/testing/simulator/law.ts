@@ -6,6 +6,7 @@
 import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 import type { PCGRandom } from "effect/Utils"
+import { DurationText } from "../../internal/config/decode.js"
 import * as Result from "../../internal/result.js"
 import type { InvalidOption } from "../../InvalidOption.js"
 import { checkDuration, checkKnown, checkNumber } from "../../InvalidOption.js"
@@ -84,6 +85,21 @@ const bell = (random: PCGRandom): number =>
  */
 export const exponential = (random: PCGRandom, mean: number): number => -Math.log(1 - random.number()) * mean
 
+/**
+ * Checks a time, and returns its milliseconds. Text may have the short units of documents, such as `10s`.
+ *
+ * @internal
+ */
+export const millis = (
+  where: string,
+  field: string,
+  input: unknown,
+  zero: boolean
+): Result.Result<number, InvalidOption> => {
+  const short = Predicate.isString(input) ? Result.getOrUndefined(Result.decodeUnknown(DurationText)(input)) : undefined
+  return Result.map(checkDuration(where, field, short ?? input as Duration.DurationInput, { zero }), Duration.toMillis)
+}
+
 const kinds = ["exponential", "uniform", "normal", "lognormal", "collapse"] as const
 
 /**
@@ -95,14 +111,10 @@ const kinds = ["exponential", "uniform", "normal", "lognormal", "collapse"] as c
  */
 export const validate = (where: string, field: string, law: unknown): Result.Result<Sampler, InvalidOption> =>
   Result.gen(function*() {
-    const time = (input: unknown, name: string) =>
-      Result.map(
-        checkDuration(where, `${field}${name}`, input as Duration.DurationInput, { zero: true }),
-        Duration.toMillis
-      )
+    const time = (input: unknown, name: string) => millis(where, `${field}${name}`, input, true)
     if (!Predicate.isRecord(law) || Duration.isDuration(law)) {
-      const millis = yield* time(law, "")
-      return { draw: () => millis, mean: millis }
+      const same = yield* time(law, "")
+      return { draw: () => same, mean: same }
     }
     yield* checkKnown(where, law, kinds, `${field}.`)
     const fields = function*(kind: string, known: ReadonlyArray<string>) {

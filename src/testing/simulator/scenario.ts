@@ -3,10 +3,10 @@
  *
  * @internal
  */
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 import * as Result from "../../internal/result.js"
-import { checkDuration, checkKnown, checkNumber, InvalidOption } from "../../InvalidOption.js"
+import { checkKnown, checkNumber, InvalidOption } from "../../InvalidOption.js"
 import * as Law from "./law.js"
 
 /**
@@ -234,7 +234,7 @@ type Checked<A> = Result.Result<A, InvalidOption>
 const invalid = (field: string, problem: string) => Result.fail(new InvalidOption({ where, field, problem }))
 
 const millis = (field: string, input: Duration.DurationInput, zero = false): Checked<number> =>
-  Result.map(checkDuration(where, field, input, { zero }), Duration.toMillis)
+  Law.millis(where, field, input, zero)
 
 const count = (field: string, input: number, max: number): Checked<number> =>
   checkNumber(where, field, input, { min: 1, max, integer: true })
