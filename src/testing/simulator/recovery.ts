@@ -1,0 +1,61 @@
+/**
+ * When a system is well again after a fault.
+ *
+ * @internal
+ */
+
+/** What is looked at, in milliseconds. */
+const windowMillis = 5_000
+/** How long it has to stay well, in milliseconds. */
+const holdMillis = 20_000
+/** The share of the demand that has to succeed. */
+const share = 0.95
+
+/**
+ * What was counted in each step of a run.
+ *
+ * @internal
+ */
+export interface Counts {
+  /** The length of a step, in milliseconds. */
+  readonly step: number
+  /** The calls that started in each step. */
+  readonly offered: ArrayLike<number>
+  /** The calls that succeeded in each step. */
+  readonly succeeded: ArrayLike<number>
+  /** The calls per step that there have to be at least; what a closed loop offers falls with what it gets. */
+  readonly leastOffered: number
+}
+
+const sum = (counts: ArrayLike<number>, from: number, to: number): number => {
+  let all = 0
+  for (let i = from; i < to; i++) {
+    all += counts[i]!
+  }
+  return all
+}
+
+/**
+ * Returns the time from `from` to the first window of 5 seconds in which as many calls succeed as 95 % of those that
+ * start, and after which that holds for 20 seconds; `undefined` when there is none within `to`.
+ *
+ * @internal
+ */
+export const recovery = (counts: Counts, from: number, to: number): number | undefined => {
+  const size = Math.max(1, Math.round(windowMillis / counts.step))
+  const hold = Math.max(1, Math.round(holdMillis / counts.step))
+  const isWell = (start: number) =>
+    sum(counts.succeeded, start, start + size) >=
+      share * Math.max(sum(counts.offered, start, start + size), counts.leastOffered * size)
+  const last = Math.floor(to / counts.step)
+  for (let start = Math.ceil(from / counts.step); start + size + hold <= last; start++) {
+    let next = start
+    while (next <= start + hold && isWell(next)) {
+      next += size
+    }
+    if (next > start + hold) {
+      return start * counts.step - from
+    }
+  }
+  return undefined
+}

@@ -1,0 +1,138 @@
+/**
+ * What clients do about failures: a policy, a layer, or anything that wraps a call.
+ *
+ * @internal
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import type * as RetryPolicy from "../../RetryPolicy.js"
+import * as RpcCall from "../../RpcCall.js"
+import type { Fatal, Retryable } from "../../RpcError.js"
+import * as RpcRetry from "../../RpcRetry.js"
+
+/**
+ * @since 0.1.0
+ * @category type ids
+ */
+export const TypeId = "~effect-rpc-retry/Simulator/Strategy"
+
+/**
+ * @since 0.1.0
+ * @category type ids
+ */
+export type TypeId = typeof TypeId
+
+/**
+ * An attempt of a simulated call. Running it sends one request.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SimulatedCall extends RpcCall.RpcCall<void, Retryable | Fatal> {}
+
+/**
+ * What a client calls with.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Wire {
+  /** The call: each attempt goes to one of the servers, at random. */
+  readonly call: SimulatedCall
+  /** The same call to each of the servers. */
+  readonly nodes: ReadonlyArray<SimulatedCall>
+  /** The bound on an attempt, from the scenario. The servers do not keep it: what wraps the call has to. */
+  readonly attemptTimeout: Duration.Duration
+}
+
+/**
+ * One client of a simulation.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Client {
+  /** Returns a call with all that the client does about its failures. It is run once for each call. */
+  readonly retrying: (wire: Wire) => Effect.Effect<unknown, unknown>
+  /** Returns the policy of a method, to read its budget, breaker and throttle from. Default: there are none. */
+  readonly policy?: ((method: string) => RetryPolicy.Complete) | undefined
+}
+
+/**
+ * What clients do about failures: made with `Simulator.layer` or `Simulator.client`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Strategy {
+  readonly [TypeId]: TypeId
+  /** Makes one client. It is run once for each client of a scenario, and must not wait. */
+  readonly client: Effect.Effect<Client>
+}
+
+/**
+ * What can be simulated: the options of `withRpcRetry`, in calls without a layer; an effect that makes them anew for
+ * each client, for a budget, a breaker or a throttle of its own; or a {@link Strategy}.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Policy = RetryPolicy.Options | Effect.Effect<RetryPolicy.Options> | Strategy
+
+const isStrategy = (u: Policy): u is Strategy => Predicate.hasProperty(u, TypeId)
+
+/** @internal */
+export const fromClient = (client: Effect.Effect<Client>): Strategy => ({ [TypeId]: TypeId, client })
+
+/** @internal */
+export const fromLayer = (options: RpcRetry.LayerOptions): Strategy =>
+  // a client has no metrics: those of all would be one
+  fromClient(Effect.sync(() => retryingClient(RpcRetry.make({ ...options, metrics: "off" }))))
+
+const retryingClient = (service: RpcRetry.Service): Client => ({
+  policy: service.policy,
+  retrying: ({ attemptTimeout, call }) => {
+    const policy = service.policy(call.method)
+    return call.pipe(
+      RpcRetry.withRpcRetry({
+        method: call.method,
+        attemptTimeout: policy.attemptTimeout ??
+          (policy.deadline === undefined ? attemptTimeout : Duration.min(attemptTimeout, policy.deadline)),
+        // they would be of calls that nobody made
+        logs: false,
+        spans: false
+      }),
+      Effect.provideService(RpcRetry.RpcRetry, service)
+    )
+  }
+})
+
+const withoutLayer = (options: RetryPolicy.Options) => fromLayer({ default: options, budget: "off" })
+
+/** @internal */
+export const fromPolicy = (policy: Policy): Strategy =>
+  isStrategy(policy)
+    ? policy
+    : Effect.isEffect(policy)
+    ? fromClient(Effect.flatMap(policy, (options) => withoutLayer(options).client))
+    : withoutLayer(policy)
+
+/**
+ * Makes the call of a method, to the servers of a simulation.
+ *
+ * @internal
+ */
+export const wire = (
+  method: string,
+  attemptTimeout: number,
+  nodes: number,
+  attempt: (node: number | undefined) => Effect.Effect<void, Retryable>
+): Wire => {
+  const call = (node: number | undefined): SimulatedCall => RpcCall.make(attempt(node), { method })
+  return {
+    call: call(undefined),
+    nodes: Array.from({ length: nodes }, (_, node) => call(node)),
+    attemptTimeout: Duration.millis(attemptTimeout)
+  }
+}
