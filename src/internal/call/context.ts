@@ -3,11 +3,10 @@
  *
  * @internal
  */
-import * as Context from "effect/Context"
-import * as Effect from "effect/Effect"
+import type * as Context from "effect/Context"
 import * as Option from "effect/Option"
 import { CurrentAttempt, CurrentDeadline, IdempotencyKey } from "../../Deadline.js"
-import { read } from "../ambient/context.js"
+import { copy, read } from "../ambient/context.js"
 import * as Progress from "../ambient/progress.js"
 
 /**
@@ -16,8 +15,10 @@ import * as Progress from "../ambient/progress.js"
  * @internal
  */
 export interface AttemptContext {
-  /** The values that all attempts have in common and the caller does not have; `undefined` when there are none. */
-  readonly common: Context.Context<never> | undefined
+  /** The deadline that attempts see; `undefined` for that of the caller. */
+  readonly deadline: number | undefined
+  /** The idempotency key that attempts see; `undefined` for that of the caller. */
+  readonly key: Option.Option<string> | undefined
   /** The attempt number that the caller sees: that of an outer call, or 1. */
   readonly ambientAttempt: number
   /** The progress of the outer attempt that this call is part of; `undefined` without one. */
@@ -52,51 +53,55 @@ export const make = (
   ambient: Context.Context<never>,
   deadline: number | undefined,
   idempotencyKey: string | boolean
-): AttemptContext => {
-  let common: Context.Context<never> | undefined
-  if (deadline !== undefined) {
-    common = Context.add(common ?? Context.empty(), CurrentDeadline, deadline)
-  }
-  if (idempotencyKey !== false || read(ambient, IdempotencyKey, none)._tag === "Some") {
-    common = Context.add(common ?? Context.empty(), IdempotencyKey, keyOf(idempotencyKey))
-  }
-  return {
-    common,
-    ambientAttempt: read(ambient, CurrentAttempt, 1),
-    ambientProgress: read(ambient, Progress.CurrentAttemptProgress, undefined)
-  }
-}
+): AttemptContext => ({
+  deadline,
+  key: idempotencyKey !== false || read(ambient, IdempotencyKey, none)._tag === "Some"
+    ? keyOf(idempotencyKey)
+    : undefined,
+  ambientAttempt: read(ambient, CurrentAttempt, 1),
+  ambientProgress: read(ambient, Progress.CurrentAttemptProgress, undefined)
+})
 
 /**
  * Changes the deadline that later attempts see.
  *
  * @internal
  */
-export const withDeadline = (context: AttemptContext, deadline: number): AttemptContext => ({
-  ...context,
-  common: Context.add(context.common ?? Context.empty(), CurrentDeadline, deadline)
-})
+export const withDeadline = (context: AttemptContext, deadline: number): AttemptContext => ({ ...context, deadline })
 
 /**
- * Provides an attempt with the values that differ from the context of the caller, and with nothing when none does:
- * providing a context costs more than the rest of a call that succeeds at once.
+ * Returns whether an attempt without a timeout sees the context of the caller as it is. Most first attempts do.
+ *
+ * @internal
+ */
+export const isAmbient = ({ ambientAttempt, deadline, key }: AttemptContext, attempt: number): boolean =>
+  deadline === undefined && key === undefined && attempt === ambientAttempt
+
+/**
+ * Returns the context of an attempt, given that of the caller.
  *
  * - `progress`: the progress of an attempt that has a timeout or a deadline, `undefined` for others.
  *
  * @internal
  */
-export const provide = <A, E, R>(
-  self: Effect.Effect<A, E, R>,
-  context: AttemptContext,
+export const contextOf = (
+  { ambientAttempt, deadline, key }: AttemptContext,
+  ambient: Context.Context<never>,
   attempt: number,
   progress: Progress.AttemptProgress | undefined
-): Effect.Effect<A, E, R> => {
-  let differs = context.common
-  if (attempt !== context.ambientAttempt) {
-    differs = Context.add(differs ?? Context.empty(), CurrentAttempt, attempt)
+): Context.Context<never> => {
+  const context = copy(ambient)
+  if (deadline !== undefined) {
+    context.set(CurrentDeadline, deadline)
+  }
+  if (key !== undefined) {
+    context.set(IdempotencyKey, key)
+  }
+  if (attempt !== ambientAttempt) {
+    context.set(CurrentAttempt, attempt)
   }
   if (progress !== undefined) {
-    differs = Context.add(differs ?? Context.empty(), Progress.CurrentAttemptProgress, progress)
+    context.set(Progress.CurrentAttemptProgress, progress)
   }
-  return differs === undefined ? self : Effect.provide(self, differs)
+  return context.done
 }
