@@ -74,14 +74,24 @@ export const inherited = (
 export const withContext = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   change: (ambient: Context.Context<never>) => Context.Context<never>
+): Effect.Effect<A, E, R> => Effect.uninterruptibleMask((restore) => swapContext(restore(self), change))
+
+/**
+ * Does what {@link withContext} does where nothing can be interrupted, but for `self` where that says so itself: the
+ * context around it would not come back otherwise.
+ *
+ * @internal
+ */
+export const swapContext = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  change: (ambient: Context.Context<never>) => Context.Context<never>
 ): Effect.Effect<A, E, R> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.withFiberRuntime(({ currentContext }) => {
-      const back = FiberRef.set(FiberRef.currentContext, currentContext)
-      return Effect.flatMap(FiberRef.set(FiberRef.currentContext, change(currentContext)), () =>
-        Effect.matchCauseEffect(restore(self), {
-          onSuccess: (value) => Effect.as(back, value),
-          onFailure: (cause) => Effect.andThen(back, Effect.failCause(cause))
-        }))
-    })
-  )
+  Effect.withFiberRuntime(({ currentContext }) => {
+    const back = FiberRef.set(FiberRef.currentContext, currentContext)
+    return Effect.flatMap(FiberRef.set(FiberRef.currentContext, change(currentContext)), () =>
+      Effect.matchCauseEffect(self, {
+        onSuccess: (value) =>
+          Effect.as(back, value),
+        onFailure: (cause) => Effect.andThen(back, Effect.failCause(cause))
+      }))
+  })
