@@ -70,6 +70,7 @@ import type * as Pipeable from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Struct from "effect/Struct"
 import { InheritedAttempt } from "./Deadline.js"
 import { AnnotateLogs } from "./internal/call/observer.js"
 import * as layerDocument from "./internal/config/layerDocument.js"
@@ -648,8 +649,7 @@ const ownPolicy = (options: Options): RetryPolicy.RetryPolicy | undefined => {
     return options.idempotent === undefined ? undefined : options.idempotent ? idempotent : notIdempotent
   }
   orThrow(validateCall(options))
-  const { idempotencyKey: _, method: __, ...policy } = options
-  return RetryPolicy.make(policy)
+  return RetryPolicy.make(Struct.omit(options, "method", "idempotencyKey"))
 }
 
 /** Kept, as a context takes long to find that it does not have it. */
