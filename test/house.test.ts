@@ -215,7 +215,7 @@ const behind: ReadonlyArray<readonly [name: string, use: RegExp, file: string]> 
     "internal/effect/step"
   ],
   ["FiberRef", /effect\/FiberRef"/, "internal/effect/fiberRefs"],
-  ["a timer of JavaScript", /\b(set|clear)(Timeout|Interval|Immediate)\(/, "internal/effect/timer"],
+  ["a timer of JavaScript", /(?<!\.)\b(set|clear)(Timeout|Interval|Immediate)\(/, "internal/effect/timer"],
   ["MetricKey", /effect\/MetricKey(Type)?"/, "internal/telemetry/metrics"],
   ["zipRight", /\bzipRight\b/, "none"],
   [
