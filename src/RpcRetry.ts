@@ -63,13 +63,14 @@ import type * as Config from "effect/Config"
 import type * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import { dual } from "effect/Function"
+import { dual, identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import type * as Pipeable from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Struct from "effect/Struct"
 import { InheritedAttempt } from "./Deadline.js"
 import { AnnotateLogs } from "./internal/call/observer.js"
 import * as layerDocument from "./internal/config/layerDocument.js"
@@ -601,6 +602,56 @@ const validateCall = (options: Options): Result.Result<void, InvalidOption> => {
     : checkKnown(where, options, [...RetryPolicy.fields, "method", "idempotencyKey"])
 }
 
+/**
+ * Returns whether the options are valid and hold nothing but `method` and `idempotent`, as those made anew for each call
+ * mostly do: there is nothing else to check then.
+ */
+const areUsual = (options: Options): boolean => {
+  for (const key in options) {
+    if (
+      key === "method"
+        ? !Predicate.isString(options.method)
+        : key !== "idempotent" || !Predicate.isBoolean(options.idempotent)
+    ) {
+      return false
+    }
+  }
+  return true
+}
+
+/** The policies of options that say nothing of it but `idempotent`. */
+const idempotent = RetryPolicy.make({ idempotent: true })
+const notIdempotent = RetryPolicy.make({ idempotent: false })
+
+/** Merges onto the policy of the service, once for each: what calls that are made anew have in common. */
+const mergedOnce = (own: RetryPolicy.RetryPolicy): Over => {
+  const merged = new WeakMap<RetryPolicy.Complete, RetryPolicy.Complete>()
+  return (base) => {
+    const known = merged.get(base)
+    if (known !== undefined) {
+      return known
+    }
+    const policy = RetryPolicy.merge(base, own)
+    merged.set(base, policy)
+    return policy
+  }
+}
+
+/** Makes the policy of a call of that of its service. */
+type Over = (base: RetryPolicy.Complete) => RetryPolicy.Complete
+
+const overIdempotent = mergedOnce(idempotent)
+const overNotIdempotent = mergedOnce(notIdempotent)
+
+/** What the options of a call say of its policy, once they are checked; `undefined` for nothing. */
+const ownPolicy = (options: Options): RetryPolicy.RetryPolicy | undefined => {
+  if (areUsual(options)) {
+    return options.idempotent === undefined ? undefined : options.idempotent ? idempotent : notIdempotent
+  }
+  orThrow(validateCall(options))
+  return RetryPolicy.make(Struct.omit(options, "method", "idempotencyKey"))
+}
+
 /** Kept, as a context takes long to find that it does not have it. */
 let withoutLayer: Service | undefined
 
@@ -619,16 +670,15 @@ const inForce = (ambient: Context.Context<never>): Service => {
  * the call wherever it runs.
  */
 const retrying = (options: Options, builtWith?: Service): (self: AnyCall) => AnyCall => {
-  orThrow(validateCall(options))
-  const { idempotencyKey = false, method: said, ...policy } = options
-  const own = RetryPolicy.make(policy)
-  const ownOver = mergedOver(own)
+  const own = ownPolicy(options)
+  const { idempotencyKey = false, method: said } = options
+  const ownOver = overOf(own)
   return (self) => {
     const named = RpcCall.isRpcCall(self) ? self : undefined
     const method = said ?? named?.method
-    const over = named?.idempotent === undefined
+    const over = named?.idempotent === undefined || options.idempotent !== undefined
       ? ownOver
-      : mergedOver(RetryPolicy.merge(RetryPolicy.make({ idempotent: named.idempotent }), own))
+      : overNamed(named.idempotent, own)
     return engine.run(named === undefined ? self : RpcCall.bodyOf(named), (ambient) => {
       const service = builtWith ?? inForce(ambient)
       return {
@@ -643,8 +693,24 @@ const retrying = (options: Options, builtWith?: Service): (self: AnyCall) => Any
   }
 }
 
+/** Merges what the options say onto the policy of the service. */
+const overOf = (own: RetryPolicy.RetryPolicy | undefined): Over =>
+  own === undefined
+    ? identity
+    : own === idempotent
+    ? overIdempotent
+    : own === notIdempotent
+    ? overNotIdempotent
+    : mergedOver(own)
+
+/** Merges what a call says of itself below what its options say. */
+const overNamed = (isIdempotent: boolean, own: RetryPolicy.RetryPolicy | undefined): Over => {
+  const said = isIdempotent ? idempotent : notIdempotent
+  return overOf(own === undefined ? said : RetryPolicy.merge(said, own))
+}
+
 /** Merges onto the policy of the service, anew only when the service has another one than the last time. */
-const mergedOver = (own: RetryPolicy.RetryPolicy): (base: RetryPolicy.Complete) => RetryPolicy.Complete => {
+const mergedOver = (own: RetryPolicy.RetryPolicy): Over => {
   let last: RetryPolicy.Complete | undefined
   let merged: RetryPolicy.Complete | undefined
   return (base) => {

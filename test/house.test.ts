@@ -207,7 +207,7 @@ const tooFull = (files: ReadonlyArray<File>): ReadonlyArray<string> => {
   return Array.from(counts).flatMap(([folder, count]) => !ofFaces.has(folder) && count > maxFiles ? [folder] : [])
 }
 
-/** What Effect 4 has under another name or not at all, and the file that stands before it. */
+/** What Effect 4 has under another name or not at all, or what is not for every file, and the file that stands before it. */
 const behind: ReadonlyArray<readonly [name: string, use: RegExp, file: string]> = [
   ["Either", /effect\/Either"|\bEither\.\w|\w+Either\b/, "internal/result"],
   ["Runtime", /effect\/Runtime"|Effect\.runtime\b/, "internal/effect/runtime"],
@@ -217,6 +217,7 @@ const behind: ReadonlyArray<readonly [name: string, use: RegExp, file: string]> 
     "internal/effect/step"
   ],
   ["FiberRef", /effect\/FiberRef"/, "internal/effect/fiberRefs"],
+  ["a timer of JavaScript", /(?<!\.)\b(set|clear)(Timeout|Interval|Immediate)\(/, "internal/effect/timer"],
   ["MetricKey", /effect\/MetricKey(Type)?"/, "internal/telemetry/metrics"],
   ["zipRight", /\bzipRight\b/, "none"],
   [

@@ -1,9 +1,9 @@
 /**
- * Reads references from a context. Kept in one file because Effect 4 renames the map inside a `Context`.
+ * Reads references from a context and sets them. Kept in one file because Effect 4 renames the map inside a `Context`.
  *
  * @internal
  */
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 
 /**
  * Reads a reference that is usually not provided, and returns `orElse` when it is missing. A call reads five references
@@ -18,4 +18,22 @@ export const read = <S>(
 ): S => {
   const value: S | undefined = context.unsafeMap.get(reference.key)
   return value === undefined ? orElse : value
+}
+
+/**
+ * A copy of a context while it is being made. `Context.add` would copy it for each value.
+ *
+ * @internal
+ */
+export interface Copy {
+  /** The copy. */
+  readonly done: Context.Context<never>
+  /** Sets a reference. */
+  readonly set: <S>(reference: { readonly key: string; readonly Service: S }, value: S) => void
+}
+
+/** Copies a context. @internal */
+export const copy = (context: Context.Context<never>): Copy => {
+  const map = new Map<string, unknown>(context.unsafeMap)
+  return { done: Context.unsafeMake(map), set: ({ key }, value) => void map.set(key, value) }
 }

@@ -3,11 +3,10 @@
  *
  * @internal
  */
-import * as Context from "effect/Context"
-import * as Effect from "effect/Effect"
+import type * as Context from "effect/Context"
 import * as Option from "effect/Option"
 import { CurrentAttempt, CurrentDeadline, IdempotencyKey } from "../../Deadline.js"
-import { read } from "../ambient/context.js"
+import { copy, read } from "../ambient/context.js"
 import * as Progress from "../ambient/progress.js"
 import { noneTried, TriedEndpoints } from "../ambient/tried.js"
 
@@ -17,8 +16,12 @@ import { noneTried, TriedEndpoints } from "../ambient/tried.js"
  * @internal
  */
 export interface AttemptContext {
-  /** The values that all attempts have in common and the caller does not have; `undefined` when there are none. */
-  readonly common: Context.Context<never> | undefined
+  /** The deadline that attempts see; `undefined` for that of the caller. */
+  readonly deadline: number | undefined
+  /** The idempotency key that attempts see; `undefined` for that of the caller. */
+  readonly key: Option.Option<string> | undefined
+  /** The endpoints that attempts avoid; `undefined` for those of the caller. */
+  readonly tried: ReadonlyArray<string> | undefined
   /** The attempt number that the caller sees: that of an outer call, or 1. */
   readonly ambientAttempt: number
   /** The progress of the outer attempt that this call is part of; `undefined` without one. */
@@ -53,30 +56,22 @@ export const make = (
   ambient: Context.Context<never>,
   deadline: number | undefined,
   idempotencyKey: string | boolean
-): AttemptContext => {
-  let common: Context.Context<never> | undefined
-  if (deadline !== undefined) {
-    common = Context.add(common ?? Context.empty(), CurrentDeadline, deadline)
-  }
-  if (idempotencyKey !== false || read(ambient, IdempotencyKey, none)._tag === "Some") {
-    common = Context.add(common ?? Context.empty(), IdempotencyKey, keyOf(idempotencyKey))
-  }
-  return {
-    common,
-    ambientAttempt: read(ambient, CurrentAttempt, 1),
-    ambientProgress: read(ambient, Progress.CurrentAttemptProgress, undefined)
-  }
-}
+): AttemptContext => ({
+  deadline,
+  key: idempotencyKey !== false || read(ambient, IdempotencyKey, none)._tag === "Some"
+    ? keyOf(idempotencyKey)
+    : undefined,
+  tried: undefined,
+  ambientAttempt: read(ambient, CurrentAttempt, 1),
+  ambientProgress: read(ambient, Progress.CurrentAttemptProgress, undefined)
+})
 
 /**
  * Changes the deadline that later attempts see.
  *
  * @internal
  */
-export const withDeadline = (context: AttemptContext, deadline: number): AttemptContext => ({
-  ...context,
-  common: Context.add(context.common ?? Context.empty(), CurrentDeadline, deadline)
-})
+export const withDeadline = (context: AttemptContext, deadline: number): AttemptContext => ({ ...context, deadline })
 
 /**
  * Adds an endpoint to those that later attempts avoid.
@@ -91,35 +86,48 @@ export const withTried = (
   ambient: Context.Context<never>
 ): AttemptContext => ({
   ...context,
-  common: Context.add(context.common ?? Context.empty(), TriedEndpoints, [
-    ...read(context.common ?? ambient, TriedEndpoints, read(ambient, TriedEndpoints, noneTried)).slice(-maxTried),
-    endpoint
-  ])
+  tried: [...(context.tried ?? read(ambient, TriedEndpoints, noneTried)).slice(-maxTried), endpoint]
 })
 
 /** A call that is retried for ever remembers the last ones. */
 const maxTried = 99
 
 /**
- * Provides an attempt with the values that differ from the context of the caller, and with nothing when none does:
- * providing a context costs more than the rest of a call that succeeds at once.
+ * Returns whether an attempt without a timeout sees the context of the caller as it is. Most first attempts do.
+ *
+ * @internal
+ */
+export const isAmbient = ({ ambientAttempt, deadline, key, tried }: AttemptContext, attempt: number): boolean =>
+  deadline === undefined && key === undefined && tried === undefined && attempt === ambientAttempt
+
+/**
+ * Returns the context of an attempt, given that of the caller.
  *
  * - `progress`: the progress of an attempt that has a timeout or a deadline, `undefined` for others.
  *
  * @internal
  */
-export const provide = <A, E, R>(
-  self: Effect.Effect<A, E, R>,
-  context: AttemptContext,
+export const contextOf = (
+  { ambientAttempt, deadline, key, tried }: AttemptContext,
+  ambient: Context.Context<never>,
   attempt: number,
   progress: Progress.AttemptProgress | undefined
-): Effect.Effect<A, E, R> => {
-  let differs = context.common
-  if (attempt !== context.ambientAttempt) {
-    differs = Context.add(differs ?? Context.empty(), CurrentAttempt, attempt)
+): Context.Context<never> => {
+  const context = copy(ambient)
+  if (deadline !== undefined) {
+    context.set(CurrentDeadline, deadline)
+  }
+  if (key !== undefined) {
+    context.set(IdempotencyKey, key)
+  }
+  if (tried !== undefined) {
+    context.set(TriedEndpoints, tried)
+  }
+  if (attempt !== ambientAttempt) {
+    context.set(CurrentAttempt, attempt)
   }
   if (progress !== undefined) {
-    differs = Context.add(differs ?? Context.empty(), Progress.CurrentAttemptProgress, progress)
+    context.set(Progress.CurrentAttemptProgress, progress)
   }
-  return differs === undefined ? self : Effect.provide(self, differs)
+  return context.done
 }

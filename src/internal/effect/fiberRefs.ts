@@ -3,9 +3,11 @@
  *
  * @internal
  */
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
+import * as Values from "effect/FiberRefs"
 import * as HashMap from "effect/HashMap"
 import * as LogLevel from "effect/LogLevel"
 import type * as MetricLabel from "effect/MetricLabel"
@@ -32,3 +34,64 @@ export const annotateLogs = <A, E, R>(
 
 /** Reads a `FiberRef` of another library in the current fiber. @internal */
 export const get: <A>(ref: FiberRef.FiberRef<A>) => Effect.Effect<A> = FiberRef.get
+
+/** The values of all `FiberRef`s of a fiber. @internal */
+export type FiberRefs = Values.FiberRefs
+
+/** Not handed on: the context is provided for a time, and the flags of a fiber that has ended say so. */
+const kept: ReadonlySet<unknown> = new Set([FiberRef.currentContext, FiberRef.currentRuntimeFlags])
+
+/**
+ * Returns the effect that gives a fiber what another one, which it started and which has ended, has changed of its
+ * `FiberRef`s but for the context; `undefined` when it has changed none, as is usual: to look costs less.
+ *
+ * - `before`: the values that the other one was started with.
+ *
+ * @internal
+ */
+export const inherited = (
+  { locals: before }: FiberRefs,
+  ended: Fiber.RuntimeFiber<unknown, unknown>
+): Effect.Effect<void> | undefined => {
+  const after = ended.getFiberRefs()
+  for (const [ref, stack] of after.locals) {
+    const known = before.get(ref)
+    // a value that was changed for a time is back in its place, on another stack
+    if (stack !== known && stack[0][1] !== known?.[0][1] && !kept.has(ref)) {
+      return Effect.inheritFiberRefs(Values.delete(after, FiberRef.currentContext))
+    }
+  }
+  return undefined
+}
+
+/**
+ * Runs an effect with another context, as `Effect.provide` does in more steps.
+ *
+ * - `change`: returns the context, given the one around the effect.
+ *
+ * @internal
+ */
+export const withContext = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  change: (ambient: Context.Context<never>) => Context.Context<never>
+): Effect.Effect<A, E, R> => Effect.uninterruptibleMask((restore) => swapContext(restore(self), change))
+
+/**
+ * Does what {@link withContext} does where nothing can be interrupted, but for `self` where that says so itself: the
+ * context around it would not come back otherwise.
+ *
+ * @internal
+ */
+export const swapContext = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  change: (ambient: Context.Context<never>) => Context.Context<never>
+): Effect.Effect<A, E, R> =>
+  Effect.withFiberRuntime(({ currentContext }) => {
+    const back = FiberRef.set(FiberRef.currentContext, currentContext)
+    return Effect.flatMap(FiberRef.set(FiberRef.currentContext, change(currentContext)), () =>
+      Effect.matchCauseEffect(self, {
+        onSuccess: (value) =>
+          Effect.as(back, value),
+        onFailure: (cause) => Effect.andThen(back, Effect.failCause(cause))
+      }))
+  })

@@ -52,6 +52,34 @@ export const forkBeside = (
   Runtime.runFork(runtime)(self, { immediate: false })
 }
 
+/** The settings of a fiber that starts others. @internal */
+export type Settings = Pick<Runner, "context" | "fiberRefs" | "runtimeFlags">
+
+/** How many fibers that {@link start} has started are running now, each on the stack of the one before. */
+let nested = 0
+
+/** So many fibers may run on the stack of each other: a stack has room for about a thousand. */
+const maxNested = 50
+
+/**
+ * Starts an effect in a new fiber on the stack of the caller, so that an effect that needs no wait has ended when this
+ * returns. The fiber belongs to nobody, and nobody inherits what it changes.
+ *
+ * @internal
+ */
+export const start = <A>(
+  { fiberRefs, runtimeFlags }: Settings,
+  context: Context.Context<never>,
+  self: Effect.Effect<A>
+): Fiber.RuntimeFiber<A> => {
+  nested++
+  const started = Runtime.runFork(Runtime.make({ context, fiberRefs, runtimeFlags }), self, {
+    immediate: nested <= maxNested
+  })
+  nested--
+  return started
+}
+
 /** Returns the failure inside a rejection of `Effect.runPromise`; `undefined` for any other rejection. @internal */
 export const failureOfRejection = (rejection: unknown): unknown =>
   Runtime.isFiberFailure(rejection) ? Cause.squash(rejection[Runtime.FiberFailureCauseId]) : undefined

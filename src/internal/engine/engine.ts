@@ -34,6 +34,7 @@ import type { Attempt } from "../call/attempt.js"
 import * as Call from "../call/call.js"
 import * as AttemptContext from "../call/context.js"
 import * as Causes from "../effect/cause.js"
+import * as FiberRefs from "../effect/fiberRefs.js"
 import { retryableOf, withoutRetryable } from "../errors/cause.js"
 import * as Gate from "../gate/gate.js"
 import { type Rejection, rejectionOf } from "../gate/outcome.js"
@@ -172,13 +173,19 @@ const runAttempt = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Eff
     ;(progress ?? call.attemptContext.ambientProgress)?.callStarted(call.settings.identity)
   }
   const logged = call.annotateLogs ? Logs.ofAttempt(call, attempt, self) : self
-  const informed = AttemptContext.provide(logged, call.attemptContext, attempt.number, progress)
+  const contextOf = (ambient: Context.Context<never>) =>
+    AttemptContext.contextOf(call.attemptContext, ambient, attempt.number, progress)
   const bounded = progress === undefined
-    ? informed
-    : attemptTimeout(informed, Math.min(timeout, remaining), () => {
-      attempt.isCutByDeadline = remaining <= timeout
-      const { method, ...cut } = progress.cut(attempt.isCutByDeadline)
-      return new Retryable({ reason: "AttemptTimeout", method: call.method ?? method, ...cut })
+    ? AttemptContext.isAmbient(call.attemptContext, attempt.number) ? logged : FiberRefs.withContext(logged, contextOf)
+    : attemptTimeout(logged, {
+      contextOf,
+      clock: call.clock,
+      millis: Math.min(timeout, remaining),
+      onTimeout: () => {
+        attempt.isCutByDeadline = remaining <= timeout
+        const { method, ...cut } = progress.cut(attempt.isCutByDeadline)
+        return new Retryable({ reason: "AttemptTimeout", method: call.method ?? method, ...cut })
+      }
     })
   return Observe.attempt(
     call,

@@ -11,6 +11,8 @@ import type * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { LazyArg } from "effect/Function"
+import { copy, read } from "../ambient/context.js"
+import * as FiberRefs from "../effect/fiberRefs.js"
 import * as Result from "../result.js"
 import { type Outcome, outcomeOf, Rejected, type Rejection } from "./outcome.js"
 
@@ -154,6 +156,8 @@ export class HeldGates extends Context.Reference<HeldGates>()("effect-rpc-retry/
   defaultValue: (): ReadonlyArray<Gate> => []
 }) {}
 
+const nothingHeld: ReadonlyArray<Gate> = []
+
 /** Uninterruptible but for the attempt, so that the permit comes back whatever becomes of it. */
 const held = <A, E, R>(
   gate: Gate,
@@ -165,11 +169,11 @@ const held = <A, E, R>(
       Result.isFailure(admission)
         ? turnAway(Result.failureOf(admission))
         : Effect.matchCauseEffect(
-          restore(Effect.mapInputContext(
-            Effect.suspend(attempt),
-            (context: Context.Context<R>) =>
-              Context.add(context, HeldGates, [...Context.get(context as Context.Context<never>, HeldGates), gate])
-          )),
+          FiberRefs.swapContext(restore(Effect.suspend(attempt)), (ambient) => {
+            const context = copy(ambient)
+            context.set(HeldGates, [...read(ambient, HeldGates, nothingHeld), gate])
+            return context.done
+          }),
           ending(Result.successOf(admission), passage)
         )
     const admission = gate.admit(services, deadline, restore)

@@ -32,8 +32,6 @@ interface Layer {
   readonly policy: RetryPolicy.RetryPolicy
 }
 
-const isPattern = (name: string) => name.endsWith("*")
-
 /**
  * Whether a name can be one: a method, or a prefix that ends in `.*`, or `*`.
  *
@@ -49,15 +47,26 @@ export const checkName = (where: string, path: string, name: string): Result.Res
     : Result.fail(new InvalidOption({ where, field: `${path}${JSON.stringify(name)}`, problem }))
 }
 
+/**
+ * Returns the longest of the patterns that fit a method, but for `*`; `undefined` where none does. It looks each dotted
+ * prefix up, as there may be thousands of names.
+ */
+const patternOf = ({ named }: Table, method: string): string | undefined => {
+  for (let dot = method.lastIndexOf("."); dot > 0; dot = method.lastIndexOf(".", dot - 1)) {
+    const pattern = `${method.slice(0, dot)}.*`
+    if (named.has(pattern)) {
+      return pattern
+    }
+  }
+  return undefined
+}
+
 /** All that is said of a method, the most general first. */
 const layersOf = (table: Table, method: string | undefined): ReadonlyArray<Layer> => {
-  const patterns = Array.from(table.named.keys())
-    .filter((name) => isPattern(name) && method?.startsWith(name.slice(0, -1)) === true)
-    .toSorted((a, b) => b.length - a.length)
-  const names = ["*", ...patterns.slice(0, 1), ...(method === undefined ? [] : [method])]
+  const names = method === undefined ? ["*"] : ["*", patternOf(table, method), method]
   const said = names.flatMap((name) => {
-    const policy = table.named.get(name)
-    return policy === undefined ? [] : [{ from: name, policy }]
+    const policy = name === undefined ? undefined : table.named.get(name)
+    return name === undefined || policy === undefined ? [] : [{ from: name, policy }]
   })
   return [
     { from: "library", policy: RetryPolicy.default_ },
@@ -138,7 +147,7 @@ export const nothingShared: Shared = { budget: undefined, breaker: undefined, bu
 
 const sharedFields = ["budget", "breaker", "bulkhead", "throttle"] as const
 
-/** Resolved policies are kept for so many methods; those beyond are resolved for each call. */
+/** Resolved policies are kept for so many destinations; for those beyond they are resolved for each call. */
 const maxCached = 1_000
 
 /**
@@ -149,7 +158,10 @@ const maxCached = 1_000
  */
 export const make = (table: Table, shared: Shared) => {
   let state = { table, shared }
-  let cache = new Map<string | undefined, RetryPolicy.Complete>()
+  // methods that are named have policies of their own
+  let named = new Map<string, RetryPolicy.Complete>()
+  // all others of a destination have the same one, as a pattern ends with a dot
+  let others = new Map<string | undefined, RetryPolicy.Complete>()
 
   const resolved = (method: string | undefined): RetryPolicy.Complete => {
     const policy = resolve(state.table, method)
@@ -172,16 +184,21 @@ export const make = (table: Table, shared: Shared) => {
     state: () => state,
     replace: (next: { readonly table: Table; readonly shared: Shared }) => {
       state = next
-      cache = new Map()
+      named = new Map()
+      others = new Map()
     },
     policy: (method: string | undefined): RetryPolicy.Complete => {
-      const cached = cache.get(method)
+      const isNamed = method !== undefined && state.table.named.has(method)
+      const destination = method === undefined ? undefined : destinationOf(method)
+      const cached = isNamed ? named.get(method) : others.get(destination)
       if (cached !== undefined) {
         return cached
       }
       const policy = resolved(method)
-      if (cache.size < maxCached) {
-        cache.set(method, policy)
+      if (isNamed) {
+        named.set(method, policy)
+      } else if (others.size < maxCached) {
+        others.set(destination, policy)
       }
       return policy
     },

@@ -3,11 +3,14 @@
  */
 import { Deadline, InvalidOption, Retryable, RetryBudget, RpcCall, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"
+import * as Arbitrary from "effect/Arbitrary"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as FastCheck from "effect/FastCheck"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
 import * as TestClock from "effect/TestClock"
 import { exhaustedOf, play } from "../../support/play.js"
 import { assert, describe, it } from "../../support/vitest.js"
@@ -54,12 +57,50 @@ describe("policies per method", () => {
       assert.strictEqual(yield* attemptsOf("Users.Ge"), 4)
     }).pipe(Effect.provide(layer)))
 
-  it("policies are kept for a thousand methods, and those of others are found anew", () => {
+  it("policies are found once for ten thousand methods, named or not", () => {
+    const names = Array.from({ length: 10_000 }, (_, i) => `Users.Get${i}`)
+    const named = RpcRetry.make({ ...off, methods: Object.fromEntries(names.map((name) => [name, retries(1)])) })
+    const unnamed = RpcRetry.make({ ...off, methods: { "Users.*": retries(1) } })
+    for (const service of [named, unnamed]) {
+      const policies = names.map(service.policy)
+      assert.isTrue(names.every((name, i) => service.policy(name) === policies[i]))
+    }
+    assert.strictEqual(unnamed.policy("Users.Get0"), unnamed.policy("Users.Get9999"))
+  })
+
+  it("policies are kept for a thousand destinations, and those of others are found anew", () => {
     const service = RpcRetry.make({ ...off, default: retries(1) })
-    const policies = Array.from({ length: 1_001 }, (_, i) => service.policy(`Users.Get${i}`))
-    assert.strictEqual(service.policy("Users.Get0"), policies[0])
-    assert.strictEqual(service.policy("Users.Get999"), policies[999])
-    assert.notStrictEqual(service.policy("Users.Get1000"), policies[1_000])
+    const policies = Array.from({ length: 1_001 }, (_, i) => service.policy(`Users${i}.Get`))
+    assert.strictEqual(service.policy("Users999.Get"), policies[999])
+    assert.notStrictEqual(service.policy("Users1000.Get"), policies[1_000])
+  })
+
+  it("the policy of a method is that of *, then the longest pattern of all that fit, then its own, whatever the names", () => {
+    const part = Arbitrary.make(Schema.Literal("A", "B", "Ab", "a"))
+    const path = FastCheck.array(part, { minLength: 1, maxLength: 4 }).map((parts) => parts.join("."))
+    const name = FastCheck.oneof(path, path.map((prefix) => `${prefix}.*`), FastCheck.constant("*"))
+    FastCheck.assert(FastCheck.property(
+      FastCheck.uniqueArray(name, { maxLength: 12 }),
+      FastCheck.array(FastCheck.oneof(path, path.map((p) => `.${p}`), path.map((p) => `${p}.`)), { minLength: 1 }),
+      (names, methods) => {
+        const deadlineOf = (name: string) => 1 + names.indexOf(name)
+        const service = RpcRetry.make({
+          ...off,
+          methods: Object.fromEntries(names.map((name) => [name, { deadline: deadlineOf(name) }]))
+        })
+        for (const method of [...methods, ...methods]) {
+          const fits = names.filter((name) => name.endsWith("*") && method.startsWith(name.slice(0, -1)))
+          const [longest] = fits.toSorted((a, b) => b.length - a.length)
+          const from = names.includes(method) ? method : longest
+          const { deadline } = service.policy(method)
+          assert.strictEqual(
+            deadline && Duration.toMillis(deadline),
+            from === undefined ? undefined : deadlineOf(from),
+            method
+          )
+        }
+      }
+    ))
   })
 
   it.effect("off for one method shadows * and the patterns", () =>
