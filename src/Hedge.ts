@@ -203,8 +203,16 @@ const isQuantile = (after: unknown): after is Quantile => Predicate.isTagged(aft
  *
  * @internal
  */
-export const fromValid = (settings: internal.Settings): Hedge => {
-  const core = new internal.Core(settings)
+export const fromValid = (settings: internal.Settings): Hedge => fromCore(new internal.Core(settings))
+
+/**
+ * Makes a hedge from the options of a policy, for a service to make one of each method instead.
+ *
+ * @internal
+ */
+export const ofOptions = (settings: internal.Settings): Hedge => fromCore(new internal.Core(settings, true))
+
+const fromCore = (core: internal.Core): Hedge => {
   return Object.assign(Object.create(Proto), {
     delay: (method?: string) =>
       Effect.sync(() => Option.map(Option.fromNullable(core.after(method)), (millis) => Duration.millis(millis))),

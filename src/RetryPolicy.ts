@@ -14,6 +14,7 @@
  * | `breaker`        | the circuit breaker that each attempt passes, or `"off"`             | the layer's, if any      |
  * | `bulkhead`       | the bulkhead that each attempt takes a permit of, or `"off"`         | the layer's, if any      |
  * | `throttle`       | the throttle that the call passes before its first attempt, or `"off"` | the layer's, if any    |
+ * | `hedge`          | an attempt beside a slow one, or `"off"`; needs `idempotent: true`   | none                     |
  * | `onEvent`        | told of what happens to the call                                     | none                     |
  * | `spans`          | whether the call and each attempt have a span                        | no                       |
  * | `logs`           | whether retries and giving up are logged                             | yes                      |
@@ -42,9 +43,11 @@ import * as RetrySchedule from "./RetrySchedule.js"
 export type { Description, Range } from "./internal/policy/description.js"
 
 export {
+  type CommonOptions,
   type Complete,
   type Field,
   fields,
+  type HedgedOptions,
   isRetryPolicy,
   make,
   merge,
@@ -52,6 +55,7 @@ export {
   type Options,
   type RetryPolicy,
   TypeId,
+  type UnhedgedOptions,
   validate
 } from "./internal/policy/policy.js"
 

@@ -27,6 +27,17 @@ export interface Settings {
   readonly load: number
 }
 
+/**
+ * Returns whether two hedges of these settings do the same.
+ *
+ * @internal
+ */
+export const isSame = (a: Settings, b: Settings): boolean =>
+  a.max === b.max && a.load === b.load &&
+  (typeof a.after === "number" || typeof b.after === "number"
+    ? a.after === b.after
+    : a.after.quantile === b.after.quantile)
+
 /** The methods whose latencies are kept: about 2 MB in all. */
 const maxMethods = 1000
 
@@ -46,7 +57,8 @@ export class Core {
   readonly load: Load
   private readonly latencies: Keyed.Keyed<Latency> | undefined
 
-  constructor(readonly settings: Settings) {
+  /** - `isOfOptions`: whether a policy was given the options only, so that a service makes a hedge for each method. */
+  constructor(readonly settings: Settings, readonly isOfOptions = false) {
     this.load = new Load(settings.load)
     const { after } = settings
     this.latencies = typeof after === "number"

@@ -5,10 +5,12 @@
  */
 import type { Bulkhead } from "../../Bulkhead.js"
 import type { CircuitBreaker } from "../../CircuitBreaker.js"
+import * as Hedge from "../../Hedge.js"
 import { InvalidOption } from "../../InvalidOption.js"
 import type { RetryBudget } from "../../RetryBudget.js"
 import type { Throttle } from "../../Throttle.js"
 import { destinationOf } from "../budget/destination.js"
+import { isSame } from "../hedge/core.js"
 import * as RetryPolicy from "../policy/policy.js"
 import * as Result from "../result.js"
 
@@ -138,6 +140,32 @@ export const nothingShared: Shared = { budget: undefined, breaker: undefined, bu
 
 const sharedFields = ["budget", "breaker", "bulkhead", "throttle"] as const
 
+/** So many methods have a hedge of their own; those beyond have none. */
+const maxHedges = 1_000
+
+/**
+ * One hedge for each method whose policy has the options of one. It stays that of its method until the policy has other
+ * options, whatever else is updated.
+ */
+const perMethod = () => {
+  const all = new Map<string | undefined, Hedge.Hedge>()
+  return {
+    all: (): ReadonlyMap<string | undefined, Hedge.Hedge> => all,
+    of: (method: string | undefined, { core }: Hedge.Hedge): Hedge.Hedge | undefined => {
+      const known = all.get(method)
+      if (known !== undefined && isSame(known.core.settings, core.settings)) {
+        return known
+      }
+      if (known === undefined && all.size >= maxHedges) {
+        return undefined
+      }
+      const made = Hedge.fromValid(core.settings)
+      all.set(method, made)
+      return made
+    }
+  }
+}
+
 /** Resolved policies are kept for so many methods; those beyond are resolved for each call. */
 const maxCached = 1_000
 
@@ -150,9 +178,16 @@ const maxCached = 1_000
 export const make = (table: Table, shared: Shared) => {
   let state = { table, shared }
   let cache = new Map<string | undefined, RetryPolicy.Complete>()
+  const hedges = perMethod()
+
+  /** A policy that has only the options of a hedge, with that of its method in their place. */
+  const hedged = (policy: RetryPolicy.Complete, method: string | undefined): RetryPolicy.Complete =>
+    Hedge.isHedge(policy.hedge) && policy.hedge.core.isOfOptions
+      ? RetryPolicy.withHedge(policy, hedges.of(method, policy.hedge) ?? "off")
+      : policy
 
   const resolved = (method: string | undefined): RetryPolicy.Complete => {
-    const policy = resolve(state.table, method)
+    const policy = hedged(resolve(state.table, method), method)
     const { breaker, budget, bulkhead, throttle } = state.shared
     const destination = destinationOf(method)
     // a call without a name may be to any server, and one of them is not to stop the calls to another
@@ -170,6 +205,7 @@ export const make = (table: Table, shared: Shared) => {
 
   return {
     state: () => state,
+    hedges: hedges.all,
     replace: (next: { readonly table: Table; readonly shared: Shared }) => {
       state = next
       cache = new Map()
