@@ -21,7 +21,9 @@
  *
  * **What it never does.** It delays no first leg, it refuses no call, and it changes neither answers nor errors.
  *
- * **Where.** Inside of `withRpcRetry`, around gates and attempt timeouts, so that each leg asks the gates anew.
+ * **Where.** In a policy, as its field `hedge`; then legs and retries share one limit (see `docs/hedge.md`). Or with
+ * {@link hedge} around any effect: inside of `withRpcRetry`, around gates and attempt timeouts, so that each leg asks the
+ * gates anew.
  *
  * @since 0.1.0
  */

@@ -176,7 +176,7 @@ export const config: Config.Config<RetryPolicy> = Config.mapOrFail(
  *   as in Kitex, its openings have a jitter, its probes are judged by `err_rate` and made without a pause between them,
  *   and it closes by a ramp.
  *
- * Backup and mixed policies are errors until there is hedging. Errors too, where Kitex accepts them: an `error_rate`
+ * Backup and mixed policies are errors. Errors too, where Kitex accepts them: an `error_rate`
  * outside (0, 0.3] (Kitex takes 0.1 instead), an empty failure policy, a backoff that is unknown or lacks its numbers,
  * a negative or empty range of delays, or one that starts at 0; an `err_rate` outside (0, 1], a `min_sample` below 1.
  * `disable_chain_stop`, `ddl_stop`, `retry_same_node` and `extra` are not part of a policy here.

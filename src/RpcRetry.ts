@@ -229,7 +229,7 @@ export const layerConfig = (
  * As in gRPC a method without a retry policy is not retried, and the entry that names a method most exactly holds
  * alone. Not as in gRPC, `maxAttempts` above 5 is what it says. A failure whose `code` is no gRPC status counts as the
  * one it would have been: `UNAVAILABLE` for refused and lost connections, `DEADLINE_EXCEEDED` for timeouts,
- * `RESOURCE_EXHAUSTED` for `Throttled`. A `hedgingPolicy` is an error: policies do not hedge.
+ * `RESOURCE_EXHAUSTED` for `Throttled`. A `hedgingPolicy` is an error.
  *
  * @since 0.1.0
  * @category layers

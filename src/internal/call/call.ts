@@ -121,6 +121,7 @@ export const start = (settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unk
   const deadline = deadlineOf(policy, startedAt, ambientDeadline)
   const observer = telemetry.observer(method, policy, fiber)
   const observed = observer !== undefined || policy.spans === true
+  const hedge = hedgeIn(policy, ambient)
   return {
     settings,
     policy,
@@ -139,7 +140,9 @@ export const start = (settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unk
     startedAt,
     wallOffset: observed ? clock.unsafeCurrentTimeMillis() - startedAt : 0,
     deadline,
-    ...passageOf(settings, policy, ambient),
+    gates: notHeld(gatesOf(settings, policy, hedge), ambient),
+    legGates: notHeld(legGatesOf(settings, policy, hedge), ambient),
+    hedge,
     budget: policy.budget?.account,
     observedBudget: policy.budget?.account,
     retryCost: 0,
@@ -158,23 +161,29 @@ const noGates: ReadonlyArray<Gate> = []
 const gate = (one: { readonly gate: Gate } | "off" | undefined): ReadonlyArray<Gate> =>
   one === undefined || one === "off" ? noGates : [one.gate]
 
-/** What the attempts of a policy must pass, and what starts several of them. */
-const passageOf = (
-  settings: Settings,
-  policy: RetryPolicy.Complete,
-  ambient: Context.Context<never>
-): Pick<Call, "gates" | "legGates" | "hedge"> => {
-  const { breaker, bulkhead } = policy
-  const hedge = policy.hedge === undefined || isAgain(ambient) ? undefined : hedgeOf(policy)?.core
-  const gates = settings.gates ??
+/** What an attempt, or a race of several, must pass, the outermost first. */
+const gatesOf = (
+  { gates }: Settings,
+  { breaker, bulkhead }: RetryPolicy.Complete,
+  hedge: Hedge | undefined
+): ReadonlyArray<Gate> =>
+  gates ??
     (breaker === undefined && bulkhead === undefined
       ? noGates
       : hedge === undefined
       ? [...gate(breaker), ...gate(bulkhead)]
       : gate(breaker))
-  const legGates = hedge === undefined || settings.gates !== undefined ? noGates : gate(bulkhead)
-  return { gates: notHeld(gates, ambient), legGates: notHeld(legGates, ambient), hedge }
-}
+
+/** What each leg of a race must pass, the outermost first. */
+const legGatesOf = (
+  { gates }: Settings,
+  { bulkhead }: RetryPolicy.Complete,
+  hedge: Hedge | undefined
+): ReadonlyArray<Gate> => hedge === undefined || gates !== undefined ? noGates : gate(bulkhead)
+
+/** What starts the legs of a call, unless it must not run twice, or is a retry itself. */
+const hedgeIn = (policy: RetryPolicy.Complete, ambient: Context.Context<never>): Hedge | undefined =>
+  policy.hedge === undefined || isAgain(ambient) ? undefined : hedgeOf(policy)?.core
 
 /** Whether the call is part of an attempt that is no first one: hedges of retries would multiply. */
 const isAgain = (ambient: Context.Context<never>): boolean =>
@@ -202,7 +211,9 @@ export const learnMethod = (call: Call, error: Retryable, ambient: Context.Conte
   }
   const policy = call.settings.policyOf(error.method)
   call.policy = { ...policy, spans: call.policy.spans }
-  Object.assign(call, passageOf(call.settings, policy, ambient))
+  call.hedge = hedgeIn(policy, ambient)
+  call.gates = notHeld(gatesOf(call.settings, policy, call.hedge), ambient)
+  call.legGates = notHeld(legGatesOf(call.settings, policy, call.hedge), ambient)
   call.budget = policy.budget?.account
   call.deadline = deadlineOf(policy, call.startedAt, read(ambient, CurrentDeadline, Infinity))
   call.attemptContext = AttemptContext.withDeadline(call.attemptContext, call.deadline)

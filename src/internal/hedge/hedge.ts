@@ -66,7 +66,7 @@ export interface Plan {
 }
 
 interface Leg<A, E> extends Started {
-  readonly fiber: Fiber.RuntimeFiber<A, E>
+  readonly fiber: Fiber.RuntimeFiber<Exit.Exit<A, E>>
 }
 
 /** A leg that has ended, or the timer when `leg` is `undefined`. */
@@ -114,10 +114,11 @@ export const race = <A, E, R>(leg: (number: number) => Effect.Effect<A, E, R>, p
         const number = started++
         mayHedge &&= started < plan.max
         const startedAt = Monotonic.now(clock)
-        return Effect.map(Effect.forkDaemon(restore(Effect.suspend(() => leg(number)))), (fiber) => {
+        // as a value: Effect logs a fiber that fails
+        return Effect.map(Effect.forkDaemon(Effect.exit(restore(Effect.suspend(() => leg(number))))), (fiber) => {
           const leg = { number, startedAt, fiber }
           running.add(leg)
-          fiber.addObserver((exit) => emit({ leg, exit }))
+          fiber.addObserver((exit) => emit({ leg, exit: Exit.flatten(exit) }))
         })
       })
 

@@ -100,7 +100,7 @@ type Series = ReturnType<typeof series>
 /** Caches the series of one key by outcome and reason. Both are from short lists, so that the cache stays small. */
 const byEnd = (key: Key, common: Labels) => {
   const made = new Map<string, ReturnType<typeof series>>()
-  return (outcome: Outcome | undefined, reason?: Reason | HedgeRefused["reason"]) => {
+  return (outcome: Outcome | undefined, reason?: Reason) => {
     const name = reason === undefined ? outcome ?? "" : outcome === undefined ? reason : `${outcome} ${reason}`
     const known = made.get(name)
     if (known !== undefined) {
@@ -134,9 +134,14 @@ const forMethod = (method: string, destination: string): Recorder => {
   const attempt = byEnd(attemptDuration, common)
   const retried = byEnd(retryStarted, common)
   const refused = byEnd(retryRefused, common)
-  const legs = byEnd(hedgeStarted, common)
-  const won = byEnd(hedgeWon, common)
-  const unstarted = byEnd(hedgeRefused, common)
+  const legs = series(hedgeStarted, common)
+  const won = series(hedgeWon, common)
+  const refusedBy = (reason: HedgeRefused["reason"]) =>
+    series(hedgeRefused, [...common, label("rpc.hedge.reason", reason)])
+  const refusedLegs = {
+    LoadExhausted: refusedBy("LoadExhausted"),
+    BudgetExhausted: refusedBy("BudgetExhausted")
+  }
   const duration = byEnd(callDuration, common)
   const attempts = byEnd(callAttempts, common)
   const retryDelay = byEnd(callRetryDelay, common)
@@ -167,7 +172,7 @@ const forMethod = (method: string, destination: string): Recorder => {
     switch (event._tag) {
       case "AttemptStarted":
         if (event.leg !== undefined && event.leg > 1) {
-          legs(undefined).unsafeUpdate(1, labels)
+          legs.unsafeUpdate(1, labels)
         } else if (event.after !== undefined) {
           retried(undefined, event.after.reason).unsafeUpdate(1, labels)
         }
@@ -179,9 +184,9 @@ const forMethod = (method: string, destination: string): Recorder => {
       case "AttemptCancelled":
         return attempt("interrupted").unsafeUpdate(toSeconds(event.took), labels)
       case "HedgeWon":
-        return won(undefined).unsafeUpdate(1, labels)
+        return won.unsafeUpdate(1, labels)
       case "HedgeRefused":
-        return unstarted(undefined, event.reason).unsafeUpdate(1, labels)
+        return refusedLegs[event.reason].unsafeUpdate(1, labels)
       case "RetryRefused":
         return refused(undefined, event.reason).unsafeUpdate(1, labels)
       case "CallSucceeded":

@@ -54,7 +54,7 @@ const annotating = (span: Tracer.Span, nanos: () => bigint): Observer => {
       case "HedgeWon":
         return tell("hedge won", { "rpc.attempt": event.attempt, "rpc.leg": event.leg })
       case "HedgeRefused":
-        return tell("hedge refused", { "error.type": event.reason })
+        return tell("hedge refused", { "rpc.hedge.reason": event.reason })
       case "BudgetLow":
         return tell("retry budget low", { "rpc.budget": event.level })
       case "CallSucceeded":

@@ -10,7 +10,7 @@ import {
   Hedge,
   Retryable,
   RetryBudget,
-  RetryPolicy,
+  type RetryPolicy,
   RpcCall,
   RpcRetry,
   withRpcRetry
@@ -257,7 +257,7 @@ describe("a hedge in a policy: what legs cost", () => {
     Effect.gen(function*() {
       const hedge = yield* Hedge.make({ after: "10 millis", load: 0.05, max: 3 })
       const call = fails(30).pipe(hedged(hedge, { schedule: schedule(9) }), Effect.exit)
-      yield* play(Effect.replicateEffect(call, 100))
+      yield* play(Effect.all(Array.from({ length: 100 }, () => call), { concurrency: "unbounded" }))
       const { calls, extraLegs } = yield* hedge.state
       assert.deepStrictEqual([calls, extraLegs], [100, 5])
     }))
