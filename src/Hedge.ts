@@ -21,7 +21,9 @@
  *
  * **What it never does.** It delays no first leg, it refuses no call, and it changes neither answers nor errors.
  *
- * **Where.** Inside of `withRpcRetry`, around gates and attempt timeouts, so that each leg asks the gates anew.
+ * **Where.** In a policy, as its field `hedge`; then legs and retries share one limit (see `docs/hedge.md`). Or with
+ * {@link hedge} around any effect: inside of `withRpcRetry`, around gates and attempt timeouts, so that each leg asks the
+ * gates anew.
  *
  * @since 0.1.0
  */
@@ -203,8 +205,16 @@ const isQuantile = (after: unknown): after is Quantile => Predicate.isTagged(aft
  *
  * @internal
  */
-export const fromValid = (settings: internal.Settings): Hedge => {
-  const core = new internal.Core(settings)
+export const fromValid = (settings: internal.Settings): Hedge => fromCore(new internal.Core(settings))
+
+/**
+ * Makes a hedge from the options of a policy, for a service to make one of each method instead.
+ *
+ * @internal
+ */
+export const ofOptions = (settings: internal.Settings): Hedge => fromCore(new internal.Core(settings, true))
+
+const fromCore = (core: internal.Core): Hedge => {
   return Object.assign(Object.create(Proto), {
     delay: (method?: string) =>
       Effect.sync(() => Option.map(Option.fromNullable(core.after(method)), (millis) => Duration.millis(millis))),

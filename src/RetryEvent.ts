@@ -6,6 +6,9 @@
  * | `AttemptStarted`   | an attempt starts                                                                       |
  * | `AttemptSucceeded` | an attempt succeeded                                                                    |
  * | `AttemptFailed`    | an attempt failed with a `Retryable`, a `Fatal`, a domain error or a defect             |
+ * | `AttemptCancelled` | an attempt was interrupted, as another one of its call was answered first               |
+ * | `HedgeWon`         | an attempt beside a slow one was answered first                                         |
+ * | `HedgeRefused`     | an attempt beside a slow one was due, and its load or the retry budget did not allow it |
  * | `RetryScheduled`   | a failed attempt will be followed by another one, after a delay                         |
  * | `RetryRefused`     | an attempt failed with a `Retryable` and no other follows; `reason` says why            |
  * | `CallSucceeded`    | a call succeeded                                                                        |
@@ -38,6 +41,7 @@ import { checkKnown, checkNumber, orThrow } from "./InvalidOption.js"
 import { RpcRetry } from "./RpcRetry.js"
 
 export type {
+  AttemptCancelled,
   AttemptFailed,
   AttemptStarted,
   AttemptSucceeded,
@@ -51,6 +55,8 @@ export type {
   CircuitOpened,
   EndOfCall,
   EventsDropped,
+  HedgeRefused,
+  HedgeWon,
   OfCall,
   OfCircuit,
   Outcome,

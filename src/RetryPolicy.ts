@@ -14,6 +14,7 @@
  * | `breaker`        | the circuit breaker that each attempt passes, or `"off"`             | the layer's, if any      |
  * | `bulkhead`       | the bulkhead that each attempt takes a permit of, or `"off"`         | the layer's, if any      |
  * | `throttle`       | the throttle that the call passes before its first attempt, or `"off"` | the layer's, if any    |
+ * | `hedge`          | an attempt beside a slow one, or `"off"`; needs `idempotent: true`   | none                     |
  * | `onEvent`        | told of what happens to the call                                     | none                     |
  * | `spans`          | whether the call and each attempt have a span                        | no                       |
  * | `logs`           | whether retries and giving up are logged                             | yes                      |
@@ -42,9 +43,11 @@ import * as RetrySchedule from "./RetrySchedule.js"
 export type { Description, Range } from "./internal/policy/description.js"
 
 export {
+  type CommonOptions,
   type Complete,
   type Field,
   fields,
+  type HedgedOptions,
   isRetryPolicy,
   make,
   merge,
@@ -52,6 +55,7 @@ export {
   type Options,
   type RetryPolicy,
   TypeId,
+  type UnhedgedOptions,
   validate
 } from "./internal/policy/policy.js"
 
@@ -172,7 +176,7 @@ export const config: Config.Config<RetryPolicy> = Config.mapOrFail(
  *   as in Kitex, its openings have a jitter, its probes are judged by `err_rate` and made without a pause between them,
  *   and it closes by a ramp.
  *
- * Backup and mixed policies are errors until there is hedging. Errors too, where Kitex accepts them: an `error_rate`
+ * Backup and mixed policies are errors. Errors too, where Kitex accepts them: an `error_rate`
  * outside (0, 0.3] (Kitex takes 0.1 instead), an empty failure policy, a backoff that is unknown or lacks its numbers,
  * a negative or empty range of delays, or one that starts at 0; an `err_rate` outside (0, 1], a `min_sample` below 1.
  * `disable_chain_stop`, `ddl_stop`, `retry_same_node` and `extra` are not part of a policy here.

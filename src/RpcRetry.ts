@@ -70,7 +70,6 @@ import type * as Pipeable from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as Struct from "effect/Struct"
 import { InheritedAttempt } from "./Deadline.js"
 import { AnnotateLogs } from "./internal/call/observer.js"
 import * as layerDocument from "./internal/config/layerDocument.js"
@@ -230,7 +229,7 @@ export const layerConfig = (
  * As in gRPC a method without a retry policy is not retried, and the entry that names a method most exactly holds
  * alone. Not as in gRPC, `maxAttempts` above 5 is what it says. A failure whose `code` is no gRPC status counts as the
  * one it would have been: `UNAVAILABLE` for refused and lost connections, `DEADLINE_EXCEEDED` for timeouts,
- * `RESOURCE_EXHAUSTED` for `Throttled`. A `hedgingPolicy` is an error: policies do not hedge.
+ * `RESOURCE_EXHAUSTED` for `Throttled`. A `hedgingPolicy` is an error.
  *
  * @since 0.1.0
  * @category layers
@@ -368,7 +367,15 @@ export const remove = (name: string): Effect.Effect<void, InvalidOption> =>
  * @since 0.1.0
  * @category models
  */
-export interface ClientOptions extends RetryPolicy.Options {
+export type ClientOptions = RetryPolicy.Options & ClientNaming
+
+/**
+ * How the calls of a client are named and keyed.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ClientNaming {
   /**
    * The first part of the names of calls that do not know their own: `"Users"` for `"Users.get"`. Default: they stay
    * unnamed.
@@ -532,7 +539,15 @@ export const annotateLogs = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effe
  * @since 0.1.0
  * @category models
  */
-export interface Options extends RetryPolicy.Options {
+export type Options = RetryPolicy.Options & CallNaming
+
+/**
+ * The name of a call and its key.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CallNaming {
   /**
    * `"Service.Method"`, for the policy, the errors and the telemetry. Default: the name of the `RpcCall`; other calls
    * have none.
@@ -578,12 +593,11 @@ type Hint<E> = [E] extends [never] ? unknown
   : [Extract<E, Retryable>] extends [never] ? NothingIsRetried
   : unknown
 
-/**
- * What makes an option that does not exist an error, and gives the functions among the options the types of their
- * parameters: a type parameter alone does neither.
- */
-type NoExcess<T> = T extends AnyCall ? unknown
-  : Options & { readonly [K in Exclude<keyof T, keyof Options | keyof RetryPolicy.RetryPolicy>]: never }
+/** What makes an option that does not exist an error: a type parameter alone does not. */
+type NoExcess<T> = Options & { readonly [K in Exclude<keyof T, keyof Options | keyof RetryPolicy.RetryPolicy>]: never }
+
+/** What gives the functions among the options the types of their parameters: a type parameter alone does not. */
+type Functions = Pick<RetryPolicy.CommonOptions, "retryIf" | "onEvent">
 
 type AnyCall = Effect.Effect<unknown, unknown, unknown>
 
@@ -649,7 +663,8 @@ const ownPolicy = (options: Options): RetryPolicy.RetryPolicy | undefined => {
     return options.idempotent === undefined ? undefined : options.idempotent ? idempotent : notIdempotent
   }
   orThrow(validateCall(options))
-  return RetryPolicy.make(Struct.omit(options, "method", "idempotencyKey"))
+  const { idempotencyKey, method, ...policy } = options
+  return RetryPolicy.make(policy)
 }
 
 /** Kept, as a context takes long to find that it does not have it. */
@@ -743,7 +758,7 @@ const combinator = (builtWith?: Service): WithRpcRetry => {
  */
 export interface WithRpcRetry {
   /** Retries the call that it is given or, given options or nothing, returns a function that does. */
-  <T extends AnyCall | Options = {}>(x?: T & NoExcess<T>, options?: Options): Retried<T>
+  <T extends AnyCall | NoExcess<T> = {}>(x?: T | Functions, options?: Options): Retried<T>
 }
 
 /**

@@ -6,6 +6,9 @@ import * as FastCheck from "effect/FastCheck"
 import { pipe } from "effect/Function"
 import { assert, describe, it } from "./support/vitest.js"
 
+/** Options that do not compile. */
+const hedging = (options: { readonly hedge: unknown; readonly idempotent?: boolean }) => options as RetryPolicy.Options
+
 describe("RetryPolicy", () => {
   const bad: ReadonlyArray<[RetryPolicy.Options, field: string, problem: string]> = [
     [{ attemptTimeout: -1 }, "attemptTimeout", "must not be negative, got -1"],
@@ -22,6 +25,15 @@ describe("RetryPolicy", () => {
     [{ attemptTimeout: 2000, deadline: 1000 }, "attemptTimeout", "must not exceed the deadline of 1s, got 2s"],
     [{ idempotent: "yes" as unknown as boolean }, "idempotent", "must be a boolean, got yes"],
     [{ retryIf: true as unknown as () => boolean }, "retryIf", "must be a function, got true"],
+    [hedging({ hedge: { after: 10 } }), "hedge", "needs idempotent: true beside it, got undefined"],
+    [hedging({ hedge: { after: 10 }, idempotent: false }), "hedge", "needs idempotent: true beside it, got false"],
+    [hedging({ hedge: "on", idempotent: true }), "hedge", "must be a Hedge, its options or \"off\", got on"],
+    [{ hedge: { after: 10, max: 1 }, idempotent: true }, "hedge.max", "must be an integer from 2 to 5, got 1"],
+    [
+      hedging({ hedge: { after: 10, delay: 10 }, idempotent: true }),
+      "hedge.delay",
+      "is not an option: there are after, max, load"
+    ],
     [{ schedule: 3 as unknown as typeof RetrySchedule.standard }, "schedule", "must be a Schedule, got 3"]
   ]
 

@@ -1,7 +1,7 @@
 /**
  * What a hedge does for latency, and what it costs, with tens of thousands of real calls on virtual time. Random, but the same each time.
  */
-import { Hedge } from "effect-rpc-retry"
+import { Hedge, Retryable, withRpcRetry } from "effect-rpc-retry"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -43,7 +43,15 @@ interface Outcome {
 const simulate = async (
   options: Hedge.Options | undefined,
   law: Law,
-  { calls = 10_000, seed = 1, slower = 1 }: { calls?: number; seed?: number; slower?: number } = {}
+  { calls = 10_000, failing = 0, inPolicy = false, seed = 1, slower = 1 }: {
+    readonly calls?: number
+    readonly seed?: number
+    readonly slower?: number
+    /** Whether the hedge is in a policy, or a function around the attempt. */
+    readonly inPolicy?: boolean
+    /** The share of attempts that fail. */
+    readonly failing?: number
+  } = {}
 ): Promise<Outcome> => {
   const random = uniform(seed)
   const took: Array<number> = []
@@ -53,8 +61,13 @@ const simulate = async (
     const now = () => Number(clock.unsafeCurrentTimeNanos()) / 1e6
     const hedge = yield* Hedge.make(options ?? { after: "1 hour" })
     let factor = 1
-    const attempt = Effect.suspend(() => Effect.sleep(Duration.millis(factor * law(random))))
-    const call = options === undefined ? attempt : Hedge.hedge(attempt, hedge, { idempotent: true })
+    const answer = Effect.suspend(() => Effect.sleep(Duration.millis(factor * law(random))))
+    const attempt = Effect.suspend(() => failing > 0 && random() < failing ? lost : answer)
+    const call = options === undefined
+      ? answer
+      : inPolicy
+      ? Effect.ignore(attempt.pipe(withRpcRetry({ hedge, idempotent: true, logs: false })))
+      : Hedge.hedge(answer, hedge, { idempotent: true })
     let excess = -Infinity
     let before = yield* hedge.state
     const timed = Effect.suspend(() => {
@@ -80,6 +93,8 @@ const simulate = async (
   return Exit.getOrElse(exit, () => assert.fail("the simulation failed"))
 }
 
+const lost = Effect.fail(new Retryable({ reason: "ConnectionLost", delivery: "Unknown" }))
+
 const percentile = ({ sorted }: Outcome, share: number): number => sorted[Math.floor(sorted.length * share)]!
 
 const extraLoad = ({ state }: Outcome): number => state.extraLegs / state.calls
@@ -94,6 +109,31 @@ describe("a hedge in a simulated service", () => {
       assert.isAbove(percentile(alone, 0.99), 10 * percentile(hedged, 0.99))
       assert.isAtMost(percentile(hedged, 0.5), 1.05 * percentile(alone, 0.5))
     }
+  })
+
+  it("does the same as the field of a policy", async () => {
+    const alone = await simulate(undefined, stragglers)
+    const outcomes = await Promise.all(
+      [11, 12, 13].map((seed) =>
+        simulate({ after: Hedge.quantile(0.95) }, stragglers, { inPolicy: true, seed, calls: 20_000 })
+      )
+    )
+    for (const hedged of outcomes) {
+      assert.isAbove(percentile(alone, 0.99), 10 * percentile(hedged, 0.99))
+      assert.isAtMost(hedged.excess, 1e-6)
+    }
+    const mean = outcomes.reduce((sum, outcome) => sum + extraLoad(outcome), 0) / outcomes.length
+    assert.approximately(mean, 0.05, 0.005)
+  })
+
+  it("as the field of a policy keeps what was promised when attempts fail, and when the service becomes slow", async () => {
+    const outcome = await simulate({ after: Hedge.quantile(0.95), max: 3 }, stragglers, {
+      inPolicy: true,
+      failing: 0.1,
+      slower: 10
+    })
+    assert.isAtMost(outcome.excess, 1e-6)
+    assert.isAbove(outcome.state.extraLegs, 100)
   })
 
   for (const [name, law] of Object.entries(laws)) {

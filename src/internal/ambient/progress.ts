@@ -61,6 +61,11 @@ export class AttemptProgress {
     this.outer?.callStarted({ idempotent, method })
   }
 
+  /** Returns whether a call within the attempt has said of itself that it must not run twice. */
+  mustNotRepeat(): boolean {
+    return this.idempotent === false
+  }
+
   /** Records that a request has started of which nothing is written yet. */
   requestStarted(): void {
     this.unsentRequests++

@@ -17,8 +17,12 @@ export interface Attempt {
   readonly number: number
   /** The instant at which it started. */
   readonly startedAt: number
-  /** The error of the previous attempt; `undefined` for the first one. */
+  /** The error of the attempt that this one follows; `undefined` for one that follows no failure. */
   readonly after: Retryable | undefined
+  /** The number of the attempt among the legs of its race, from 1; `undefined` for a call without a hedge. */
+  readonly leg: number | undefined
+  /** What the attempt has cost of the retry budget. */
+  readonly cost: number
   /** The instant at which it failed; valid once `isRunning` is `false`. */
   endedAt: number
   /** `false` once the attempt has failed. It stays `true` for an interrupted attempt. */
@@ -27,6 +31,8 @@ export interface Attempt {
   isCutByDeadline: boolean
   /** The error, when the attempt failed with a `Retryable`. */
   error: Retryable | undefined
+  /** The server hint of the error, as of `endedAt`. */
+  hint: Retryable["retryAfter"]
 }
 
 /**
@@ -34,14 +40,23 @@ export interface Attempt {
  *
  * @internal
  */
-export const make = (number: number, startedAt: number, after: Retryable | undefined): Attempt => ({
+export const make = (
+  number: number,
+  startedAt: number,
+  after: Retryable | undefined,
+  leg: number | undefined,
+  cost: number
+): Attempt => ({
   number,
   startedAt,
   after,
+  leg,
+  cost,
   endedAt: startedAt,
   isRunning: true,
   isCutByDeadline: false,
-  error: undefined
+  error: undefined,
+  hint: undefined
 })
 
 /**

@@ -9,15 +9,17 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import { CurrentDeadline } from "../../Deadline.js"
+import { CurrentAttempt, CurrentDeadline, InheritedAttempt } from "../../Deadline.js"
 import type { Retryable } from "../../RpcError.js"
 import { read } from "../ambient/context.js"
 import * as Monotonic from "../ambient/monotonic.js"
-import type { CallIdentity } from "../ambient/progress.js"
+import type { AttemptProgress, CallIdentity } from "../ambient/progress.js"
 import type { Account } from "../budget/account.js"
 import { destinationOf } from "../budget/destination.js"
 import * as Causes from "../effect/cause.js"
 import { type Gate, HeldGates, type Services } from "../gate/gate.js"
+import type { Core as Hedge } from "../hedge/core.js"
+import { hedgeOf } from "../policy/policy.js"
 import type * as RetryPolicy from "../policy/policy.js"
 import * as RetrySchedule from "../policy/schedule.js"
 import * as Attempt from "./attempt.js"
@@ -75,8 +77,12 @@ export interface Call {
   readonly wallOffset: number
   /** The instant at which the call ends at the latest; `Infinity` without a deadline. */
   deadline: number
-  /** What each attempt must pass, the outermost first. */
+  /** What each attempt must pass, the outermost first; of a call with a hedge, what the legs of a race pass as one. */
   gates: ReadonlyArray<Gate>
+  /** What each leg must pass for itself, the outermost first. */
+  legGates: ReadonlyArray<Gate>
+  /** What starts the legs; `undefined` for a call that is not hedged. */
+  hedge: Hedge | undefined
   /** The budget that retries are taken from; `undefined` without one. */
   budget: Account | undefined
   /** The budget at the start of the call, the one that events report. */
@@ -87,6 +93,8 @@ export interface Call {
   isRetryPending: boolean
   /** The number of attempts started. */
   attempts: number
+  /** The number of rounds that have failed: a round is one attempt, or the legs of one race. */
+  failedRounds: number
   /** The last attempt started. */
   attempt: Attempt.Attempt | undefined
   /** The time spent in delays, in milliseconds. */
@@ -113,6 +121,7 @@ export const start = (settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unk
   const deadline = deadlineOf(policy, startedAt, ambientDeadline)
   const observer = telemetry.observer(method, policy, fiber)
   const observed = observer !== undefined || policy.spans === true
+  const hedge = hedgeIn(policy, ambient)
   return {
     settings,
     policy,
@@ -131,12 +140,15 @@ export const start = (settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unk
     startedAt,
     wallOffset: observed ? clock.unsafeCurrentTimeMillis() - startedAt : 0,
     deadline,
-    gates: notHeld(settings.gates ?? gatesOf(policy), ambient),
+    gates: notHeld(gatesOf(settings, policy, hedge), ambient),
+    legGates: notHeld(legGatesOf(settings, policy, hedge), ambient),
+    hedge,
     budget: policy.budget?.account,
     observedBudget: policy.budget?.account,
     retryCost: 0,
     isRetryPending: false,
     attempts: 0,
+    failedRounds: 0,
     attempt: undefined,
     waited: 0,
     schedule: undefined,
@@ -146,11 +158,36 @@ export const start = (settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unk
 
 const noGates: ReadonlyArray<Gate> = []
 
-/** What the attempts of a policy must pass, the outermost first. */
-const gatesOf = ({ breaker = "off", bulkhead = "off" }: RetryPolicy.Complete): ReadonlyArray<Gate> =>
-  breaker === "off" && bulkhead === "off"
-    ? noGates
-    : [...breaker === "off" ? [] : [breaker.gate], ...bulkhead === "off" ? [] : [bulkhead.gate]]
+const gate = (one: { readonly gate: Gate } | "off" | undefined): ReadonlyArray<Gate> =>
+  one === undefined || one === "off" ? noGates : [one.gate]
+
+/** What an attempt, or a race of several, must pass, the outermost first. */
+const gatesOf = (
+  { gates }: Settings,
+  { breaker, bulkhead }: RetryPolicy.Complete,
+  hedge: Hedge | undefined
+): ReadonlyArray<Gate> =>
+  gates ??
+    (breaker === undefined && bulkhead === undefined
+      ? noGates
+      : hedge === undefined
+      ? [...gate(breaker), ...gate(bulkhead)]
+      : gate(breaker))
+
+/** What each leg of a race must pass, the outermost first. */
+const legGatesOf = (
+  { gates }: Settings,
+  { bulkhead }: RetryPolicy.Complete,
+  hedge: Hedge | undefined
+): ReadonlyArray<Gate> => hedge === undefined || gates !== undefined ? noGates : gate(bulkhead)
+
+/** What starts the legs of a call, unless it must not run twice, or is a retry itself. */
+const hedgeIn = (policy: RetryPolicy.Complete, ambient: Context.Context<never>): Hedge | undefined =>
+  policy.hedge === undefined || isAgain(ambient) ? undefined : hedgeOf(policy)?.core
+
+/** Whether the call is part of an attempt that is no first one: hedges of retries would multiply. */
+const isAgain = (ambient: Context.Context<never>): boolean =>
+  read(ambient, CurrentAttempt, 1) > 1 || read(ambient, InheritedAttempt, 1) !== 1
 
 /** Leaves out what an attempt around this call holds a permit of. */
 const notHeld = (gates: ReadonlyArray<Gate>, ambient: Context.Context<never>): ReadonlyArray<Gate> => {
@@ -169,12 +206,14 @@ const deadlineOf = (policy: RetryPolicy.Complete, startedAt: number, ambient: nu
  * @internal
  */
 export const learnMethod = (call: Call, error: Retryable, ambient: Context.Context<never>): void => {
-  if (call.method !== undefined || error.method === undefined || call.attempts > 1) {
+  if (call.method !== undefined || error.method === undefined || call.failedRounds > 1) {
     return
   }
   const policy = call.settings.policyOf(error.method)
   call.policy = { ...policy, spans: call.policy.spans }
-  call.gates = notHeld(call.settings.gates ?? gatesOf(policy), ambient)
+  call.hedge = hedgeIn(policy, ambient)
+  call.gates = notHeld(gatesOf(call.settings, policy, call.hedge), ambient)
+  call.legGates = notHeld(legGatesOf(call.settings, policy, call.hedge), ambient)
   call.budget = policy.budget?.account
   call.deadline = deadlineOf(policy, call.startedAt, read(ambient, CurrentDeadline, Infinity))
   call.attemptContext = AttemptContext.withDeadline(call.attemptContext, call.deadline)
@@ -213,18 +252,72 @@ export const budgetLevel = (call: Call, now: number): number | undefined =>
   call.budget === call.observedBudget ? call.budget?.level(now) : undefined
 
 /**
- * Starts the next attempt, and adds the delay before it to `waited`.
+ * A leg of a race: an attempt beside others, from before it starts.
  *
  * @internal
  */
-export const nextAttempt = (call: Call): Attempt.Attempt => {
-  const previous = call.attempt
+export interface Leg {
+  /** Its number among the legs of the race, from 1. */
+  readonly number: number
+  /** The error of the leg that it follows; `undefined` for the first one, and where others are late. */
+  readonly after: Retryable | undefined
+  /** What it has cost of the retry budget. */
+  readonly cost: number
+  /** The attempt, once it has started; `undefined` while the leg waits behind a gate. */
+  attempt: Attempt.Attempt | undefined
+  /** What is known of the requests of the attempt, once it has started. */
+  progress: AttemptProgress | undefined
+  /** What the legs of the race share. */
+  readonly race: Race
+}
+
+/**
+ * What the legs of one race share.
+ *
+ * @internal
+ */
+export interface Race {
+  /** Whether one of them was answered: those that have not started are not to. */
+  isAnswered: boolean
+}
+
+/**
+ * Makes a leg that has not started.
+ *
+ * @internal
+ */
+export const leg = (race: Race, number: number, after: Retryable | undefined, cost: number): Leg => ({
+  number,
+  after,
+  cost,
+  attempt: undefined,
+  progress: undefined,
+  race
+})
+
+/**
+ * Starts the next attempt, and adds the delay before it to `waited`. The first leg of a race starts as an attempt
+ * without legs does, the others at once.
+ *
+ * @internal
+ */
+export const nextAttempt = (call: Call, leg?: Leg): Attempt.Attempt => {
+  const previous = leg === undefined || leg.number === 1 ? call.attempt : undefined
   // a gate may have kept the first attempt waiting
-  const startsWithCall = previous === undefined && call.gates.length === 0
+  const startsWithCall = call.attempts === 0 && call.gates.length === 0 && call.legGates.length === 0
   const startedAt = startsWithCall ? call.startedAt : Monotonic.now(call.clock)
-  const attempt = Attempt.make(++call.attempts, startedAt, previous?.error)
+  const attempt = Attempt.make(
+    ++call.attempts,
+    startedAt,
+    previous?.error ?? leg?.after,
+    leg?.number,
+    call.isRetryPending ? call.retryCost : leg?.cost ?? 0
+  )
   if (previous !== undefined) {
     call.waited += Monotonic.between(previous.endedAt, attempt.startedAt)
+  }
+  if (leg !== undefined) {
+    leg.attempt = attempt
   }
   call.attempt = attempt
   call.isRetryPending = false
@@ -246,6 +339,7 @@ export const attemptFailed = (
   attempt.endedAt = Monotonic.now(call.clock)
   attempt.isRunning = Causes.isInterruption(cause)
   attempt.error = error
+  attempt.hint = error?.retryAfter
 }
 
 /**

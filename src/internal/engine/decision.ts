@@ -36,6 +36,22 @@ const hintOf = ({ policy }: Call.Call, hint: Duration.Duration | undefined): Ret
   }
 
 /**
+ * Returns whether a server hint forbids another attempt: it says so, or asks for a longer delay than is waited for.
+ *
+ * @internal
+ */
+export const forbids = ({ policy }: Call.Call, hint: Retryable["retryAfter"]): boolean =>
+  hint === "Never" || (hint !== undefined && Duration.greaterThan(hint, policy.maxServerDelay))
+
+/**
+ * Returns whether the request may be sent again after such an error.
+ *
+ * @internal
+ */
+export const isSafe = (call: Call.Call, error: Retryable): boolean =>
+  error.delivery !== "Unknown" || Call.mayRepeat(call, error)
+
+/**
  * Decides what follows a failed attempt. The order of the questions is the order of the reasons: the first "no" is the
  * one that the caller is told.
  *
@@ -49,17 +65,17 @@ export const decide = Effect.fnUntraced(function*(
   error: Retryable,
   isWanted: boolean
 ) {
-  const hint = error.retryAfter
+  const { hint } = attempt
   if (attempt.isCutByDeadline) {
     return stop("DeadlineExceeded")
   }
-  if (hint === "Never" || (hint !== undefined && Duration.greaterThan(hint, call.policy.maxServerDelay))) {
+  if (hint === "Never" || forbids(call, hint)) {
     return stop("ServerSaidNo")
   }
   if (!isWanted || (yield* InheritedAttempt) !== 1) {
     return stop("NotRetried")
   }
-  if (error.delivery === "Unknown" && !Call.mayRepeat(call, error)) {
+  if (!isSafe(call, error)) {
     return stop("NotIdempotent")
   }
   const delay = yield* Call.schedule(call).next(attempt.endedAt, error, hintOf(call, hint))

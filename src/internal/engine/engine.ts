@@ -2,10 +2,12 @@
  * The loop that makes the attempts of a call.
  *
  * ```text
- * call span > deadline > throttle > [ breaker > bulkhead > attempt span > attempt timeout > the call's own effect ]
+ * call span > deadline > throttle > [ breaker > hedge > { bulkhead > attempt span > attempt timeout > the call's own effect } ]
  *                        ^ on Retryable: server said stop? wanted? safe to repeat? schedule goes on?
- *                          deadline far enough? breaker? budget? -> delay -> next attempt
+ *                          deadline far enough? breaker? budget? -> delay -> next round
  * ```
+ *
+ * A round is one attempt or, with a hedge, a race of several: see `hedge.ts`.
  *
  * `decision.ts` answers the questions and does nothing else. Here is what follows from the answers: paying, refunding,
  * waiting, failing. `observe.ts` is told of it, and changes nothing.
@@ -43,6 +45,8 @@ import * as Logs from "../telemetry/logs.js"
 import * as Observe from "../telemetry/observe.js"
 import { attemptTimeout } from "./attemptTimeout.js"
 import * as Decision from "./decision.js"
+import * as Hedging from "./hedge.js"
+import * as Payment from "./payment.js"
 
 /** The errors that a call ends with in place of `Retryable`. */
 type Ended = RetryExhausted | CallRejected
@@ -88,15 +92,18 @@ const attempts = <A, E, R>(
     }
     const attempt = call.attempt!
     const error = retryableOf(cause)
-    Call.attemptFailed(call, attempt, cause, error)
-    Observe.attemptFailed(call, attempt, cause)
+    const isFirst = ++call.failedRounds === 1
+    if (call.hedge === undefined) {
+      Call.attemptFailed(call, attempt, cause, error)
+      Observe.attemptFailed(call, attempt, cause)
+    }
     if (error === undefined) {
       const rejected = rejectedInside(call, attempt, cause)
       if (rejected !== undefined) {
         return rejected
       }
       if (isDomainError(cause)) {
-        credit(call)
+        Payment.credit(call, attempt)
       }
       return endAs(call, cause as Cause.Cause<E>)
     }
@@ -104,8 +111,8 @@ const attempts = <A, E, R>(
       afterFailure(call, attempt, error),
       (delay) => Effect.andThen(delay > 0 ? Effect.sleep(delay) : Effect.void, again(self, call, error))
     )
-    // once is enough: all later attempts run inside
-    return attempt.number === 1 ? Effect.onInterrupt(next, () => Call.refund(call)) : next
+    // once is enough: all later rounds run inside
+    return isFirst ? Effect.onInterrupt(next, () => Call.refund(call)) : next
   })
 
 /**
@@ -126,26 +133,55 @@ const rejectedInside = (
   return giveUp(call, after, failure.reason)
 }
 
-/** One attempt, if every gate admits it. */
+/** One round, if every gate admits it. */
 const gated = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effect.Effect<A, E | Retryable, R> =>
-  call.gates.length === 0 ?
-    runAttempt(self, call) :
-    call.gates.reduceRight<LazyArg<Effect.Effect<A, E | Retryable, R>>>(
+  through(call.gates, call, call, () => hedged(self, call))
+
+/** One attempt, or a race of several. Each of them passes the gates of legs by itself. */
+const hedged = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effect.Effect<A, E | Retryable, R> =>
+  call.hedge === undefined
+    ? admitted(self, call)
+    : Hedging.race(
+      call,
+      call.hedge,
+      (leg) => through(call.legGates, call, leg, () => Hedging.ofLeg(leg, () => admitted(self, call, leg)))
+    )
+
+/**
+ * What is behind the gates, if all of them admit it.
+ *
+ * - `of`: whose attempt the gates are told of, once it has started.
+ */
+const through = <A, E, R>(
+  gates: ReadonlyArray<Gate.Gate>,
+  { deadline, services }: Call.Call,
+  of: { readonly attempt: Attempt | undefined },
+  behind: LazyArg<Effect.Effect<A, E, R>>
+): Effect.Effect<A, E, R> =>
+  gates.length === 0 ?
+    behind() :
+    gates.reduceRight<LazyArg<Effect.Effect<A, E, R>>>(
       (attempt, gate) => () =>
         Gate.through(gate, {
           attempt,
-          services: call.services,
-          deadline: call.deadline,
-          isCut: () => call.attempt?.isCutByDeadline === true,
-          startedAt: () => call.attempt?.startedAt
+          services,
+          deadline,
+          isCut: () => of.attempt?.isCutByDeadline === true,
+          startedAt: () => of.attempt?.startedAt
         }),
-      () => admitted(self, call)
+      behind
     )()
 
 /** The attempt, unless a breaker has opened while it waited behind it for a permit of the bulkhead. */
-const admitted = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effect.Effect<A, E | Retryable, R> => {
-  const refusal = call.gates.length === 1 ? undefined : Gate.refusalAt(call.gates, Monotonic.now(call.clock))
-  return refusal === undefined ? runAttempt(self, call) : Gate.turnAway(refusal)
+const admitted = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  call: Call.Call,
+  leg?: Call.Leg
+): Effect.Effect<A, E | Retryable, R> => {
+  const refusal = call.gates.length + call.legGates.length < 2
+    ? undefined
+    : Gate.refusalAt(call.gates, Monotonic.now(call.clock))
+  return refusal === undefined ? runAttempt(self, call, leg) : Gate.turnAway(refusal)
 }
 
 /** The next attempt, unless the deadline passed in the delay: it can take longer than asked for. */
@@ -161,22 +197,31 @@ const again = <A, E, R>(
   )
 
 /** One attempt: it sees the context of its call, and is cut at its timeout or at the deadline, whichever is first. */
-const runAttempt = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effect.Effect<A, E | Retryable, R> => {
-  const attempt = Call.nextAttempt(call)
+const runAttempt = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  call: Call.Call,
+  leg?: Call.Leg
+): Effect.Effect<A, E | Retryable, R> => {
+  const attempt = Call.nextAttempt(call, leg)
   Observe.attemptStarted(call, attempt)
   const timeout = call.policy.attemptTimeout === undefined ? Infinity : Duration.toMillis(call.policy.attemptTimeout)
   const remaining = call.deadline - attempt.startedAt
-  const progress = timeout === Infinity && remaining === Infinity
+  const progress = timeout === Infinity && remaining === Infinity && leg === undefined
     ? undefined
     : new AttemptProgress(call.attemptContext.ambientProgress)
+  if (leg !== undefined) {
+    leg.progress = progress
+  }
   if (call.settings.identity !== undefined) {
     ;(progress ?? call.attemptContext.ambientProgress)?.callStarted(call.settings.identity)
   }
   const logged = call.annotateLogs ? Logs.ofAttempt(call, attempt, self) : self
   const contextOf = (ambient: Context.Context<never>) =>
     AttemptContext.contextOf(call.attemptContext, ambient, attempt.number, progress)
-  const bounded = progress === undefined
-    ? AttemptContext.isAmbient(call.attemptContext, attempt.number) ? logged : FiberRefs.withContext(logged, contextOf)
+  const bounded = progress === undefined || (timeout === Infinity && remaining === Infinity)
+    ? progress === undefined && AttemptContext.isAmbient(call.attemptContext, attempt.number)
+      ? logged
+      : FiberRefs.withContext(logged, contextOf)
     : attemptTimeout(logged, {
       contextOf,
       clock: call.clock,
@@ -190,7 +235,7 @@ const runAttempt = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Eff
   return Observe.attempt(
     call,
     attempt,
-    credited(remaining === Infinity ? bounded : arbitrated(bounded, call, attempt), call)
+    Payment.credited(remaining === Infinity ? bounded : arbitrated(bounded, call, attempt), call, attempt)
   )
 }
 
@@ -215,11 +260,9 @@ const afterFailure = Effect.fnUntraced(function*(call: Call.Call, attempt: Attem
   const ambient = yield* Effect.context<never>()
   Call.learnMethod(call, error, ambient)
   Call.learnEndpoint(call, error, ambient)
-  Call.record(call, attempt, error)
-  const isWanted = Decision.isWanted(call, error)
-  if (!attempt.isCutByDeadline && (isWanted || error.retryAfter === "Never")) {
-    charge(call, attempt, error)
-  }
+  // legs are recorded one by one, when each fails
+  const isRecorded = call.hedge !== undefined
+  const isWanted = isRecorded ? Decision.isWanted(call, error) : Payment.failed(call, attempt, error)
   const decision = yield* Decision.decide(call, attempt, error, isWanted)
   if (decision._tag === "Stop") {
     return yield* giveUp(call, error, decision.reason)
@@ -228,53 +271,13 @@ const afterFailure = Effect.fnUntraced(function*(call: Call.Call, attempt: Attem
   if (refusal !== undefined) {
     return yield* giveUp(call, error, refusal.reason)
   }
-  if (!pay(call, attempt, error)) {
+  if (!Payment.payRetry(call, attempt.endedAt, error)) {
     return yield* giveUp(call, error, "BudgetExhausted")
   }
   call.history!.waits(Duration.millis(decision.delay))
   yield* Observe.retryScheduled(call, attempt, error, decision.delay)
   return decision.delay
 })
-
-/** Tells the budget of a failure: that of gRPC charges failures whether they are retried or not. */
-const charge = (call: Call.Call, attempt: Attempt, error: Retryable): void => {
-  const { budget } = call
-  if (budget !== undefined) {
-    const left = budget.left(attempt.endedAt)
-    budget.failed(attempt.endedAt, error)
-    Observe.budgetLowered(call, attempt, left)
-  }
-}
-
-/** Takes a retry from the budget; whether it allows one. */
-const pay = (call: Call.Call, attempt: Attempt, error: Retryable): boolean => {
-  const { budget } = call
-  if (budget === undefined) {
-    return true
-  }
-  const left = budget.left(attempt.endedAt)
-  const cost = budget.withdraw(attempt.endedAt, error)
-  if (cost === undefined) {
-    return false
-  }
-  call.retryCost = cost
-  call.isRetryPending = true
-  Observe.budgetLowered(call, attempt, left)
-  return true
-}
-
-/** A success feeds the budget. */
-const credited = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effect.Effect<A, E, R> =>
-  call.budget === undefined ? self : Effect.map(self, (answer) => {
-    credit(call)
-    return answer
-  })
-
-/**
- * An answer feeds the budget, and a domain error is one. None of our own errors is: not `Fatal`, and not what a call
- * inside this one gave up with.
- */
-const credit = (call: Call.Call): void => call.budget?.succeeded(Monotonic.now(call.clock), call.retryCost)
 
 const isDomainError = (cause: Cause.Cause<unknown>): boolean =>
   Option.exists(Causes.firstFailure(cause), (error) => !isRpcError(error))

@@ -18,6 +18,9 @@ export type RetryEvent =
   | AttemptStarted
   | AttemptSucceeded
   | AttemptFailed
+  | AttemptCancelled
+  | HedgeWon
+  | HedgeRefused
   | RetryScheduled
   | RetryRefused
   | CallSucceeded
@@ -91,8 +94,13 @@ export interface AttemptStarted extends OfCall {
   readonly _tag: "AttemptStarted"
   /** The number of the attempt; the first one is 1. */
   readonly attempt: number
-  /** The error of the previous attempt; `undefined` for the first one. */
+  /** The error of the attempt that this one follows; `undefined` for the first one, and for one beside late ones. */
   readonly after: Retryable | undefined
+  /**
+   * The number of the attempt among those that run side by side, from 1; those after the first are extra legs.
+   * `undefined` for a call without a hedge.
+   */
+  readonly leg: number | undefined
 }
 
 /**
@@ -127,6 +135,47 @@ export interface AttemptFailed extends OfCall {
   readonly reason: Reason | undefined
   /** The full cause of the failure. */
   readonly cause: Cause.Cause<unknown>
+}
+
+/**
+ * An attempt of a call with a hedge was interrupted, because another leg has ended the call, or because the call was
+ * interrupted. Of an interrupted call its `CallInterrupted` tells of the attempt that started last.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface AttemptCancelled extends OfCall {
+  readonly _tag: "AttemptCancelled"
+  /** The number of the attempt. */
+  readonly attempt: number
+  /** How long the attempt ran. */
+  readonly took: Duration.Duration
+}
+
+/**
+ * An extra leg has ended its call before the first one did.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface HedgeWon extends OfCall {
+  readonly _tag: "HedgeWon"
+  /** The number of the attempt. */
+  readonly attempt: number
+  /** The number of the attempt among those that ran side by side: 2 or more. */
+  readonly leg: number
+}
+
+/**
+ * An extra leg was due and did not start.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface HedgeRefused extends OfCall {
+  readonly _tag: "HedgeRefused"
+  /** What did not allow it: the `load` of the hedge, or the retry budget. */
+  readonly reason: "LoadExhausted" | "BudgetExhausted"
 }
 
 /**

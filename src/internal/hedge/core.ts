@@ -3,15 +3,17 @@
  *
  * @internal
  */
+import type * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { CurrentAttempt, CurrentDeadline, InheritedAttempt } from "../../Deadline.js"
 import { read } from "../ambient/context.js"
 import * as Monotonic from "../ambient/monotonic.js"
 import * as Keyed from "../gate/keyed.js"
-import { type Plan, race } from "./hedge.js"
+import { type Plan, race, type Started } from "./hedge.js"
 import { Latency } from "./latency.js"
 import { Load } from "./load.js"
+import { verdictOf } from "./verdict.js"
 
 /**
  * The options of a hedge, checked.
@@ -24,6 +26,17 @@ export interface Settings {
   readonly max: number
   readonly load: number
 }
+
+/**
+ * Returns whether two hedges of these settings do the same.
+ *
+ * @internal
+ */
+export const isSame = (a: Settings, b: Settings): boolean =>
+  a.max === b.max && a.load === b.load &&
+  (typeof a.after === "number" || typeof b.after === "number"
+    ? a.after === b.after
+    : a.after.quantile === b.after.quantile)
 
 /** The methods whose latencies are kept: about 2 MB in all. */
 const maxMethods = 1000
@@ -44,7 +57,8 @@ export class Core {
   readonly load: Load
   private readonly latencies: Keyed.Keyed<Latency> | undefined
 
-  constructor(readonly settings: Settings) {
+  /** - `isOfOptions`: whether a policy was given the options only, so that a service makes a hedge for each method. */
+  constructor(readonly settings: Settings, readonly isOfOptions = false) {
     this.load = new Load(settings.load)
     const { after } = settings
     this.latencies = typeof after === "number"
@@ -58,31 +72,56 @@ export class Core {
     return typeof after === "number" ? after : this.latencies?.get(method ?? unnamed).value()
   }
 
-  /** Starts a call: counts it, and returns the plan of its race. `mayStart` is asked before the load pays for a leg. */
-  plan(method: string | undefined, mayStart: () => boolean): Plan {
+  /** Counts a call, which earns a share of a leg. */
+  called(): void {
     this.calls++
     this.load.earn()
-    const latency = this.latencies?.get(method ?? unnamed)
-    return {
-      after: this.after(method),
-      max: this.settings.max,
-      admit: () => mayStart() && this.take(),
-      turnedAway: () => {
-        this.extra--
-        this.load.refund()
-      },
-      legEnded: (now, millis, isAnswered) => latency?.add(now, millis, isAnswered),
-      won: (leg) => {
-        this.won += leg > 0 ? 1 : 0
-      }
-    }
   }
 
-  private take(): boolean {
+  /** Pays for an extra leg, if the load allows it. */
+  take(): boolean {
     const isPaid = this.load.take()
     this.extra += isPaid ? 1 : 0
     this.refused += isPaid ? 0 : 1
     return isPaid
+  }
+
+  /** Returns the cost of an extra leg that was paid for, and by which nothing was sent. */
+  refund(): void {
+    this.extra--
+    this.load.refund()
+  }
+
+  /** Adds an attempt to the latencies of its method. Until it was answered, or cancelled, it took so many milliseconds. */
+  took(method: string | undefined, now: number, millis: number, isAnswered: boolean): void {
+    this.latencies?.get(method ?? unnamed).add(now, millis, isAnswered)
+  }
+}
+
+/** The plan of a race whose legs are any effects. */
+const planOf = (core: Core, method: string | undefined, clock: Clock.Clock, deadline: number): Plan => {
+  const took = ({ startedAt }: Started, isAnswered: boolean) => {
+    const now = Monotonic.now(clock)
+    core.took(method, now, Monotonic.between(startedAt, now), isAnswered)
+  }
+  return {
+    after: core.after(method),
+    max: core.settings.max,
+    followsAlone: true,
+    admit: () => Effect.sync(() => Monotonic.now(clock) < deadline && core.take()),
+    ended: (leg, exit) => {
+      const verdict = verdictOf(exit)
+      if (verdict._tag !== "TurnedAway") {
+        took(leg, verdict._tag === "Answer")
+      } else if (leg.number > 0) {
+        core.refund()
+      }
+      return verdict
+    },
+    cancelled: (leg) => took(leg, false),
+    over: ({ number }, isWon) => {
+      core.won += isWon && number > 0 ? 1 : 0
+    }
   }
 }
 
@@ -104,9 +143,11 @@ export const run = <A, E, R>(
       return self
     }
     const deadline = read(ambient, CurrentDeadline, Infinity)
-    return Effect.flatMap(Effect.clock, (clock) =>
-      race(
+    return Effect.flatMap(Effect.clock, (clock) => {
+      core.called()
+      return race(
         (leg) => leg === 0 ? self : Effect.provideService(self, CurrentAttempt, attempt + leg),
-        core.plan(method, () => Monotonic.now(clock) < deadline)
-      ))
+        planOf(core, method, clock, deadline)
+      )
+    })
   })

@@ -9,8 +9,28 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import type { Retryable } from "../../RpcError.js"
 import * as Monotonic from "../ambient/monotonic.js"
-import { restriction, type Verdict, verdictOf } from "./verdict.js"
+import { isWorse, type Verdict } from "./verdict.js"
+
+/**
+ * Makes an effect interruptible, if it was where the race began.
+ *
+ * @internal
+ */
+export type Restore = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+/**
+ * A leg of a race, to those who plan it.
+ *
+ * @internal
+ */
+export interface Started {
+  /** The first leg is 0. */
+  readonly number: number
+  /** When it started, an instant of the monotonic clock in milliseconds. */
+  readonly startedAt: number
+}
 
 /**
  * What a race asks, and what it reports. Durations are in milliseconds.
@@ -22,20 +42,31 @@ export interface Plan {
   readonly after: number | undefined
   /** The number of legs at most, the first one included. */
   readonly max: number
-  /** Asked right before each leg but the first. Pays for it when the result is `true`; otherwise it does not start. */
-  readonly admit: () => boolean
-  /** Called for each leg but the first that was turned away before anything was sent. */
-  readonly turnedAway: () => void
-  /** Called when a leg has ended: how long it took, and whether the server answered it. `false` for losers. */
-  readonly legEnded: (now: number, millis: number, isAnswered: boolean) => void
-  /** Called when the race is over: the number of the leg that ended it. The first leg is 0. */
-  readonly won: (leg: number) => void
+  /** Whether another leg follows one that fails while no other is in flight. Otherwise the race ends with it. */
+  readonly followsAlone: boolean
+  /**
+   * Asked right before each leg but the first, which is then paid for when the result is `true` and does not start
+   * otherwise. It runs uninterruptibly, so that what is paid for starts; only a wait is wrapped in `restore`.
+   *
+   * - `leg`: the number of the leg.
+   * - `failure`: the error of the leg that it follows; `undefined` for one that starts because others are late.
+   */
+  readonly admit: (leg: number, failure: Retryable | undefined, restore: Restore) => Effect.Effect<boolean>
+  /** Called when a leg has ended by itself. Returns what that means for the race. */
+  readonly ended: (leg: Started, exit: Exit.Exit<unknown, unknown>) => Verdict
+  /** Called when a leg is interrupted: it has lost, or the caller of the race was interrupted. */
+  readonly cancelled: (leg: Started) => void
+  /**
+   * Called when the race is over, before losers are cancelled.
+   *
+   * - `leg`: the one that the race ends as.
+   * - `isWon`: whether that leg has ended the race. Otherwise all legs have failed.
+   */
+  readonly over: (leg: Started, isWon: boolean) => void
 }
 
-interface Leg<A, E> {
-  readonly number: number
-  readonly startedAt: number
-  readonly fiber: Fiber.RuntimeFiber<A, E>
+interface Leg<A, E> extends Started {
+  readonly fiber: Fiber.RuntimeFiber<Exit.Exit<A, E>>
 }
 
 /** A leg that has ended, or the timer when `leg` is `undefined`. */
@@ -45,6 +76,7 @@ type Event<A, E> =
 
 /** A leg that has failed, or was turned away, while others may still win. */
 interface Failure<A, E> {
+  readonly leg: Leg<A, E>
   readonly exit: Exit.Exit<A, E>
   readonly verdict: Verdict
 }
@@ -82,16 +114,21 @@ export const race = <A, E, R>(leg: (number: number) => Effect.Effect<A, E, R>, p
         const number = started++
         mayHedge &&= started < plan.max
         const startedAt = Monotonic.now(clock)
-        return Effect.map(Effect.forkDaemon(restore(Effect.suspend(() => leg(number)))), (fiber) => {
+        // as a value: Effect logs a fiber that fails
+        return Effect.map(Effect.forkDaemon(Effect.exit(restore(Effect.suspend(() => leg(number))))), (fiber) => {
           const leg = { number, startedAt, fiber }
           running.add(leg)
-          fiber.addObserver((exit) => emit({ leg, exit }))
+          fiber.addObserver((exit) => emit({ leg, exit: Exit.flatten(exit) }))
         })
       })
 
-      const startNext: Effect.Effect<boolean, never, R> = Effect.suspend(() =>
-        mayHedge && plan.admit() ? Effect.as(start, true) : Effect.succeed(false)
-      )
+      const startNext = (failure: Retryable | undefined): Effect.Effect<boolean, never, R> =>
+        mayHedge
+          ? Effect.flatMap(
+            Effect.onError(plan.admit(started, failure, restore), () => interruptAll),
+            (isAdmitted) => isAdmitted ? Effect.as(start, true) : Effect.succeed(false)
+          )
+          : Effect.succeed(false)
 
       const stopTimer = Effect.suspend(() => {
         const stopped = timer
@@ -114,33 +151,32 @@ export const race = <A, E, R>(leg: (number: number) => Effect.Effect<A, E, R>, p
         }
       })
 
-      const ended = (leg: Leg<A, E>, isAnswered: boolean): void => {
-        const now = Monotonic.now(clock)
-        running.delete(leg)
-        plan.legEnded(now, Monotonic.between(leg.startedAt, now), isAnswered)
-      }
-
       /** Ends the race: losers are told, and not waited for. */
-      const end = (exit: Exit.Exit<A, E>, winner: Leg<A, E> | undefined): Effect.Effect<A, E> =>
+      const end = (exit: Exit.Exit<A, E>, leg: Leg<A, E>, isWon: boolean): Effect.Effect<A, E> =>
         Effect.flatMap(Effect.fiberId, (self) => {
+          plan.over(leg, isWon)
           for (const loser of running) {
-            ended(loser, false)
+            plan.cancelled(loser)
             loser.fiber.unsafeInterruptAsFork(self)
           }
-          const inherited = winner !== undefined && Exit.isSuccess(exit) ? Fiber.inheritAll(winner.fiber) : Effect.void
+          const inherited = Exit.isSuccess(exit) ? Fiber.inheritAll(leg.fiber) : Effect.void
           return Effect.andThen(Effect.andThen(stopTimer, inherited), exit)
         })
 
       const afterFailure = (failure: Failure<A, E>): Effect.Effect<A, E, R> => {
-        if (worst === undefined || restriction(failure.verdict) > restriction(worst.verdict)) {
+        if (worst === undefined || isWorse(failure.verdict, worst.verdict)) {
           worst = failure
         }
-        const { exit } = worst
-        const goOn = Effect.suspend(() => running.size > 0 ? next : end(exit, undefined))
+        const { exit, leg } = worst
+        const over = end(exit, leg, false)
+        const goOn = Effect.suspend(() => running.size > 0 ? next : over)
         const { verdict } = failure
         if (verdict._tag !== "Failed" || verdict.wait === Infinity) {
           mayHedge = false
           return Effect.andThen(stopTimer, goOn)
+        }
+        if (running.size === 0 && !plan.followsAlone) {
+          return over
         }
         const now = Monotonic.now(clock)
         notBefore = Math.max(notBefore, now + verdict.wait)
@@ -148,10 +184,10 @@ export const race = <A, E, R>(leg: (number: number) => Effect.Effect<A, E, R>, p
           // with no leg in flight it is the caller of the race that waits
           return running.size > 0
             ? Effect.andThen(Effect.andThen(stopTimer, startTimer(Monotonic.between(now, notBefore))), next)
-            : end(exit, undefined)
+            : over
         }
         return Effect.flatMap(
-          startNext,
+          startNext(verdict.error),
           (isStarted) => isStarted ? Effect.andThen(Effect.andThen(stopTimer, startTimer(plan.after)), goOn) : goOn
         )
       }
@@ -164,30 +200,21 @@ export const race = <A, E, R>(leg: (number: number) => Effect.Effect<A, E, R>, p
           timer = undefined
           // a leg that is refused is dropped, and so are those that would follow it by the timer
           return Effect.flatMap(
-            startNext,
+            startNext(undefined),
             (isStarted) => isStarted ? Effect.andThen(startTimer(plan.after), next) : next
           )
         }
         const { exit, leg } = event
-        const verdict = verdictOf(exit)
-        if (verdict._tag === "TurnedAway") {
-          running.delete(leg)
-          if (leg.number > 0) {
-            plan.turnedAway()
-          }
-          return afterFailure({ exit, verdict })
-        }
-        ended(leg, verdict._tag === "Answer")
-        if (verdict._tag === "Answer" || verdict._tag === "Broken") {
-          plan.won(leg.number)
-          return end(exit, leg)
-        }
-        return afterFailure({ exit, verdict })
+        running.delete(leg)
+        const verdict = plan.ended(leg, exit)
+        return verdict._tag === "Answer" || verdict._tag === "Broken"
+          ? end(exit, leg, true)
+          : afterFailure({ leg, exit, verdict })
       }
 
       const interruptAll = Effect.suspend(() => {
         const legs = Array.from(running)
-        legs.forEach((leg) => ended(leg, false))
+        legs.forEach((leg) => plan.cancelled(leg))
         return Effect.andThen(stopTimer, Fiber.interruptAll(legs.map(({ fiber }) => fiber)))
       })
 

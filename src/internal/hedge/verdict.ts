@@ -6,7 +6,7 @@
 import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import { isCallRejected, isRetryExhausted } from "../../RpcError.js"
+import { isCallRejected, isRetryExhausted, type Retryable } from "../../RpcError.js"
 import * as Causes from "../effect/cause.js"
 import { retryableOf } from "../errors/cause.js"
 import { rejectionOf } from "../gate/outcome.js"
@@ -22,7 +22,7 @@ import { rejectionOf } from "../gate/outcome.js"
  */
 export type Verdict =
   | { readonly _tag: "Answer" | "Broken" | "GaveUp" | "TurnedAway" }
-  | { readonly _tag: "Failed"; readonly wait: number; readonly isUnsent: boolean }
+  | { readonly _tag: "Failed"; readonly wait: number; readonly error: Retryable }
 
 /** @internal */
 export const verdictOf = (exit: Exit.Exit<unknown, unknown>): Verdict => {
@@ -39,26 +39,29 @@ export const verdictOf = (exit: Exit.Exit<unknown, unknown>): Verdict => {
   }
   const error = retryableOf(cause)
   if (error !== undefined && !Causes.hasInterruption(cause)) {
-    const { delivery, retryAfter } = error
+    const { retryAfter } = error
     const wait = retryAfter === undefined ? 0 : retryAfter === "Never" ? Infinity : Duration.toMillis(retryAfter)
-    return { _tag: "Failed", wait, isUnsent: delivery === "NotSent" }
+    return { _tag: "Failed", wait, error }
   }
   return { _tag: Causes.hasDefect(cause) || Causes.hasInterruption(cause) ? "Broken" : "Answer" }
 }
 
 /**
- * Returns how much a failure of a leg restricts what may follow the race. Of several failures, the race ends with the
- * one that restricts most: one after which nothing may be retried, one that may have run, one that was not sent.
+ * Returns whether the failure of a leg restricts what may follow the race more than that of another one. Of several
+ * failures, the race ends with the one that restricts most: one after which nothing may be retried, one that may have
+ * run, one that was not sent.
  *
  * @internal
  */
-export const restriction = (verdict: Verdict): number =>
+export const isWorse = (verdict: Verdict, than: Verdict): boolean => restriction(verdict) > restriction(than)
+
+const restriction = (verdict: Verdict): number =>
   verdict._tag === "GaveUp"
     ? 4
     : verdict._tag !== "Failed"
     ? 0
     : verdict.wait === Infinity
     ? 3
-    : verdict.isUnsent
+    : verdict.error.delivery === "NotSent"
     ? 1
     : 2

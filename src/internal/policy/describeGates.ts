@@ -11,9 +11,9 @@ import type { CircuitBreaker } from "../../CircuitBreaker.js"
 import * as RetrySchedule from "../../RetrySchedule.js"
 import { showDuration } from "../errors/message.js"
 import type { Description, Range } from "./description.js"
-import type { RetryPolicy } from "./policy.js"
+import { hedgeOf, type RetryPolicy } from "./policy.js"
 
-type Gates = Pick<Description, "breaker" | "bulkhead" | "throttle">
+type Gates = Pick<Description, "breaker" | "bulkhead" | "throttle" | "hedge">
 
 /** The openings of a schedule that are looked at. */
 const openings = 20
@@ -47,13 +47,23 @@ const describeBreaker = ({ settings }: CircuitBreaker): Effect.Effect<Descriptio
   }))
 }
 
+const describeHedge = (policy: RetryPolicy): Description["hedge"] => {
+  const hedge = hedgeOf(policy)
+  if (hedge === undefined) {
+    return undefined
+  }
+  const { after, load, max } = hedge.core.settings
+  return { after: typeof after === "number" ? Duration.millis(after) : after, max, load }
+}
+
 /**
- * Returns what the breaker, the bulkhead and the throttle of a policy come to. Each is `undefined` where there is none.
+ * Returns what the breaker, the bulkhead, the throttle and the hedge of a policy come to. Each is `undefined` where there is none.
  *
  * @internal
  */
-export const describeGates = ({ breaker, bulkhead, throttle }: RetryPolicy): Effect.Effect<Gates> =>
-  Effect.map(
+export const describeGates = (policy: RetryPolicy): Effect.Effect<Gates> => {
+  const { breaker, bulkhead, throttle } = policy
+  return Effect.map(
     breaker === undefined || breaker === "off" ? Effect.succeed(undefined) : describeBreaker(breaker),
     (breaker) => ({
       breaker,
@@ -62,9 +72,11 @@ export const describeGates = ({ breaker, bulkhead, throttle }: RetryPolicy): Eff
         : { floor: bulkhead.floor, ceiling: bulkhead.ceiling, queue: bulkhead.gate.snapshot().queue },
       throttle: throttle === undefined || throttle === "off"
         ? undefined
-        : { k: throttle.settings.k, window: Duration.millis(throttle.settings.window) }
+        : { k: throttle.settings.k, window: Duration.millis(throttle.settings.window) },
+      hedge: describeHedge(policy)
     })
   )
+}
 
 /**
  * Shows a range of durations, or the one duration that it is.
@@ -87,11 +99,19 @@ const showRate = (
 }
 
 /**
- * Shows the breaker, the bulkhead and the throttle that there are, as rows.
+ * Shows after what time without an answer a hedge starts another leg.
  *
  * @internal
  */
-export const showGates = ({ breaker, bulkhead, throttle }: Gates): ReadonlyArray<readonly [string, string]> => {
+export const showAfter = ({ after }: NonNullable<Gates["hedge"]>): string =>
+  Duration.isDuration(after) ? showDuration(after) : `quantile ${after.quantile}`
+
+/**
+ * Shows the breaker, the bulkhead, the throttle and the hedge that there are, as rows.
+ *
+ * @internal
+ */
+export const showGates = ({ breaker, bulkhead, hedge, throttle }: Gates): ReadonlyArray<readonly [string, string]> => {
   const rows: Array<readonly [string, string]> = []
   if (breaker !== undefined) {
     const { consecutive, openFor, rate } = breaker
@@ -104,6 +124,12 @@ export const showGates = ({ breaker, bulkhead, throttle }: Gates): ReadonlyArray
   }
   if (throttle !== undefined) {
     rows.push(["throttle", `sends ${throttle.k} for each accepted, over ${showDuration(throttle.window)}`])
+  }
+  if (hedge !== undefined) {
+    rows.push([
+      "hedge",
+      `another attempt after ${showAfter(hedge)}, ${hedge.max} in flight, adds ${percent(hedge.load)} at most`
+    ])
   }
   return rows
 }

@@ -94,6 +94,18 @@ export interface Description {
     /** The attempts that can wait. */
     readonly queue: number
   } | undefined
+  /** When attempts start beside slow ones; `undefined` without a hedge, and where `idempotent` is not `true`. */
+  readonly hedge: {
+    /** The time without an answer after which another leg starts: a duration, or the quantile of the latencies. */
+    readonly after: Duration.Duration | {
+      /** The share of attempts that are answered sooner, as in 0.95. */
+      readonly quantile: number
+    }
+    /** The legs that run side by side at most, the first one included. Never more than `attempts`. */
+    readonly max: number
+    /** The extra legs per call at most, as a share: what the hedge adds to the load of the server. */
+    readonly load: number
+  } | undefined
   /** How much the throttle lets through; `undefined` without one. */
   readonly throttle: {
     /** How many calls are sent for each that the server accepts. */

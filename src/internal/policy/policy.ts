@@ -1,197 +1,34 @@
 /**
- * Policies as values: their fields, how they are checked and merged. `RetryPolicy` gives them to users.
+ * Policies as values: how they are checked and merged. `RetryPolicy` gives them to users.
  *
  * @internal
  */
 import * as Duration from "effect/Duration"
-import type * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
-import { type Pipeable, pipeArguments } from "effect/Pipeable"
+import { pipeArguments } from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
 import * as Bulkhead from "../../Bulkhead.js"
 import * as CircuitBreaker from "../../CircuitBreaker.js"
+import * as Hedge from "../../Hedge.js"
 import { checkDuration, checkKnown, InvalidOption, orThrow } from "../../InvalidOption.js"
 import * as RetryBudget from "../../RetryBudget.js"
 import * as RetrySchedule from "../../RetrySchedule.js"
-import type { Retryable } from "../../RpcError.js"
 import * as Throttle from "../../Throttle.js"
-import type { RetryEvent } from "../event/event.js"
 import * as Result from "../result.js"
+import { type Complete, type Field, fields, type Options, type RetryPolicy, TypeId } from "./model.js"
 
-/**
- * @since 0.1.0
- * @category type ids
- */
-export const TypeId = "~effect-rpc-retry/RetryPolicy"
-
-/**
- * @since 0.1.0
- * @category type ids
- */
-export type TypeId = typeof TypeId
-
-/**
- * A policy: made with `make`, merged with `merge`. Every field may be absent, which means: not said here.
- *
- * @since 0.1.0
- * @category models
- */
-export interface RetryPolicy extends Pipeable {
-  readonly [TypeId]: TypeId
-  /** How many retries, and the delay before each. */
-  readonly schedule: Schedule.Schedule<unknown, Retryable> | undefined
-  /** The bound on one attempt. */
-  readonly attemptTimeout: Duration.Duration | undefined
-  /** The bound on the whole call: all attempts and delays. */
-  readonly deadline: Duration.Duration | undefined
-  /** Whether the call may run twice. `false`: only attempts that were not sent are retried. */
-  readonly idempotent: boolean | undefined
-  /** Which `Retryable` errors are retried. */
-  readonly retryIf: Predicate.Predicate<Retryable> | undefined
-  /** The shortest delay after a server hint. */
-  readonly minServerDelay: Duration.Duration | undefined
-  /** The longest delay that a server may ask for. */
-  readonly maxServerDelay: Duration.Duration | undefined
-  /** The shared allowance that retries are paid from. */
-  readonly budget: RetryBudget.RetryBudget | undefined
-  /** The circuit breaker that each attempt passes. */
-  readonly breaker: CircuitBreaker.CircuitBreaker | "off" | undefined
-  /** The bulkhead that each attempt takes a permit of. */
-  readonly bulkhead: Bulkhead.Bulkhead | "off" | undefined
-  /** The throttle that the call passes before its first attempt. */
-  readonly throttle: Throttle.Throttle | "off" | undefined
-  /** The handler of the events of the call. */
-  readonly onEvent: ((event: RetryEvent) => Effect.Effect<void>) | undefined
-  /** Whether the call and each attempt have a span. */
-  readonly spans: boolean | undefined
-  /** Whether retries and giving up are logged. */
-  readonly logs: boolean | undefined
-}
-
-/**
- * A policy with a value in every field that must have one. `default` is complete, and so is what is merged onto it.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Complete extends RetryPolicy {
-  /** How many retries, and the delay before each. */
-  readonly schedule: Schedule.Schedule<unknown, Retryable>
-  /** The longest delay that a server may ask for. */
-  readonly maxServerDelay: Duration.Duration
-}
-
-/**
- * The options of {@link make}. A {@link RetryPolicy} can be given too. Every option may be left out.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Options {
-  /**
-   * How many retries, and the delay before each: any `Schedule` that takes a `Retryable` and needs no service (provide
-   * what it needs first). Its state is per call, and an effect inside it runs once per decision. Default
-   * `RetrySchedule.standard`: 3 retries after 100, 150 and 225 ms.
-   */
-  readonly schedule?: Schedule.Schedule<unknown, Retryable> | undefined
-  /**
-   * The bound on one attempt: finite, greater than zero, not longer than `deadline`. An attempt that reaches it fails
-   * with `Retryable AttemptTimeout`, and the call goes on at once, even when the attempt is slow to be interrupted.
-   * Default: none.
-   */
-  readonly attemptTimeout?: Duration.DurationInput | undefined
-  /**
-   * The bound on the whole call, all attempts and delays included: finite, greater than zero. A delay that would pass
-   * it is not slept; the call ends at once with the reason `DeadlineTooClose`. Default: none.
-   */
-  readonly deadline?: Duration.DurationInput | undefined
-  /**
-   * Whether running the call twice is the same as running it once. `false`: only attempts with the delivery `NotSent`
-   * are retried. Default: what the call says of itself; where nobody says anything every `Retryable` is retried.
-   */
-  readonly idempotent?: boolean | undefined
-  /**
-   * Which `Retryable` errors are retried; for the others the call ends with the reason `NotRetried`. Default: all of
-   * them.
-   */
-  readonly retryIf?: Predicate.Predicate<Retryable> | undefined
-  /**
-   * The shortest delay after a server hint; a shorter hint is lengthened to it: finite, zero or more. Zero takes every
-   * hint as it is. Default: the first delay of the schedule, as `Retry-After: 0`, or a date that has passed, does not
-   * say how soon is too soon.
-   */
-  readonly minServerDelay?: Duration.DurationInput | undefined
-  /**
-   * The longest delay that a server may ask for: finite, zero or more. For a longer one the call ends with the reason
-   * `ServerSaidNo`. Default 30 seconds.
-   */
-  readonly maxServerDelay?: Duration.DurationInput | undefined
-  /**
-   * The allowance that retries are paid from, shared with other calls. `RetryBudget.unlimited` frees a call from the
-   * budget of the layer. Default: the budget that the layer makes for the destination; none without a layer.
-   */
-  readonly budget?: RetryBudget.RetryBudget | undefined
-  /**
-   * The circuit breaker that each attempt passes, shared with other calls. While it is open the call ends before
-   * anything is sent, with `CallRejected`; when it opens between two attempts, with `RetryExhausted`, both for the
-   * reason `CircuitOpen`. `"off"` frees a call from the breaker of the layer. Default: the breaker that the layer makes
-   * for the destination, where it makes any.
-   */
-  readonly breaker?: CircuitBreaker.CircuitBreaker | "off" | undefined
-  /**
-   * The bulkhead that each attempt takes a permit of, shared with other calls; no permit is held over a delay. An
-   * attempt that it has no place for ends the call for the reason `BulkheadFull`. `"off"` frees a call from the
-   * bulkhead of the layer. Default: the bulkhead that the layer makes for the destination, where it makes any.
-   */
-  readonly bulkhead?: Bulkhead.Bulkhead | "off" | undefined
-  /**
-   * The throttle that the call passes once, before its first attempt, shared with other calls. A call that it holds
-   * back ends with `CallRejected`, reason `Throttled`. `"off"` frees a call from the throttle of the layer. Default:
-   * the throttle that the layer makes for the destination, where it makes any.
-   */
-  readonly throttle?: Throttle.Throttle | "off" | undefined
-  /**
-   * Runs for each event of the call, one after the other, in a fiber of its own that the call does not wait for. What
-   * it dies with is logged as a warning. Calls made in it make no events. Default: none.
-   */
-  readonly onEvent?: ((event: RetryEvent) => Effect.Effect<void>) | undefined
-  /** Whether the call has a span, with a child for each attempt. Default `false`. */
-  readonly spans?: boolean | undefined
-  /** Whether a retry is logged at DEBUG, and giving up once at WARN. Default `true`. */
-  readonly logs?: boolean | undefined
-}
-
-/**
- * The name of a field of a policy.
- *
- * @since 0.1.0
- * @category models
- */
-export type Field = Exclude<keyof RetryPolicy, TypeId | keyof Pipeable>
-
-/**
- * The names of all fields.
- *
- * @since 0.1.0
- * @category models
- */
-export const fields: ReadonlyArray<Field> = [
-  "schedule",
-  "attemptTimeout",
-  "deadline",
-  "idempotent",
-  "retryIf",
-  "minServerDelay",
-  "maxServerDelay",
-  "budget",
-  "breaker",
-  "bulkhead",
-  "throttle",
-  "onEvent",
-  "spans",
-  "logs"
-]
+export {
+  type CommonOptions,
+  type Complete,
+  type Field,
+  fields,
+  type HedgedOptions,
+  type Options,
+  type RetryPolicy,
+  TypeId,
+  type UnhedgedOptions
+} from "./model.js"
 
 /**
  * @since 0.1.0
@@ -229,6 +66,43 @@ const optionalOf = <A>(
   input === undefined || is(input)
     ? Result.succeed(input)
     : Result.fail(new InvalidOption({ where, field, problem: `must be ${kind}, got ${String(input)}` }))
+
+/** The hedge of a policy that is said to be idempotent. */
+const validateHedge = (
+  { hedge, idempotent }: { readonly hedge?: unknown; readonly idempotent?: unknown }
+): Result.Result<Hedge.Hedge | "off" | undefined, InvalidOption> => {
+  if (hedge === undefined || hedge === "off") {
+    return Result.succeed(hedge)
+  }
+  const invalid = (problem: string) => Result.fail(new InvalidOption({ where, field: "hedge", problem }))
+  if (!Predicate.isRecord(hedge)) {
+    return invalid(`must be a Hedge, its options or "off", got ${String(hedge)}`)
+  }
+  return idempotent !== true
+    ? invalid(`needs idempotent: true beside it, got ${String(idempotent)}`)
+    : Hedge.isHedge(hedge)
+    ? Result.succeed(hedge)
+    : Hedge.validate(where, hedge as unknown as Hedge.Options).pipe(
+      Result.mapError(({ field, problem }) => new InvalidOption({ where, field: `hedge.${field}`, problem })),
+      Result.map(Hedge.ofOptions)
+    )
+}
+
+/**
+ * Returns the hedge of a policy, unless it is not in force: of a policy that was merged `idempotent` may be said to be
+ * something else than beside the hedge.
+ *
+ * @internal
+ */
+export const hedgeOf = ({ hedge, idempotent }: RetryPolicy): Hedge.Hedge | undefined =>
+  hedge === undefined || hedge === "off" || idempotent !== true ? undefined : hedge
+
+/**
+ * Returns the policy with another hedge.
+ *
+ * @internal
+ */
+export const withHedge = (policy: Complete, hedge: Hedge.Hedge | "off"): Complete => fromFields({ ...policy, hedge })
 
 /**
  * The policy, or what is wrong with the first bad field.
@@ -271,6 +145,7 @@ export const validate = (options: Options): Result.Result<RetryPolicy, InvalidOp
       (u) => u === "off" || Throttle.isThrottle(u),
       `a Throttle or "off"`
     )
+    const hedge = yield* validateHedge(options)
     const onEvent = yield* optionalOf("onEvent", options.onEvent, Predicate.isFunction, "a function")
     const spans = yield* optionalOf("spans", options.spans, Predicate.isBoolean, "a boolean")
     const logs = yield* optionalOf("logs", options.logs, Predicate.isBoolean, "a boolean")
@@ -286,6 +161,7 @@ export const validate = (options: Options): Result.Result<RetryPolicy, InvalidOp
       breaker,
       bulkhead,
       throttle,
+      hedge,
       onEvent,
       spans,
       logs
@@ -336,6 +212,7 @@ export const merge: {
     breaker: that.breaker ?? self.breaker,
     bulkhead: that.bulkhead ?? self.bulkhead,
     throttle: that.throttle ?? self.throttle,
+    hedge: that.hedge ?? self.hedge,
     onEvent: that.onEvent ?? self.onEvent,
     spans: that.spans ?? self.spans,
     logs: that.logs ?? self.logs
@@ -359,6 +236,7 @@ export const default_: Complete = fromFields({
   breaker: undefined,
   bulkhead: undefined,
   throttle: undefined,
+  hedge: undefined,
   onEvent: undefined,
   spans: undefined,
   logs: undefined

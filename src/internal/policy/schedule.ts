@@ -52,6 +52,8 @@ export const choose = <In, R>(
  */
 export interface Run<In, R> {
   readonly next: (now: number, input: In, hint?: Hint) => Effect.Effect<number | undefined, never, R>
+  /** Takes the next step for an attempt that does not wait for its delay. Returns whether there is one. */
+  readonly take: (now: number, input: In) => Effect.Effect<boolean, never, R>
 }
 
 /**
@@ -103,6 +105,7 @@ export const start = <In, R>(
       Effect.map(
         steps.next(now, input),
         (delay) => delay === undefined ? undefined : follow(delay, kindOf(input), hint)
-      )
+      ),
+    take: (now, input) => Effect.map(steps.next(now, input), (delay) => delay !== undefined && delay !== Infinity)
   }
 }

@@ -8,12 +8,14 @@ import * as Effect from "effect/Effect"
 import type { LazyArg } from "effect/Function"
 import type { CircuitBreaker } from "../../CircuitBreaker.js"
 import { Connections } from "../../Connections.js"
+import type { Hedge } from "../../Hedge.js"
 import type * as RetryBudget from "../../RetryBudget.js"
 import type { Throttle } from "../../Throttle.js"
 import * as Monotonic from "../ambient/monotonic.js"
 import { Registry } from "../endpoints/registry.js"
 import { showDuration } from "../errors/message.js"
 import { describe as describePolicy } from "../policy/describe.js"
+import { showAfter } from "../policy/describeGates.js"
 import type * as RetryPolicy from "../policy/policy.js"
 import type { InForce, Inspection } from "./model.js"
 import type { PerDestination, Shared } from "./policies.js"
@@ -25,7 +27,7 @@ const inspectBudget = ({ capacity, level }: RetryBudget.RetryBudget) =>
 
 /** What a policy's own functions do to a dry run is not known: they may read a cause that is not there. */
 const describe = (policy: RetryPolicy.Complete) =>
-  Effect.map(describePolicy(policy), ({ attempts, delays, retried, totalWait }) => ({
+  Effect.map(describePolicy(policy), ({ attempts, delays, hedge, retried, totalWait }) => ({
     attempts: attempts === Infinity ? "unlimited" as const : attempts,
     delays: delays.slice(0, shown).map(({ longest, shortest }) =>
       Duration.equals(shortest, longest)
@@ -33,10 +35,11 @@ const describe = (policy: RetryPolicy.Complete) =>
         : `${showDuration(shortest)} to ${showDuration(longest)}`
     ),
     totalWait: showDuration(totalWait.longest),
+    hedge: hedge === undefined ? null : { after: showAfter(hedge), max: hedge.max, load: hedge.load },
     retried
   })).pipe(
     Effect.catchAllDefect(() =>
-      Effect.succeed({ attempts: "unknown" as const, delays: [], totalWait: "unknown", retried: [] })
+      Effect.succeed({ attempts: "unknown" as const, delays: [], totalWait: "unknown", hedge: null, retried: [] })
     )
   )
 
@@ -82,10 +85,25 @@ const throttle = ({ core }: Throttle) =>
     return { calls, accepts, rejecting }
   })
 
+const hedge = ([method, { core }]: readonly [string | undefined, Hedge]): Inspection["hedges"][number] => {
+  const after = core.after(method)
+  const { calls, extra, refused, won } = core
+  return {
+    method: method ?? null,
+    after: after === undefined ? null : showDuration(Duration.millis(after)),
+    calls,
+    extraLegs: extra,
+    refused,
+    won,
+    level: core.load.level
+  }
+}
+
 /** @internal */
 export const inspect = (
   policies: Effect.Effect<ReadonlyArray<InForce>>,
-  shared: LazyArg<Shared>
+  shared: LazyArg<Shared>,
+  hedges: LazyArg<ReadonlyMap<string | undefined, Hedge>>
 ): Effect.Effect<Inspection> =>
   Effect.gen(function*() {
     const { breaker: breakers, budget: budgets, bulkhead: bulkheads, throttle: throttles } = shared()
@@ -98,6 +116,7 @@ export const inspect = (
       breakers: yield* each(breakers, breaker),
       bulkheads: yield* each(bulkheads, ({ gate }) => Effect.sync(() => gate.snapshot())),
       throttles: yield* each(throttles, throttle),
+      hedges: Array.from(hedges(), hedge).filter(({ calls }) => calls > 0),
       connections: yield* Effect.flatMap(Connections, ({ all }) => all),
       endpoints: yield* Effect.flatMap(Registry, (all) =>
         Effect.forEach(all, ({ destination, endpoints }) =>

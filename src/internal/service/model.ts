@@ -124,6 +124,15 @@ export interface Inspection {
     readonly minServerDelay: string | null
     /** The longest delay that a server may ask for. */
     readonly maxServerDelay: string
+    /** The hedge; `null` for none, and where `idempotent` is not `true`. */
+    readonly hedge: {
+      /** The time without an answer after which another leg starts: a duration, or `"quantile 0.95"`. */
+      readonly after: string
+      /** The legs that run side by side at most. */
+      readonly max: number
+      /** The extra legs per call at most. */
+      readonly load: number
+    } | null
     /** The reasons that are retried. */
     readonly retried: ReadonlyArray<RetryableReason>
     /** What the budget holds; `null` for no budget. */
@@ -190,6 +199,23 @@ export interface Inspection {
     readonly accepts: number
     /** The probability with which a call is rejected, from 0 to 0.9. */
     readonly rejecting: number
+  }>
+  /** The hedges of the layer: one for each method that was called and whose policy has the options of a hedge. */
+  readonly hedges: ReadonlyArray<{
+    /** The method; `null` for the calls without a name. */
+    readonly method: string | null
+    /** How long an attempt has no answer now when another one starts beside it; `null` while that is not known. */
+    readonly after: string | null
+    /** The calls so far. */
+    readonly calls: number
+    /** The extra legs so far. */
+    readonly extraLegs: number
+    /** The extra legs that were due, and that the load did not allow. */
+    readonly refused: number
+    /** The calls that an extra leg has ended. */
+    readonly won: number
+    /** The extra legs that may start now, with a fraction: from 0 to 20. */
+    readonly level: number
   }>
   /** The connections of this process. See `Connections`. */
   readonly connections: ReadonlyArray<Connections.Status>

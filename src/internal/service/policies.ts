@@ -5,10 +5,12 @@
  */
 import type { Bulkhead } from "../../Bulkhead.js"
 import type { CircuitBreaker } from "../../CircuitBreaker.js"
+import * as Hedge from "../../Hedge.js"
 import { InvalidOption } from "../../InvalidOption.js"
 import type { RetryBudget } from "../../RetryBudget.js"
 import type { Throttle } from "../../Throttle.js"
 import { destinationOf } from "../budget/destination.js"
+import { isSame } from "../hedge/core.js"
 import * as RetryPolicy from "../policy/policy.js"
 import * as Result from "../result.js"
 
@@ -147,6 +149,32 @@ export const nothingShared: Shared = { budget: undefined, breaker: undefined, bu
 
 const sharedFields = ["budget", "breaker", "bulkhead", "throttle"] as const
 
+/** So many methods have a hedge of their own; those beyond have none. */
+const maxHedges = 1_000
+
+/**
+ * One hedge for each method whose policy has the options of one. It stays that of its method until the policy has other
+ * options, whatever else is updated.
+ */
+const perMethod = () => {
+  const all = new Map<string | undefined, Hedge.Hedge>()
+  return {
+    all: (): ReadonlyMap<string | undefined, Hedge.Hedge> => all,
+    of: (method: string | undefined, { core }: Hedge.Hedge): Hedge.Hedge | undefined => {
+      const known = all.get(method)
+      if (known !== undefined && isSame(known.core.settings, core.settings)) {
+        return known
+      }
+      if (known === undefined && all.size >= maxHedges) {
+        return undefined
+      }
+      const made = Hedge.fromValid(core.settings)
+      all.set(method, made)
+      return made
+    }
+  }
+}
+
 /** Resolved policies are kept for so many destinations; for those beyond they are resolved for each call. */
 const maxCached = 1_000
 
@@ -162,6 +190,28 @@ export const make = (table: Table, shared: Shared) => {
   let named = new Map<string, RetryPolicy.Complete>()
   // all others of a destination have the same one, as a pattern ends with a dot
   let others = new Map<string | undefined, RetryPolicy.Complete>()
+  const hedges = perMethod()
+  let withHedges = new Map<
+    string | undefined,
+    { readonly base: RetryPolicy.Complete; readonly policy: RetryPolicy.Complete }
+  >()
+
+  /** A policy that has only the options of a hedge, with that of its method in their place. */
+  const hedged = (base: RetryPolicy.Complete, method: string | undefined): RetryPolicy.Complete => {
+    if (!Hedge.isHedge(base.hedge) || !base.hedge.core.isOfOptions) {
+      return base
+    }
+    const known = withHedges.get(method)
+    if (known?.base === base) {
+      return known.policy
+    }
+    const hedge = hedges.of(method, base.hedge)
+    const policy = RetryPolicy.withHedge(base, hedge ?? "off")
+    if (hedge !== undefined) {
+      withHedges.set(method, { base, policy })
+    }
+    return policy
+  }
 
   const resolved = (method: string | undefined): RetryPolicy.Complete => {
     const policy = resolve(state.table, method)
@@ -182,17 +232,19 @@ export const make = (table: Table, shared: Shared) => {
 
   return {
     state: () => state,
+    hedges: hedges.all,
     replace: (next: { readonly table: Table; readonly shared: Shared }) => {
       state = next
       named = new Map()
       others = new Map()
+      withHedges = new Map()
     },
     policy: (method: string | undefined): RetryPolicy.Complete => {
       const isNamed = method !== undefined && state.table.named.has(method)
       const destination = method === undefined ? undefined : destinationOf(method)
       const cached = isNamed ? named.get(method) : others.get(destination)
       if (cached !== undefined) {
-        return cached
+        return hedged(cached, method)
       }
       const policy = resolved(method)
       if (isNamed) {
@@ -200,7 +252,7 @@ export const make = (table: Table, shared: Shared) => {
       } else if (others.size < maxCached) {
         others.set(destination, policy)
       }
-      return policy
+      return hedged(policy, method)
     },
     origins: (method: string | undefined): Partial<Record<RetryPolicy.Field, string>> => {
       const from = origins(state.table, method)

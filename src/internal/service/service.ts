@@ -262,7 +262,7 @@ const fromTable = (
   return {
     policy: policies.policy,
     policies: inForce,
-    inspect: inspect(inForce, () => policies.state().shared),
+    inspect: inspect(inForce, () => policies.state().shared, policies.hedges),
     telemetry,
     update: (name, policy, options) =>
       validateNamed("RpcRetry.update", name, policy).pipe(

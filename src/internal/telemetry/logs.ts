@@ -44,6 +44,18 @@ export const retryScheduled = (call: Call, attempt: Attempt, error: Retryable, d
   })
 
 /**
+ * Logs at DEBUG that an extra leg starts: after the failure of another one, or because the others have not been answered
+ * for so many milliseconds.
+ *
+ * @internal
+ */
+export const legStarts = (call: Call, failure: Retryable | undefined, after: number | undefined): Effect.Effect<void> =>
+  line(call, LogLevel.Debug, failure?.reason ?? "Late", () => {
+    const why = failure === undefined ? `no answer in ${showDuration(Duration.millis(after ?? 0))}` : outcome(failure)
+    return `${call.method ?? "call"}: another attempt starts beside those in flight: ${why}`
+  })
+
+/**
  * Logs at DEBUG an error that ends the call without a retry.
  *
  * @internal

@@ -14,7 +14,7 @@ import type * as MetricKeyType from "effect/MetricKeyType"
 import * as MetricLabel from "effect/MetricLabel"
 import { destinationOf } from "../budget/destination.js"
 import type { CircuitEvent } from "../call/observer.js"
-import type { EndOfCall, Outcome, Reason, RetryEvent } from "../event/event.js"
+import type { EndOfCall, HedgeRefused, Outcome, Reason, RetryEvent } from "../event/event.js"
 
 /** Histogram boundaries in seconds, as OpenTelemetry advises for `rpc.client.call.duration`. */
 const seconds = MetricBoundaries.fromIterable([
@@ -53,6 +53,9 @@ const attemptDuration = withUnit(
 )
 const retryStarted = counter("rpc.client.retry.started", "{retry}", "Retries started: attempts after the first")
 const retryRefused = counter("rpc.client.retry.refused", "{retry}", "Failed attempts that no retry followed")
+const hedgeStarted = counter("rpc.client.hedge.started", "{attempt}", "Extra legs started beside other attempts")
+const hedgeWon = counter("rpc.client.hedge.won", "{call}", "Calls that an extra leg has ended")
+const hedgeRefused = counter("rpc.client.hedge.refused", "{attempt}", "Extra legs that were due and not allowed")
 const budgetLevel = withUnit(
   MetricKey.gauge("rpc.client.retry.budget", { description: "What the retry budget held when a call last ended" }),
   "{retry}"
@@ -131,6 +134,14 @@ const forMethod = (method: string, destination: string): Recorder => {
   const attempt = byEnd(attemptDuration, common)
   const retried = byEnd(retryStarted, common)
   const refused = byEnd(retryRefused, common)
+  const legs = series(hedgeStarted, common)
+  const won = series(hedgeWon, common)
+  const refusedBy = (reason: HedgeRefused["reason"]) =>
+    series(hedgeRefused, [...common, label("rpc.hedge.reason", reason)])
+  const refusedLegs = {
+    LoadExhausted: refusedBy("LoadExhausted"),
+    BudgetExhausted: refusedBy("BudgetExhausted")
+  }
   const duration = byEnd(callDuration, common)
   const attempts = byEnd(callAttempts, common)
   const retryDelay = byEnd(callRetryDelay, common)
@@ -160,7 +171,9 @@ const forMethod = (method: string, destination: string): Recorder => {
   return (event, labels, gauged) => {
     switch (event._tag) {
       case "AttemptStarted":
-        if (event.after !== undefined) {
+        if (event.leg !== undefined && event.leg > 1) {
+          legs.unsafeUpdate(1, labels)
+        } else if (event.after !== undefined) {
           retried(undefined, event.after.reason).unsafeUpdate(1, labels)
         }
         return started.unsafeUpdate(1, labels)
@@ -168,6 +181,12 @@ const forMethod = (method: string, destination: string): Recorder => {
         return attempt("success").unsafeUpdate(toSeconds(event.took), labels)
       case "AttemptFailed":
         return attempt(event.outcome, event.reason).unsafeUpdate(toSeconds(event.took), labels)
+      case "AttemptCancelled":
+        return attempt("interrupted").unsafeUpdate(toSeconds(event.took), labels)
+      case "HedgeWon":
+        return won.unsafeUpdate(1, labels)
+      case "HedgeRefused":
+        return refusedLegs[event.reason].unsafeUpdate(1, labels)
       case "RetryRefused":
         return refused(undefined, event.reason).unsafeUpdate(1, labels)
       case "CallSucceeded":

@@ -16,6 +16,7 @@ import * as Monotonic from "../ambient/monotonic.js"
 import * as Attempt from "../call/attempt.js"
 import * as Call from "../call/call.js"
 import { both } from "../call/observer.js"
+import type { HedgeRefused } from "../event/event.js"
 import { endOf, rpcErrorOf } from "../event/outcome.js"
 import * as Logs from "./logs.js"
 import * as Spans from "./spans.js"
@@ -75,7 +76,8 @@ export const attemptStarted = (call: Call.Call, attempt: Attempt.Attempt): void 
     destination: call.destination,
     at: shown(call, attempt.startedAt),
     attempt: attempt.number,
-    after: attempt.after
+    after: attempt.after,
+    leg: attempt.leg
   })
 
 const attemptSucceeded = (call: Call.Call, { number, startedAt }: Attempt.Attempt, now: number): void =>
@@ -117,13 +119,61 @@ export const attemptFailed = (call: Call.Call, attempt: Attempt.Attempt, cause: 
 }
 
 /**
+ * Reports that an attempt was interrupted at `now` because another one of its call has ended the call, or the call was
+ * interrupted.
+ *
+ * @internal
+ */
+export const attemptCancelled = (call: Call.Call, { number, startedAt }: Attempt.Attempt, now: number): void =>
+  call.observer?.({
+    _tag: "AttemptCancelled",
+    call: call.id,
+    method: call.method,
+    destination: call.destination,
+    at: shown(call, now),
+    attempt: number,
+    took: Duration.millis(Monotonic.between(startedAt, now))
+  })
+
+/**
+ * Reports that an extra leg has ended its call.
+ *
+ * @internal
+ */
+export const hedgeWon = (call: Call.Call, { leg, number }: Attempt.Attempt): void =>
+  call.observer?.({
+    _tag: "HedgeWon",
+    call: call.id,
+    method: call.method,
+    destination: call.destination,
+    at: shown(call, Monotonic.now(call.clock)),
+    attempt: number,
+    leg: leg!
+  })
+
+/**
+ * Reports that an extra leg was due at `now` and did not start.
+ *
+ * @internal
+ */
+export const hedgeRefused = (call: Call.Call, now: number, reason: HedgeRefused["reason"]): void =>
+  call.observer?.({
+    _tag: "HedgeRefused",
+    call: call.id,
+    method: call.method,
+    destination: call.destination,
+    at: shown(call, now),
+    reason
+  })
+
+/**
  * Reports a budget that falls below {@link low}.
  *
  * - `before`: the share of retries that the budget allowed before the step that lowered it, from 0 to 1.
  *
  * @internal
  */
-export const budgetLowered = (call: Call.Call, { endedAt: now }: Attempt.Attempt, before: number): void => {
+export const budgetLowered = (call: Call.Call, now: number, before: number): void => {
   const { budget } = call
   if (budget !== undefined && budget === call.observedBudget && before >= low && budget.left(now) < low) {
     call.observer?.({

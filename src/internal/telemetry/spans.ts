@@ -51,6 +51,10 @@ const annotating = (span: Tracer.Span, nanos: () => bigint): Observer => {
       case "RetryRefused":
         // not counted: there is at most one, and it says why the call ended
         return span.event("retry refused", nanos(), { "rpc.attempt": event.attempt, "error.type": event.reason })
+      case "HedgeWon":
+        return tell("hedge won", { "rpc.attempt": event.attempt, "rpc.leg": event.leg })
+      case "HedgeRefused":
+        return tell("hedge refused", { "rpc.hedge.reason": event.reason })
       case "BudgetLow":
         return tell("retry budget low", { "rpc.budget": event.level })
       case "CallSucceeded":
@@ -100,7 +104,8 @@ export const ofAttempt = <A, E, R>(
   attempt: Attempt,
   self: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> => {
-  const attributes = { ...named(call), "previous-rpc-attempts": attempt.number - 1 }
+  const leg = attempt.leg === undefined ? {} : { "rpc.leg": attempt.leg }
+  const attributes = { ...named(call), "previous-rpc-attempts": attempt.number - 1, ...leg }
   return Effect.useSpan(
     `${call.method ?? "rpc call"} attempt`,
     { kind: "client", attributes, captureStackTrace: false },

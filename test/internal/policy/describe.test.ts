@@ -1,6 +1,7 @@
 import {
   Bulkhead,
   CircuitBreaker,
+  Hedge,
   RetryBudget,
   RetryPolicy,
   RetrySchedule,
@@ -71,6 +72,22 @@ retried         ConnectionRefused, ConnectionLost, AttemptTimeout, Unavailable,
 not retried     Fatal, domain errors, defects, Throttled`
       )
       assert.isTrue(text.split("\n").every((line) => line.length <= 80))
+    }))
+
+  it.effect("a hedge has a row, and adds no attempts to those of the schedule", () =>
+    Effect.gen(function*() {
+      const options = { idempotent: true, hedge: { after: "50 millis", max: 3 } } as const
+      const text = yield* printed(RetryPolicy.make(options))
+      assert.include(text, "\nhedge           another attempt after 50ms, 3 in flight, adds 5 % at most")
+      assert.include(text, "attempts        4 (3 retries)")
+      assert.include(text, "load at worst   x4")
+      const quantile = yield* RetryPolicy.describe(
+        RetryPolicy.make({ idempotent: true, hedge: { after: Hedge.quantile(0.95), load: 0.02 } })
+      )
+      assert.deepStrictEqual(quantile.hedge, { after: { quantile: 0.95 }, max: 2, load: 0.02 })
+      const merged = RetryPolicy.merge(RetryPolicy.make(options), RetryPolicy.make({ idempotent: false }))
+      assert.isUndefined((yield* RetryPolicy.describe(merged)).hedge)
+      assert.isUndefined((yield* RetryPolicy.describe(RetryPolicy.make({ hedge: "off" }))).hedge)
     }))
 
   it.effect("a breaker, a bulkhead and a throttle have a row each; \"off\" has none", () =>

@@ -43,6 +43,7 @@ describe("inspect", () => {
         idempotent: null,
         minServerDelay: null,
         maxServerDelay: "30s",
+        hedge: null,
         retried: ["ConnectionRefused", "ConnectionLost", "AttemptTimeout", "Unavailable", "Throttled", "Custom"],
         spans: false,
         logs: true

@@ -1,7 +1,16 @@
 /**
  * Calls over real sockets, seen through real exporters; and what the documents and the dashboard say of that.
  */
-import { CircuitBreaker, Deadline, Fallback, RetryBudget, RpcError, RpcRetry, withRpcRetry } from "effect-rpc-retry"
+import {
+  CircuitBreaker,
+  Deadline,
+  Fallback,
+  Hedge,
+  RetryBudget,
+  RpcError,
+  RpcRetry,
+  withRpcRetry
+} from "effect-rpc-retry"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
 import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as FlakyServer from "effect-rpc-retry/testing/FlakyServer"
@@ -45,6 +54,17 @@ const shedding = Effect.gen(function*() {
   yield* Effect.replicateEffect(failing(), 100).pipe(Effect.provide(RpcRetry.layer({ ...once, throttle: {} })))
 })
 
+/** Calls with extra legs that win, that the load does not allow, and that the retry budget does not allow. */
+const hedging = Effect.gen(function*() {
+  const slow = Effect.never.pipe(Effect.timeoutTo({ duration: 5, onSuccess: () => 0, onTimeout: () => 0 }))
+  const call = (options: RpcRetry.Options) => slow.pipe(withRpcRetry({ method: "Arith.Multiply", ...options }))
+  const hedge = yield* Hedge.make({ after: 1, load: 1 })
+  const first = yield* Faults.script([Effect.never, Effect.void])
+  yield* first.pipe(withRpcRetry({ method: "Arith.Multiply", hedge, idempotent: true, budget: RetryBudget.unlimited }))
+  yield* call({ hedge: { after: 1, load: 0.01 }, idempotent: true })
+  yield* call({ hedge, idempotent: true })
+})
+
 /** Calls that end in every way that the dashboard shows. */
 const program = Effect.gen(function*() {
   const server = yield* FlakyServer.make({ methods: FlakyServer.arith })
@@ -64,6 +84,7 @@ const program = Effect.gen(function*() {
   yield* Effect.sleep(5).pipe(Effect.zipRight(call()), Deadline.within(1))
   yield* rpc.call("Arith.Divide", { A: 1, B: 0 }).pipe(withRpcRetry, Effect.either)
   yield* shedding
+  yield* hedging
 }).pipe(
   Effect.scoped,
   Effect.provide(RpcRetry.layer({

@@ -1,7 +1,7 @@
 /**
  * One call of each kind, one after the other.
  */
-import { Deadline, Fatal, Retryable, RetryBudget, RpcRetry, withRpcRetry } from "effect-rpc-retry"
+import { Deadline, Fatal, Retryable, RetryBudget, type RetryPolicy, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -19,7 +19,7 @@ const ok = Effect.succeed("ok")
 const call = <E>(
   name: string,
   ends: ReadonlyArray<Effect.Effect<string, E>>,
-  options: Omit<RpcRetry.Options, "method"> = {}
+  options: RetryPolicy.UnhedgedOptions = {}
 ) => {
   let n = 0
   const attempt = Effect.suspend(() => Effect.zipRight(Effect.sleep(10), ends[Math.min(n++, ends.length - 1)]!))

@@ -1,0 +1,512 @@
+/**
+ * A call whose policy has a hedge: when its legs start, what ends the call, and what the legs cost.
+ */
+import {
+  Bulkhead,
+  type CallRejected,
+  CircuitBreaker,
+  Deadline,
+  Fatal,
+  Hedge,
+  Retryable,
+  RetryBudget,
+  type RetryPolicy,
+  RpcCall,
+  RpcRetry,
+  withRpcRetry
+} from "effect-rpc-retry"
+import * as Faults from "effect-rpc-retry/testing/Faults"
+import * as Clock from "effect/Clock"
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import * as TestClock from "effect/TestClock"
+import * as TestContext from "effect/TestContext"
+import { exhaustedOf, failureOf, play } from "../../support/play.js"
+import { assert, describe, it } from "../../support/vitest.js"
+import * as Watch from "../../support/watch.js"
+
+class NoSuchUser extends Data.TaggedError("NoSuchUser")<{}> {}
+
+const unavailable = new Retryable({ reason: "Unavailable", delivery: "NotSent" })
+const lost = new Retryable({ reason: "ConnectionLost", delivery: "Unknown" })
+const fatal = new Fatal({ reason: "ServerError", message: "no" })
+
+/** A step of a script that ends so after so many milliseconds. */
+const after = <A, E>(millis: number, end: Effect.Effect<A, E>) => Effect.delay(end, millis)
+const answer = (millis: number, text: string) => after(millis, Effect.succeed(text))
+const fails = (millis: number, error: Retryable | Fatal | NoSuchUser = unavailable) => after(millis, Effect.fail(error))
+
+type Options = Partial<RetryPolicy.CommonOptions>
+
+/** A hedge after 10 ms that has saved up for many legs. */
+const eager = (options: Partial<Hedge.Options> = {}) =>
+  Effect.tap(
+    Hedge.make({ after: "10 millis", load: 1, ...options }),
+    (hedge) => Effect.replicateEffect(Effect.void.pipe(withRpcRetry({ hedge, idempotent: true })), 20)
+  )
+
+const hedged = (hedge: Hedge.Hedge, options: Options = {}) =>
+  withRpcRetry({ logs: false, ...options, hedge, idempotent: true })
+
+type Steps<E> = readonly [Effect.Effect<string, E>, ...ReadonlyArray<Effect.Effect<string, E>>]
+
+/** Runs a script in a policy with a hedge: how it ended, when, and what it came to. */
+const race = <E>(steps: Steps<E>, options: Options = {}, hedging: Partial<Hedge.Options> = {}) =>
+  Effect.gen(function*() {
+    const hedge = yield* eager(hedging)
+    const before = yield* hedge.state
+    const call = yield* Faults.script(steps)
+    const { exit, took } = yield* play(call.pipe(hedged(hedge, options)))
+    const state = yield* hedge.state
+    return {
+      exit,
+      took,
+      attempts: yield* call.attempts,
+      interrupted: yield* call.interrupted,
+      extra: state.extraLegs - before.extraLegs,
+      won: state.won,
+      level: state.level
+    }
+  })
+
+const makeBudget = (capacity = 10) => RetryBudget.make({ capacity, ratio: 0.1, regainEvery: "100000 days" })
+
+const levelOf = (budget: RetryBudget.RetryBudget) => Effect.map(budget.level, (level) => Math.round(level * 1e6) / 1e6)
+
+const millis = (duration: Duration.Duration | undefined) => duration && Duration.toMillis(duration)
+
+describe("a hedge in a policy: who wins", () => {
+  it.effect("a call that is answered in time has one attempt", () =>
+    Effect.gen(function*() {
+      const { attempts, exit, extra, took } = yield* race([answer(9, "first")])
+      assert.deepStrictEqual([exit, took, attempts, extra], [Exit.succeed("first"), 9, 1, 0])
+    }))
+
+  it.effect("a slow attempt gets another beside it, whose answer is taken; the slow one is interrupted", () =>
+    Effect.gen(function*() {
+      const { attempts, exit, interrupted, took, won } = yield* race([answer(50, "first"), answer(5, "second")])
+      assert.deepStrictEqual([exit, took, attempts, interrupted, won], [Exit.succeed("second"), 15, 2, 1, 1])
+    }))
+
+  it.effect("a Fatal, a domain error and a defect of a leg end the call, and interrupt the other", () =>
+    Effect.gen(function*() {
+      const notFound = new NoSuchUser()
+      for (const error of [fatal, notFound]) {
+        const { exit, interrupted, took } = yield* race([answer(50, "first"), fails(5, error)])
+        assert.deepStrictEqual([exit, took, interrupted], [Exit.fail(error), 15, 1])
+      }
+      const { exit, took } = yield* race([answer(50, "first"), after(5, Effect.die("broken"))])
+      assert.deepStrictEqual([exit, took], [Exit.die("broken"), 15])
+    }))
+
+  it.effect("a Retryable starts the next leg at once while another is in flight", () =>
+    Effect.gen(function*() {
+      const { attempts, exit, took } = yield* race(
+        [answer(100, "first"), fails(2), answer(5, "third")],
+        {},
+        { max: 3 }
+      )
+      assert.deepStrictEqual([exit, took, attempts], [Exit.succeed("third"), 17, 3])
+    }))
+
+  it.effect("a Retryable with nothing beside it is retried after the delay of the schedule, and costs no load", () =>
+    Effect.gen(function*() {
+      const { attempts, exit, extra, took } = yield* race([fails(3), answer(5, "second")])
+      assert.deepStrictEqual([exit, took, attempts, extra], [Exit.succeed("second"), 108, 2, 0])
+    }))
+
+  it.effect("an answer is not kept waiting by the loser", () =>
+    Effect.gen(function*() {
+      const stubborn = Effect.uninterruptible(answer(50, "first"))
+      const { exit, took } = yield* race([stubborn, answer(5, "second")])
+      assert.deepStrictEqual([exit, took], [Exit.succeed("second"), 15])
+    }))
+})
+
+describe("a hedge in a policy: one limit for legs and retries", () => {
+  it.effect("after all legs have failed the next round begins after the delay; legs use up the retries", () =>
+    Effect.gen(function*() {
+      const started: Array<number> = []
+      const start = yield* Clock.currentTimeMillis
+      const hedge = yield* eager()
+      const slow = Effect.andThen(
+        Effect.map(Clock.currentTimeMillis, (now) => started.push(now - start)),
+        fails(30)
+      )
+      const { exit, took } = yield* play(slow.pipe(hedged(hedge, { schedule: schedule(3) })))
+      const error = exhaustedOf(exit)
+      // legs at 0 and 10, which fail at 30 and 40; the next round 100 ms later
+      assert.deepStrictEqual(started, [0, 10, 140, 150])
+      assert.deepStrictEqual([error.reason, error.attempts, took], ["AttemptsExhausted", 4, 180])
+      assert.deepStrictEqual(
+        error.history.map(({ attempt, delay, startedAt }) => [attempt, millis(startedAt), millis(delay)]),
+        [[1, 0, undefined], [2, 10, 100], [3, 140, undefined], [4, 150, undefined]]
+      )
+    }))
+
+  it.effect("without retries there are no legs, and with n retries at most n of them", () =>
+    Effect.gen(function*() {
+      const attempts = (retries: number) =>
+        Effect.map(race([answer(100, "slow")], { schedule: schedule(retries) }, { max: 5 }), ({ attempts }) => attempts)
+      assert.deepStrictEqual(yield* Effect.forEach([0, 1, 2, 3, 9], attempts), [1, 2, 3, 4, 5])
+    }))
+
+  it.effect("a leg that the schedule has no place for costs neither load nor budget", () =>
+    Effect.gen(function*() {
+      const budget = yield* makeBudget()
+      const { extra, level } = yield* race([answer(100, "slow")], { schedule: schedule(0), budget })
+      assert.deepStrictEqual([extra, level, yield* levelOf(budget)], [0, 20, 10])
+    }))
+
+  it.effect("a layer's methods can switch the hedge off together with retries", () =>
+    Effect.gen(function*() {
+      const hedge = yield* eager()
+      const call = yield* Faults.script([answer(50, "first"), answer(5, "second")])
+      const { took } = yield* play(
+        call.pipe(
+          withRpcRetry({ method: "A.B" }),
+          Effect.provide(RpcRetry.layer({ default: { hedge, idempotent: true }, methods: { "A.B": "off" } }))
+        )
+      )
+      assert.deepStrictEqual([took, yield* call.attempts], [50, 1])
+    }))
+})
+
+/** So many retries, 100 ms apart. */
+const schedule = (retries: number) => Schedule.intersect(Schedule.spaced(100), Schedule.recurs(retries))
+
+describe("a hedge in a policy: what the server asks for", () => {
+  const never = new Retryable({ reason: "Unavailable", delivery: "NotSent", retryAfter: "Never" })
+  const hinted = new Retryable({ reason: "Unavailable", delivery: "NotSent", retryAfter: Duration.millis(200) })
+
+  it.effect("\"do not retry\" stops legs and retries; the leg in flight may still be answered", () =>
+    Effect.gen(function*() {
+      const { attempts, exit, took } = yield* race([answer(30, "first"), fails(5, never)], {}, { max: 4 })
+      assert.deepStrictEqual([exit, took, attempts], [Exit.succeed("first"), 30, 2])
+    }))
+
+  it.effect("\"do not retry\" ends the call when the leg in flight fails too", () =>
+    Effect.gen(function*() {
+      const { attempts, exit, took } = yield* race([fails(30), fails(5, never)], {}, { max: 4 })
+      const error = exhaustedOf(exit)
+      assert.deepStrictEqual([error.reason, error.last, took, attempts], ["ServerSaidNo", never, 30, 2])
+    }))
+
+  it.effect("a delay counts from the answer that asks for it, also for the round after the race", () =>
+    Effect.gen(function*() {
+      const { attempts, exit, took } = yield* race([fails(50), fails(5, hinted), answer(1, "third")])
+      // asked for at 15, by a leg whose failure is not the last one
+      assert.deepStrictEqual([exit, took, attempts], [Exit.succeed("third"), 216, 3])
+    }))
+
+  it.effect("a delay also holds for the next leg", () =>
+    Effect.gen(function*() {
+      const { attempts, exit, took } = yield* race([answer(500, "first"), fails(5, hinted), answer(1, "third")], {}, {
+        max: 4
+      })
+      assert.deepStrictEqual([exit, took, attempts], [Exit.succeed("third"), 216, 3])
+    }))
+
+  it.effect("a delay that is longer than allowed stops legs and retries", () =>
+    Effect.gen(function*() {
+      const options = { maxServerDelay: 100 }
+      const { exit } = yield* race([fails(30), fails(5, hinted)], options, { max: 4 })
+      assert.strictEqual(exhaustedOf(exit).reason, "ServerSaidNo")
+    }))
+
+  it.effect("a Retryable that the policy does not retry starts no leg, and ends the call when all have failed", () =>
+    Effect.gen(function*() {
+      const { attempts, exit } = yield* race([fails(30), fails(5, lost)], {
+        retryIf: ({ reason }) => reason !== "ConnectionLost"
+      }, { max: 4 })
+      assert.deepStrictEqual([exhaustedOf(exit).reason, attempts], ["NotRetried", 2])
+    }))
+})
+
+describe("a hedge in a policy: what legs cost", () => {
+  it.effect("an extra leg is paid from the retry budget as a retry is", () =>
+    Effect.gen(function*() {
+      const budget = yield* makeBudget()
+      yield* race([answer(50, "first"), answer(5, "second")], { budget })
+      assert.strictEqual(yield* levelOf(budget), 9.1)
+    }))
+
+  it.effect("a drained retry budget starts no leg, and does not fail the call", () =>
+    Effect.gen(function*() {
+      const budget = yield* makeBudget(1)
+      yield* Effect.ignore(fails(0).pipe(withRpcRetry({ budget, schedule: schedule(1), logs: false }), play))
+      const { attempts, exit, level, took } = yield* race([answer(50, "first")], { budget })
+      assert.deepStrictEqual([exit, took, attempts, level], [Exit.succeed("first"), 50, 1, 20])
+    }))
+
+  it.effect("a new hedge has no load saved up, and starts no leg", () =>
+    Effect.gen(function*() {
+      const hedge = yield* Hedge.make({ after: "10 millis", load: 0.5 })
+      const took = Effect.map(play(answer(50, "slow").pipe(hedged(hedge))), ({ took }) => took)
+      assert.strictEqual(yield* took, 50)
+      const { calls, extraLegs, level, refused } = yield* hedge.state
+      assert.deepStrictEqual([calls, extraLegs, refused, level], [1, 0, 1, 0.5])
+    }))
+
+  it.effect("the promised load holds when everything fails, whatever the schedule allows", () =>
+    Effect.gen(function*() {
+      const hedge = yield* Hedge.make({ after: "10 millis", load: 0.05, max: 3 })
+      const call = fails(30).pipe(hedged(hedge, { schedule: schedule(9) }), Effect.exit)
+      yield* play(Effect.all(Array.from({ length: 100 }, () => call), { concurrency: "unbounded" }))
+      const { calls, extraLegs } = yield* hedge.state
+      assert.deepStrictEqual([calls, extraLegs], [100, 5])
+    }))
+})
+
+describe("a hedge in a policy: time", () => {
+  it.effect("no leg starts after the deadline, and the call ends there", () =>
+    Effect.gen(function*() {
+      const { attempts, exit, took } = yield* race([Effect.never], { deadline: 25 }, { max: 5 })
+      const error = exhaustedOf(exit)
+      assert.deepStrictEqual([error.reason, error.attempts, took, attempts], ["DeadlineExceeded", 3, 25, 3])
+    }))
+
+  it.effect("the deadline is the reason also where another leg has failed before", () =>
+    Effect.gen(function*() {
+      const { exit, took } = yield* race([Effect.never, fails(5, lost)], { deadline: 40 })
+      assert.deepStrictEqual([exhaustedOf(exit).reason, took], ["DeadlineExceeded", 40])
+    }))
+
+  it.effect("each leg has an attempt timeout of its own", () =>
+    Effect.gen(function*() {
+      const { attempts, exit, took } = yield* race([Effect.never, answer(25, "second")], { attemptTimeout: 30 })
+      assert.deepStrictEqual([exit, took, attempts], [Exit.succeed("second"), 35, 2])
+    }))
+
+  it.effect("each leg has a number and a progress of its own, and the deadline and the key of the call", () =>
+    Effect.gen(function*() {
+      const hedge = yield* eager()
+      const seen: Array<readonly [number, string, number]> = []
+      const attempt = Effect.gen(function*() {
+        const number = yield* Deadline.CurrentAttempt
+        const key = Option.getOrThrow(yield* Deadline.IdempotencyKey)
+        seen.push([number, key, millis(Option.getOrThrow(yield* Deadline.remaining))!])
+        // a leg whose request is not written is cut as not sent, whatever the other leg has written
+        return yield* Deadline.whileUnsent((progress) => {
+          if (number === 1) {
+            progress.sending()
+          }
+          return Effect.never
+        })
+      })
+      const { exit } = yield* play(
+        attempt.pipe(
+          withRpcRetry({
+            hedge,
+            idempotent: true,
+            deadline: 100,
+            attemptTimeout: 50,
+            schedule: schedule(1),
+            idempotencyKey: "k"
+          })
+        )
+      )
+      assert.deepStrictEqual(seen, [[1, "k", 100], [2, "k", 90]])
+      assert.deepStrictEqual(exhaustedOf(exit).history.map(({ error }) => error.delivery), ["Unknown", "NotSent"])
+    }))
+})
+
+describe("a hedge in a policy: gates", () => {
+  it.effect("the circuit breaker is told of a race once", () =>
+    Effect.gen(function*() {
+      const breaker = yield* CircuitBreaker.make({ trip: CircuitBreaker.consecutive(100) })
+      yield* race([fails(30)], { breaker, schedule: schedule(1) })
+      assert.strictEqual((yield* breaker.snapshot).failures, 1)
+      yield* race([fails(30), answer(1, "second")], { breaker })
+      assert.strictEqual((yield* breaker.snapshot).failures, 0)
+    }))
+
+  it.effect("no leg starts once the circuit breaker is open; the one in flight goes on", () =>
+    Effect.gen(function*() {
+      const breaker = yield* CircuitBreaker.make()
+      const hedge = yield* eager()
+      const call = yield* Faults.script([answer(50, "first"), answer(5, "second")])
+      const fiber = yield* Effect.fork(call.pipe(hedged(hedge, { breaker })))
+      yield* TestClock.adjust(5)
+      yield* breaker.open
+      yield* TestClock.adjust(45)
+      assert.deepStrictEqual([yield* Fiber.join(fiber), yield* call.attempts], ["first", 1])
+    }))
+
+  it.effect("each leg takes a permit of the bulkhead, and all come back", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ concurrency: 5, queue: 0 })
+      const hedge = yield* eager({ max: 3 })
+      const fiber = yield* Effect.fork(answer(50, "slow").pipe(hedged(hedge, { bulkhead })))
+      const inFlight: Array<number> = []
+      for (const step of [5, 10, 10, 10, 20]) {
+        yield* TestClock.adjust(step)
+        inFlight.push(yield* bulkhead.inFlight)
+      }
+      yield* Fiber.join(fiber)
+      assert.deepStrictEqual(inFlight, [1, 2, 3, 3, 0])
+    }))
+
+  it.effect("a leg that the bulkhead turns away is dropped, and what it has cost comes back", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 0 })
+      const budget = yield* makeBudget()
+      const { attempts, exit, extra, level, took } = yield* race([answer(50, "first")], { bulkhead, budget })
+      assert.deepStrictEqual([exit, took, attempts, extra, level], [Exit.succeed("first"), 50, 1, 0, 20])
+      assert.strictEqual(yield* levelOf(budget), 10)
+    }))
+
+  it.effect("a leg that loses while it waits for the bulkhead gives back what it has cost", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 1 })
+      const budget = yield* makeBudget()
+      const { attempts, extra, level, took } = yield* race([answer(50, "first")], { bulkhead, budget }, { max: 3 })
+      assert.deepStrictEqual([took, attempts, extra, level], [50, 1, 0, 20])
+      assert.deepStrictEqual([yield* levelOf(budget), yield* bulkhead.waiting, yield* bulkhead.inFlight], [10, 0, 0])
+    }))
+
+  it.effect("no leg starts beside one that waits for the bulkhead", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 5 })
+      yield* Effect.fork(Effect.sleep(100).pipe(withRpcRetry({ bulkhead })))
+      yield* TestClock.adjust(0)
+      const hedge = yield* eager()
+      const call = yield* Faults.script([answer(5, "first")])
+      const fiber = yield* Effect.fork(call.pipe(hedged(hedge, { bulkhead })))
+      yield* TestClock.adjust(50)
+      assert.strictEqual(yield* bulkhead.waiting, 1)
+      yield* TestClock.adjust(55)
+      assert.strictEqual(yield* Fiber.join(fiber), "first")
+    }))
+
+  it.effect("a first leg that the bulkhead turns away ends the call, as without a hedge", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 0 })
+      const fiber = yield* Effect.fork(Effect.never.pipe(withRpcRetry({ bulkhead })))
+      yield* TestClock.adjust(0)
+      const { exit } = yield* race([answer(5, "first")], { bulkhead })
+      assert.strictEqual((failureOf(exit) as CallRejected).reason, "BulkheadFull")
+      yield* Fiber.interrupt(fiber)
+    }))
+
+  it.effect("a call inside takes no permit of a bulkhead that its leg holds", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ concurrency: 2, queue: 0 })
+      const { exit, took } = yield* race([
+        answer(50, "first").pipe(withRpcRetry({ bulkhead })) as Effect.Effect<string>,
+        answer(5, "second").pipe(withRpcRetry({ bulkhead })) as Effect.Effect<string>
+      ], { bulkhead })
+      assert.deepStrictEqual([exit, took], [Exit.succeed("second"), 15])
+    }))
+})
+
+describe("a hedge in a policy: calls that must not run twice", () => {
+  const attempts = (wrap: (call: Effect.Effect<string, Retryable>) => Effect.Effect<unknown, unknown>) =>
+    Effect.gen(function*() {
+      const call = yield* Faults.script([answer(50, "first"), answer(5, "second")])
+      yield* play(wrap(call as Effect.Effect<string, Retryable>))
+      return yield* call.attempts
+    })
+
+  it.effect("are not hedged where a policy that is merged over the hedge says so", () =>
+    Effect.gen(function*() {
+      const hedge = yield* eager()
+      const layer = RpcRetry.layer({
+        default: { hedge, idempotent: true },
+        methods: { "Users.Create": { idempotent: false } }
+      })
+      const run = (options: RpcRetry.Options) =>
+        attempts((call) => call.pipe(withRpcRetry(options), Effect.provide(layer)))
+      assert.strictEqual(yield* run({ method: "Users.Get" }), 2)
+      assert.strictEqual(yield* run({ method: "Users.Create" }), 1)
+      assert.strictEqual(yield* run({ method: "Users.Get", idempotent: false }), 1)
+      assert.strictEqual(yield* run({ method: "Users.Get", hedge: "off" }), 1)
+      assert.strictEqual(yield* run({ method: "Users.Create", idempotent: true }), 2)
+    }))
+
+  it.effect("are not hedged where the RpcCall says so of itself, also one that has lost its name", () =>
+    Effect.gen(function*() {
+      const hedge = yield* eager()
+      const layer = RpcRetry.layer({ default: { hedge, idempotent: true } })
+      const named = (idempotent: boolean) => RpcCall.make({ method: "A.B", idempotent })
+      const plain = (idempotent: boolean) =>
+        attempts((call) => call.pipe(named(idempotent), withRpcRetry, Effect.provide(layer)))
+      const mapped = (idempotent: boolean) =>
+        attempts((call) => call.pipe(named(idempotent), Effect.map((x) => x), withRpcRetry, Effect.provide(layer)))
+      assert.deepStrictEqual([yield* plain(true), yield* mapped(true)], [2, 2])
+      assert.deepStrictEqual([yield* plain(false), yield* mapped(false)], [1, 1])
+    }))
+
+  it.effect("are hedged when the call itself is said to be idempotent", () =>
+    Effect.gen(function*() {
+      const hedge = yield* eager()
+      assert.strictEqual(
+        yield* attempts((call) =>
+          call.pipe(RpcCall.make({ method: "A.B", idempotent: false }), Effect.map((x) => x), hedged(hedge))
+        ),
+        2
+      )
+    }))
+
+  it.effect("a call that is part of a retry, of this process or of its caller, has no extra legs", () =>
+    Effect.gen(function*() {
+      const hedge = yield* eager()
+      assert.strictEqual(
+        yield* attempts((call) => call.pipe(hedged(hedge), RpcRetry.inheritAttempt(2))),
+        1
+      )
+      const script = yield* Faults.script([fails(1), answer(50, "retried"), answer(1, "leg")])
+      const inner = script.pipe(
+        hedged(hedge, { schedule: Schedule.stop }),
+        Effect.catchTag("RetryExhausted", ({ last }) => Effect.fail(last))
+      )
+      yield* play(inner.pipe(withRpcRetry))
+      assert.strictEqual(yield* script.attempts, 2)
+    }))
+})
+
+describe("a hedge in a policy: interruption", () => {
+  it.live(
+    "at every virtual millisecond: no leg starts, no fiber, timer, permit or token is left, finalizers have run",
+    () =>
+      Effect.forEach(
+        Array.from({ length: 190 }, (_, at) => at),
+        (at) =>
+          Effect.gen(function*() {
+            const watch = yield* Watch.make
+            const hedge = yield* eager({ max: 3 })
+            const bulkhead = yield* Bulkhead.make({ concurrency: 2, queue: 1 })
+            const budget = yield* makeBudget()
+            const before = yield* hedge.state
+            let open = 0
+            const attempt = Effect.acquireUseRelease(
+              Effect.sync(() => open++),
+              () => fails(40),
+              () => Effect.sync(() => open--)
+            )
+            const call = yield* Faults.script([attempt])
+            const policy = { bulkhead, budget, attemptTimeout: 60, deadline: 1000, schedule: schedule(5) }
+            const fiber = yield* Effect.fork(call.pipe(hedged(hedge, policy), watch.watch))
+            yield* TestClock.adjust(at)
+            const started = yield* call.attempts
+            const exit = yield* Fiber.interrupt(fiber)
+            assert.isTrue(Exit.isInterrupted(exit), `interrupted at ${at}`)
+            assert.deepStrictEqual([yield* watch.fibers, yield* watch.timers, open], [0, 0, 0], `left at ${at}`)
+            assert.deepStrictEqual([yield* bulkhead.inFlight, yield* bulkhead.waiting], [0, 0], `permits at ${at}`)
+            // every attempt but the first one has cost a token, and nothing else has
+            assert.strictEqual(yield* levelOf(budget), 10 - Math.max(0, started - 1), `tokens at ${at}`)
+            const state = yield* hedge.state
+            assert.strictEqual(state.level, Math.min(20, 20 - (state.extraLegs - before.extraLegs)), `load at ${at}`)
+            yield* TestClock.adjust("1 hour")
+            assert.strictEqual(yield* call.attempts, started, `attempts after ${at}`)
+          }).pipe(Effect.provide(TestContext.TestContext)),
+        { concurrency: 16, discard: true }
+      ),
+    60_000
+  )
+})
