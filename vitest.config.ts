@@ -12,6 +12,13 @@ export default defineConfig({
     maxWorkers: "100%",
     // the log lines of calls that are to fail
     silent: "passed-only",
+    coverage: {
+      // with `npm run test:coverage`: the core, by the unit tests
+      provider: "v8",
+      include: ["src/*.ts", "src/internal/**"],
+      reporter: ["text-summary"],
+      reportsDirectory: "node_modules/.cache/coverage"
+    },
     // for a busy machine: a test that waits for what never comes ends here
     testTimeout: 60_000,
     hookTimeout: 60_000

@@ -2,7 +2,8 @@
  * Runs the package under each runtime, and writes what worked into the README: `npm run test:runtimes`.
  *
  * The runtimes are npm packages, installed into a folder of the system that is kept for the next time. With
- * `RUNTIMES=node-20,bun` only these run, and the README is left as it is.
+ * `RUNTIMES=node-20,bun` only these run, and the README is left as it is. `--unit` runs the unit tests under each Node too,
+ * which takes minutes.
  */
 import { build } from "esbuild"
 import { execFileSync, spawn } from "node:child_process"
@@ -212,6 +213,14 @@ const run = (runtime: Runtime): Promise<Wrong> =>
       )
   )
 
+/** Runs the unit tests; throws when one fails. */
+const unitTests = (runtime: Runtime): void => {
+  const [command, ...args] = runtime.command(install(runtime), Path.join(root, "node_modules/vitest/vitest.mjs"))
+  const unit = ["run", "--pool=threads", "--exclude", "test/{interop,stress,package}/**"]
+  process.stdout.write(`unit tests under ${runtime.name}\n`)
+  execFileSync(command!, [...args, ...unit], { cwd: root, stdio: "inherit" })
+}
+
 const only = process.env.RUNTIMES?.split(",")
 mkdirSync(built, { recursive: true })
 mkdirSync(cache, { recursive: true })
@@ -223,6 +232,9 @@ for (const runtime of runtimes) {
   if (only === undefined ? isThere : only.includes(runtime.id)) {
     // oxlint-disable-next-line no-await-in-loop -- one after the other, as a machine may have few cores
     results.push({ runtime, wrong: await run(runtime) })
+    if (process.argv.includes("--unit") && runtime.id.startsWith("node-")) {
+      unitTests(runtime)
+    }
   }
 }
 
