@@ -77,6 +77,7 @@ import { configError } from "./internal/config/policyDocument.js"
 import * as grpc from "./internal/config/serviceConfig.js"
 import * as engine from "./internal/engine/engine.js"
 import * as Result from "./internal/result.js"
+import * as Bare from "./internal/service/bare.js"
 import { changedClient } from "./internal/service/clientProxy.js"
 import type { InForce, Inspection, LayerOptions, Service, UpdateOptions } from "./internal/service/model.js"
 import * as Wiring from "./internal/service/reference.js"
@@ -667,17 +668,17 @@ const ownPolicy = (options: Options): RetryPolicy.RetryPolicy | undefined => {
   return RetryPolicy.make(policy)
 }
 
-/** Kept, as a context takes long to find that it does not have it. */
-let withoutLayer: Service | undefined
+/** {@link RpcRetry} without its default value, which holds all that layers need. */
+const reference = { key: Wiring.key } as { readonly key: string; readonly Service: Service }
 
-/** The service of a call that runs with this context, and was built with none. */
-const inForce = (ambient: Context.Context<never>): Service => {
-  const service = Wiring.given(ambient, RpcRetry)
+/** The part of the service that a call uses which runs with this context, and was built with none. */
+const inForce = (ambient: Context.Context<never>): Pick<Service, "policy" | "telemetry"> => {
+  const service = Wiring.given(ambient, reference)
   if (service !== undefined) {
     return service
   }
   Wiring.withoutLayer()
-  return withoutLayer ??= Context.get(ambient, RpcRetry)
+  return Bare.service
 }
 
 /**
@@ -843,7 +844,7 @@ export const withRpcRetry: WithRpcRetry = combinator()
 export const bind: Effect.Effect<WithRpcRetry> = Effect.map(
   Effect.context<never>(),
   (context) => {
-    const service = Wiring.given(context, RpcRetry)
+    const service = Wiring.given(context, reference)
     return service === undefined ? withRpcRetry : combinator(service)
   }
 )

@@ -214,10 +214,8 @@ const circuitValue = (event: CircuitEvent): number =>
 /**
  * Returns what records the circuit breakers of a service: the state of each, and how often it has opened. A service has
  * a bounded number of destinations.
- *
- * @internal
  */
-export const forCircuits = () => {
+const forCircuits = () => {
   const known = new Map<string, { readonly state: Series; readonly opened: Series }>()
   return (event: CircuitEvent): void => {
     const labels = [label("rpc.destination", event.destination || "unnamed")]
@@ -234,10 +232,8 @@ export const forCircuits = () => {
 /**
  * Makes a function that returns the recorder of a method. Methods beyond the first `maxMethods` share one recorder with
  * the name `other`, because each name costs about thirty series here and in the metrics store, which are never removed.
- *
- * @internal
  */
-export const make = (maxMethods: number) => {
+const forMethods = (maxMethods: number) => {
   const known = new Map<string | undefined, Recorder>()
   let other: Recorder | undefined
   return (method: string | undefined): Recorder => {
@@ -258,3 +254,25 @@ export const make = (maxMethods: number) => {
     return other
   }
 }
+
+/**
+ * What records the events of one service as metrics.
+ *
+ * @internal
+ */
+export interface Metrics {
+  /** Returns the recorder of a method. */
+  readonly recorderOf: (method: string | undefined) => Recorder
+  /** Records a change of a circuit breaker. */
+  readonly recordCircuit: (event: CircuitEvent) => void
+}
+
+/**
+ * Makes the metrics of a service, for at most `maxMethods` methods.
+ *
+ * @internal
+ */
+export const make = (maxMethods: number): Metrics => ({
+  recorderOf: forMethods(maxMethods),
+  recordCircuit: forCircuits()
+})
