@@ -122,7 +122,7 @@ describe.skipIf(GoServer.skipped !== undefined)("three Go servers behind one des
         const endpoints = yield* of(all)
         yield* Effect.forEach(many(3 * count), () => multiply(endpoints).pipe(withRpcRetry))
         yield* Effect.forEach(all, ({ kill }) => kill)
-        for (const _ of many(20)) {
+        for (let call = 0; call < 20; call++) {
           const attempts: Array<string> = []
           const error = yield* Effect.flip(multiply(endpoints, attempts).pipe(quick(3)))
           assert.instanceOf(error, RetryExhausted)
@@ -143,13 +143,13 @@ describe.skipIf(GoServer.skipped !== undefined)("three Go servers behind one des
         const all = yield* servers(3)
         const endpoints = yield* of(all, { pick, ...penaltyOnly })
         yield* Effect.forEach(all.slice(0, 2), ({ kill }) => kill)
-        for (const _ of many(60)) {
+        for (let call = 0; call < 60; call++) {
           const attempts: Array<string> = []
           assert.strictEqual(yield* multiply(endpoints, attempts).pipe(quick(2)), 42)
           assert.strictEqual(new Set(attempts).size, attempts.length)
         }
         yield* all[2]!.kill
-        for (const _ of many(20)) {
+        for (let call = 0; call < 20; call++) {
           const attempts: Array<string> = []
           yield* Effect.flip(multiply(endpoints, attempts).pipe(quick(8)))
           assert.strictEqual(attempts.length, 9)
