@@ -548,7 +548,7 @@ type Member<M> = M extends (...args: never) => infer Returned
   : M extends undefined ? M
   : never
 
-type ParametersOf<M> = M extends (...args: infer Args) => unknown ? Args : never
+type ParametersOf<M> = M extends (...args: infer Args extends ReadonlyArray<unknown>) => unknown ? Args : never
 
 /**
  * The options of {@link client}.

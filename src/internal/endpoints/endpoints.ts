@@ -12,6 +12,7 @@ import * as Exit from "effect/Exit"
 import type { LazyArg } from "effect/Function"
 import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
+import * as Tracer from "effect/Tracer"
 import * as Utils from "effect/Utils"
 import { type Fatal, isRetryable, Retryable, withEndpoint } from "../../RpcError.js"
 import { read } from "../ambient/context.js"
@@ -21,6 +22,7 @@ import * as Causes from "../effect/cause.js"
 import { retryableOf } from "../errors/cause.js"
 import type { Breaker } from "../gate/circuitBreaker.js"
 import { type Outcome, outcomeOf } from "../gate/outcome.js"
+import * as Result from "../result.js"
 import { closed, Dial } from "./dial.js"
 import * as Discovery from "./discovery.js"
 import type { EjectionSettings } from "./ejection.js"
@@ -155,6 +157,7 @@ const attempt = <Client, A, E, R>(
       }
       const { member } = choice
       progress?.endpointChosen(member.name)
+      void Result.try(() => Telemetry.nameOnSpan(read(fiber.currentContext, Tracer.ParentSpan, undefined), member.name))
       return Effect.matchCauseEffect(restore(atMember(member, use)), {
         onSuccess: (answer) => {
           const exit = Exit.succeed(answer)
