@@ -184,6 +184,7 @@ describe("the client of an endpoint", () => {
       yield* Fiber.interrupt(first)
       assert.deepStrictEqual(ended, [])
       yield* Fiber.interrupt(second)
+      yield* settled
       assert.deepStrictEqual(ended, ["interrupted"])
       assert.deepInclude(yield* stateOf(endpoints, "a"), { client: "Idle", inFlight: 0 })
       const third = yield* Effect.fork(endpoints.call(ask))

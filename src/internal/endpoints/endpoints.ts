@@ -93,7 +93,7 @@ export const make = <Client, R, R2>(
       slowStart,
       breaker,
       telemetry,
-      dial: (endpoint) => new Dial(dialled(endpoint), scope)
+      dial: (endpoint) => new Dial(dialled(endpoint), scope, () => isClosed)
     })
     const states = withServices((services) => set.states(services))
     const at = (services: Services) => ({
@@ -158,12 +158,17 @@ const attempt = <Client, A, E, R>(
       const { member } = choice
       progress?.endpointChosen(member.name)
       void Result.try(() => Telemetry.nameOnSpan(read(fiber.currentContext, Tracer.ParentSpan, undefined), member.name))
-      return Effect.matchCauseEffect(restore(atMember(member, use)), {
+      let hasClient = false
+      const made = atMember(member, (client, endpoint) => {
+        hasClient = true
+        return use(client, endpoint)
+      })
+      return Effect.matchCauseEffect(restore(made), {
         onSuccess: (answer) => {
           const exit = Exit.succeed(answer)
           return core.set.ended(choice, "Success", exit, services) ? Effect.andThen(closeAll([member]), exit) : exit
         },
-        onFailure: (cause) => afterFailure(core, choice, cause, progress, services)
+        onFailure: (cause) => afterFailure(core, choice, cause, hasClient, progress, services)
       })
     })
   })
@@ -183,14 +188,16 @@ const afterFailure = <Client, E>(
   core: Core<Client>,
   choice: Choice<Client>,
   cause: Cause.Cause<E>,
+  hasClient: boolean,
   progress: Progress.AttemptProgress | undefined,
   services: Services
 ): Effect.Effect<never, E> => {
   const { member } = choice
   const exit = Exit.failCause(cause)
-  const isLast = core.set.ended(choice, outcome(exit, progress), exit, services)
+  const isUnmade = !hasClient && !Causes.hasInterruption(cause)
+  const isLast = core.set.ended(choice, isUnmade ? "Failure" : outcome(exit, progress), exit, services)
   const error = retryableOf(cause)
-  if (error !== undefined && (isOfConnection(error) || member.dial.state !== "Connected")) {
+  if (isUnmade || (error !== undefined && isOfConnection(error))) {
     core.discovery.refresh(Context.get(services, Clock.Clock))
   }
   const failed = Causes.mapFailures(
