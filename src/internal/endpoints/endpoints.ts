@@ -195,9 +195,10 @@ const afterFailure = <Client, E>(
   const { member } = choice
   const exit = Exit.failCause(cause)
   const isUnmade = !hasClient && !Causes.hasInterruption(cause)
-  const isLast = core.set.ended(choice, isUnmade ? "Failure" : outcome(exit, progress), exit, services)
+  const ended = isUnmade ? "Failure" : outcome(exit, progress)
+  const isLast = core.set.ended(choice, ended, exit, services)
   const error = retryableOf(cause)
-  if (isUnmade || (error !== undefined && isOfConnection(error))) {
+  if ((!hasClient && ended === "Failure") || (error !== undefined && isOfConnection(error))) {
     core.discovery.refresh(Context.get(services, Clock.Clock))
   }
   const failed = Causes.mapFailures(

@@ -73,6 +73,22 @@ describe("an endpoint whose dial", () => {
       assert.strictEqual(refreshes(), 1)
     }))
 
+  it.scoped("never ends makes the source be asked for a new list when the attempt times out", () =>
+    Effect.gen(function*() {
+      const { list, refreshes, source } = yield* manual
+      const endpoints = yield* Endpoints.make({ source, connect: () => Effect.never, ...plain })
+      yield* list("a")
+      const call = yield* Effect.fork(
+        endpoints.call(ask).pipe(
+          withRpcRetry({ logs: false, attemptTimeout: "1 second", schedule: Schedule.recurs(0) })
+        )
+      )
+      yield* TestClock.adjust("1 second")
+      yield* Effect.flip(Fiber.join(call))
+      yield* settled
+      assert.strictEqual(refreshes(), 1)
+    }))
+
   it.scoped("is interrupted by itself is retried elsewhere, as not sent", () =>
     Effect.gen(function*() {
       const { endpoints } = yield* withBad(() => Effect.interrupt, ["bad"])
