@@ -410,14 +410,16 @@ type Value =
   | RegExp
   | ArrayBufferView
 
-type Member<M> = M extends (...args: infer Args) => infer Returned
+type Member<M> = M extends (...args: never) => infer Returned
   ? [Returned] extends [Option.Option<unknown> | Result.Result<unknown, unknown>] ? M
-  : [Returned] extends [AnyCall] ? (...args: Args) => Retried<Returned>
+  : [Returned] extends [AnyCall] ? (...args: ParametersOf<M>) => Retried<Returned>
   : M
   : M extends RpcCall.RpcCall<unknown, unknown, unknown> ? Retried<M>
   : M extends Value ? M
   : M extends object ? Client<M>
   : M
+
+type ParametersOf<M> = M extends (...args: infer Args extends ReadonlyArray<unknown>) => unknown ? Args : never
 
 /**
  * Retries every call of a client: of `Grpc.client`, `Connect.client`, `EffectRpc.client`, or of any object whose

@@ -9,6 +9,7 @@ import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
+import * as Tracer from "effect/Tracer"
 import { ask, type Client, manual, refused, servers, unavailable } from "./support/endpoints.js"
 import { settled } from "./support/sources.js"
 import * as VirtualTime from "./support/virtualTime.js"
@@ -183,6 +184,7 @@ describe("the client of an endpoint", () => {
       yield* Fiber.interrupt(first)
       assert.deepStrictEqual(ended, [])
       yield* Fiber.interrupt(second)
+      yield* settled
       assert.deepStrictEqual(ended, ["interrupted"])
       assert.deepInclude(yield* stateOf(endpoints, "a"), { client: "Idle", inFlight: 0 })
       const third = yield* Effect.fork(endpoints.call(ask))
@@ -793,6 +795,45 @@ describe("the client of endpoints", () => {
 })
 
 describe("what is seen of endpoints", () => {
+  it.scoped("are on the span of each attempt, also when the call has spans of its own, without credentials", () =>
+    Effect.gen(function*() {
+      const { connect } = servers((address) => address === "10.0.0.1:80" ? Effect.fail(refused) : Effect.void)
+      const spans: Array<Tracer.Span> = []
+      const native = yield* Effect.tracer
+      const tracer = Tracer.make({
+        span: (...args) => {
+          const span = native.span(...args)
+          spans.push(span)
+          return span
+        },
+        context: (f, fiber) => native.context(f, fiber)
+      })
+      const shown = (name: string) =>
+        spans.filter((span) => span.name === name).map(({ attributes }) => [
+          attributes.get("server.address"),
+          attributes.get("server.port")
+        ])
+      const endpoints = yield* of(["10.0.0.1:80", "[fd00::1]:81"], connect, { pick: "pickFirst" })
+      const urls = yield* of(["https://ada:secret@10.0.0.1:80/users"], connect)
+      yield* endpoints.call(ask, { method: "Users.Get" }).pipe(
+        Effect.withSpan("mine"),
+        withRpcRetry({ ...quiet, method: "Users.Get", spans: true, schedule: Schedule.recurs(1) }),
+        Effect.withTracer(tracer)
+      )
+      yield* urls.call(ask, { method: "Users.Get" }).pipe(
+        withRpcRetry({ ...quiet, spans: true }),
+        Effect.withTracer(tracer)
+      )
+      yield* endpoints.call(ask).pipe(Effect.retry({ times: 1 }), Effect.withSpan("bare"), Effect.withTracer(tracer))
+      assert.deepStrictEqual(shown("Users.Get attempt"), [
+        ["10.0.0.1", 80],
+        ["fd00::1", 81],
+        ["https://<redacted>@10.0.0.1:80/users", undefined]
+      ])
+      assert.deepStrictEqual(shown("mine"), [[undefined, undefined], [undefined, undefined]])
+      assert.deepStrictEqual(shown("bare"), [[undefined, undefined]])
+    }))
+
   it.scoped("is in inspect, without credentials in addresses", () =>
     Effect.gen(function*() {
       const endpoints = yield* of(["http://me:secret@host:80"], servers().connect, { name: "orders" })

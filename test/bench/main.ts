@@ -7,6 +7,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import * as Endpoints from "./endpoints.js"
 import * as Gates from "./gates.js"
 import * as Gob from "./gob.js"
 import * as GoRpc from "./goRpc.js"
@@ -119,4 +120,6 @@ const program = Effect.gen(function*() {
   ])
 })
 
-Effect.runPromise(Effect.all([program, Gates.program, Gob.program, GoRpc.program], { discard: true }))
+Effect.runPromise(
+  Effect.all([program, Gates.program, Endpoints.program, Gob.program, GoRpc.program], { discard: true })
+)

@@ -4,8 +4,13 @@
 import {
   CircuitBreaker,
   Deadline,
+<<<<<<< HEAD
   Fallback,
   Hedge,
+=======
+  Endpoints,
+  Fallback,
+>>>>>>> h-endpoints2
   RetryBudget,
   RpcError,
   RpcRetry,
@@ -19,6 +24,7 @@ import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import * as Logger from "effect/Logger"
 import * as Schedule from "effect/Schedule"
+import * as Stream from "effect/Stream"
 import { readFileSync } from "node:fs"
 import * as Path from "node:path"
 import * as Yaml from "yaml"
@@ -54,6 +60,7 @@ const shedding = Effect.gen(function*() {
   yield* Effect.replicateEffect(failing(), 100).pipe(Effect.provide(RpcRetry.layer({ ...once, throttle: {} })))
 })
 
+<<<<<<< HEAD
 /** Calls with extra legs that win, that the load does not allow, and that the retry budget does not allow. */
 const hedging = Effect.gen(function*() {
   const slow = Effect.never.pipe(Effect.timeoutTo({ duration: 5, onSuccess: () => 0, onTimeout: () => 0 }))
@@ -64,6 +71,25 @@ const hedging = Effect.gen(function*() {
   yield* call({ hedge: { after: 1, load: 0.01 }, idempotent: true })
   yield* call({ hedge, idempotent: true })
 })
+=======
+/** Attempts at endpoints, one of which is taken out, of a source that fails after its first list. */
+const atEndpoints = Effect.gen(function*() {
+  const endpoints = yield* Endpoints.make({
+    name: "users",
+    source: Endpoints.makeSource(() =>
+      Stream.make<[Endpoints.Update, Endpoints.Update]>(
+        { _tag: "Listed", endpoints: [{ address: "bad" }, { address: "a" }, { address: "b" }] },
+        { _tag: "Failed", error: "down" }
+      )
+    ),
+    connect: Effect.succeed,
+    pick: "roundRobin",
+    metrics: { endpointLabels: 2 }
+  })
+  const call = endpoints.call(({ address }) => address === "bad" ? Faults.refused : Effect.void)
+  yield* Effect.replicateEffect(Effect.ignore(call), 15)
+}).pipe(Effect.scoped)
+>>>>>>> h-endpoints2
 
 /** Calls that end in every way that the dashboard shows. */
 const program = Effect.gen(function*() {
@@ -84,7 +110,11 @@ const program = Effect.gen(function*() {
   yield* Effect.sleep(5).pipe(Effect.zipRight(call()), Deadline.within(1))
   yield* rpc.call("Arith.Divide", { A: 1, B: 0 }).pipe(withRpcRetry, Effect.either)
   yield* shedding
+<<<<<<< HEAD
   yield* hedging
+=======
+  yield* atEndpoints
+>>>>>>> h-endpoints2
 }).pipe(
   Effect.scoped,
   Effect.provide(RpcRetry.layer({
@@ -242,7 +272,8 @@ describe("OTLP", () => {
         RpcError.ExhaustedReason,
         RpcError.RejectedReason
       ].flatMap(({ literals }) => literals)
-      const types = own.flatMap(pointsOf).flatMap(({ attributes }) => attributesOf(attributes)["error.type"] ?? [])
+      const ofCalls = own.filter(({ name }) => name !== "rpc.client.endpoints.out")
+      const types = ofCalls.flatMap(pointsOf).flatMap(({ attributes }) => attributesOf(attributes)["error.type"] ?? [])
       assert.includeMembers([...types], [
         "ConnectionLost",
         "AttemptsExhausted",
