@@ -4,13 +4,9 @@
 import {
   CircuitBreaker,
   Deadline,
-<<<<<<< HEAD
-  Fallback,
-  Hedge,
-=======
   Endpoints,
   Fallback,
->>>>>>> h-endpoints2
+  Hedge,
   RetryBudget,
   RpcError,
   RpcRetry,
@@ -60,7 +56,6 @@ const shedding = Effect.gen(function*() {
   yield* Effect.replicateEffect(failing(), 100).pipe(Effect.provide(RpcRetry.layer({ ...once, throttle: {} })))
 })
 
-<<<<<<< HEAD
 /** Calls with extra legs that win, that the load does not allow, and that the retry budget does not allow. */
 const hedging = Effect.gen(function*() {
   const slow = Effect.never.pipe(Effect.timeoutTo({ duration: 5, onSuccess: () => 0, onTimeout: () => 0 }))
@@ -71,7 +66,7 @@ const hedging = Effect.gen(function*() {
   yield* call({ hedge: { after: 1, load: 0.01 }, idempotent: true })
   yield* call({ hedge, idempotent: true })
 })
-=======
+
 /** Attempts at endpoints, one of which is taken out, of a source that fails after its first list. */
 const atEndpoints = Effect.gen(function*() {
   const endpoints = yield* Endpoints.make({
@@ -89,7 +84,6 @@ const atEndpoints = Effect.gen(function*() {
   const call = endpoints.call(({ address }) => address === "bad" ? Faults.refused : Effect.void)
   yield* Effect.replicateEffect(Effect.ignore(call), 15)
 }).pipe(Effect.scoped)
->>>>>>> h-endpoints2
 
 /** Calls that end in every way that the dashboard shows. */
 const program = Effect.gen(function*() {
@@ -110,11 +104,8 @@ const program = Effect.gen(function*() {
   yield* Effect.sleep(5).pipe(Effect.zipRight(call()), Deadline.within(1))
   yield* rpc.call("Arith.Divide", { A: 1, B: 0 }).pipe(withRpcRetry, Effect.either)
   yield* shedding
-<<<<<<< HEAD
   yield* hedging
-=======
   yield* atEndpoints
->>>>>>> h-endpoints2
 }).pipe(
   Effect.scoped,
   Effect.provide(RpcRetry.layer({
