@@ -220,8 +220,8 @@ export const layerConfig = (
 }
 
 /**
- * A layer from a gRPC service config, as JSON text or parsed: the `retryPolicy` and `timeout` of each `methodConfig`,
- * and `retryThrottling`, by the rules of proposal A6. Names become `Service.Method`, `Service.*` and `*`. What else is
+ * A layer from a gRPC service config, as JSON text or parsed: the `retryPolicy` or `hedgingPolicy` and the `timeout` of
+ * each `methodConfig`, and `retryThrottling`, by the rules of proposal A6. Names become `Service.Method`, `Service.*` and `*`. What else is
  * in the config is not looked at.
  *
  * The `timeout` of a method is its `deadline`. `retryThrottling` is one budget for all methods; without it there is
@@ -230,7 +230,13 @@ export const layerConfig = (
  * As in gRPC a method without a retry policy is not retried, and the entry that names a method most exactly holds
  * alone. Not as in gRPC, `maxAttempts` above 5 is what it says. A failure whose `code` is no gRPC status counts as the
  * one it would have been: `UNAVAILABLE` for refused and lost connections, `DEADLINE_EXCEEDED` for timeouts,
- * `RESOURCE_EXHAUSTED` for `Throttled`. A `hedgingPolicy` is an error.
+ * `RESOURCE_EXHAUSTED` for `Throttled`.
+ *
+ * A `hedgingPolicy` is a hedge after `hedgingDelay` (all at once without one) of at most `maxAttempts`, 5 at most as in
+ * gRPC, and says that the method is `idempotent`. A failure with one of `nonFatalStatusCodes` is followed by the next
+ * attempt at once, or after the pushback of the server. Its extra load has no bound but `maxAttempts` and
+ * `retryThrottling`. Not as in gRPC, another failure that is `Retryable` does not cancel the attempts that are in
+ * flight: no other one starts, and their answer is taken.
  *
  * @since 0.1.0
  * @category layers

@@ -1,4 +1,14 @@
-import { Deadline, Endpoints, Fatal, Retryable, RpcCall, RpcRetry, withRpcRetry } from "effect-rpc-retry"
+import {
+  Deadline,
+  Endpoints,
+  Fatal,
+  Hedge,
+  Retryable,
+  RetrySchedule,
+  RpcCall,
+  RpcRetry,
+  withRpcRetry
+} from "effect-rpc-retry"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -11,6 +21,7 @@ import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as Tracer from "effect/Tracer"
 import { ask, type Client, manual, refused, servers, unavailable } from "./support/endpoints.js"
+import { play } from "./support/play.js"
 import { settled } from "./support/sources.js"
 import * as VirtualTime from "./support/virtualTime.js"
 import { assert, describe, it } from "./support/vitest.js"
@@ -51,6 +62,60 @@ describe("a call of endpoints", () => {
       const endpoint = { address: "a", zone: "z", attributes: { name: "users-1" } }
       const endpoints = yield* of([endpoint], connect)
       assert.deepStrictEqual(yield* endpoints.call((_, given) => Effect.succeed(given)), endpoint)
+    }))
+
+  it.scoped("the legs of a hedged call are at different endpoints, from a policy and as a function", () =>
+    Effect.gen(function*() {
+      const hedge = { after: "10 millis", max: 3, load: 1 } as const
+      const schedule = Schedule.recurs(2)
+      const made = yield* Hedge.make(hedge)
+      const inPolicy = withRpcRetry({ ...quiet, schedule, idempotent: true, hedge })
+      const alone = Hedge.hedge(made, { idempotent: true })
+      for (let run = 0; run < 30; run++) {
+        for (const hedged of [inPolicy, alone] as ReadonlyArray<typeof alone>) {
+          const { asked, connect } = servers(() => Effect.sleep("1 second"))
+          const endpoints = yield* of(["a", "b", "c"], connect)
+          yield* Effect.replicateEffect(hedged(Effect.void), 5)
+          yield* play(hedged(endpoints.call(ask)))
+          assert.deepStrictEqual(Array.from(asked).toSorted(), [["a", 1], ["b", 1], ["c", 1]])
+        }
+      }
+    }))
+
+  it.scoped("legs that start together are at different endpoints too, before the first list has come", () =>
+    Effect.gen(function*() {
+      const { list, source } = yield* manual
+      const { asked, connect } = servers(() => Effect.sleep("1 second"))
+      const endpoints = yield* Endpoints.make({ source, connect, metrics: "off" })
+      const hedge = { after: 0, max: 3, load: 1 } as const
+      const hedged = withRpcRetry({ ...quiet, schedule: Schedule.recurs(2), idempotent: true, hedge })
+      yield* Effect.replicateEffect(Effect.void.pipe(hedged), 5)
+      const fiber = yield* Effect.fork(endpoints.call(ask).pipe(hedged))
+      yield* settled
+      yield* list("a", "b", "c")
+      yield* play(Fiber.join(fiber))
+      assert.deepStrictEqual(Array.from(asked).toSorted(), [["a", 1], ["b", 1], ["c", 1]])
+    }))
+
+  it.scoped("a retry of a hedged call avoids the endpoints of all its legs, not only of the last one", () =>
+    Effect.gen(function*() {
+      for (let run = 0; run < 30; run++) {
+        const { asked, connect } = servers((address) =>
+          address === "d" ? Effect.void : Effect.delay(Effect.fail(unavailable), 25)
+        )
+        const endpoints = yield* of(["a", "b", "c", "d"], connect)
+        const hedge = { after: "10 millis", max: 2, load: 1 } as const
+        const hedged = withRpcRetry({
+          ...quiet,
+          schedule: Schedule.spaced(100).pipe(RetrySchedule.retries(3)),
+          idempotent: true,
+          hedge
+        })
+        yield* Effect.replicateEffect(Effect.void.pipe(hedged), 5)
+        const { exit } = yield* play(endpoints.call(ask).pipe(hedged))
+        assert.deepStrictEqual(exit, Exit.succeed("d"))
+        assert.isTrue(Array.from(asked.values()).every((count) => count === 1))
+      }
     }))
 
   it.scoped("retries at an endpoint that it has not tried, while there is one", () =>

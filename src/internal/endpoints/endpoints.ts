@@ -17,7 +17,7 @@ import * as Utils from "effect/Utils"
 import { type Fatal, isRetryable, Retryable, withEndpoint } from "../../RpcError.js"
 import { read } from "../ambient/context.js"
 import * as Progress from "../ambient/progress.js"
-import { noneTried, TriedEndpoints } from "../ambient/tried.js"
+import { chosen, LegEndpoints, noneTried, TriedEndpoints } from "../ambient/tried.js"
 import * as Causes from "../effect/cause.js"
 import { retryableOf } from "../errors/cause.js"
 import type { Breaker } from "../gate/circuitBreaker.js"
@@ -150,13 +150,17 @@ const attempt = <Client, A, E, R>(
     const services = fiber.currentDefaultServices
     const progress = read(fiber.currentContext, Progress.CurrentAttemptProgress, undefined)
     const tried = read(fiber.currentContext, TriedEndpoints, noneTried)
+    const legs = read(fiber.currentContext, LegEndpoints, undefined)
     return Effect.uninterruptibleMask((restore) => {
-      const choice = core.set.choose(tried, services)
+      const choice = core.set.choose(legs === undefined ? tried : [...tried, ...legs], services)
       if (choice === undefined) {
         return Effect.fail(noEndpoint(core))
       }
       const { member } = choice
       progress?.endpointChosen(member.name)
+      if (legs !== undefined) {
+        chosen(legs, member.name)
+      }
       void Result.try(() => Telemetry.nameOnSpan(read(fiber.currentContext, Tracer.ParentSpan, undefined), member.name))
       let hasClient = false
       const made = atMember(member, (client, endpoint) => {
