@@ -96,7 +96,7 @@ export type { InForce, Inspection, LayerOptions, Service, UpdateOptions } from "
  * @category references
  */
 export class RpcRetry extends Context.Reference<RpcRetry>()(Wiring.key, {
-  defaultValue: (): Service => internal.withoutLayer()
+  defaultValue: (): Service => serviceWithoutLayer()
 }) {}
 
 /**
@@ -667,8 +667,10 @@ const ownPolicy = (options: Options): RetryPolicy.RetryPolicy | undefined => {
   return RetryPolicy.make(policy)
 }
 
-/** Kept, as a context takes long to find that it does not have it. */
 let withoutLayer: Service | undefined
+
+/** The service of calls without a layer, made once and by this copy of the package, whatever others a process has. */
+const serviceWithoutLayer = (): Service => withoutLayer ??= internal.withoutLayer()
 
 /** The service of a call that runs with this context, and was built with none. */
 const inForce = (ambient: Context.Context<never>): Service => {
@@ -677,7 +679,7 @@ const inForce = (ambient: Context.Context<never>): Service => {
     return service
   }
   Wiring.withoutLayer()
-  return withoutLayer ??= Context.get(ambient, RpcRetry)
+  return serviceWithoutLayer()
 }
 
 /**
