@@ -38,9 +38,8 @@ export const make = (options: {
       let observer: Observer | undefined
       if (recorderOf !== undefined) {
         const labels = FiberRefs.metricLabels(fiber)
-        const record = recorderOf(method)
         const gauged = policy.budget !== undefined && options.isOfDestination(policy.budget)
-        observer = (event) => record(event, labels, gauged)
+        observer = recorderOf(method)(labels, gauged)
       }
       if (read(fiber.currentContext, IsEventHandler, false)) {
         return observer
