@@ -1,44 +1,47 @@
 /**
- * What a hedge adds to a call that succeeds at once, beside `Effect.timeoutFail`. Alone:
- * `npm run --silent build && node --import tsx test/bench/hedge.ts`.
+ * What a hedge adds to a call that succeeds at once.
  */
-import { Hedge, type Retryable, RpcRetry, withRpcRetry } from "effect-rpc-retry"
+import { Hedge, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Effect from "effect/Effect"
-import * as Url from "node:url"
-import { measure, nanos, print } from "./support.js"
-
-const succeeding: Effect.Effect<number, Retryable> = Effect.sync(() => 1)
+import { beyond, calls, type Group } from "./case.js"
+import { succeeding } from "./success.js"
 
 const after = "1 second"
 
 const call = succeeding.pipe(withRpcRetry({ method: "Users.Get" }))
 
-const layer = (options: RpcRetry.LayerOptions["default"]) =>
-  RpcRetry.make({ default: options, metrics: "off", budget: "off" })
+const layer = (policy: RpcRetry.LayerOptions["default"]) => () =>
+  RpcRetry.make({ default: policy, metrics: "off", budget: "off" })
 
-export const program = Effect.gen(function*() {
-  const hedge = yield* Hedge.make({ after })
-  const took = yield* measure({
-    bare: succeeding,
-    timeout: Effect.timeoutFail(succeeding, { duration: after, onTimeout: () => "late" }),
-    function: Hedge.hedge(succeeding, hedge, { idempotent: true }),
-    alone: { call, service: layer({ idempotent: true }) },
-    policy: { call, service: layer({ idempotent: true, hedge: { after } }) },
-    quantile: { call, service: layer({ idempotent: true, hedge: { after: Hedge.quantile(0.95) } }) }
-  }, { runs: 1000 })
-  const added = (name: string, to = "bare") => took[name]! - took[to]!
-  const ratio = (name: string, to?: string) => `${(added(name, to) / added("timeout")).toFixed(2)}x (at most 0.6x)`
-  yield* print("What a hedge adds to a call that succeeds at once", [
-    ["Effect.timeoutFail", nanos(added("timeout"))],
-    ["Hedge.hedge", nanos(added("function"))],
-    ["  ratio to Effect.timeoutFail", ratio("function")],
-    ["hedge of a policy", nanos(added("policy", "alone"))],
-    ["  ratio to Effect.timeoutFail", ratio("policy", "alone")],
-    ["hedge of a policy, at a quantile", nanos(added("quantile", "alone"))],
-    ["  ratio to Effect.timeoutFail", ratio("quantile", "alone")]
-  ])
-})
+const hedge = Effect.runSync(Hedge.make({ after }))
 
-if (process.argv[1] === Url.fileURLToPath(import.meta.url)) {
-  void Effect.runPromise(program)
+export const group: Group = {
+  title: "A hedged call that succeeds at once",
+  unit: "nanoseconds of processor time for a call",
+  rounds: 21,
+  cases: {
+    bare: calls(succeeding),
+    "Effect.timeoutFail": calls(Effect.timeoutFail(succeeding, { duration: after, onTimeout: () => "late" })),
+    "Hedge.hedge": calls(Hedge.hedge(succeeding, hedge, { idempotent: true })),
+    "layer": calls(call, layer({ idempotent: true })),
+    "layer, hedge": calls(call, layer({ idempotent: true, hedge: { after } })),
+    "layer, hedge at a quantile": calls(call, layer({ idempotent: true, hedge: { after: Hedge.quantile(0.95) } }))
+  },
+  rows: [
+    {
+      what: "`Hedge.hedge` / `Effect.timeoutFail`",
+      ratio: (of) => beyond(of, "Hedge.hedge") / beyond(of, "Effect.timeoutFail"),
+      atMost: 0.6
+    },
+    {
+      what: "`hedge` of a policy / `Effect.timeoutFail`",
+      ratio: (of) => beyond(of, "layer, hedge", "layer") / beyond(of, "Effect.timeoutFail"),
+      atMost: 0.6
+    },
+    {
+      what: "`hedge` of a policy, at a quantile / `Effect.timeoutFail`",
+      ratio: (of) => beyond(of, "layer, hedge at a quantile", "layer") / beyond(of, "Effect.timeoutFail"),
+      atMost: 0.6
+    }
+  ]
 }

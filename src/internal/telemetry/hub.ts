@@ -37,9 +37,8 @@ export const make = (options: {
       let observer: Observer | undefined
       if (metrics !== undefined) {
         const labels = FiberRefs.metricLabels(fiber)
-        const record = metrics.recorderOf(method)
         const gauged = policy.budget !== undefined && isOfDestination(policy.budget)
-        observer = (event) => record(event, labels, gauged)
+        observer = metrics.recorderOf(method)(labels, gauged)
       }
       if (read(fiber.currentContext, IsEventHandler, false)) {
         return observer
