@@ -354,8 +354,7 @@ export const attemptFailed = (
  * @internal
  */
 export const record = (call: Call, attempt: Attempt.Attempt): void => {
-  call.history ??= []
-  History.add(call.history, attempt)
+  call.history = History.add(call.history, attempt)
 }
 
 /**
@@ -364,7 +363,8 @@ export const record = (call: Call, attempt: Attempt.Attempt): void => {
  *
  * @internal
  */
-export const isPastDeadline = (call: Call): boolean => Monotonic.now(call.clock) >= call.deadline
+export const isPastDeadline = ({ clock, deadline }: Call): boolean =>
+  deadline !== Infinity && Monotonic.now(clock) >= deadline
 
 /**
  * Returns the running schedule of the call, and starts it at the first failure.

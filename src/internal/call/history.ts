@@ -21,13 +21,19 @@ export type History = Array<Attempt.Attempt>
 /**
  * Adds a failed attempt. Once eight are kept, the fifth is dropped.
  *
+ * - `history`: `undefined` before the first one.
+ *
  * @internal
  */
-export const add = (history: History, attempt: Attempt.Attempt): void => {
+export const add = (history: History | undefined, attempt: Attempt.Attempt): History => {
+  if (history === undefined) {
+    return [attempt]
+  }
   if (history.length === head + tail) {
     history.splice(head, 1)
   }
   history.push(attempt)
+  return history
 }
 
 /**

@@ -62,15 +62,19 @@ export const sleep = (clock: Clock.Clock, millis: number, onStart: (stop: Stop) 
     : clock.sleep(Duration.millis(millis))
 
 const bare = (millis: number, onEnd: () => void): Stop => {
-  const arm = (remaining: number): ReturnType<typeof setTimeout> =>
-    remaining <= longest
-      ? setTimeout(onEnd, remaining)
-      : setTimeout(() => {
-        handle = arm(remaining - longest)
-      }, longest)
-  let handle = arm(millis)
+  if (millis > longest) {
+    return long(millis, onEnd)
+  }
+  const handle = setTimeout(onEnd, millis)
   return () => {
     clearTimeout(handle)
     return Effect.void
   }
+}
+
+const long = (millis: number, onEnd: () => void): Stop => {
+  let stop = bare(longest, () => {
+    stop = bare(millis - longest, onEnd)
+  })
+  return () => stop()
 }

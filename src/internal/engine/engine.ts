@@ -118,7 +118,7 @@ const attempts = <A, E, R>(
 /** Leaves nothing of a delay behind: no timer, and no cost of a retry that was not made. */
 const cleared = <A, E, R>(call: Call.Call, self: LazyArg<Effect.Effect<A, E, R>>): Effect.Effect<A, E, R> =>
   Effect.uninterruptibleMask((restore) =>
-    Effect.matchCauseEffect(restore(self()), {
+    Effect.matchCauseEffect(restore(Effect.suspend(self)), {
       onSuccess: Effect.succeed,
       onFailure: (cause) => {
         Call.refund(call)

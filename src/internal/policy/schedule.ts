@@ -117,6 +117,7 @@ const remembered = 64
 
 /** The delays that were given for failures of one kind, and how many have come again since the last hint. */
 interface Given {
+  readonly kind: string
   readonly delays: Array<number>
   again: number
 }
@@ -148,7 +149,8 @@ const stepsOf = <In, R>(schedule: Schedule.Schedule<unknown, In, R>): Steps<In, 
 
 class Running<In, R> implements Run<In, R> {
   private hinted = false
-  private readonly given = new Map<string, Given>()
+  /** Mostly one: a list takes less than a map. */
+  private given: Array<Given> | undefined
 
   constructor(private readonly steps: Steps<In, R>, private readonly kindOf: (input: In) => string) {}
 
@@ -164,14 +166,11 @@ class Running<In, R> implements Run<In, R> {
   }
 
   private follow(delay: number, input: In, hint: Hint | undefined): number {
-    const given = this.givenFor(this.kindOf(input))
+    const given = this.remember(delay, this.kindOf(input))
     const { delays } = given
-    if (delays.length < remembered) {
-      delays.push(delay)
-    }
     if (hint !== undefined) {
       this.hinted = true
-      this.given.forEach((each) => {
+      this.given!.forEach((each) => {
         each.again = 0
       })
       return Math.max(hint.delay, hint.atLeast ?? delays[0]!)
@@ -179,12 +178,17 @@ class Running<In, R> implements Run<In, R> {
     return this.hinted ? delays[Math.min(given.again++, delays.length - 1)]! : delay
   }
 
-  private givenFor(kind: string): Given {
-    let given = this.given.get(kind)
-    if (given === undefined) {
-      this.given.set(kind, given = { delays: [], again: 0 })
+  private remember(delay: number, kind: string): Given {
+    const known = this.given?.find((each) => each.kind === kind)
+    if (known === undefined) {
+      const made: Given = { kind, delays: [delay], again: 0 }
+      this.given = this.given === undefined ? [made] : [...this.given, made]
+      return made
     }
-    return given
+    if (known.delays.length < remembered) {
+      known.delays.push(delay)
+    }
+    return known
   }
 }
 
