@@ -105,7 +105,7 @@ export interface Call {
   schedule: RetrySchedule.Run<Retryable, never> | undefined
   /** Made at the first failure, as `schedule` is. */
   history: History.History | undefined
-  /** Stops the timer of the delay, where it has one of JavaScript. */
+  /** Stops what the delay waits for, where that does not stop by itself. */
   stopDelay: Timer.Stop | undefined
 }
 

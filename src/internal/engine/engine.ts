@@ -4,7 +4,7 @@
  * ```text
  * call span > deadline > throttle > [ breaker > hedge > { bulkhead > attempt span > attempt timeout > the call's own effect } ]
  *                        ^ on Retryable: server said stop? wanted? safe to repeat? schedule goes on?
- *                          deadline far enough? breaker? budget? -> delay -> next round
+ *                          deadline far enough? breaker? budget? -> delay, unless the breaker opens -> next round
  * ```
  *
  * A round is one attempt or, with a hedge, a race of several: see `hedge.ts`.
@@ -115,7 +115,7 @@ const attempts = <A, E, R>(
     return isFirst ? cleared(call, next) : next()
   })
 
-/** Leaves nothing of a delay behind: no timer, and no cost of a retry that was not made. */
+/** Leaves nothing of a delay behind: no timer, no watch of a breaker, no cost of a retry that was not made. */
 const cleared = <A, E, R>(call: Call.Call, self: LazyArg<Effect.Effect<A, E, R>>): Effect.Effect<A, E, R> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.matchCauseEffect(restore(Effect.suspend(self)), {
@@ -301,7 +301,10 @@ const retry = <A, E, R>(
   History.waits(call.history!, delay)
   return Logs.andThen(
     Observe.retryScheduled(call, attempt, error, delay),
-    Effect.flatMap(Delay.wait(call, delay), () => again(self, call, error))
+    Effect.flatMap(
+      Delay.wait(call, delay, attempt.endedAt + delay),
+      (refusal) => refusal ? giveUp(call, error, refusal.reason) : again(self, call, error)
+    )
   )
 }
 
