@@ -56,6 +56,7 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as monotonic from "./internal/ambient/monotonic.js"
+import * as stepping from "./internal/effect/step.js"
 import type * as circuit from "./internal/gate/circuit.js"
 import * as internal from "./internal/gate/circuitBreaker.js"
 import type { Services } from "./internal/gate/gate.js"
@@ -464,7 +465,7 @@ const openings = (
   let last = unscheduled
   return {
     next: (now) => {
-      last = lastOf(run(steps.next(now, undefined)), last) ?? last
+      last = lastOf(run(stepping.toEffect(steps.next(now, undefined))), last) ?? last
       return last
     },
     startOver: () => {

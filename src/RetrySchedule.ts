@@ -41,6 +41,7 @@ import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
+import * as Step from "./internal/effect/step.js"
 import * as internal from "./internal/policy/schedule.js"
 import * as Result from "./internal/result.js"
 import { checkDuration, checkKnown, checkNumber, InvalidOption, orThrow } from "./InvalidOption.js"
@@ -89,10 +90,7 @@ export const exponential = (options?: {
   orThrow(checkKnown(where, options ?? {}, ["base", "factor", "cap"]))
   const { base, cap } = orThrow(baseAndCap(where, { base: options?.base ?? 100, cap: options?.cap ?? 1000 }))
   const factor = orThrow(checkNumber(where, "factor", options?.factor ?? 1.5, { min: 1, max: Number.MAX_VALUE }))
-  return internal.unfoldDelays(
-    base,
-    (delay) => Effect.succeed([Duration.millis(delay), Math.min(cap, delay * factor)] as const)
-  )
+  return internal.exponential(base, factor, cap)
 }
 
 /**
@@ -184,8 +182,7 @@ export const retries: {
   2,
   <Out, In, R>(self: Schedule.Schedule<Out, In, R>, n: number): Schedule.Schedule<Out, In, R> => {
     const range = { min: 0, max: Number.MAX_SAFE_INTEGER, integer: true }
-    const limit = Schedule.recurs(orThrow(checkNumber("RetrySchedule.retries", "n", n, range)))
-    return Schedule.map(Schedule.intersect(self, limit), ([out]) => out)
+    return internal.retries(self, orThrow(checkNumber("RetrySchedule.retries", "n", n, range)))
   }
 )
 
@@ -330,7 +327,7 @@ export const delays = <Out, R>(
     const list: Array<Duration.Duration> = []
     let now = yield* Clock.currentTimeMillis
     while (list.length < n) {
-      const delay = yield* run.next(now, error)
+      const delay = yield* Step.toEffect(run.next(now, error))
       if (delay === undefined) {
         break
       }

@@ -65,6 +65,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { dual, identity } from "effect/Function"
 import * as Layer from "effect/Layer"
+import type * as ManagedRuntime from "effect/ManagedRuntime"
 import type * as Option from "effect/Option"
 import type * as Pipeable from "effect/Pipeable"
 import * as Predicate from "effect/Predicate"
@@ -75,6 +76,7 @@ import { AnnotateLogs } from "./internal/call/observer.js"
 import * as layerDocument from "./internal/config/layerDocument.js"
 import { configError } from "./internal/config/policyDocument.js"
 import * as grpc from "./internal/config/serviceConfig.js"
+import * as Signal from "./internal/effect/signal.js"
 import * as engine from "./internal/engine/engine.js"
 import * as Result from "./internal/result.js"
 import * as Bare from "./internal/service/bare.js"
@@ -856,3 +858,69 @@ export const bind: Effect.Effect<WithRpcRetry> = Effect.map(
     return service === undefined ? withRpcRetry : combinator(service)
   }
 )
+
+/**
+ * How {@link runPromise} runs a call.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RunOptions {
+  /** Interrupts the call when it fires. Default: nothing does. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * How {@link runPromise} runs a call with the services of a runtime.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RunWithOptions<R, ER> extends RunOptions {
+  /** Runs the call: it has the services of the runtime, and its layer of `RpcRetry`. Default: that of Effect, without any. */
+  readonly runtime: Pick<ManagedRuntime.ManagedRuntime<R, ER>, "runFork">
+}
+
+/**
+ * Runs a call as a promise, for code that has no Effect. It is `Effect.runPromise`, but for its `signal`:
+ *
+ * - Calls that share a signal share one listener of it, which is removed when the last of them has ended. The time that
+ *   `Effect.runPromise` takes for a call grows with the number of calls that share its signal.
+ * - When the signal fires the calls are interrupted, and once their finalizers have run they reject with `signal.reason`,
+ *   as `fetch` does, not with the `FiberFailure` of an interruption.
+ * - A signal that has fired already rejects at once, and nothing of the call is run.
+ *
+ * Other failures reject as those of `Effect.runPromise` do. Throws `InvalidOption` for an unknown option.
+ *
+ * @example
+ * ```ts
+ * import { type Fatal, type Retryable, RpcRetry, withRpcRetry } from "effect-rpc-retry"
+ * import type * as Effect from "effect/Effect"
+ * import * as ManagedRuntime from "effect/ManagedRuntime"
+ *
+ * declare const getUser: (id: number) => Effect.Effect<string, Retryable | Fatal>
+ *
+ * const runtime = ManagedRuntime.make(RpcRetry.layer({ default: { deadline: "5 seconds" } }))
+ *
+ * const handler = (id: number, signal: AbortSignal): Promise<string> =>
+ *   RpcRetry.runPromise(getUser(id).pipe(withRpcRetry({ method: "Users.Get" })), { signal, runtime })
+ * ```
+ *
+ * @since 0.1.0
+ * @category running
+ */
+export const runPromise: {
+  <A, E>(self: Effect.Effect<A, E>, options?: RunOptions): Promise<A>
+  <A, E, R, ER>(self: Effect.Effect<A, E, R>, options: RunWithOptions<R, ER>): Promise<A>
+} = <A, E, R, ER>(
+  self: Effect.Effect<A, E, R>,
+  options: RunOptions & Partial<RunWithOptions<R, ER>> = {}
+): Promise<A> => {
+  orThrow(checkKnown("RpcRetry.runPromise", options, ["signal", "runtime"]))
+  const { runtime, signal } = options
+  return Signal.runPromise<A, E | ER>(
+    // without a runtime the call requires nothing
+    () => runtime === undefined ? Effect.runFork(self as Effect.Effect<A, E>) : runtime.runFork(self),
+    signal
+  )
+}

@@ -4,6 +4,7 @@
  * @internal
  */
 import * as Context from "effect/Context"
+import * as Hash from "effect/Hash"
 
 /**
  * Reads a reference that is usually not provided, and returns `orElse` when it is missing. A call reads five references
@@ -32,8 +33,25 @@ export interface Copy {
   readonly set: <S>(reference: { readonly key: string; readonly Service: S }, value: S) => void
 }
 
+/**
+ * A context that computes its hash when it is asked. Effect asks each context that it provides, and those of its own
+ * keep the hash in a property, which costs more than to compute it for a context that is provided once.
+ */
+class Copied {
+  constructor(readonly unsafeMap: Map<string, unknown>) {}
+
+  [Hash.symbol](): number {
+    return Hash.number(this.unsafeMap.size)
+  }
+}
+
+Object.setPrototypeOf(Copied.prototype, Object.getPrototypeOf(Context.empty()))
+
 /** Copies a context. @internal */
 export const copy = (context: Context.Context<never>): Copy => {
   const map = new Map<string, unknown>(context.unsafeMap)
-  return { done: Context.unsafeMake(map), set: ({ key }, value) => void map.set(key, value) }
+  return {
+    done: new Copied(map) as unknown as Context.Context<never>,
+    set: ({ key }, value) => void map.set(key, value)
+  }
 }

@@ -33,6 +33,8 @@ export interface Attempt {
   error: Retryable | undefined
   /** The server hint of the error, as of `endedAt`. */
   hint: Retryable["retryAfter"]
+  /** The delay that follows it, in milliseconds; `undefined` for none. */
+  delay: number | undefined
 }
 
 /**
@@ -56,7 +58,8 @@ export const make = (
   isRunning: true,
   isCutByDeadline: false,
   error: undefined,
-  hint: undefined
+  hint: undefined,
+  delay: undefined
 })
 
 /**

@@ -7,7 +7,6 @@ import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import { CurrentAttempt, CurrentDeadline, InheritedAttempt } from "../../Deadline.js"
 import type { Retryable } from "../../RpcError.js"
@@ -17,6 +16,7 @@ import type { AttemptProgress, CallIdentity } from "../ambient/progress.js"
 import type { Account } from "../budget/account.js"
 import { destinationOf } from "../budget/destination.js"
 import * as Causes from "../effect/cause.js"
+import type * as Timer from "../effect/timer.js"
 import { type Gate, HeldGates, type Services } from "../gate/gate.js"
 import type { Core as Hedge } from "../hedge/core.js"
 import { hedgeOf } from "../policy/policy.js"
@@ -56,6 +56,8 @@ export interface Settings {
  */
 export interface Call {
   readonly settings: Settings
+  /** The fiber that runs it: the attempts of a call may have fibers of their own. */
+  readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
   /** The policy in force. It changes at most once, when {@link learnMethod} finds the method in the first failure. */
   policy: RetryPolicy.Complete
   /** The method given at the start; `undefined` for a call without a name. */
@@ -103,6 +105,8 @@ export interface Call {
   schedule: RetrySchedule.Run<Retryable, never> | undefined
   /** Made at the first failure, as `schedule` is. */
   history: History.History | undefined
+  /** Stops what the delay waits for, where that does not stop by itself. */
+  stopDelay: Timer.Stop | undefined
 }
 
 /**
@@ -124,6 +128,7 @@ export const start = (settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unk
   const hedge = hedgeIn(policy, ambient)
   return {
     settings,
+    fiber,
     policy,
     method,
     annotateLogs: read(ambient, AnnotateLogs, false),
@@ -152,7 +157,8 @@ export const start = (settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unk
     attempt: undefined,
     waited: 0,
     schedule: undefined,
-    history: undefined
+    history: undefined,
+    stopDelay: undefined
   }
 }
 
@@ -347,14 +353,8 @@ export const attemptFailed = (
  *
  * @internal
  */
-export const record = (call: Call, attempt: Attempt.Attempt, error: Retryable): void => {
-  call.history ??= History.make()
-  call.history.failed({
-    attempt: attempt.number,
-    startedAt: Duration.millis(Monotonic.between(call.startedAt, attempt.startedAt)),
-    took: Duration.millis(Attempt.took(attempt)),
-    error
-  })
+export const record = (call: Call, attempt: Attempt.Attempt): void => {
+  call.history = History.add(call.history, attempt)
 }
 
 /**
@@ -363,7 +363,8 @@ export const record = (call: Call, attempt: Attempt.Attempt, error: Retryable): 
  *
  * @internal
  */
-export const isPastDeadline = (call: Call): boolean => Monotonic.now(call.clock) >= call.deadline
+export const isPastDeadline = ({ clock, deadline }: Call): boolean =>
+  deadline !== Infinity && Monotonic.now(clock) >= deadline
 
 /**
  * Returns the running schedule of the call, and starts it at the first failure.
@@ -378,10 +379,9 @@ export const schedule = (call: Call): RetrySchedule.Run<Retryable, never> =>
  *
  * @internal
  */
-export const refund = (call: Call): Effect.Effect<void> =>
-  Effect.sync(() => {
-    if (call.isRetryPending) {
-      call.isRetryPending = false
-      call.budget!.refund(Monotonic.now(call.clock), call.retryCost)
-    }
-  })
+export const refund = (call: Call): void => {
+  if (call.isRetryPending) {
+    call.isRetryPending = false
+    call.budget!.refund(Monotonic.now(call.clock), call.retryCost)
+  }
+}

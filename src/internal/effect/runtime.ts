@@ -80,6 +80,9 @@ export const start = <A>(
   return started
 }
 
+/** Returns what `Effect.runPromise` rejects with for a cause. @internal */
+export const rejectionOf = (cause: Cause.Cause<unknown>): Error => Runtime.makeFiberFailure(cause)
+
 /** Returns the failure inside a rejection of `Effect.runPromise`; `undefined` for any other rejection. @internal */
 export const failureOfRejection = (rejection: unknown): unknown =>
   Runtime.isFiberFailure(rejection) ? Cause.squash(rejection[Runtime.FiberFailureCauseId]) : undefined

@@ -9,6 +9,7 @@ import * as Schedule from "effect/Schedule"
 import * as Decision from "effect/ScheduleDecision"
 import * as Interval from "effect/ScheduleInterval"
 import * as Intervals from "effect/ScheduleIntervals"
+import * as Monotonic from "../ambient/monotonic.js"
 
 /** The result of one step of a schedule. @internal */
 export interface Step {
@@ -17,6 +18,23 @@ export interface Step {
   /** The delay in milliseconds; `undefined` when the schedule is done. */
   readonly delay: number | undefined
 }
+
+/** What is known at once or, where a schedule runs an effect, once that has ended. @internal */
+export type Now<A, R = never> = A | Effect.Effect<A, never, R>
+
+/** Maps what is known, at once where it is. @internal */
+export const map = <A, B, R>(self: Now<A, R>, f: (value: A) => B): Now<B, R> =>
+  Effect.isEffect(self) ? Effect.map(self, f) : f(self)
+
+/** Does what follows from what is known, at once where it is. @internal */
+export const andThen = <A, R, B, E2, R2>(
+  self: Now<A, R>,
+  f: (value: A) => Effect.Effect<B, E2, R2>
+): Effect.Effect<B, E2, R | R2> => Effect.isEffect(self) ? Effect.flatMap(self, f) : f(self)
+
+/** Returns the effect that ends with what is known. @internal */
+export const toEffect = <A, R>(self: Now<A, R>): Effect.Effect<A, never, R> =>
+  Effect.isEffect(self) ? self : Effect.succeed(self)
 
 /** Returns the state of a schedule before its first step. @internal */
 export const initial = (schedule: Schedule.Schedule<unknown, never, unknown>): unknown => schedule.initial
@@ -33,10 +51,11 @@ export const next = <In, R>(
   input: In,
   state: unknown
 ): Effect.Effect<Step, never, R> =>
-  Effect.map(schedule.step(now, input, state), ([state, _, decision]) => ({
-    state,
-    delay: Decision.isDone(decision) ? undefined : Math.max(0, Intervals.start(decision.intervals) - now)
-  }))
+  Effect.map(schedule.step(now, input, state), ([state, _, decision]) => ({ state, delay: delayOf(decision, now) }))
+
+/** The difference to an instant is rounded, for it loses the last digits of the delay. */
+const delayOf = (decision: Decision.ScheduleDecision, now: number): number | undefined =>
+  Decision.isDone(decision) ? undefined : Math.max(0, Monotonic.between(now, Intervals.start(decision.intervals)))
 
 /** Runs a schedule step by step, and keeps its state. @internal */
 export interface Stepper<In, R> {
@@ -54,9 +73,9 @@ export const stepper = <In, R>(schedule: Schedule.Schedule<unknown, In, R>): Ste
   let state = initial(schedule)
   return {
     next: (now, input) =>
-      Effect.map(next(schedule, now, input, state), (step) => {
-        state = step.state
-        return step.delay
+      Effect.map(schedule.step(now, input, state), ([stepped, _, decision]) => {
+        state = stepped
+        return delayOf(decision, now)
       }),
     reset: () => {
       state = initial(schedule)

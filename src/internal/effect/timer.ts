@@ -48,16 +48,33 @@ export const start = (
   return () => Fiber.interrupt(sleeping)
 }
 
+/**
+ * Waits for `millis` milliseconds by `clock`.
+ *
+ * - `onStart`: given what stops the timer of JavaScript, if one is made, for whoever sees the interruption of the fiber:
+ *   a handler of its own for each wait takes as much memory as a fiber does.
+ *
+ * @internal
+ */
+export const sleep = (clock: Clock.Clock, millis: number, onStart: (stop: Stop) => void): Effect.Effect<void> =>
+  clock === live
+    ? Effect.async((resume) => onStart(bare(millis, () => resume(Effect.void))))
+    : clock.sleep(Duration.millis(millis))
+
 const bare = (millis: number, onEnd: () => void): Stop => {
-  const arm = (remaining: number): ReturnType<typeof setTimeout> =>
-    remaining <= longest
-      ? setTimeout(onEnd, remaining)
-      : setTimeout(() => {
-        handle = arm(remaining - longest)
-      }, longest)
-  let handle = arm(millis)
+  if (millis > longest) {
+    return long(millis, onEnd)
+  }
+  const handle = setTimeout(onEnd, millis)
   return () => {
     clearTimeout(handle)
     return Effect.void
   }
+}
+
+const long = (millis: number, onEnd: () => void): Stop => {
+  let stop = bare(longest, () => {
+    stop = bare(millis - longest, onEnd)
+  })
+  return () => stop()
 }

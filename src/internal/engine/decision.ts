@@ -4,11 +4,12 @@
  * @internal
  */
 import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
 import { InheritedAttempt } from "../../Deadline.js"
 import type { ExhaustedReason, Retryable } from "../../RpcError.js"
+import { read } from "../ambient/context.js"
 import type { Attempt } from "../call/attempt.js"
 import * as Call from "../call/call.js"
+import * as Step from "../effect/step.js"
 import type * as RetrySchedule from "../policy/schedule.js"
 
 /**
@@ -59,12 +60,12 @@ export const isSafe = (call: Call.Call, error: Retryable): boolean =>
  *
  * @internal
  */
-export const decide = Effect.fnUntraced(function*(
+export const decide = (
   call: Call.Call,
   attempt: Attempt,
   error: Retryable,
   isWanted: boolean
-) {
+): Step.Now<Decision> => {
   const { hint } = attempt
   if (attempt.isCutByDeadline) {
     return stop("DeadlineExceeded")
@@ -72,18 +73,19 @@ export const decide = Effect.fnUntraced(function*(
   if (hint === "Never" || forbids(call, hint)) {
     return stop("ServerSaidNo")
   }
-  if (!isWanted || (yield* InheritedAttempt) !== 1) {
+  if (!isWanted || read(call.fiber.currentContext, InheritedAttempt, 1) !== 1) {
     return stop("NotRetried")
   }
   if (!isSafe(call, error)) {
     return stop("NotIdempotent")
   }
-  const delay = yield* Call.schedule(call).next(attempt.endedAt, error, hintOf(call, hint))
-  if (delay === undefined || delay === Infinity) {
-    return stop("AttemptsExhausted")
-  }
-  const decision: Decision = attempt.endedAt + delay >= call.deadline
+  const delay = Call.schedule(call).next(attempt.endedAt, error, hintOf(call, hint))
+  return Step.map(delay, (delay) => after(call, attempt, delay))
+}
+
+const after = (call: Call.Call, attempt: Attempt, delay: number | undefined): Decision =>
+  delay === undefined || delay === Infinity
+    ? stop("AttemptsExhausted")
+    : attempt.endedAt + delay >= call.deadline
     ? stop("DeadlineTooClose")
     : { _tag: "Retry", delay }
-  return decision
-})

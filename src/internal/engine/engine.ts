@@ -4,7 +4,7 @@
  * ```text
  * call span > deadline > throttle > [ breaker > hedge > { bulkhead > attempt span > attempt timeout > the call's own effect } ]
  *                        ^ on Retryable: server said stop? wanted? safe to repeat? schedule goes on?
- *                          deadline far enough? breaker? budget? -> delay -> next round
+ *                          deadline far enough? breaker? budget? -> delay, unless the breaker opens -> next round
  * ```
  *
  * A round is one attempt or, with a hedge, a race of several: see `hedge.ts`.
@@ -35,8 +35,10 @@ import { AttemptProgress } from "../ambient/progress.js"
 import type { Attempt } from "../call/attempt.js"
 import * as Call from "../call/call.js"
 import * as AttemptContext from "../call/context.js"
+import * as History from "../call/history.js"
 import * as Causes from "../effect/cause.js"
 import * as FiberRefs from "../effect/fiberRefs.js"
+import * as Step from "../effect/step.js"
 import { retryableOf, withoutRetryable } from "../errors/cause.js"
 import * as Gate from "../gate/gate.js"
 import { type Rejection, rejectionOf } from "../gate/outcome.js"
@@ -45,6 +47,7 @@ import * as Logs from "../telemetry/logs.js"
 import * as Observe from "../telemetry/observe.js"
 import { attemptTimeout } from "./attemptTimeout.js"
 import * as Decision from "./decision.js"
+import * as Delay from "./delay.js"
 import * as Hedging from "./hedge.js"
 import * as Payment from "./payment.js"
 
@@ -107,13 +110,22 @@ const attempts = <A, E, R>(
       }
       return endAs(call, cause as Cause.Cause<E>)
     }
-    const next = Effect.flatMap(
-      afterFailure(call, attempt, error),
-      (delay) => Effect.andThen(delay > 0 ? Effect.sleep(delay) : Effect.void, again(self, call, error))
-    )
+    const next = () => afterFailure(self, call, attempt, error)
     // once is enough: all later rounds run inside
-    return isFirst ? Effect.onInterrupt(next, () => Call.refund(call)) : next
+    return isFirst ? cleared(call, next) : next()
   })
+
+/** Leaves nothing of a delay behind: no timer, no watch of a breaker, no cost of a retry that was not made. */
+const cleared = <A, E, R>(call: Call.Call, self: LazyArg<Effect.Effect<A, E, R>>): Effect.Effect<A, E, R> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.matchCauseEffect(restore(Effect.suspend(self)), {
+      onSuccess: Effect.succeed,
+      onFailure: (cause) => {
+        Call.refund(call)
+        return Effect.andThen(Delay.stop(call), Effect.failCause(cause))
+      }
+    })
+  )
 
 /**
  * The end of a call whose attempt was turned away inside, by a breaker or a bulkhead of its own, after another one had
@@ -190,11 +202,7 @@ const again = <A, E, R>(
   call: Call.Call,
   error: Retryable
 ): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> =>
-  Effect.suspend(() =>
-    Call.isPastDeadline(call)
-      ? Effect.andThen(Call.refund(call), giveUp(call, error, "DeadlineExceeded"))
-      : attempts(self, call)
-  )
+  Call.isPastDeadline(call) ? giveUp(call, error, "DeadlineExceeded") : attempts(self, call)
 
 /** One attempt: it sees the context of its call, and is cut at its timeout or at the deadline, whichever is first. */
 const runAttempt = <A, E, R>(
@@ -253,50 +261,72 @@ const arbitrated = <A, E, R>(
       attempt.isCutByDeadline ||= isRetryable(error) && error.reason === "AttemptTimeout" && Call.isPastDeadline(call)
     }))
 
-/**
- * What follows a failed attempt: the delay before the next one in milliseconds, paid for, or the end of the call.
- */
-const afterFailure = Effect.fnUntraced(function*(call: Call.Call, attempt: Attempt, error: Retryable) {
-  const ambient = yield* Effect.context<never>()
+/** What follows a failed attempt, once it is decided: at once, but for a schedule that runs effects. */
+const afterFailure = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  call: Call.Call,
+  attempt: Attempt,
+  error: Retryable
+): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> => {
+  const ambient = call.fiber.currentContext
   Call.learnMethod(call, error, ambient)
   Call.learnEndpoint(call, error, ambient)
   // legs are recorded one by one, when each fails
   const isRecorded = call.hedge !== undefined
   const isWanted = isRecorded ? Decision.isWanted(call, error) : Payment.failed(call, attempt, error)
-  const decision = yield* Decision.decide(call, attempt, error, isWanted)
-  if (decision._tag === "Stop") {
-    return yield* giveUp(call, error, decision.reason)
-  }
-  const refusal = Gate.refusalAt(call.gates, attempt.endedAt + decision.delay)
+  return Step.andThen(
+    Decision.decide(call, attempt, error, isWanted),
+    (decision) =>
+      decision._tag === "Stop"
+        ? giveUp(call, error, decision.reason)
+        : retry(self, call, attempt, error, decision.delay)
+  )
+}
+
+/** The next attempt after a delay that is paid for, or the end of the call. */
+const retry = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  call: Call.Call,
+  attempt: Attempt,
+  error: Retryable,
+  delay: number
+): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> => {
+  const refusal = Gate.refusalAt(call.gates, attempt.endedAt + delay)
   if (refusal !== undefined) {
-    return yield* giveUp(call, error, refusal.reason)
+    return giveUp(call, error, refusal.reason)
   }
   if (!Payment.payRetry(call, attempt.endedAt, error)) {
-    return yield* giveUp(call, error, "BudgetExhausted")
+    return giveUp(call, error, "BudgetExhausted")
   }
-  call.history!.waits(Duration.millis(decision.delay))
-  yield* Observe.retryScheduled(call, attempt, error, decision.delay)
-  return decision.delay
-})
+  History.waits(call.history!, delay)
+  return Logs.andThen(
+    Observe.retryScheduled(call, attempt, error, delay),
+    Effect.flatMap(
+      Delay.wait(call, delay, attempt.endedAt + delay),
+      (refusal) => refusal ? giveUp(call, error, refusal.reason) : again(self, call, error)
+    )
+  )
+}
 
 const isDomainError = (cause: Cause.Cause<unknown>): boolean =>
   Option.exists(Causes.firstFailure(cause), (error) => !isRpcError(error))
 
-/** Ends a call that is not retried any more: its attempts have been recorded. */
+/** Ends a call that is not retried any more: its attempts have been recorded. A retry that was paid for is not made. */
 const giveUp = (
   call: Call.Call,
   last: Retryable,
   reason: ExhaustedReason
 ): Effect.Effect<never, RetryExhausted> => {
+  Call.refund(call)
   const error = new RetryExhausted({
     method: call.method ?? last.method,
     reason,
     attempts: call.attempts,
     elapsed: Duration.millis(Monotonic.between(call.startedAt, Monotonic.now(call.clock))),
     last,
-    history: call.history!.attempts()
+    history: History.shown(call.history!, call.startedAt)
   })
-  return Effect.andThen(Observe.gaveUp(call, error), Effect.fail(error))
+  return Logs.andThen(Observe.gaveUp(call, error), Effect.fail(error))
 }
 
 /** Ends a call whose next attempt was turned away: between two attempts it keeps the last error. */
@@ -304,7 +334,7 @@ const turnAway = (call: Call.Call, { reason, retryIn }: Rejection): Effect.Effec
   const last = call.attempt?.error
   return last === undefined
     ? reject(call, reason, retryIn)
-    : Effect.andThen(Call.refund(call), giveUp(call, last, reason))
+    : giveUp(call, last, reason)
 }
 
 /** Ends a call before its first attempt. */
@@ -315,9 +345,9 @@ const reject = (
 ): Effect.Effect<never, CallRejected> => {
   const error = new CallRejected({ method: call.method, reason, retryIn })
   Observe.shed(call, error)
-  return Effect.andThen(Observe.notRetried(call, error), Effect.fail(error))
+  return Logs.andThen(Observe.notRetried(call, error), Effect.fail(error))
 }
 
 /** Ends the call as its last attempt ended. */
 const endAs = <E>(call: Call.Call, cause: Cause.Cause<E>): Effect.Effect<never, Exclude<E, Retryable>> =>
-  Effect.andThen(Observe.ended(call, cause), Effect.failCause(withoutRetryable(cause)))
+  Logs.andThen(Observe.ended(call, cause), Effect.failCause(withoutRetryable(cause)))

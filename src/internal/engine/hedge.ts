@@ -15,6 +15,7 @@ import * as Monotonic from "../ambient/monotonic.js"
 import type { Attempt } from "../call/attempt.js"
 import * as Call from "../call/call.js"
 import * as AttemptContext from "../call/context.js"
+import * as Step from "../effect/step.js"
 import { retryableOf } from "../errors/cause.js"
 import * as Gate from "../gate/gate.js"
 import type { Core } from "../hedge/core.js"
@@ -102,9 +103,11 @@ const planOf = (call: Call.Call, hedge: Core, legs: Array<Call.Leg>): Race.Plan 
         return Effect.succeed(false)
       }
       const leg = Call.leg(legs[0]!.race, number + 1, failure, cost)
-      return restore(Call.schedule(call).take(now, error)).pipe(
+      return restore(Step.toEffect(Call.schedule(call).take(now, error))).pipe(
         Effect.onExit((exit) => Effect.sync(() => Exit.isSuccess(exit) && exit.value ? legs.push(leg) : refund(leg))),
-        Effect.tap((isAdmitted) => isAdmitted ? Logs.legStarts(call, failure, after) : Effect.void)
+        Effect.flatMap((isAdmitted) =>
+          Logs.andThen(isAdmitted ? Logs.legStarts(call, failure, after) : undefined, Effect.succeed(isAdmitted))
+        )
       )
     })
 

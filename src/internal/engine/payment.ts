@@ -17,7 +17,7 @@ import * as Decision from "./decision.js"
  * @internal
  */
 export const failed = (call: Call.Call, attempt: Attempt, error: Retryable): boolean => {
-  Call.record(call, attempt, error)
+  Call.record(call, attempt)
   const isWanted = Decision.isWanted(call, error)
   if (!attempt.isCutByDeadline && (isWanted || error.retryAfter === "Never")) {
     charge(call, attempt, error)

@@ -77,6 +77,11 @@ export interface Gate {
    * delay, so that no call waits for an attempt that is not admitted.
    */
   readonly refuses: (at: number) => Rejection | undefined
+  /**
+   * Calls `listener` after each change that may make `refuses` certain. Returns what ends that. Absent for a gate that
+   * is never certain.
+   */
+  readonly onChange?: (listener: () => void) => () => void
 }
 
 /**

@@ -33,11 +33,26 @@ export const ofAttempt = <A, E, R>(
   })
 
 /**
+ * Writes a log line; `undefined` for a line that is not written, as its level is off.
+ *
+ * @internal
+ */
+export type Line = Effect.Effect<void> | undefined
+
+/**
+ * Writes a line, then does what follows.
+ *
+ * @internal
+ */
+export const andThen = <A, E, R>(line: Line, next: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  line === undefined ? next : Effect.andThen(line, next)
+
+/**
  * Logs at DEBUG that an attempt failed and after which delay the next one starts, in milliseconds.
  *
  * @internal
  */
-export const retryScheduled = (call: Call, attempt: Attempt, error: Retryable, delay: number): Effect.Effect<void> =>
+export const retryScheduled = (call: Call, attempt: Attempt, error: Retryable, delay: number): Line =>
   line(call, LogLevel.Debug, error.reason, () => {
     const wait = showDuration(Duration.millis(delay))
     return `${call.method ?? "call"}: attempt ${attempt.number} failed, the next in ${wait}: ${outcome(error)}`
@@ -49,7 +64,7 @@ export const retryScheduled = (call: Call, attempt: Attempt, error: Retryable, d
  *
  * @internal
  */
-export const legStarts = (call: Call, failure: Retryable | undefined, after: number | undefined): Effect.Effect<void> =>
+export const legStarts = (call: Call, failure: Retryable | undefined, after: number | undefined): Line =>
   line(call, LogLevel.Debug, failure?.reason ?? "Late", () => {
     const why = failure === undefined ? `no answer in ${showDuration(Duration.millis(after ?? 0))}` : outcome(failure)
     return `${call.method ?? "call"}: another attempt starts beside those in flight: ${why}`
@@ -60,7 +75,7 @@ export const legStarts = (call: Call, failure: Retryable | undefined, after: num
  *
  * @internal
  */
-export const notRetried = (call: Call, error: RpcError): Effect.Effect<void> =>
+export const notRetried = (call: Call, error: RpcError): Line =>
   line(call, LogLevel.Debug, error.reason, () =>
     error._tag === "Fatal"
       ? `${error.method ?? call.method ?? "call"}: not retried: ${oneLine(error.message)} [${error.reason}]`
@@ -71,18 +86,18 @@ export const notRetried = (call: Call, error: RpcError): Effect.Effect<void> =>
  *
  * @internal
  */
-export const gaveUp = (call: Call, error: RetryExhausted): Effect.Effect<void> =>
+export const gaveUp = (call: Call, error: RetryExhausted): Line =>
   line(call, LogLevel.Warning, error.reason, () => error.message)
 
-const line = (call: Call, level: LogLevel.LogLevel, reason: string, message: LazyArg<string>): Effect.Effect<void> =>
-  call.policy.logs === false ? Effect.void : Effect.withFiberRuntime((fiber) =>
-    // checked first: most programs run without DEBUG, and building the line costs more than deciding whether to retry
-    FiberRefs.isLogged(fiber, level)
-      ? Effect.logWithLevel(level, message()).pipe(
+/** Most programs run without DEBUG, and building a line costs more than deciding whether to retry. */
+const line = (call: Call, level: LogLevel.LogLevel, reason: string, message: LazyArg<string>): Line =>
+  call.policy.logs === false || !FiberRefs.isLogged(call.fiber, level)
+    ? undefined
+    : Effect.suspend(() =>
+      Effect.logWithLevel(level, message()).pipe(
         Effect.annotateLogs(call.method === undefined ? { reason } : { method: call.method, reason })
       )
-      : Effect.void
-  ).pipe(
-    // a logger that throws must not harm the call
-    Effect.catchAllDefect(() => Effect.void)
-  )
+    ).pipe(
+      // a logger that throws must not harm the call
+      Effect.catchAllDefect(() => Effect.void)
+    )

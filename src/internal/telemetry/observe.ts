@@ -228,7 +228,7 @@ export const retryScheduled = (
   attempt: Attempt.Attempt,
   error: Retryable,
   delay: number
-): Effect.Effect<void> => {
+): Logs.Line => {
   call.observer?.({
     _tag: "RetryScheduled",
     call: call.id,
@@ -247,7 +247,7 @@ export const retryScheduled = (
  *
  * @internal
  */
-export const gaveUp = (call: Call.Call, error: RetryExhausted): Effect.Effect<void> => {
+export const gaveUp = (call: Call.Call, error: RetryExhausted): Logs.Line => {
   call.observer?.({
     _tag: "RetryRefused",
     call: call.id,
@@ -281,16 +281,16 @@ export const shed = (call: Call.Call, { reason, retryIn }: CallRejected): void =
  *
  * @internal
  */
-export const notRetried = (call: Call.Call, error: RpcError): Effect.Effect<void> => Logs.notRetried(call, error)
+export const notRetried = (call: Call.Call, error: RpcError): Logs.Line => Logs.notRetried(call, error)
 
 /**
  * Logs the error of this package that a call ended with; logs nothing for domain errors and defects.
  *
  * @internal
  */
-export const ended = (call: Call.Call, cause: Cause.Cause<unknown>): Effect.Effect<void> => {
+export const ended = (call: Call.Call, cause: Cause.Cause<unknown>): Logs.Line => {
   const error = rpcErrorOf(cause)
-  return error === undefined ? Effect.void : notRetried(call, error)
+  return error === undefined ? undefined : notRetried(call, error)
 }
 
 const callSucceeded = (call: Call.Call, now: number): void =>

@@ -23,8 +23,10 @@ import * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
+import { eventually } from "../../support/eventually.js"
 import { exhaustedOf, failureOf, play } from "../../support/play.js"
 import { assert, describe, it } from "../../support/vitest.js"
+import * as Watch from "../../support/watch.js"
 
 const unavailable = new Retryable({ reason: "Unavailable", delivery: "NotSent" })
 const failing = Effect.fail(unavailable)
@@ -166,7 +168,7 @@ describe("a circuit breaker in a policy", () => {
       assert.strictEqual(yield* breaker.state, "Closed")
     }))
 
-  it.effect("that another call opens during the delay ends the call after it, with the last error, and what was paid comes back", () =>
+  it.effect("that another call opens during the delay ends the call at that moment, with the last error, and what was paid comes back", () =>
     Effect.gen(function*() {
       const breaker = yield* makeBreaker({ trip: CircuitBreaker.consecutive(2) })
       const budget = yield* makeBudget
@@ -176,11 +178,101 @@ describe("a circuit breaker in a policy", () => {
       assert.strictEqual(yield* levelOf(budget), 9)
       yield* Effect.ignore(failing.pipe(withRpcRetry({ ...once, breaker })))
       assert.strictEqual(yield* breaker.state, "Open")
-      yield* TestClock.adjust(50)
       const error = exhaustedOf(yield* Fiber.join(fiber))
       assert.deepStrictEqual([error.reason, error.attempts, error.last], ["CircuitOpen", 1, unavailable])
-      assert.deepStrictEqual([millis(error.elapsed), yield* call.attempts], [100, 1])
+      assert.deepStrictEqual([millis(error.elapsed), yield* call.attempts], [50, 1])
       assert.strictEqual(yield* levelOf(budget), 10)
+    }))
+
+  it.effect("that opens by hand during the delay ends the call at that moment", () =>
+    Effect.gen(function*() {
+      const breaker = yield* makeBreaker({ trip: CircuitBreaker.consecutive(2) })
+      const fiber = yield* Effect.fork(Effect.exit(failing.pipe(withRpcRetry({ ...spaced, breaker }))))
+      yield* TestClock.adjust(99)
+      yield* breaker.open
+      const error = exhaustedOf(yield* Fiber.join(fiber))
+      assert.deepStrictEqual([error.reason, error.attempts, millis(error.elapsed)], ["CircuitOpen", 1, 99])
+    }))
+
+  it.effect("that another call opens during the delay, but not beyond its end, lets the call go on", () =>
+    Effect.gen(function*() {
+      const breaker = yield* makeBreaker({ trip: CircuitBreaker.consecutive(2), openFor: 50 })
+      const call = yield* Faults.script([failing, Effect.succeed("up")])
+      const fiber = yield* Effect.fork(call.pipe(withRpcRetry({ ...spaced, breaker })))
+      yield* TestClock.adjust(50)
+      yield* Effect.ignore(failing.pipe(withRpcRetry({ ...once, breaker })))
+      assert.strictEqual(yield* breaker.state, "Open")
+      yield* TestClock.adjust(49)
+      assert.isNull(fiber.unsafePoll())
+      yield* TestClock.adjust(1)
+      assert.strictEqual(yield* Fiber.join(fiber), "up")
+    }))
+
+  /** Counts those that wait for a change of the breaker. */
+  const counted = Effect.map(makeBreaker({ trip: CircuitBreaker.consecutive(2) }), (breaker) => {
+    const gate = breaker.gate as { onChange: (listener: () => void) => () => void }
+    const onChange = gate.onChange.bind(gate)
+    let watching = 0
+    gate.onChange = (listener) => {
+      const leave = onChange(listener)
+      watching++
+      return () => {
+        watching--
+        leave()
+      }
+    }
+    return { breaker, watching: () => watching }
+  })
+
+  it.effect("is not watched any more once the delay is over, or has ended the call", () =>
+    Effect.gen(function*() {
+      const { breaker, watching } = yield* counted
+      const call = yield* Faults.script([failing, Effect.delay(Effect.succeed("up"), 10), failing])
+      const retried = call.pipe(withRpcRetry({ ...spaced, breaker }))
+      const fiber = yield* Effect.fork(retried)
+      yield* TestClock.adjust(99)
+      assert.strictEqual(watching(), 1)
+      yield* TestClock.adjust(1)
+      assert.strictEqual(watching(), 0)
+      yield* TestClock.adjust(10)
+      assert.strictEqual(yield* Fiber.join(fiber), "up")
+      const ended = yield* Effect.fork(Effect.exit(retried))
+      yield* TestClock.adjust(10)
+      assert.strictEqual(watching(), 1)
+      yield* breaker.open
+      assert.strictEqual(exhaustedOf(yield* Fiber.join(ended)).reason, "CircuitOpen")
+      assert.strictEqual(watching(), 0)
+    }))
+
+  it.effect("is left without a trace by a call that is interrupted at any millisecond of its delay", () =>
+    Effect.forEach(Array.from({ length: 100 }, (_, at) => at), (at) =>
+      Effect.gen(function*() {
+        const watch = yield* Watch.make
+        const { breaker, watching } = yield* counted
+        const budget = yield* makeBudget
+        const fiber = yield* Effect.fork(watch.watch(failing.pipe(withRpcRetry({ ...spaced, breaker, budget }))))
+        yield* TestClock.adjust(at)
+        assert.deepStrictEqual([watching(), yield* watch.timers, yield* levelOf(budget)], [1, 1, 9])
+        yield* Fiber.interrupt(fiber)
+        assert.deepStrictEqual([watching(), yield* watch.timers, yield* watch.fibers], [0, 0, 0])
+        assert.strictEqual(yield* levelOf(budget), 10)
+      }), { discard: true }))
+
+  it.live("that opens during the delay ends the call at that moment on the live clock too, and leaves no timer", () =>
+    Effect.gen(function*() {
+      const timers = () => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length
+      yield* eventually(() => timers() === 0)
+      const { breaker, watching } = yield* counted
+      const retried = failing.pipe(withRpcRetry({ schedule: Schedule.spaced("30 days"), logs: false, breaker }))
+      const [ended, interrupted] = [yield* Effect.fork(Effect.exit(retried)), yield* Effect.fork(retried)]
+      yield* eventually(() => watching() === 2)
+      yield* Fiber.interrupt(interrupted)
+      assert.strictEqual(watching(), 1)
+      yield* breaker.reset
+      yield* Effect.ignore(failing.pipe(withRpcRetry({ ...once, breaker })))
+      yield* breaker.open
+      assert.strictEqual(exhaustedOf(yield* Fiber.join(ended)).reason, "CircuitOpen")
+      assert.deepStrictEqual([watching(), timers()], [0, 0])
     }))
 
   it.effect("whose probe another call has ends a retry at once", () =>
