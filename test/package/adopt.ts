@@ -45,11 +45,8 @@ const listens = (port: number): Promise<boolean> =>
     socket.on("error", () => resolve(false))
   })
 
-const until = async (isSo: () => Promise<boolean>): Promise<void> => {
-  while (!await isSo()) {
-    await setTimeout(20)
-  }
-}
+const until = async (isSo: () => Promise<boolean>): Promise<void> =>
+  await isSo() ? undefined : setTimeout(20).then(() => until(isSo))
 
 const freePort = (): Promise<number> =>
   new Promise((resolve) => {
@@ -88,7 +85,10 @@ const gettingStarted = async (): Promise<void> => {
   const joined = (index: number) => block(page, "ts", index).replaceAll(/^import .*\n/gm, "")
   const names = "RetrySchedule, RpcError, RpcRetry, withRpcRetry"
   const longer = client.replace("{ RpcError, withRpcRetry }", `{ ${names} }`)
-  put("patient.ts", longer.replace("pipe(withRpcRetry)", "pipe(patient)").replace("const program", `${joined(1)}\nconst program`))
+  put(
+    "patient.ts",
+    longer.replace("pipe(withRpcRetry)", "pipe(patient)").replace("const program", `${joined(1)}\nconst program`)
+  )
   const waiting = spawn("npx", ["tsx", "patient.ts"], { cwd: folder })
   let printed = ""
   waiting.stdout.on("data", (data: Buffer) => {
