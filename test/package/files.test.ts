@@ -36,6 +36,8 @@ describe("the package", () => {
       "README.md",
       "docs .json",
       "docs .md",
+      "docs .proto",
+      "docs .ts",
       "docs .yaml",
       "package.json",
       "src .ts"

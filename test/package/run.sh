@@ -22,6 +22,8 @@ npx --yes @arethetypeswrong/cli@0.18.5 "$work"/effect-rpc-retry-*.tgz --profile 
   --entrypoints $entries ./RpcRetry ./RetryPolicy ./testing/Faults ./testing/FlakyServer
 echo "types: every entry point resolves under node16 and bundler"
 
+node --import tsx test/package/adopt.ts "$work"/effect-rpc-retry-*.tgz
+
 cd "$work"
 cp "$root/.npmrc" "$root"/test/package/{use.ts,missing.mjs,licenses.mjs} .
 cat > package.json <<'JSON'

@@ -45,7 +45,7 @@ export const links = (text: string): ReadonlyArray<string> =>
   )
 
 /** The anchor of a heading, as GitHub makes it. */
-const slug = (heading: string): string =>
+export const slug = (heading: string): string =>
   heading.replaceAll(/\[([^\]]*)\]\([^)]*\)/g, "$1").toLowerCase().replaceAll(/[^\p{L}\p{N}\p{M}\p{Pc} -]/gu, "")
     .replaceAll(" ", "-")
 

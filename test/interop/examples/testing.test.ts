@@ -1,0 +1,4 @@
+/**
+ * `docs/examples/testing` is a suite of tests itself: it runs here.
+ */
+export * from "../../../docs/examples/testing/stock.test.js"
