@@ -17,11 +17,10 @@ const read = (path: string): string => readFileSync(Path.join(here, path), "utf8
  * What modules make their constants with when they are loaded, in this library and in Effect. A bundler keeps such a call
  * unless it is told that it only makes a value; those that the page does not use are left out.
  */
-const pure = [
-  ...["Config", "Context", "Data", "Duration", "Effect", "Either", "Equivalence", "FiberRef", "HashMap", "Layer"],
-  ...["Metric", "Number", "Option", "Order", "Predicate", "Result", "Schedule", "Schema", "Stream", "Symbol"],
-  ...["Classify", "RetryPolicy", "RetrySchedule", "RpcError", "dual", "globalValue", "make", "pipe"]
-]
+const pure = (
+  "Config Context Data Duration Effect Either Equivalence FiberRef HashMap Layer Metric Number Option Order Predicate " +
+  "Result Schedule Schema Stream Symbol Classify RetryPolicy RetrySchedule RpcError dual globalValue make pipe"
+).split(" ")
 
 /** Leaves out what the charts are not drawn with: uPlot names its ways to draw in one place. */
 const withoutPaths: Plugin = {
@@ -50,7 +49,12 @@ const script = async (entry: string): Promise<string> => {
       write: false,
       target: "es2022",
       minify: "terser",
-      terserOptions: { ecma: 2020, toplevel: true, compress: { passes: 3, pure_getters: true, unsafe_arrows: true, unsafe_methods: true }, format: { comments: false } },
+      terserOptions: {
+        ecma: 2020,
+        toplevel: true,
+        compress: { passes: 2, pure_getters: true, unsafe_arrows: true, unsafe_methods: true },
+        format: { comments: false }
+      },
       lib: { entry: Path.join(here, entry), formats: ["iife"], name: "playground" },
       rollupOptions: { treeshake: { preset: "smallest", moduleSideEffects: false, manualPureFunctions: pure } }
     }

@@ -162,7 +162,7 @@ export const make = (name: string, changed: (side: Side) => void): Editor => {
       "section",
       { class: "card", "aria-labelledby": id("title") },
       h("h2", { id: id("title") }, `Policy ${name.toUpperCase()}`),
-      h("div", { class: "field" }, h("label", { for: id("kind") }, "clients have"), kind),
+      h("div", { class: "field wide" }, h("label", { for: id("kind") }, "clients have"), kind),
       document_
     ),
     show,

@@ -39,7 +39,11 @@ export const get = (document: Json | undefined, path: ReadonlyArray<string>): Js
   )
 
 /** Sets a field, or leaves it out, together with the objects around it that are empty then. */
-export const set = (document: Json | undefined, path: ReadonlyArray<string>, value: Json | undefined): Json | undefined => {
+export const set = (
+  document: Json | undefined,
+  path: ReadonlyArray<string>,
+  value: Json | undefined
+): Json | undefined => {
   const [key, ...rest] = path
   if (key === undefined) {
     return value

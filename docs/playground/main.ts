@@ -1,6 +1,7 @@
 /**
  * The page: what can be said on it, the workers that run it, and what they answer.
  */
+import * as named from "../../src/testing/simulator/scenarios.js"
 import * as Chart from "./chart.js"
 import { byId, h } from "./dom.js"
 import * as Editor from "./editor.js"
@@ -9,7 +10,15 @@ import * as Results from "./results.js"
 import * as Share from "./share.js"
 import * as Timeline from "./timeline.js"
 
-type Scenarios = Extract<Message, { _tag: "Ready" }>["scenarios"]
+const scenarios = [
+  named.outage,
+  named.brownout,
+  named.slowNode,
+  named.restart,
+  named.retryStorm,
+  named.closedLoop,
+  named.tinyClients
+]
 
 const names = ["a", "b"] as const
 type Name = typeof names[number]
@@ -40,7 +49,6 @@ const shown: Record<Name, Shown> = Object.fromEntries(
 ) as Record<Name, Shown>
 
 let state: Share.State = Share.initial
-let scenarios: Scenarios = []
 
 const control = <K extends "input" | "select" | "textarea">(id: string) => byId(id) as HTMLElementTagNameMap[K]
 const scenario = control<"select">("scenario")
@@ -58,9 +66,9 @@ byId("policies").append(...names.map((name) => editors[name].element))
 
 const positive = (text: string): number | undefined => text.trim() !== "" && Number(text) > 0 ? Number(text) : undefined
 
-const named = () => scenarios.find(({ name }) => name === state.scenario) ?? scenarios[0]
+const chosen = () => scenarios.find(({ name }) => name === state.scenario) ?? named.outage
 
-const scenarioText = (): string => state.written === "" ? JSON.stringify(named(), null, 2) : state.written
+const scenarioText = (): string => state.written === "" ? JSON.stringify(chosen(), null, 2) : state.written
 
 const jobOf = (name: Name): Job => ({
   ...state[name],
@@ -106,6 +114,7 @@ const drawCharts = (): void => {
   for (const name of names) {
     const { erase, run } = shown[name]
     erase?.()
+    shown[name].erase = undefined
     if (run !== undefined) {
       shown[name].erase = Chart.draw(byId(`chart-${name}`), run, most)
       byId(`figure-${name}`).setAttribute("aria-label", Results.sentence(name.toUpperCase(), run.report))
@@ -127,8 +136,6 @@ const drawCalls = (): void => {
 const receive = (name: Name, message: Message): void => {
   const side = shown[name]
   switch (message._tag) {
-    case "Ready":
-      return side.worker!.postMessage(jobOf(name))
     case "Wrong":
       if (message.input === "document") {
         editors[name].wrong(message.problem)
@@ -138,6 +145,7 @@ const receive = (name: Name, message: Message): void => {
       if (message.input !== "script") {
         byId("status").dataset["end"] = "something is wrong above"
         stop(name)
+        drawCharts()
         showProgress()
       }
       return
@@ -163,11 +171,12 @@ const start = (name: Name): void => {
   const worker = new Worker(source)
   shown[name].worker = worker
   shown[name].share = 0
-  worker.onmessage = ({ data }: MessageEvent<Message>) => {
+  worker.addEventListener("message", ({ data }: MessageEvent<Message>) => {
     if (shown[name].worker === worker) {
       receive(name, data)
     }
-  }
+  })
+  worker.postMessage(jobOf(name), [])
 }
 
 const startAll = (): void => {
@@ -176,6 +185,8 @@ const startAll = (): void => {
   problem("script", "")
   names.forEach((name) => {
     editors[name].wrong("")
+    // what is shown stays until there is something new
+    shown[name].run = undefined
     start(name)
   })
   showProgress()
@@ -184,13 +195,14 @@ const startAll = (): void => {
 const cancel = (): void => {
   byId("status").dataset["end"] = "cancelled"
   names.forEach(stop)
+  drawCharts()
   showProgress()
 }
 
 const show = (): void => {
   names.forEach((name) => editors[name].show(state[name]))
-  scenario.value = named()?.name ?? ""
-  byId("about").textContent = state.written === "" ? named()?.about ?? "" : "written by hand, see below"
+  scenario.value = chosen().name
+  byId("about").textContent = state.written === "" ? chosen().about ?? "" : "written by hand, see below"
   const active = document.activeElement
   const fields = [
     [load, state.load],
@@ -218,12 +230,11 @@ const change = (to: Partial<Share.State>): void => {
   later = setTimeout(startAll, 250)
 }
 
-const restore = (): boolean => {
+const restore = (): void => {
   const said = location.hash.slice(1)
   const read = said === "" ? Share.initial : Share.fromFragment(said)
   state = read ?? Share.initial
   byId("notice").textContent = read === undefined ? "This link could not be read; these are the defaults." : ""
-  return read !== undefined
 }
 
 scenario.addEventListener("input", () => change({ scenario: scenario.value, written: "", load: "", clients: "" }))
@@ -233,6 +244,11 @@ clients.addEventListener("input", () => change({ clients: clients.value }))
 seed.addEventListener("input", () => change({ seed: seed.value }))
 endpoints.addEventListener("input", () => change({ endpoints: endpoints.checked }))
 script.addEventListener("input", () => change({ script: script.value }))
+byId("to-results").addEventListener("click", () => {
+  // the focus goes there too: the next Tab is in the results
+  byId("results").focus({ preventScroll: true })
+  byId("results").scrollIntoView()
+})
 byId("cancel").addEventListener("click", cancel)
 byId("again").addEventListener("click", startAll)
 byId("share").addEventListener("click", async () => {
@@ -252,15 +268,7 @@ addEventListener("hashchange", () => {
 })
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawCharts)
 
-// the first worker says which scenarios there are
-const first = new Worker(source)
-first.onmessage = ({ data }: MessageEvent<Message>) => {
-  if (data._tag === "Ready") {
-    ;({ scenarios } = data)
-    first.terminate()
-    scenario.replaceChildren(...scenarios.map(({ name }) => h("option", { value: name }, name)))
-    restore()
-    show()
-    startAll()
-  }
-}
+scenario.append(...scenarios.map(({ name }) => h("option", { value: name }, name)))
+restore()
+show()
+startAll()

@@ -65,7 +65,6 @@ export interface Band {
 export type Input = "document" | "scenario" | "script"
 
 export type Message =
-  | { readonly _tag: "Ready"; readonly scenarios: ReadonlyArray<Simulator.Scenario> }
   | { readonly _tag: "Wrong"; readonly input: Input; readonly problem: string }
   | { readonly _tag: "Described"; readonly text: string }
   | { readonly _tag: "Called"; readonly call: Call }

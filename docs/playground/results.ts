@@ -8,8 +8,11 @@ const percent = (share: number) => `${Math.round(share * 1000) / 10} %`
 const latency = (millis: number | null) => millis === null ? "none" : time(millis)
 
 const rows: ReadonlyArray<readonly [name: string, of: (report: Simulator.Report) => string]> = [
-  ["recovery after the fault", ({ recovery }) =>
-    recovery === null ? "no fault" : recovery === "never" ? "never" : recovery === 0 ? "at once" : time(recovery)],
+  [
+    "recovery after the fault",
+    ({ recovery }) =>
+      recovery === null ? "no fault" : recovery === "never" ? "never" : recovery === 0 ? "at once" : time(recovery)
+  ],
   ["calls that succeed", ({ success }) => percent(success)],
   ["of them, per second", ({ goodput }) => String(Math.round(goodput * 100) / 100)],
   ["attempts for each call", ({ amplification }) => String(Math.round(amplification * 1000) / 1000)],
@@ -18,8 +21,7 @@ const rows: ReadonlyArray<readonly [name: string, of: (report: Simulator.Report)
   ["latency, 99 %", ({ p99 }) => latency(p99)],
   ["work for nobody", ({ wasted }) => percent(wasted)],
   ["failures that say why", ({ explained }) => percent(explained)],
-  ["failures", ({ failures }) =>
-    Object.entries(failures).map(([reason, n]) => `${reason} ${n}`).join(", ") || "none"]
+  ["failures", ({ failures }) => Object.entries(failures).map(([reason, n]) => `${reason} ${n}`).join(", ") || "none"]
 ]
 
 export const table = (a: Simulator.Report | undefined, b: Simulator.Report | undefined): HTMLElement =>

@@ -54,7 +54,9 @@ const plain: Side = {
     `  Effect.retry({ times: 3, schedule: Schedule.exponential("100 millis", 1.5) })`,
     ")",
     "",
-    "It retries every error, also those that no retry can change, has no deadline, and nothing limits its retries."
+    "It retries every error, also those that no retry",
+    "can change; it has no deadline, and nothing limits",
+    "its retries."
   ].join("\n"),
   deadline: undefined
 }

@@ -43,7 +43,11 @@ export const draw = (call: Call, span: number): HTMLElement => {
     { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": sentence(call) },
     ...ticksOf(span).flatMap((tick) => [
       s("line", { class: "tick", x1: x(tick), x2: x(tick), y1: 0, y2: bottom }),
-      s("text", { class: "label", x: x(tick), y: height - 5, "text-anchor": tick === 0 ? "start" : "middle" }, time(tick))
+      s(
+        "text",
+        { class: "label", x: x(tick), y: height - 5, "text-anchor": tick === 0 ? "start" : "middle" },
+        time(tick)
+      )
     ]),
     ...call.attempts.flatMap(({ end, from, reason, to }, i) => {
       const y = i * rowHeight + 4
@@ -75,7 +79,9 @@ export const draw = (call: Call, span: number): HTMLElement => {
       "p",
       { class: "sentence" },
       `${sentence(call)}${
-        call.deadline === undefined ? "" : `; deadline ${time(call.deadline)}${call.deadline > span ? "" : ", the dashed line"}`
+        call.deadline === undefined
+          ? ""
+          : `; deadline ${time(call.deadline)}${call.deadline > span ? "" : ", the dashed line"}`
       }.`
     ),
     h("div", { class: "scroll" }, svg),

@@ -10,7 +10,7 @@ import * as OneCall from "./oneCall.js"
 import type { Band, Input, Job, Message } from "./protocol.js"
 import * as Strategies from "./strategies.js"
 
-const tell = (message: Message) => Effect.sync(() => self.postMessage(message))
+const tell = (message: Message) => Effect.sync(() => self.postMessage(message, {}))
 
 const wrong = (input: Input, problem: string) => tell({ _tag: "Wrong", input, problem })
 
@@ -74,5 +74,4 @@ const run = (job: Job) =>
 const runTelling = (job: Job) =>
   Effect.catchAllCause(Effect.suspend(() => run(job)), (cause) => wrong("scenario", String(Cause.squash(cause))))
 
-self.onmessage = ({ data }: MessageEvent<Job>) => void Effect.runFork(runTelling(data))
-self.postMessage({ _tag: "Ready", scenarios: Object.values(Simulator.scenarios) } satisfies Message)
+self.addEventListener("message", ({ data }: MessageEvent<Job>) => void Effect.runFork(runTelling(data)))
