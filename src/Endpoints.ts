@@ -252,7 +252,7 @@ export interface Options<out Client, out R = never, out R2 = never> extends Sett
    * ended. It runs when the first attempt is made there, once for all that wait for it, and again after it has failed.
    *
    * When it fails, so do the attempts that wait for it: with its `Retryable` or `Fatal`, and for any other error with a
-   * `Retryable` whose delivery is `NotSent`. The client should connect again by itself, as those of this package do.
+   * `Retryable` whose delivery is `NotSent`. Each is a failure of the endpoint, a `Fatal` too. The client should connect again by itself, as those of this package do.
    */
   readonly connect: (endpoint: Endpoint) => Effect.Effect<Client, unknown, R2>
 }
@@ -548,7 +548,7 @@ type Member<M> = M extends (...args: never) => infer Returned
   : M extends undefined ? M
   : never
 
-type ParametersOf<M> = M extends (...args: infer Args) => unknown ? Args : never
+type ParametersOf<M> = M extends (...args: infer Args extends ReadonlyArray<unknown>) => unknown ? Args : never
 
 /**
  * The options of {@link client}.

@@ -109,6 +109,7 @@ export const show: (description: Description) => string = description.show
  *   "breaker": "off",
  *   "bulkhead": "off",
  *   "throttle": "off",
+ *   "hedge": { "after": { "quantile": 0.95 }, "max": 2, "load": 0.05 },
  *   "spans": true,
  *   "logs": false
  * }
@@ -117,7 +118,9 @@ export const show: (description: Description) => string = description.show
  * Everything may be left out; within a `schedule`, `base` is then 100 ms, `factor` 1.5, `cap` 1 s, `retries` 3 and
  * `jitter` `"none"`. Durations are text with a unit, or milliseconds. `schedule` may be `"none"`; its `jitter` is
  * `"none"`, `"full"`, `"equal"` or `{ "proportional": 0.2 }`. `breaker`, `bulkhead` and `throttle` can only be `"off"`:
- * a layer makes them for each destination, and its document has their options (see `RpcRetry.decode`).
+ * a layer makes them for each destination, and its document has their options (see `RpcRetry.decode`). `hedge` is
+ * `"off"` or the options of `Hedge.make`, its `after` a duration or `{ "quantile": 0.95 }`; it is an error without
+ * `"idempotent": true` in the same policy.
  *
  * @since 0.1.0
  * @category decoding
@@ -149,8 +152,9 @@ export const decode = (document: unknown): Result.Result<RetryPolicy, InvalidOpt
 
 /**
  * A policy from the keys `BASE`, `FACTOR`, `CAP`, `RETRIES`, `JITTER`, `ATTEMPT_TIMEOUT`, `DEADLINE`, `IDEMPOTENT`,
- * `MIN_SERVER_DELAY`, `MAX_SERVER_DELAY`, `RETRY_ON` (reasons, with commas between them), `SPANS` and `LOGS`. Durations
- * are text with a unit, as in a `Document`; `JITTER` is `none`, `full`, `equal`, or a number for a proportional one;
+ * `MIN_SERVER_DELAY`, `MAX_SERVER_DELAY`, `RETRY_ON` (reasons, with commas between them), `HEDGE`, `SPANS` and `LOGS`.
+ * Durations are text with a unit, as in a `Document`; `JITTER` is `none`, `full`, `equal`, or a number for a
+ * proportional one; `HEDGE` is `off` or what a document has under that name, as JSON, and then needs `IDEMPOTENT`;
  * `IDEMPOTENT`, `SPANS` and `LOGS` are `true` or `false`. All of them are optional, with the defaults of a `Document`,
  * and an empty one counts as absent. Put them under a name of yours with `Config.nested`.
  *
@@ -163,12 +167,14 @@ export const config: Config.Config<RetryPolicy> = Config.mapOrFail(
 )
 
 /**
- * A policy from a failure policy of Kitex, and the options of a circuit breaker from the document of one, each as JSON
+ * A policy from a retry policy of Kitex, and the options of a circuit breaker from the document of one, each as JSON
  * text or parsed.
  *
- * - `policy`: what the failure policy says: `max_retry_times`, the backoff, and timeouts as the only failures that are
- *   retried; `max_duration_ms` becomes the deadline, and so bounds the last delay and attempt too. `enable: false` is
- *   `none`.
+ * - `policy`: what a failure policy (type 0) says: `max_retry_times`, the backoff, and timeouts as the only failures
+ *   that are retried; `max_duration_ms` becomes the deadline, and so bounds the last delay and attempt too. A backup
+ *   policy (type 1) is a hedge after `retry_delay_ms`, and nothing is retried; a mixed policy (type 2) is both, and
+ *   `max_retry_times` bounds hedges and retries together. Both are `idempotent: true`: whoever writes them says that
+ *   the method may run twice. The `load` of the hedge is `error_rate`. `enable: false` is `none`.
  * - `retryRatio`: its `error_rate`, 0.1 where it has none, for a budget: `RetryBudget.make({ ratio: retryRatio })`.
  * - `breaker`: what the breaker's document says, for `RpcRetry.layer({ breaker })`: `err_rate` (default 0.5) of at
  *   least `min_sample` (default 200) attempts; with the window of 10 seconds, the openings of 5 seconds and the two
@@ -176,8 +182,9 @@ export const config: Config.Config<RetryPolicy> = Config.mapOrFail(
  *   as in Kitex, its openings have a jitter, its probes are judged by `err_rate` and made without a pause between them,
  *   and it closes by a ramp.
  *
- * Backup and mixed policies are errors. Errors too, where Kitex accepts them: an `error_rate`
- * outside (0, 0.3] (Kitex takes 0.1 instead), an empty failure policy, a backoff that is unknown or lacks its numbers,
+ * Not as in Kitex, a leg that fails does not end the call while another one is in flight, losers are interrupted, and
+ * no answer waits for a backoff. Errors, where Kitex accepts them: an `error_rate`
+ * outside (0, 0.3] (Kitex takes 0.1 instead), an empty policy, a backoff that is unknown or lacks its numbers,
  * a negative or empty range of delays, or one that starts at 0; an `err_rate` outside (0, 1], a `min_sample` below 1.
  * `disable_chain_stop`, `ddl_stop`, `retry_same_node` and `extra` are not part of a policy here.
  *

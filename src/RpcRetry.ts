@@ -77,6 +77,7 @@ import { configError } from "./internal/config/policyDocument.js"
 import * as grpc from "./internal/config/serviceConfig.js"
 import * as engine from "./internal/engine/engine.js"
 import * as Result from "./internal/result.js"
+import * as Bare from "./internal/service/bare.js"
 import { changedClient } from "./internal/service/clientProxy.js"
 import type { InForce, Inspection, LayerOptions, Service, UpdateOptions } from "./internal/service/model.js"
 import * as Wiring from "./internal/service/reference.js"
@@ -219,8 +220,8 @@ export const layerConfig = (
 }
 
 /**
- * A layer from a gRPC service config, as JSON text or parsed: the `retryPolicy` and `timeout` of each `methodConfig`,
- * and `retryThrottling`, by the rules of proposal A6. Names become `Service.Method`, `Service.*` and `*`. What else is
+ * A layer from a gRPC service config, as JSON text or parsed: the `retryPolicy` or `hedgingPolicy` and the `timeout` of
+ * each `methodConfig`, and `retryThrottling`, by the rules of proposal A6. Names become `Service.Method`, `Service.*` and `*`. What else is
  * in the config is not looked at.
  *
  * The `timeout` of a method is its `deadline`. `retryThrottling` is one budget for all methods; without it there is
@@ -229,7 +230,13 @@ export const layerConfig = (
  * As in gRPC a method without a retry policy is not retried, and the entry that names a method most exactly holds
  * alone. Not as in gRPC, `maxAttempts` above 5 is what it says. A failure whose `code` is no gRPC status counts as the
  * one it would have been: `UNAVAILABLE` for refused and lost connections, `DEADLINE_EXCEEDED` for timeouts,
- * `RESOURCE_EXHAUSTED` for `Throttled`. A `hedgingPolicy` is an error.
+ * `RESOURCE_EXHAUSTED` for `Throttled`.
+ *
+ * A `hedgingPolicy` is a hedge after `hedgingDelay` (all at once without one) of at most `maxAttempts`, 5 at most as in
+ * gRPC, and says that the method is `idempotent`. A failure with one of `nonFatalStatusCodes` is followed by the next
+ * attempt at once, or after the pushback of the server. Its extra load has no bound but `maxAttempts` and
+ * `retryThrottling`. Not as in gRPC, another failure that is `Retryable` does not cancel the attempts that are in
+ * flight: no other one starts, and their answer is taken.
  *
  * @since 0.1.0
  * @category layers
@@ -409,14 +416,16 @@ type Value =
   | RegExp
   | ArrayBufferView
 
-type Member<M> = M extends (...args: infer Args) => infer Returned
+type Member<M> = M extends (...args: never) => infer Returned
   ? [Returned] extends [Option.Option<unknown> | Result.Result<unknown, unknown>] ? M
-  : [Returned] extends [AnyCall] ? (...args: Args) => Retried<Returned>
+  : [Returned] extends [AnyCall] ? (...args: ParametersOf<M>) => Retried<Returned>
   : M
   : M extends RpcCall.RpcCall<unknown, unknown, unknown> ? Retried<M>
   : M extends Value ? M
   : M extends object ? Client<M>
   : M
+
+type ParametersOf<M> = M extends (...args: infer Args extends ReadonlyArray<unknown>) => unknown ? Args : never
 
 /**
  * Retries every call of a client: of `Grpc.client`, `Connect.client`, `EffectRpc.client`, or of any object whose
@@ -667,17 +676,17 @@ const ownPolicy = (options: Options): RetryPolicy.RetryPolicy | undefined => {
   return RetryPolicy.make(policy)
 }
 
-/** Kept, as a context takes long to find that it does not have it. */
-let withoutLayer: Service | undefined
+/** {@link RpcRetry} without its default value, which holds all that layers need. */
+const reference = { key: Wiring.key } as { readonly key: string; readonly Service: Service }
 
-/** The service of a call that runs with this context, and was built with none. */
-const inForce = (ambient: Context.Context<never>): Service => {
-  const service = Wiring.given(ambient, RpcRetry)
+/** The part of the service that a call uses which runs with this context, and was built with none. */
+const inForce = (ambient: Context.Context<never>): Pick<Service, "policy" | "telemetry"> => {
+  const service = Wiring.given(ambient, reference)
   if (service !== undefined) {
     return service
   }
   Wiring.withoutLayer()
-  return withoutLayer ??= Context.get(ambient, RpcRetry)
+  return Bare.service
 }
 
 /**
@@ -843,7 +852,7 @@ export const withRpcRetry: WithRpcRetry = combinator()
 export const bind: Effect.Effect<WithRpcRetry> = Effect.map(
   Effect.context<never>(),
   (context) => {
-    const service = Wiring.given(context, RpcRetry)
+    const service = Wiring.given(context, reference)
     return service === undefined ? withRpcRetry : combinator(service)
   }
 )

@@ -261,6 +261,23 @@ describe("a circuit breaker that trips by a rate", () => {
       }))
   }
 
+  it.effect("counts failures and timeouts together, which successes do not reset: 5 of the last 20 (Kitex breaker 105b)", () =>
+    Effect.gen(function*() {
+      const breaker = yield* CircuitBreaker.make({
+        trip: CircuitBreaker.rate({ threshold: 5 / 20, minimumCalls: 20, window: CircuitBreaker.calls(20) })
+      })
+      const call = <E>(effect: Effect.Effect<void, E>) => Effect.exit(CircuitBreaker.protect(effect, breaker))
+      yield* Effect.replicateEffect(call(Effect.void), 20)
+      for (const failure of [unavailable, timeout, unavailable, timeout]) {
+        yield* call(Effect.fail(failure))
+        yield* call(Effect.void)
+        yield* call(Effect.void)
+        assert.strictEqual(yield* breaker.state, "Closed")
+      }
+      yield* call(Effect.fail(unavailable))
+      assert.strictEqual(yield* breaker.state, "Open")
+    }))
+
   it.effect("at exactly half of 1,000 calls (Kitex breaker 105c)", () =>
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make({

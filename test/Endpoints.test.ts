@@ -1,4 +1,14 @@
-import { Deadline, Endpoints, Fatal, Retryable, RpcCall, RpcRetry, withRpcRetry } from "effect-rpc-retry"
+import {
+  Deadline,
+  Endpoints,
+  Fatal,
+  Hedge,
+  Retryable,
+  RetrySchedule,
+  RpcCall,
+  RpcRetry,
+  withRpcRetry
+} from "effect-rpc-retry"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -9,7 +19,9 @@ import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
+import * as Tracer from "effect/Tracer"
 import { ask, type Client, manual, refused, servers, unavailable } from "./support/endpoints.js"
+import { play } from "./support/play.js"
 import { settled } from "./support/sources.js"
 import * as VirtualTime from "./support/virtualTime.js"
 import { assert, describe, it } from "./support/vitest.js"
@@ -50,6 +62,60 @@ describe("a call of endpoints", () => {
       const endpoint = { address: "a", zone: "z", attributes: { name: "users-1" } }
       const endpoints = yield* of([endpoint], connect)
       assert.deepStrictEqual(yield* endpoints.call((_, given) => Effect.succeed(given)), endpoint)
+    }))
+
+  it.scoped("the legs of a hedged call are at different endpoints, from a policy and as a function", () =>
+    Effect.gen(function*() {
+      const hedge = { after: "10 millis", max: 3, load: 1 } as const
+      const schedule = Schedule.recurs(2)
+      const made = yield* Hedge.make(hedge)
+      const inPolicy = withRpcRetry({ ...quiet, schedule, idempotent: true, hedge })
+      const alone = Hedge.hedge(made, { idempotent: true })
+      for (let run = 0; run < 30; run++) {
+        for (const hedged of [inPolicy, alone] as ReadonlyArray<typeof alone>) {
+          const { asked, connect } = servers(() => Effect.sleep("1 second"))
+          const endpoints = yield* of(["a", "b", "c"], connect)
+          yield* Effect.replicateEffect(hedged(Effect.void), 5)
+          yield* play(hedged(endpoints.call(ask)))
+          assert.deepStrictEqual(Array.from(asked).toSorted(), [["a", 1], ["b", 1], ["c", 1]])
+        }
+      }
+    }))
+
+  it.scoped("legs that start together are at different endpoints too, before the first list has come", () =>
+    Effect.gen(function*() {
+      const { list, source } = yield* manual
+      const { asked, connect } = servers(() => Effect.sleep("1 second"))
+      const endpoints = yield* Endpoints.make({ source, connect, metrics: "off" })
+      const hedge = { after: 0, max: 3, load: 1 } as const
+      const hedged = withRpcRetry({ ...quiet, schedule: Schedule.recurs(2), idempotent: true, hedge })
+      yield* Effect.replicateEffect(Effect.void.pipe(hedged), 5)
+      const fiber = yield* Effect.fork(endpoints.call(ask).pipe(hedged))
+      yield* settled
+      yield* list("a", "b", "c")
+      yield* play(Fiber.join(fiber))
+      assert.deepStrictEqual(Array.from(asked).toSorted(), [["a", 1], ["b", 1], ["c", 1]])
+    }))
+
+  it.scoped("a retry of a hedged call avoids the endpoints of all its legs, not only of the last one", () =>
+    Effect.gen(function*() {
+      for (let run = 0; run < 30; run++) {
+        const { asked, connect } = servers((address) =>
+          address === "d" ? Effect.void : Effect.delay(Effect.fail(unavailable), 25)
+        )
+        const endpoints = yield* of(["a", "b", "c", "d"], connect)
+        const hedge = { after: "10 millis", max: 2, load: 1 } as const
+        const hedged = withRpcRetry({
+          ...quiet,
+          schedule: Schedule.spaced(100).pipe(RetrySchedule.retries(3)),
+          idempotent: true,
+          hedge
+        })
+        yield* Effect.replicateEffect(Effect.void.pipe(hedged), 5)
+        const { exit } = yield* play(endpoints.call(ask).pipe(hedged))
+        assert.deepStrictEqual(exit, Exit.succeed("d"))
+        assert.isTrue(Array.from(asked.values()).every((count) => count === 1))
+      }
     }))
 
   it.scoped("retries at an endpoint that it has not tried, while there is one", () =>
@@ -183,6 +249,7 @@ describe("the client of an endpoint", () => {
       yield* Fiber.interrupt(first)
       assert.deepStrictEqual(ended, [])
       yield* Fiber.interrupt(second)
+      yield* settled
       assert.deepStrictEqual(ended, ["interrupted"])
       assert.deepInclude(yield* stateOf(endpoints, "a"), { client: "Idle", inFlight: 0 })
       const third = yield* Effect.fork(endpoints.call(ask))
@@ -793,6 +860,45 @@ describe("the client of endpoints", () => {
 })
 
 describe("what is seen of endpoints", () => {
+  it.scoped("are on the span of each attempt, also when the call has spans of its own, without credentials", () =>
+    Effect.gen(function*() {
+      const { connect } = servers((address) => address === "10.0.0.1:80" ? Effect.fail(refused) : Effect.void)
+      const spans: Array<Tracer.Span> = []
+      const native = yield* Effect.tracer
+      const tracer = Tracer.make({
+        span: (...args) => {
+          const span = native.span(...args)
+          spans.push(span)
+          return span
+        },
+        context: (f, fiber) => native.context(f, fiber)
+      })
+      const shown = (name: string) =>
+        spans.filter((span) => span.name === name).map(({ attributes }) => [
+          attributes.get("server.address"),
+          attributes.get("server.port")
+        ])
+      const endpoints = yield* of(["10.0.0.1:80", "[fd00::1]:81"], connect, { pick: "pickFirst" })
+      const urls = yield* of(["https://ada:secret@10.0.0.1:80/users"], connect)
+      yield* endpoints.call(ask, { method: "Users.Get" }).pipe(
+        Effect.withSpan("mine"),
+        withRpcRetry({ ...quiet, method: "Users.Get", spans: true, schedule: Schedule.recurs(1) }),
+        Effect.withTracer(tracer)
+      )
+      yield* urls.call(ask, { method: "Users.Get" }).pipe(
+        withRpcRetry({ ...quiet, spans: true }),
+        Effect.withTracer(tracer)
+      )
+      yield* endpoints.call(ask).pipe(Effect.retry({ times: 1 }), Effect.withSpan("bare"), Effect.withTracer(tracer))
+      assert.deepStrictEqual(shown("Users.Get attempt"), [
+        ["10.0.0.1", 80],
+        ["fd00::1", 81],
+        ["https://<redacted>@10.0.0.1:80/users", undefined]
+      ])
+      assert.deepStrictEqual(shown("mine"), [[undefined, undefined], [undefined, undefined]])
+      assert.deepStrictEqual(shown("bare"), [[undefined, undefined]])
+    }))
+
   it.scoped("is in inspect, without credentials in addresses", () =>
     Effect.gen(function*() {
       const endpoints = yield* of(["http://me:secret@host:80"], servers().connect, { name: "orders" })

@@ -1,5 +1,6 @@
 import {
   CallRejected,
+  CircuitBreaker,
   Deadline,
   Fallback,
   Fatal,
@@ -12,10 +13,12 @@ import {
 import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import { pipe } from "effect/Function"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
@@ -539,6 +542,102 @@ describe("Fallback.lastGood", () => {
       state.answer = Effect.fail(open)
       assert.strictEqual((yield* one(1))._tag, "Stale")
       assert.strictEqual(yield* Effect.flip(other(1)), open)
+    }))
+
+  /** A call whose attempts end as the test says, and when it says. */
+  const byHand = Effect.gen(function*() {
+    const attempts: Array<Deferred.Deferred<string, AnyError | Retryable>> = []
+    const last = yield* Fallback.lastGood((_id: number) =>
+      Effect.suspend(() => {
+        const attempt = Deferred.unsafeMake<string, AnyError | Retryable>(FiberId.none)
+        attempts.push(attempt)
+        return Deferred.await(attempt)
+      }), options)
+    /** Starts a call; its attempt is the next one. */
+    const start = Effect.tap(Effect.fork(Effect.either(last(1))), () => Effect.yieldNow())
+    const ends = (attempt: number, end: Effect.Effect<string, AnyError | Retryable>) =>
+      Effect.zipRight(Deferred.complete(attempts[attempt]!, end), Effect.yieldNow())
+    /** What a call is given that fails now. */
+    const recalled = Effect.gen(function*() {
+      const fiber = yield* start
+      yield* ends(attempts.length - 1, Effect.fail(open))
+      const answer = yield* fiber
+      return answer._tag === "Left" ? answer.left : answer.right.value
+    })
+    return { start, ends, recalled }
+  })
+
+  it.effect("a slow answer does not replace that of a call which started later", () =>
+    Effect.gen(function*() {
+      const { ends, recalled, start } = yield* byHand
+      const slow = yield* start
+      yield* start
+      yield* ends(1, Effect.succeed("new"))
+      yield* ends(0, Effect.succeed("old"))
+      const answer = yield* slow
+      assert.deepStrictEqual(answer._tag === "Right" && answer.right, { _tag: "Fresh", value: "old" })
+      assert.strictEqual(yield* recalled, "new")
+    }))
+
+  it.effect("a slow answer does not come back after a newer 404, nor does a slow 404 remove a newer answer", () =>
+    Effect.gen(function*() {
+      const { ends, recalled, start } = yield* byHand
+      yield* start
+      yield* start
+      yield* ends(1, Effect.fail(fatal))
+      yield* ends(0, Effect.succeed("old"))
+      assert.strictEqual(yield* recalled, open)
+      yield* start
+      yield* start
+      yield* ends(4, Effect.succeed("new"))
+      yield* ends(3, Effect.fail(fatal))
+      assert.strictEqual(yield* recalled, "new")
+    }))
+
+  it.effect("a call that fails or is interrupted is no newer answer: that of an older one is remembered", () =>
+    Effect.gen(function*() {
+      const { ends, recalled, start } = yield* byHand
+      yield* start
+      yield* start
+      const cut = yield* start
+      yield* ends(1, Effect.fail(open))
+      yield* Fiber.interrupt(cut)
+      yield* ends(0, Effect.succeed("old"))
+      assert.strictEqual(yield* recalled, "old")
+    }))
+
+  it.effect("1,000 callers in an outage are all answered behind a real breaker, and cost no more calls than its probes", () =>
+    Effect.gen(function*() {
+      const breaker = yield* CircuitBreaker.make({
+        trip: CircuitBreaker.consecutive(3),
+        openFor: "5 seconds",
+        jitter: 0,
+        probes: 1
+      })
+      let wire = 0
+      let isDown = false
+      const server = Effect.suspend((): Effect.Effect<string, Retryable> => {
+        wire++
+        return Effect.zipRight(Effect.sleep("1 millis"), isDown ? Faults.refused : Effect.succeed("ada"))
+      })
+      const retried = server.pipe(withRpcRetry({ method: "Users.Get", breaker, logs: false }))
+      const last = yield* Fallback.lastGood((_id: number) => retried, { ...options, maxAge: "2 minutes" })
+      const first = yield* Effect.fork(last(1))
+      yield* TestClock.adjust(1)
+      yield* first
+      isDown = true
+      wire = 0
+      const callers: Array<Fiber.RuntimeFiber<Fallback.Answer<string>, AnyError>> = []
+      for (let wave = 0; wave < 100; wave++) {
+        callers.push(...yield* Effect.replicateEffect(Effect.fork(last(1)), wave === 0 ? 1 : 10))
+        yield* TestClock.adjust(600)
+      }
+      const answers = yield* Effect.forEach(callers, Fiber.join)
+      assert.lengthOf(answers, 991)
+      assert.isTrue(answers.every((answer) => answer._tag === "Stale" && answer.value === "ada"))
+      // three failures open it; then a probe each time it has been open for 5 seconds, in a minute
+      assert.isAtMost(wire, 3 + 12)
+      assert.isAtLeast(wire, 3 + 8)
     }))
 
   it.effect("1,000 callers in an outage of a minute are all answered, and cost no more calls than the breaker's probes", () =>

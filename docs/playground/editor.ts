@@ -37,7 +37,7 @@ const choiceOf = (choices: ReadonlyArray<Choice>, value: Json | undefined): numb
   choices.findIndex(({ is, value: own }) => is === undefined ? value === own : is(value))
 
 /** A control of a field, what it shows of a document, and what it says the field is. */
-const controlOf = (id: string, field: Field, changed: (value: Json | undefined) => void) => {
+const controlOf = (id: string, field: Field, changed: (value: Json | undefined, needs?: Choice["needs"]) => void) => {
   const { choices, hint = "", isNumber = false, label, path, when } = field
   const control = choices === undefined
     ? h("input", {
@@ -58,7 +58,8 @@ const controlOf = (id: string, field: Field, changed: (value: Json | undefined) 
         ? undefined
         : isNumber && Number.isFinite(Number(text))
         ? Number(text)
-        : text
+        : text,
+      choices?.[Number(text)]?.needs
     )
   })
   const element = h("div", { class: "field" }, h("label", { for: id }, label), control)
@@ -103,9 +104,10 @@ export const make = (name: string, changed: (side: Side) => void): Editor => {
   const controls = groups.map(({ fields, legend }) => ({
     legend,
     fields: fields.map((field) =>
-      controlOf(id(field.path.join(".")), field, (value) => {
-        const document = parsed(side.document) ?? {}
-        change({ document: JSON.stringify(set(document, field.path, value) ?? {}, null, 2) })
+      controlOf(id(field.path.join(".")), field, (value, needs) => {
+        const changed = set(parsed(side.document) ?? {}, field.path, value)
+        const document = needs === undefined ? changed : set(changed, needs.path, needs.value)
+        change({ document: JSON.stringify(document ?? {}, null, 2) })
       })
     )
   }))

@@ -8,6 +8,8 @@ export interface Choice {
   readonly label: string
   /** What the field becomes; `undefined` leaves it out. */
   readonly value: Json | undefined
+  /** Another field that it needs. */
+  readonly needs?: { readonly path: ReadonlyArray<string>; readonly value: Json }
   /** Whether a field is that choice. Default: when it is the value. */
   readonly is?: (field: Json | undefined) => boolean
 }
@@ -65,6 +67,9 @@ const text = (label: string, path: string, hint: string, when?: Field["when"]): 
 })
 
 const number = (...args: Parameters<typeof text>): Field => ({ ...text(...args), isNumber: true })
+
+/** A hedged call runs twice on purpose. */
+const idempotent = { path: ["default", "idempotent"], value: true }
 
 const off: Choice = { label: "off", value: "off" }
 
@@ -134,11 +139,13 @@ export const groups: ReadonlyArray<Group> = [
           {
             label: "after a time",
             value: { after: "150ms", load: 0.05 },
+            needs: idempotent,
             is: (field) => isObject(field) && !isObject(field["after"])
           },
           {
             label: "at a quantile",
             value: { after: { quantile: 0.95 }, load: 0.05 },
+            needs: idempotent,
             is: (field) => isObject(field) && isObject(field["after"])
           }
         ]

@@ -43,10 +43,15 @@ export const parse = (script: string): Either.Either<ReadonlyArray<Step>, string
     })
   )
 
+/** The calls before it, all answered after 20 ms: a hedge has no extra load to spend, and no quantile, before them. */
+const before = 200
+
 const scenario: Simulator.Scenario = {
   name: "one call",
-  duration: "2 minutes",
-  arrivals: { trace: [{ at: 0, method }] },
+  duration: "140 seconds",
+  arrivals: {
+    trace: Array.from({ length: before + 1 }, (_, i) => ({ at: i * 100, method }))
+  },
   servers: { service: 0 }
 }
 
@@ -71,11 +76,12 @@ const reasonOf = (exit: Exit.Exit<unknown, unknown>): string => {
 export const make = (side: Side, steps: ReadonlyArray<Step>): Effect.Effect<Call> =>
   Effect.suspend(() => {
     let started: number | undefined
+    let calls = 0
     let made = 0
     let end: { readonly at: number; readonly exit: Exit.Exit<unknown, unknown> } | undefined
     const attempts: Array<{ readonly from: number; to: number; exit: Exit.Exit<unknown, unknown> | undefined }> = []
     const since = Effect.map(Clock.currentTimeMillis, (now) => now - (started ??= now))
-    const attempt = Effect.flatMap(since, (from) => {
+    const recordedAttempt = Effect.flatMap(since, (from) => {
       const { answer, millis } = steps[Math.min(made++, steps.length - 1)]!
       const recorded: typeof attempts[number] = { from, to: from, exit: undefined }
       attempts.push(recorded)
@@ -85,14 +91,19 @@ export const make = (side: Side, steps: ReadonlyArray<Step>): Effect.Effect<Call
           recorded.exit = exit
         }))
     })
+    const attempt = Effect.suspend(() => calls > before ? recordedAttempt : Effect.sleep("20 millis"))
     const call = RpcCall.make(attempt, { method })
     const recording = Simulator.client((nodes) =>
       Effect.map(side.strategy.client(nodes), ({ retrying }) => ({
-        retrying: (wire) =>
-          Effect.onExit(
-            Effect.andThen(since, retrying({ ...wire, call, nodes: wire.nodes.map(() => call) })),
-            (exit) => Effect.map(since, (at) => void (end = { at, exit }))
+        retrying: (wire) => {
+          const whole = retrying({ ...wire, call, nodes: wire.nodes.map(() => call) })
+          return Effect.suspend(() =>
+            ++calls > before
+              ? Effect.onExit(Effect.andThen(since, whole), (exit) =>
+                Effect.map(since, (at) => void (end = { at, exit })))
+              : whole
           )
+        }
       }))
     )
     return Effect.map(Simulator.run(recording, scenario), () => ({

@@ -1,89 +1,89 @@
 /**
- * Calls per second on one connection, beside Go's own client, against the same Go server.
+ * Calls in a second on one connection, beside Go's own client, against the same Go server.
  */
-import { withRpcRetry } from "effect-rpc-retry"
+import { RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Gob from "effect-rpc-retry/Gob"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
 import { spawnSync } from "node:child_process"
 import * as GoServer from "../support/goServer.js"
-import { print } from "./support.js"
-
-type Codec = "gob" | "json"
+import { type Case, concurrently, type Group, isQuick, perSecond, type Row } from "./case.js"
 
 const Args = Schema.Struct({ A: Gob.Int, B: Gob.Int })
+const calls = 30_000
 
-const rounds = 3
+const codecs = ["json", "gob"] as const
+type Codec = typeof codecs[number]
 
-/** So many callers, each with one call after the other; in calls per second. */
-const ours = (call: (i: number) => Effect.Effect<number, unknown>, callers: number, calls: number) => {
-  const run = (n: number) =>
-    Effect.forEach(Array.from({ length: callers }), (_, caller) => {
-      let i = caller
-      return Effect.whileLoop({
-        while: () => i < n,
-        body: () => call(i),
-        step: () => {
-          i += callers
-        }
-      })
-    }, { concurrency: "unbounded", discard: true })
-  return Effect.gen(function*() {
-    yield* run(calls / 10)
-    const start = yield* Clock.currentTimeNanos
-    yield* run(calls)
-    return calls / (Number((yield* Clock.currentTimeNanos) - start) / 1e9)
-  })
+const go = (codec: Codec, callers: number): Case => (prepared) => () => {
+  const args = { codec, address: prepared[codec]!, callers, calls: isQuick ? callers * 2 : calls }
+  const { stdout } = spawnSync(
+    prepared["client"]!,
+    Object.entries(args).flatMap(([name, value]) => [`-${name}`, `${value}`])
+  )
+  return Promise.resolve(Number(stdout.toString()))
 }
 
-const median = (numbers: ReadonlyArray<number>) => numbers.toSorted((a, b) => a - b)[numbers.length >> 1]!
+const ours = (codec: Codec, callers: number, isBounded = false): Case => async (prepared) => {
+  const [host, port] = prepared[codec]!.split(":")
+  const rpc = await Effect.runPromise(
+    Effect.flatMap(Scope.make(), (scope) => Scope.extend(GoRpc.make({ host: host!, port: Number(port), codec }), scope))
+  )
+  const service = RpcRetry.make({ default: { attemptTimeout: "1 second", deadline: "5 seconds" } })
+  const call = (i: number) => rpc.call("Arith.Multiply", { A: i, B: 2 }, { args: Args, reply: Gob.Int })
+  const run = concurrently(
+    isBounded ? (i) => Effect.provideService(withRpcRetry(call(i)), RpcRetry.RpcRetry, service) : call
+  )
+  return perSecond(callers, calls, run)
+}
 
-const compare = (server: string, bench: string, codec: Codec, callers: number) =>
-  Effect.gen(function*() {
-    const calls = callers === 1 ? 10_000 : 60_000
-    const { address, host, port } = yield* GoServer.start(server, "-codec", codec)
-    const rpc = yield* GoRpc.make({ host, port, codec })
-    const call = (i: number) => rpc.call("Arith.Multiply", { A: i, B: 2 }, { args: Args, reply: Gob.Int })
-    const go: Array<number> = []
-    const bare: Array<number> = []
-    const retried: Array<number> = []
-    for (let round = 0; round < rounds; round++) {
-      const out = spawnSync(bench, [
-        "-codec",
-        codec,
-        "-address",
-        address,
-        "-callers",
-        `${callers}`,
-        "-calls",
-        `${calls}`
-      ])
-      go.push(Number(out.stdout.toString()))
-      bare.push(yield* ours(call, callers, calls))
-      retried.push(yield* ours((i) => call(i).pipe(withRpcRetry), callers, calls))
-    }
-    const perSecond = (numbers: ReadonlyArray<number>) => `${Math.round(median(numbers))} calls/s`
-    const ratio = (numbers: ReadonlyArray<number>) => `${(median(numbers) / median(go)).toFixed(2)}x`
-    const asked = callers === 64 ? " (at least 0.5x)" : ""
-    yield* print(`net/rpc with ${codec}, ${callers === 1 ? "one call" : `${callers} calls`} at once`, [
-      ["Go's client", perSecond(go)],
-      ["GoRpc", perSecond(bare)],
-      ["  ratio to Go's client", ratio(bare) + asked],
-      ["GoRpc and withRpcRetry", perSecond(retried)],
-      ["  ratio to Go's client", ratio(retried) + asked]
-    ])
-  }).pipe(Effect.scoped)
+const setup: Group["setup"] = () =>
+  Effect.runPromise(Effect.gen(function*() {
+    const scope = yield* Scope.make()
+    const prepared = yield* Scope.extend(
+      Effect.gen(function*() {
+        const server = yield* GoServer.build("netrpc")
+        const client = yield* GoServer.build("netrpcbench")
+        const json = yield* GoServer.start(server.binary, "-codec", "json")
+        const gob = yield* GoServer.start(server.binary, "-codec", "gob")
+        return { client: client.binary, json: json.address, gob: gob.address }
+      }),
+      scope
+    )
+    return { prepared, close: () => void Effect.runPromise(Scope.close(scope, Exit.void)) }
+  }))
 
-export const program = GoServer.skipped !== undefined
-  ? print(`net/rpc beside Go's client: ${GoServer.skipped}`, [])
-  : Effect.gen(function*() {
-    const server = yield* GoServer.build("netrpc")
-    const bench = yield* GoServer.build("netrpcbench")
-    for (const codec of ["gob", "json"] as const) {
-      for (const callers of [1, 64]) {
-        yield* compare(server.binary, bench.binary, codec, callers)
-      }
+export const group: Group = {
+  title: "`GoRpc`, beside Go's client",
+  unit: "calls in a second",
+  rounds: 7,
+  skipped: GoServer.skipped,
+  setup,
+  cases: Object.fromEntries(codecs.flatMap((codec): ReadonlyArray<readonly [string, Case]> => [
+    [`${codec}: Go's client, 64 callers`, go(codec, 64)],
+    [`${codec}: Go's client, 1,024 callers`, go(codec, 1024)],
+    [`${codec}: GoRpc, 64 callers`, ours(codec, 64)],
+    [`${codec}: GoRpc, 1,024 callers`, ours(codec, 1024)],
+    [`${codec}: GoRpc, layer, both timeouts, 64 callers`, ours(codec, 64, true)]
+  ])),
+  rows: codecs.flatMap((codec): ReadonlyArray<Row> => [
+    {
+      what: `${codec}, 64 callers / Go's client`,
+      ratio: (of) => of(`${codec}: GoRpc, 64 callers`) / of(`${codec}: Go's client, 64 callers`),
+      atLeast: 0.7
+    },
+    {
+      what: `${codec}, 1,024 callers / Go's client`,
+      ratio: (of) => of(`${codec}: GoRpc, 1,024 callers`) / of(`${codec}: Go's client, 1,024 callers`),
+      atLeast: 0.6
+    },
+    {
+      what: `${codec}, 64 callers, with a layer and both timeouts / Go's client`,
+      ratio: (of) => of(`${codec}: GoRpc, layer, both timeouts, 64 callers`) / of(`${codec}: Go's client, 64 callers`),
+      atLeast: 0.4
     }
-  }).pipe(Effect.scoped)
+  ])
+}

@@ -5,7 +5,7 @@ import * as Gob from "effect-rpc-retry/Gob"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
-import { measure, nanos, print } from "./support.js"
+import { calls, type Group } from "./case.js"
 
 const User = Schema.Struct({
   Id: Gob.Int,
@@ -32,34 +32,38 @@ const page: typeof Page.Type = {
   }))
 }
 
-export const program = Effect.gen(function*() {
-  // as on a connection: the definitions of the types are long known
-  const encoder = Gob.makeEncoder()
-  const decoder = Gob.makeDecoder()
-  const first = Either.getOrThrow(encoder.encode(Page, page))
-  decoder.push(first)
-  const bytes = Either.getOrThrow(encoder.encode(Page, page))
-  const text = JSON.stringify(page)
-  const encode = Schema.encodeSync(Page)
-  const decode = Schema.decodeUnknownSync(Page)
-  const times = yield* measure({
-    encode: Effect.sync(() => Either.getOrThrow(encoder.encode(Page, page))),
-    "JSON.stringify": Effect.sync(() => JSON.stringify(page)),
-    "JSON.stringify, schema": Effect.sync(() => JSON.stringify(encode(page))),
-    decode: Effect.sync(() => Either.getOrThrow(decoder.push(bytes).values[0]!.as(Page))),
-    "decode, no schema": Effect.sync(() => Either.getOrThrow(decoder.push(bytes).values[0]!.unknown)),
-    "JSON.parse": Effect.sync(() => JSON.parse(text) as unknown),
-    "JSON.parse, schema": Effect.sync(() => decode(JSON.parse(text)))
-  }, { runs: 20 })
-  const ratio = (name: string, peer: string) => `${(times[name]! / times[peer]!).toFixed(2)}x`
-  yield* print(`Gob of a page of 20 users: ${bytes.length} bytes, ${text.length} in JSON`, [
-    ["encode", nanos(times["encode"]!)],
-    ["  ratio to JSON.stringify", ratio("encode", "JSON.stringify")],
-    ["  ratio to JSON.stringify with the schema", ratio("encode", "JSON.stringify, schema")],
-    ["decode", nanos(times["decode"]!)],
-    ["  ratio to JSON.parse", ratio("decode", "JSON.parse")],
-    ["  ratio to JSON.parse with the schema", ratio("decode", "JSON.parse, schema")],
-    ["decode without a schema", nanos(times["decode, no schema"]!)],
-    ["  ratio to JSON.parse", ratio("decode, no schema", "JSON.parse")]
-  ])
-})
+// as on a connection: the definitions of the types are long known
+const encoder = Gob.makeEncoder()
+const decoder = Gob.makeDecoder()
+decoder.push(Either.getOrThrow(encoder.encode(Page, page)))
+const bytes = Either.getOrThrow(encoder.encode(Page, page))
+const text = JSON.stringify(page)
+const encode = Schema.encodeSync(Page)
+const decode = Schema.decodeUnknownSync(Page)
+
+export const group: Group = {
+  title: `Gob of a page of 20 users: ${bytes.length} bytes, ${text.length} in JSON`,
+  unit: "nanoseconds of processor time",
+  rounds: 15,
+  cases: {
+    encode: calls(Effect.sync(() => Either.getOrThrow(encoder.encode(Page, page)))),
+    "JSON.stringify": calls(Effect.sync(() => JSON.stringify(page))),
+    "JSON.stringify, with the schema": calls(Effect.sync(() => JSON.stringify(encode(page)))),
+    decode: calls(Effect.sync(() => Either.getOrThrow(decoder.push(bytes).values[0]!.as(Page)))),
+    "decode without a schema": calls(
+      Effect.sync(() => Either.getOrThrow(decoder.push(bytes).values[0]!.unknown))
+    ),
+    "JSON.parse": calls(Effect.sync(() => JSON.parse(text) as unknown)),
+    "JSON.parse, with the schema": calls(Effect.sync(() => decode(JSON.parse(text))))
+  },
+  rows: [
+    { what: "encode / `JSON.stringify`", ratio: (of) => of("encode") / of("JSON.stringify"), atMost: 4 },
+    { what: "decode / `JSON.parse`", ratio: (of) => of("decode") / of("JSON.parse"), atMost: 5 },
+    {
+      what: "encode / `JSON.stringify` with the schema",
+      ratio: (of) => of("encode") / of("JSON.stringify, with the schema")
+    },
+    { what: "decode / `JSON.parse` with the schema", ratio: (of) => of("decode") / of("JSON.parse, with the schema") },
+    { what: "decode without a schema / `JSON.parse`", ratio: (of) => of("decode without a schema") / of("JSON.parse") }
+  ]
+}

@@ -12,7 +12,6 @@ import * as ChildProcess from "node:child_process"
 import type * as Net from "node:net"
 import * as Url from "node:url"
 import * as Peer from "../support/peer.js"
-import { print } from "./support.js"
 
 const mebibytes = 4 * 1024 * 1024 - 1024
 const runs = 9
@@ -165,7 +164,11 @@ void Effect.runPromise(
   served === undefined
     ? Effect.flatMap(
       Effect.forEach(cases, (make, index) => measure(make(), index)),
-      (rows) => print(`an answer of 4 MiB, ${runs} runs each`, rows)
+      (rows) =>
+        Effect.sync(() => {
+          process.stdout.write(`an answer of 4 MiB, ${runs} runs each\n`)
+          rows.forEach(([name, figures]) => process.stdout.write(`  ${name}: ${figures}\n`))
+        })
     )
     : Effect.scoped(serve(cases[Number(served.slice(serverOf.length))]!()))
 )

@@ -1,122 +1,150 @@
 /**
- * `npm run bench`: what retries cost. Every figure is a ratio to a peer measured in the same run, inside one fiber; the
- * absolute times are of this machine and this moment.
+ * `npm run bench`: what calls cost, as ratios to peers measured in the same run. Each case has a process of its own, and
+ * in each round all cases of a group take their turn. The tables in `docs/performance.md` are written by it.
+ *
+ * - `--quick`: that every case runs, in under two minutes. Its figures mean nothing and are not written.
+ * - `--only=growth,gob`: these groups alone; their tables are printed and not written.
  */
-import { Retryable, RpcRetry, withRpcRetry } from "effect-rpc-retry"
-import * as Data from "effect/Data"
-import * as Effect from "effect/Effect"
-import * as Schedule from "effect/Schedule"
-import * as Schema from "effect/Schema"
-import * as Gates from "./gates.js"
-import * as Gob from "./gob.js"
-import * as GoRpc from "./goRpc.js"
-import { measure, nanos, print } from "./support.js"
+// oxlint-disable no-await-in-loop -- one after the other is what is measured
+import { type ChildProcess, fork } from "node:child_process"
+import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import * as Path from "node:path"
+import * as Typescript from "typescript"
+import type * as Cases from "./case.js"
+import * as Report from "./report.js"
 
-const succeeding: Effect.Effect<number, Retryable> = Effect.sync(() => 1)
+const root = Path.join(import.meta.dirname, "..", "..")
+const built = Path.join(root, "test", ".bench")
 
-const schedule = Schedule.exponential("100 millis", 1.5).pipe(
-  Schedule.union(Schedule.spaced("1 second")),
-  Schedule.intersect(Schedule.recurs(3))
-)
+/** Compiles the bench: what runs TypeScript from its source adds code to each function, which would be measured. */
+const compile = () => {
+  rmSync(built, { recursive: true, force: true })
+  mkdirSync(built)
+  // the Go programs are found from where the support files are
+  symlinkSync(Path.join(root, "test", "interop"), Path.join(built, "interop"))
+  for (const folder of ["bench", "support"]) {
+    for (const path of readdirSync(Path.join(root, "test", folder), { recursive: true, encoding: "utf8" })) {
+      const from = Path.join(root, "test", folder, path)
+      const to = Path.join(built, folder, path)
+      mkdirSync(Path.dirname(to), { recursive: true })
+      if (path.endsWith(".ts")) {
+        const { outputText } = Typescript.transpileModule(readFileSync(from, "utf8"), {
+          compilerOptions: { target: Typescript.ScriptTarget.ES2022, module: Typescript.ModuleKind.ESNext }
+        })
+        writeFileSync(to.replace(/\.ts$/, ".js"), outputText)
+      } else if (/\.(js|json|proto)$/.test(path)) {
+        writeFileSync(to, readFileSync(from))
+      }
+    }
+  }
+}
 
-const refused = new Retryable({ reason: "ConnectionRefused", delivery: "NotSent" })
+const isQuick = process.argv.includes("--quick")
+const only = process.argv.find((argument) => argument.startsWith("--only="))?.slice("--only=".length).split(",")
 
-/** Fails twice, then succeeds, and again, without delays. */
-let attempts = 0
-const flaky = Effect.suspend(() => ++attempts % 3 === 0 ? Effect.succeed(1) : Effect.fail(refused))
+/** The next message of a case; fails when its process ends before. */
+const message = <A>(child: ChildProcess, name: string) =>
+  new Promise<A>((resolve, reject) => {
+    const ended = () => reject(new Error(`the case "${name}" has failed`))
+    child.once("exit", ended)
+    child.once("message", (value) => {
+      child.off("exit", ended)
+      resolve(value as A)
+    })
+  })
 
-const immediately = Schedule.recurs(3)
+type Figure = number | Readonly<Record<string, number>>
 
-const fields = { reason: "ConnectionRefused", delivery: "NotSent", code: "ECONNREFUSED" } as const
-class DataError extends Data.TaggedError("DataError")<typeof fields> {}
-class SchemaError extends Schema.TaggedError<SchemaError>()("SchemaError", {
-  reason: Schema.String,
-  delivery: Schema.String,
-  code: Schema.String
-}) {}
+/** An order of the cases for each round, the same in every run. */
+const shuffled = (names: ReadonlyArray<string>, seed: number): ReadonlyArray<string> => {
+  let state = seed + 1
+  const order = [...names]
+  for (let i = order.length - 1; i > 0; i--) {
+    state = state * 48271 % 2147483647
+    const j = state % (i + 1)
+    ;[order[i], order[j]] = [order[j]!, order[i]!]
+  }
+  return order
+}
 
-const program = Effect.gen(function*() {
-  const success = yield* measure({
-    bare: succeeding,
-    "Effect.retry": Effect.retry(succeeding, schedule),
-    withRpcRetry: succeeding.pipe(withRpcRetry),
-    "withRpcRetry, made for each call": Effect.suspend(() => succeeding.pipe(withRpcRetry)),
-    timeoutFail: Effect.timeoutFail(succeeding, { duration: "1 second", onTimeout: () => refused }),
-    "withRpcRetry, attemptTimeout": succeeding.pipe(withRpcRetry({ attemptTimeout: "1 second" }))
-  }, { runs: 2000 })
-  const added = (name: string) => success[name]! - success["bare"]!
-  yield* print("What is added to a call that succeeds", [
-    ["Effect.retry(schedule)", nanos(added("Effect.retry"))],
-    ["withRpcRetry", nanos(added("withRpcRetry"))],
-    ["  ratio to Effect.retry", `${(added("withRpcRetry") / added("Effect.retry")).toFixed(3)}x (at most 0.15x)`],
-    ["withRpcRetry, made for each call", nanos(added("withRpcRetry, made for each call"))],
-    [
-      "  ratio to Effect.retry",
-      `${(added("withRpcRetry, made for each call") / added("Effect.retry")).toFixed(3)}x`
-    ],
-    ["Effect.timeoutFail", nanos(added("timeoutFail"))],
-    ["withRpcRetry with attemptTimeout", nanos(added("withRpcRetry, attemptTimeout"))],
-    [
-      "  ratio to Effect.timeoutFail",
-      `${(added("withRpcRetry, attemptTimeout") / added("timeoutFail")).toFixed(2)}x`
-    ]
-  ])
+const worker = (key: string, name: string, prepared: object) =>
+  fork(Path.join(built, "bench", "worker.js"), [key, name, JSON.stringify(prepared), ...(isQuick ? ["--quick"] : [])], {
+    execArgv: ["--expose-gc", "--max-old-space-size=8192"]
+  })
 
-  const named = succeeding.pipe(withRpcRetry({ method: "Users.Get" }))
-  const unwatched = RpcRetry.make({ metrics: "off", budget: "off" })
-  const telemetry = yield* measure({
-    bare: succeeding,
-    "Effect.retry": Effect.retry(succeeding, schedule),
-    layer: { call: named, service: unwatched },
-    metrics: { call: named, service: RpcRetry.make({ budget: "off" }) },
-    "metrics and a budget": { call: named, service: RpcRetry.make() },
-    onEvent: {
-      call: succeeding.pipe(withRpcRetry({ method: "Users.Get", onEvent: () => Effect.void })),
-      service: unwatched
-    },
-    spans: { call: succeeding.pipe(withRpcRetry({ method: "Users.Get", spans: true })), service: unwatched },
-    "two spans": succeeding.pipe(
-      Effect.withSpan("attempt", { captureStackTrace: false }),
-      Effect.withSpan("call", { captureStackTrace: false })
-    )
-  }, { runs: 2000 })
-  const beyond = (name: string, base: string) => telemetry[name]! - telemetry[base]!
-  const retryAdds = beyond("Effect.retry", "bare")
-  yield* print("What telemetry adds to a call that succeeds", [
-    ["a layer, events without a subscriber", nanos(beyond("layer", "bare"))],
-    ["  ratio to Effect.retry(schedule)", `${(beyond("layer", "bare") / retryAdds).toFixed(3)}x (at most 0.15x)`],
-    ["metrics", nanos(beyond("metrics", "layer"))],
-    ["  ratio to Effect.retry(schedule)", `${(beyond("metrics", "layer") / retryAdds).toFixed(2)}x (at most 1.0x)`],
-    ["metrics and a budget", nanos(beyond("metrics and a budget", "layer"))],
-    ["onEvent", nanos(beyond("onEvent", "layer"))],
-    ["spans", nanos(beyond("spans", "layer"))],
-    [
-      "  ratio to two spans of Effect.withSpan",
-      `${(beyond("spans", "layer") / beyond("two spans", "bare")).toFixed(2)}x`
-    ]
-  ])
+type Prepared = Readonly<Record<string, string>>
 
-  const failure = yield* measure({
-    "Effect.retry": Effect.retry(flaky, immediately),
-    withRpcRetry: flaky.pipe(withRpcRetry({ schedule: immediately }))
-  }, { runs: 500 })
-  yield* print("A call that fails twice, then succeeds, without delays", [
-    ["Effect.retry(schedule)", nanos(failure["Effect.retry"]!)],
-    ["withRpcRetry", nanos(failure["withRpcRetry"]!)],
-    ["  ratio to Effect.retry", `${(failure["withRpcRetry"]! / failure["Effect.retry"]!).toFixed(2)}x`]
-  ])
+/** Starts a process for each case, and lets them take their turns. */
+const measured = async (key: string, group: Cases.Group, prepared: Prepared): Promise<Report.Rounds> => {
+  const names = Object.keys(group.cases)
+  const children = new Map<string, ChildProcess>()
+  try {
+    for (const name of names) {
+      const child = worker(key, name, prepared)
+      children.set(name, child)
+      await message(child, name)
+    }
+    const rounds: Array<Map<string, number>> = []
+    for (let round = 0; round < group.rounds; round++) {
+      const figures = new Map<string, number>()
+      for (const name of shuffled(names, round)) {
+        const child = children.get(name)!
+        child.send("round")
+        const figure = await message<Figure>(child, name)
+        if (typeof figure === "number") {
+          figures.set(name, figure)
+        } else {
+          Object.entries(figure).forEach(([part, value]) => figures.set(`${name}: ${part}`, value))
+        }
+      }
+      rounds.push(figures)
+    }
+    return rounds
+  } finally {
+    children.forEach((child) => child.kill())
+  }
+}
 
-  const errors = yield* measure({
-    Retryable: Effect.sync(() => new Retryable(fields)),
-    "Data.TaggedError": Effect.sync(() => new DataError(fields)),
-    "Schema.TaggedError": Effect.sync(() => new SchemaError(fields))
-  }, { runs: 500 })
-  yield* print("Making an error", [
-    ["new Retryable", nanos(errors["Retryable"]!)],
-    ["a Data.TaggedError", nanos(errors["Data.TaggedError"]!)],
-    ["a Schema.TaggedError", nanos(errors["Schema.TaggedError"]!)],
-    ["  ratio of Retryable to Data.TaggedError", `${(errors["Retryable"]! / errors["Data.TaggedError"]!).toFixed(2)}x`]
-  ])
-})
+/** Runs all cases of a group once. */
+const tried = (key: string, prepared: Prepared) =>
+  new Promise<void>((resolve, reject) =>
+    worker(key, "", prepared).once("exit", (code) => {
+      if (code === 0) {
+        resolve()
+      } else {
+        reject(new Error(`a case of "${key}" has failed`))
+      }
+    })
+  )
 
-Effect.runPromise(Effect.all([program, Gates.program, Gob.program, GoRpc.program], { discard: true }))
+/** Returns what is to be shown of a group. */
+const shown = async (key: string, group: Cases.Group): Promise<string> => {
+  if (group.skipped !== undefined) {
+    return Report.table(group, [])
+  }
+  const { close, prepared } = await group.setup?.() ?? { close: () => {}, prepared: {} }
+  try {
+    return isQuick
+      ? await tried(key, prepared).then(() => `${key}: ${Object.keys(group.cases).length} cases ran`)
+      : Report.table(group, await measured(key, group, prepared))
+  } finally {
+    close()
+  }
+}
+
+compile()
+const { groups } = await import(Path.join(built, "bench", "groups.js")) as {
+  readonly groups: Readonly<Record<string, () => Promise<Cases.Group>>>
+}
+const tables: Array<string> = []
+for (const [key, load] of Object.entries(groups)) {
+  if (only === undefined || only.includes(key)) {
+    const start = performance.now()
+    const table = await shown(key, await load())
+    tables.push(table)
+    process.stdout.write(`${table}\n(${key}: ${((performance.now() - start) / 1000).toFixed(0)} s)\n\n`)
+  }
+}
+if (!isQuick && only === undefined) {
+  Report.write(Path.join(root, "docs", "performance.md"), tables)
+}

@@ -25,4 +25,20 @@ describe("the package", () => {
     })
     assert.deepStrictEqual(broken, [])
   })
+
+  it("holds beside the build the sources that it maps to and the documents, and nothing else", () => {
+    const kindOf = (path: string) =>
+      path.includes("/") ? `${path.slice(0, path.indexOf("/"))} ${Path.posix.extname(path)}` : path
+    const kinds = new Set(packed().filter((path) => !path.startsWith("dist/")).map(kindOf))
+    assert.deepStrictEqual(Array.from(kinds).toSorted(), [
+      "CHANGELOG.md",
+      "LICENSE",
+      "README.md",
+      "docs .json",
+      "docs .md",
+      "docs .yaml",
+      "package.json",
+      "src .ts"
+    ])
+  })
 })

@@ -10,11 +10,22 @@ rm -rf dist
 npm run --silent build
 npx publint --strict
 npm pack --silent --pack-destination "$work"
+# the build has four files for each source, and nothing else
+stems() { tar tzf "$work"/effect-rpc-retry-*.tgz | sed -nE "s#^package/$1#\1#p" | sort; }
+for end in js js.map d.ts d.ts.map; do
+  diff <(stems "src/(.*)\.ts$") <(stems "dist/(.*)\.$end$" | grep -v '\.d$')
+done
+test "$(stems 'dist/(.*)$' | wc -l)" = "$((4 * $(stems 'src/(.*)\.ts$' | wc -l)))"
+# from ESM, as `import` and bundlers resolve it: the package has no CommonJS
+entries=$(node -p "Object.keys(require('./package.json').exports).filter((path) => /^\.(\/[A-Z]\w*)?$/.test(path)).join(' ')")
+npx --yes @arethetypeswrong/cli@0.18.5 "$work"/effect-rpc-retry-*.tgz --profile esm-only --quiet \
+  --entrypoints $entries ./RpcRetry ./RetryPolicy ./testing/Faults ./testing/FlakyServer
+echo "types: every entry point resolves under node16 and bundler"
 
 cd "$work"
-cp "$root/.npmrc" "$root"/test/package/{use.ts,missing.mjs} .
+cp "$root/.npmrc" "$root"/test/package/{use.ts,missing.mjs,licenses.mjs} .
 cat > package.json <<'JSON'
-{ "name": "empty-project", "private": true, "type": "module" }
+{ "name": "empty-project", "version": "0.0.0", "private": true, "type": "module" }
 JSON
 cat > tsconfig.json <<'JSON'
 {
@@ -36,5 +47,16 @@ node missing.mjs Grpc:@grpc/grpc-js Connect:@connectrpc/connect ConnectNode:@con
 add @effect/platform-node typescript @types/node
 node missing.mjs Grpc:@grpc/grpc-js Connect:@connectrpc/connect Thrift:thrift
 add @effect/rpc @grpc/grpc-js @connectrpc/connect @connectrpc/connect-node @bufbuild/protobuf thrift
+for typescript in 5.9.3 6.0.3 7.0.2; do
+  npm install --silent --no-save "typescript-$typescript@npm:typescript@$typescript"
+  for resolution in NodeNext Bundler; do
+    module=$([ "$resolution" = Bundler ] && echo ESNext || echo NodeNext)
+    node "node_modules/typescript-$typescript/bin/tsc" --noEmit --module "$module" --moduleResolution "$resolution"
+    echo "types: TypeScript $typescript, $resolution"
+  done
+done
 npx tsc
 node use.js
+npm prune --silent
+npm sbom --sbom-format cyclonedx --omit dev > sbom.json
+node licenses.mjs < sbom.json

@@ -1,12 +1,14 @@
 /**
  * What a hedge does for latency, and what it costs, with tens of thousands of real calls on virtual time. Random, but the same each time.
  */
-import { Hedge, Retryable, withRpcRetry } from "effect-rpc-retry"
+import { Hedge, Retryable, RpcRetry, withRpcRetry } from "effect-rpc-retry"
+import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as EffectRandom from "effect/Random"
 import * as Random from "../support/random.js"
 import * as VirtualTime from "../support/virtualTime.js"
 import { assert, describe, it } from "../support/vitest.js"
@@ -134,6 +136,57 @@ describe("a hedge in a simulated service", () => {
     })
     assert.isAtMost(outcome.excess, 1e-6)
     assert.isAbove(outcome.state.extraLegs, 100)
+  })
+
+  /** A call every 2 ms of a service of such a law, which becomes slower in the middle of the run, by the policy of a layer. */
+  const inService = async (law: Faults.Law, options: Hedge.Options | undefined, slower = 1) => {
+    const took: Array<number> = []
+    let excess = -Infinity
+    let factor = 1
+    const call = Effect.void.pipe(
+      Faults.latency(Effect.map(law, (duration) => Duration.times(duration, factor))),
+      withRpcRetry({ method: "Users.Get", logs: false })
+    )
+    const exit = await VirtualTime.run(
+      Effect.gen(function*() {
+        const hedge = yield* Hedge.make(options ?? { after: "1 hour" })
+        const policy = options === undefined ? {} : { idempotent: true, hedge } as const
+        yield* Effect.gen(function*() {
+          const fibers = []
+          for (let i = 0; i < 10_000; i++) {
+            factor = i < 5_000 ? 1 : slower
+            fibers.push(
+              yield* Effect.fork(Effect.map(Effect.timed(call), ([duration]) => took.push(Duration.toMillis(duration))))
+            )
+            yield* Effect.sleep("2 millis")
+            const { calls, extraLegs } = yield* hedge.state
+            excess = Math.max(excess, extraLegs - (options?.load ?? 0.05) * calls)
+          }
+          yield* Fiber.joinAll(fibers)
+        }).pipe(Effect.provide(RpcRetry.layer({ budget: "off", default: policy, metrics: "off" })))
+        const { calls, extraLegs } = yield* hedge.state
+        return extraLegs / calls
+      }).pipe(Effect.withRandom(EffectRandom.make("hedge")))
+    )
+    const sorted = took.toSorted((a, b) => a - b)
+    return {
+      p99: sorted[Math.floor(sorted.length * 0.99)]!,
+      load: Exit.getOrElse(exit, () => assert.fail("the simulation failed")),
+      excess
+    }
+  }
+
+  it("in the policy of a layer makes the 99th percentile of Faults.stragglers ten times lower, within its load", async () => {
+    const law = Faults.lognormal({ median: "5 millis" }).pipe(
+      Faults.stragglers({ share: 0.02, shortest: "50 millis", longest: "500 millis" })
+    )
+    const alone = await inService(law, undefined)
+    const hedged = await inService(law, { after: Hedge.quantile(0.95), load: 0.05 })
+    assert.isAbove(alone.p99, 10 * hedged.p99)
+    assert.approximately(hedged.load, 0.05, 0.005)
+    assert.isAtMost(hedged.excess, 1e-6)
+    const slower = await inService(law, { after: Hedge.quantile(0.95), load: 0.05 }, 10)
+    assert.isAtMost(slower.excess, 1e-6)
   })
 
   for (const [name, law] of Object.entries(laws)) {

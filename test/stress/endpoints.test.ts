@@ -123,6 +123,8 @@ describe("an interruption at every virtual millisecond of a call of endpoints", 
               } else if (at < runTakes) {
                 assert.isTrue(Exit.isInterrupted(exit), `interrupted at ${at}`)
               }
+              // a dial that cannot be interrupted must not hold the caller, so that none is waited for
+              yield* settled
               assert.strictEqual(yield* watch.fibers, 0, `fibers left at ${at}`)
               assert.strictEqual(yield* watch.timers, 0, `timers left at ${at}`)
               for (const { client, inFlight } of yield* endpoints.state) {

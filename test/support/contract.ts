@@ -3,6 +3,7 @@
  */
 import {
   Fatal,
+  Hedge,
   Retryable,
   RetryExhausted,
   RetryPolicy,
@@ -210,6 +211,60 @@ export const contract = <E>(name: string, { domain, hint = 120, lacks = [], make
         }
         yield* settle()
         assert.strictEqual((yield* subject.seen).length, 6)
+        assert.strictEqual(yield* subject.echo("after").pipe(withRpcRetry), "after")
+      }))
+
+    /** Starts another attempt beside one without an answer. */
+    const hedged = Effect.map(
+      Hedge.make({ after: "50 millis", load: 1 }),
+      (hedge) => ({ ...quick, idempotent: true, hedge }) as const
+    )
+
+    test("a slow attempt has another one beside it, whose answer is taken; the server learns that nobody waits for the first", (subject) =>
+      Effect.gen(function*() {
+        const policy = yield* hedged
+        yield* subject.echo("warm").pipe(withRpcRetry)
+        let quickest = Infinity
+        for (let i = 0; i < 5; i++) {
+          yield* subject.script(step("Stall"))
+          assert.strictEqual(yield* subject.echo("x").pipe(withRpcRetry(policy)), "x")
+          const answered = performance.now()
+          const seen = yield* subject.seen
+          assert.strictEqual(seen.length, 2 * i + 3)
+          if (has("cancel")) {
+            yield* seen.at(-2)!.cancelled
+            quickest = Math.min(quickest, performance.now() - answered)
+          }
+        }
+        if (has("cancel")) {
+          assert.isBelow(quickest, 50)
+        }
+        assert.strictEqual(yield* subject.echo("after").pipe(withRpcRetry), "after")
+      }))
+
+    test("a Fatal beside a slow attempt ends the call, and the server learns that nobody waits for the slow one", (subject) =>
+      Effect.gen(function*() {
+        yield* subject.echo("warm").pipe(withRpcRetry)
+        yield* subject.script(step("Stall"), step("Fatal"))
+        assert.instanceOf(yield* failure(subject.echo("x").pipe(withRpcRetry(yield* hedged))), Fatal)
+        const seen = yield* subject.seen
+        assert.strictEqual(seen.length, 3)
+        if (has("cancel")) {
+          yield* seen[1]!.cancelled
+        }
+      }))
+
+    test("an interrupted call with two attempts side by side ends, and the server learns it of both", (subject) =>
+      Effect.gen(function*() {
+        yield* subject.echo("warm").pipe(withRpcRetry)
+        yield* subject.script(step("Stall"), step("Stall"))
+        const fiber = yield* Effect.fork(subject.echo("x").pipe(withRpcRetry(yield* hedged)))
+        const seen = yield* requests(subject, 3)
+        yield* Fiber.interrupt(fiber)
+        if (has("cancel")) {
+          yield* seen[1]!.cancelled
+          yield* seen[2]!.cancelled
+        }
         assert.strictEqual(yield* subject.echo("after").pipe(withRpcRetry), "after")
       }))
 

@@ -62,6 +62,22 @@ describe("call", () => {
   })
 })
 
+describe("RpcRetry.client of a client of endpoints", () => {
+  interface Rest {
+    readonly get: (...ids: readonly number[]) => Effect.Effect<string, "mine">
+  }
+
+  test("retries its methods, also those to which the errors of attempts were added", () => {
+    type Retried = RpcRetry.Client<Endpoints.Client<Users>>
+    expect<Retried["get"]>().type.toBe<(id: number) => Effect.Effect<string, Failed>>()
+    expect<Retried["orders"]["count"]>().type.toBe<() => Effect.Effect<number, "mine" | Failed, Db>>()
+    expect<Retried["mine"]>().type.toBe<(id: number) => Effect.Effect<string, "mine" | Failed>>()
+    expect<RpcRetry.Client<Endpoints.Client<Rest>>["get"]>().type.toBe<
+      (...ids: readonly number[]) => Effect.Effect<string, "mine" | Failed>
+    >()
+  })
+})
+
 describe("client", () => {
   const client = Endpoints.client(users)
 

@@ -218,6 +218,15 @@ describe("RpcRetry.client", () => {
     expect(retried.health).type.toBe<Effect.Effect<string, Fatal | RetryExhausted | CallRejected>>()
   })
 
+  test("a method with a readonly rest parameter", () => {
+    interface Rest {
+      readonly get: (...ids: readonly number[]) => Effect.Effect<string, Retryable>
+    }
+    expect<RpcRetry.Client<Rest>["get"]>().type.toBe<
+      (...ids: readonly number[]) => Effect.Effect<string, RetryExhausted | CallRejected>
+    >()
+  })
+
   test("a client without types", () => {
     const loaded = null as unknown as { readonly [method: string]: (id: number) => RpcCall.RpcCall<User, Retryable> }
     expect(RpcRetry.client(loaded)).type.toBe<

@@ -8,6 +8,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { Delivery } from "../../RpcError.js"
 import { read } from "./context.js"
+import { versioned } from "./version.js"
 
 /**
  * The callbacks with which a transport reports the progress of one request. `Deadline.Progress` documents the members.
@@ -134,7 +135,7 @@ export class AttemptProgress {
  * @internal
  */
 export class CurrentAttemptProgress
-  extends Context.Reference<CurrentAttemptProgress>()("effect-rpc-retry/Deadline/CurrentAttemptProgress", {
+  extends Context.Reference<CurrentAttemptProgress>()(versioned("effect-rpc-retry/Deadline/CurrentAttemptProgress"), {
     defaultValue: (): AttemptProgress | undefined => undefined
   })
 {}

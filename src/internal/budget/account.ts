@@ -86,6 +86,9 @@ export const trafficCapacity = (unit: number): Capacity => {
   let answers = 0
   let countedAt: number | undefined
   const fade = (now: number) => {
+    if (now === countedAt) {
+      return
+    }
     answers *= Math.exp(Math.min(0, (countedAt ?? now) - now) / fadeMillis)
     countedAt = now
   }

@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import { CurrentAttempt, CurrentDeadline, IdempotencyKey } from "../../Deadline.js"
 import { copy, read } from "../ambient/context.js"
 import * as Progress from "../ambient/progress.js"
-import { noneTried, TriedEndpoints } from "../ambient/tried.js"
+import { LegEndpoints, noneTried, TriedEndpoints } from "../ambient/tried.js"
 
 /**
  * How the context of the attempts differs from that of the caller.
@@ -22,6 +22,8 @@ export interface AttemptContext {
   readonly key: Option.Option<string> | undefined
   /** The endpoints that attempts avoid; `undefined` for those of the caller. */
   readonly tried: ReadonlyArray<string> | undefined
+  /** The endpoints that the legs of the call have chosen, which they share; `undefined` for a call without legs. */
+  readonly legs: Array<string> | undefined
   /** The attempt number that the caller sees: that of an outer call, or 1. */
   readonly ambientAttempt: number
   /** The progress of the outer attempt that this call is part of; `undefined` without one. */
@@ -62,6 +64,7 @@ export const make = (
     ? keyOf(idempotencyKey)
     : undefined,
   tried: undefined,
+  legs: undefined,
   ambientAttempt: read(ambient, CurrentAttempt, 1),
   ambientProgress: read(ambient, Progress.CurrentAttemptProgress, undefined)
 })
@@ -89,6 +92,14 @@ export const withTried = (
   tried: [...(context.tried ?? read(ambient, TriedEndpoints, noneTried)).slice(-maxTried), endpoint]
 })
 
+/**
+ * Makes the attempts of a call know of each other's endpoints, from its first race on.
+ *
+ * @internal
+ */
+export const withLegs = (context: AttemptContext): AttemptContext =>
+  context.legs === undefined ? { ...context, legs: [] } : context
+
 /** A call that is retried for ever remembers the last ones. */
 const maxTried = 99
 
@@ -108,7 +119,7 @@ export const isAmbient = ({ ambientAttempt, deadline, key, tried }: AttemptConte
  * @internal
  */
 export const contextOf = (
-  { ambientAttempt, deadline, key, tried }: AttemptContext,
+  { ambientAttempt, deadline, key, legs, tried }: AttemptContext,
   ambient: Context.Context<never>,
   attempt: number,
   progress: Progress.AttemptProgress | undefined
@@ -122,6 +133,9 @@ export const contextOf = (
   }
   if (tried !== undefined) {
     context.set(TriedEndpoints, tried)
+  }
+  if (legs !== undefined) {
+    context.set(LegEndpoints, legs)
   }
   if (attempt !== ambientAttempt) {
     context.set(CurrentAttempt, attempt)

@@ -9,8 +9,10 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as CircuitBreaker from "../../CircuitBreaker.js"
+import * as Hedge from "../../Hedge.js"
 import { InvalidOption } from "../../InvalidOption.js"
 import * as RetrySchedule from "../../RetrySchedule.js"
+import type { Retryable } from "../../RpcError.js"
 import type * as RetryPolicy from "../policy/policy.js"
 import * as internal from "../policy/schedule.js"
 import * as Result from "../result.js"
@@ -34,23 +36,34 @@ const BackOff = Schema.Union(
   })
 )
 
-const FailurePolicy = Schema.Struct({
-  stop_policy: Schema.Struct({
-    max_retry_times: within(0, 5),
+/** How long a policy goes on. Each type of policy allows another number of retries. */
+const stopPolicy = (maxRetries: number) =>
+  Schema.Struct({
+    max_retry_times: within(0, maxRetries),
     max_duration_ms: Schema.optional(within(0, 4_294_967_295)),
     cb_policy: Schema.optional(Schema.Struct({
       error_rate: Schema.Number.pipe(Schema.filter((rate) => rate > 0 && rate <= 0.3, {
         message: (issue) => `must be greater than 0 and at most 0.3, got ${String(issue.actual)}`
       }))
     }))
-  }),
+  })
+
+const FailurePolicy = Schema.Struct({ stop_policy: stopPolicy(5), backoff_policy: Schema.optional(BackOff) })
+
+const BackupPolicy = Schema.Struct({ retry_delay_ms: positive, stop_policy: stopPolicy(2) })
+
+const MixedPolicy = Schema.Struct({
+  retry_delay_ms: positive,
+  stop_policy: stopPolicy(3),
   backoff_policy: Schema.optional(BackOff)
 })
 
 const Document = Schema.Struct({
   enable: Schema.Boolean,
   type: Schema.optional(Schema.Number),
-  failure_policy: Schema.optional(Schema.NullOr(Schema.Unknown))
+  failure_policy: Schema.optional(Schema.NullOr(Schema.Unknown)),
+  backup_policy: Schema.optional(Schema.NullOr(Schema.Unknown)),
+  mixed_policy: Schema.optional(Schema.NullOr(Schema.Unknown))
 })
 
 const toSchedule = (backOff: typeof BackOff.Type): Schedule.Schedule<unknown> => {
@@ -69,50 +82,103 @@ const toSchedule = (backOff: typeof BackOff.Type): Schedule.Schedule<unknown> =>
   }
 }
 
+/** The share of attempts that Kitex lets be retries where a document does not say it. */
+const defaultRate = 0.1
+
+const rateOf = ({ cb_policy }: StopPolicy): number => cb_policy?.error_rate ?? defaultRate
+
+type StopPolicy = (typeof FailurePolicy.Type)["stop_policy"]
+
+interface Decoded<Options = RetryPolicy.Options> {
+  readonly options: Options
+  readonly retryRatio: number
+}
+
+const invalid = (field: string, problem: string) => Result.fail(new InvalidOption({ where, field, problem }))
+
+/** Retries of a failure or a mixed policy. */
+const retries = (
+  field: string,
+  { backoff_policy: backOff = { backoff_type: "none" }, stop_policy }: typeof FailurePolicy.Type
+): Result.Result<Decoded<RetryPolicy.CommonOptions>, InvalidOption> => {
+  if (backOff.backoff_type === "random" && backOff.cfg_items.min_ms >= backOff.cfg_items.max_ms) {
+    return invalid(`${field}.backoff_policy.cfg_items.max_ms`, "must be greater than min_ms")
+  }
+  const maxDuration = stop_policy.max_duration_ms ?? 0
+  return Result.succeed({
+    options: {
+      schedule: RetrySchedule.retries(toSchedule(backOff), stop_policy.max_retry_times),
+      deadline: maxDuration === 0 ? undefined : maxDuration,
+      retryIf: (error: Retryable) => error.reason === "AttemptTimeout"
+    },
+    retryRatio: rateOf(stop_policy)
+  })
+}
+
+/**
+ * Adds the hedge of a backup or a mixed policy, which shares its attempts with retries. Whoever writes such a policy says
+ * that the method may run twice.
+ */
+const hedged = (
+  options: RetryPolicy.CommonOptions,
+  { retry_delay_ms, stop_policy }: { readonly retry_delay_ms: number; readonly stop_policy: StopPolicy }
+): RetryPolicy.Options => {
+  const { max_retry_times } = stop_policy
+  const load = rateOf(stop_policy)
+  return max_retry_times === 0
+    ? options
+    : {
+      ...options,
+      idempotent: true,
+      hedge: Hedge.ofOptions({ after: retry_delay_ms, max: max_retry_times + 1, load })
+    }
+}
+
+/** A backup policy retries no failure: the steps of its schedule are those of its legs. */
+const backup = (policy: typeof BackupPolicy.Type): Result.Result<Decoded, InvalidOption> =>
+  Result.succeed({
+    options: hedged({ schedule: Schedule.recurs(policy.stop_policy.max_retry_times), retryIf: () => false }, policy),
+    retryRatio: rateOf(policy.stop_policy)
+  })
+
+const mixed = (policy: typeof MixedPolicy.Type): Result.Result<Decoded, InvalidOption> =>
+  Result.map(
+    retries("mixed_policy", policy),
+    ({ options, retryRatio }) => ({ options: hedged(options, policy), retryRatio })
+  )
+
 /**
  * Decodes a document into the options of a policy and the ratio of its budget. A disabled document makes no retries.
  *
  * @internal
  */
-export const fromDocument = (json: unknown): Result.Result<{
-  readonly options: RetryPolicy.Options
-  readonly retryRatio: number
-}, InvalidOption> =>
+export const fromDocument = (json: unknown): Result.Result<Decoded, InvalidOption> =>
   Result.gen(function*() {
-    const invalid = (field: string, problem: string) => Result.fail(new InvalidOption({ where, field, problem }))
     const input = yield* documents.parsed(where, json)
     const document = yield* documents.decode(where, Document, input, { extra: true })
     if (!document.enable) {
-      return { options: { schedule: Schedule.stop }, retryRatio: 0.1 }
+      return { options: { schedule: Schedule.stop }, retryRatio: defaultRate }
     }
-    if (document.type === 1) {
-      return yield* invalid("type", "1, a backup policy, is not supported: there is no hedging yet")
-    }
-    if (document.type === 2) {
-      return yield* invalid("type", "2, a mixed policy, is not supported: there is no hedging yet")
-    }
-    if (document.type !== undefined && document.type !== 0) {
-      return yield* invalid("type", `must be 0, a failure policy, got ${document.type}`)
-    }
-    if (document.failure_policy === undefined || document.failure_policy === null) {
-      return yield* invalid("failure_policy", "is missing, and the type is 0")
-    }
-    const { backoff_policy, stop_policy } = yield* Result.mapError(
-      documents.decode(where, FailurePolicy, document.failure_policy, { extra: true }),
-      (error) => documents.at(where, "failure_policy", error)
-    )
-    const backOff = backoff_policy ?? { backoff_type: "none" }
-    if (backOff.backoff_type === "random" && backOff.cfg_items.min_ms >= backOff.cfg_items.max_ms) {
-      return yield* invalid("failure_policy.backoff_policy.cfg_items.max_ms", "must be greater than min_ms")
-    }
-    const maxDuration = stop_policy.max_duration_ms ?? 0
-    return {
-      options: {
-        schedule: RetrySchedule.retries(toSchedule(backOff), stop_policy.max_retry_times),
-        deadline: maxDuration === 0 ? undefined : maxDuration,
-        retryIf: (error) => error.reason === "AttemptTimeout"
-      },
-      retryRatio: stop_policy.cb_policy?.error_rate ?? 0.1
+    const part = <A, I>(
+      field: "failure_policy" | "backup_policy" | "mixed_policy",
+      schema: Schema.Schema<A, I>,
+      options: (policy: A) => Result.Result<Decoded, InvalidOption>
+    ): Result.Result<Decoded, InvalidOption> =>
+      document[field] === undefined || document[field] === null
+        ? invalid(field, `is missing, and the type is ${document.type ?? 0}`)
+        : documents.decode(where, schema, document[field], { extra: true }).pipe(
+          Result.mapError((error) => documents.at(where, field, error)),
+          Result.flatMap(options)
+        )
+    switch (document.type ?? 0) {
+      case 0:
+        return yield* part("failure_policy", FailurePolicy, (policy) => retries("failure_policy", policy))
+      case 1:
+        return yield* part("backup_policy", BackupPolicy, backup)
+      case 2:
+        return yield* part("mixed_policy", MixedPolicy, mixed)
+      default:
+        return yield* invalid("type", `must be 0, 1 or 2: a failure, backup or mixed policy; got ${document.type}`)
     }
   })
 

@@ -4,7 +4,6 @@
  * @internal
  */
 import * as Config from "effect/Config"
-import * as ConfigError from "effect/ConfigError"
 import * as Effect from "effect/Effect"
 import { pipe } from "effect/Function"
 import * as HashMap from "effect/HashMap"
@@ -115,19 +114,6 @@ const budget = policyDocument.parsedAs("BUDGET", `"off", "traffic" or a number`,
     ? undefined
     : { capacity: Number(text) })
 
-/** Reads a key with `off` or with JSON, which `decode` checks. */
-const gate = (name: string) =>
-  Config.mapOrFail(
-    policyDocument.text(name),
-    (text): Result.Result<unknown, ConfigError.ConfigError> =>
-      text === undefined || text === "off"
-        ? Result.succeed(text)
-        : Result.mapError(
-          documents.parsed(where, text),
-          ({ problem }) => ConfigError.InvalidData([name], `must be "off" or options as JSON, but ${problem}`)
-        )
-  )
-
 /** The prefix of all keys. */
 const prefix = "RPC_RETRY"
 
@@ -141,9 +127,9 @@ export const config: Config.Config<LayerOptions> = pipe(
     default: policyDocument.config,
     methods: policyDocument.text("METHODS"),
     budget,
-    breaker: gate("BREAKER"),
-    bulkhead: gate("BULKHEAD"),
-    throttle: gate("THROTTLE")
+    breaker: policyDocument.json("BREAKER"),
+    bulkhead: policyDocument.json("BULKHEAD"),
+    throttle: policyDocument.json("THROTTLE")
   }),
   Config.mapOrFail(({ methods = "{}", ...rest }) =>
     pipe(

@@ -5,9 +5,11 @@
  */
 import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
+import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import type * as Hedge from "../../Hedge.js"
 import { InvalidOption } from "../../InvalidOption.js"
 import * as RetrySchedule from "../../RetrySchedule.js"
 import { type Retryable, RetryableReason } from "../../RpcError.js"
@@ -19,6 +21,12 @@ const Jitter = Schema.Union(
   Schema.Literal("none", "full", "equal"),
   Schema.Struct({ proportional: Schema.Number })
 )
+
+const HedgeOptions = Schema.Struct({
+  after: Schema.Union(documents.DurationText, Schema.Struct({ quantile: Schema.Number })),
+  max: Schema.optional(Schema.Number),
+  load: Schema.optional(Schema.Number)
+})
 
 /**
  * The schema of a policy in JSON.
@@ -45,6 +53,7 @@ export const Document = Schema.Struct({
   breaker: Schema.optional(Schema.Literal("off")),
   bulkhead: Schema.optional(Schema.Literal("off")),
   throttle: Schema.optional(Schema.Literal("off")),
+  hedge: Schema.optional(Schema.Union(Schema.Literal("off"), HedgeOptions)),
   spans: Schema.optional(Schema.Boolean),
   logs: Schema.optional(Schema.Boolean)
 })
@@ -95,15 +104,23 @@ const scheduleOf = (where: string, document: NonNullable<Document["schedule"]>) 
  * @internal
  */
 export const toOptions = (where: string, document: Document): Result.Result<RetryPolicy.Options, InvalidOption> => {
-  const { retryOn, schedule, ...rest } = document
+  const { hedge, retryOn, schedule, ...rest } = document
   const retryIf = retryOn === undefined ? undefined : (error: Retryable) => retryOn.includes(error.reason)
+  // that a hedge has `idempotent: true` beside it is checked with the rest
+  const options = {
+    ...rest,
+    retryIf,
+    hedge: hedge === undefined || hedge === "off" ? hedge : toHedge(hedge)
+  } as RetryPolicy.Options
   return schedule === undefined
-    ? Result.succeed({ ...rest, retryIf })
-    : Result.map(
-      scheduleOf(where, schedule),
-      (schedule) => ({ ...rest, retryIf, schedule })
-    )
+    ? Result.succeed(options)
+    : Result.map(scheduleOf(where, schedule), (schedule) => ({ ...options, schedule }))
 }
+
+const toHedge = ({ after, ...rest }: typeof HedgeOptions.Type): Hedge.Options => ({
+  ...rest,
+  after: Duration.isDuration(after) ? after : { _tag: "Quantile", quantile: after.quantile }
+})
 
 /**
  * Reads an optional key and trims white space. An empty value counts as absent.
@@ -140,6 +157,23 @@ const boolean = (name: string) =>
 
 const list = (name: string) => parsedAs(name, "a list", (text) => text.split(",").map((part) => part.trim()))
 
+/**
+ * Reads a key with `off` or with JSON, which the decoder of the document checks.
+ *
+ * @internal
+ */
+export const json = (name: string) =>
+  Config.mapOrFail(
+    text(name),
+    (text): Result.Result<unknown, ConfigError.ConfigError> =>
+      text === undefined || text === "off"
+        ? Result.succeed(text)
+        : Result.mapError(
+          documents.parsed("", text),
+          ({ problem }) => ConfigError.InvalidData([name], `must be "off" or options as JSON, but ${problem}`)
+        )
+  )
+
 /** Reads a jitter: its name, such as `full`, or a number for a proportional one. */
 const jitter = (name: string) =>
   Config.map(
@@ -164,6 +198,7 @@ export const keys = [
   "MIN_SERVER_DELAY",
   "MAX_SERVER_DELAY",
   "RETRY_ON",
+  "HEDGE",
   "SPANS",
   "LOGS"
 ] as const
@@ -185,6 +220,7 @@ export const config: Config.Config<unknown> = Config.all({
   minServerDelay: text("MIN_SERVER_DELAY"),
   maxServerDelay: text("MAX_SERVER_DELAY"),
   retryOn: list("RETRY_ON"),
+  hedge: json("HEDGE"),
   spans: boolean("SPANS"),
   logs: boolean("LOGS")
 }).pipe(Config.map((flat) => {

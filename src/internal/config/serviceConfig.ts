@@ -6,6 +6,7 @@
 import type * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import * as Hedge from "../../Hedge.js"
 import { checkNumber, InvalidOption } from "../../InvalidOption.js"
 import * as RetryBudget from "../../RetryBudget.js"
 import * as RetrySchedule from "../../RetrySchedule.js"
@@ -36,14 +37,19 @@ const StatusCode = Schema.Union(Schema.String, Schema.Number).pipe(
   Schema.filter((code) => nameOf(code) !== undefined, { message: (issue) => `no status code: ${String(issue.actual)}` })
 )
 
-/** Decodes a proto3 JSON duration, such as `"0.1s"`, to milliseconds. It must be greater than zero. */
-const ProtoDuration = Schema.transform(
-  Schema.String.pipe(Schema.filter((text) => /^\d{1,12}(\.\d{1,9})?s$/.test(text) && Number(text.slice(0, -1)) > 0, {
-    message: (issue) => `must be a duration greater than zero, such as "0.1s", got ${JSON.stringify(issue.actual)}`
-  })),
-  Schema.Number,
-  { strict: true, decode: (text) => Number(text.slice(0, -1)) * 1000, encode: (millis) => `${millis / 1000}s` }
-)
+/** Decodes a proto3 JSON duration, such as `"0.1s"`, to milliseconds. */
+const protoDuration = (kind: string, accepts: (seconds: number) => boolean) =>
+  Schema.transform(
+    Schema.String.pipe(
+      Schema.filter((text) => /^\d{1,12}(\.\d{1,9})?s$/.test(text) && accepts(Number(text.slice(0, -1))), {
+        message: (issue) => `must be ${kind}, such as "0.1s", got ${JSON.stringify(issue.actual)}`
+      })
+    ),
+    Schema.Number,
+    { strict: true, decode: (text) => Number(text.slice(0, -1)) * 1000, encode: (millis) => `${millis / 1000}s` }
+  )
+
+const ProtoDuration = protoDuration("a duration greater than zero", (seconds) => seconds > 0)
 
 /** An integer of at least `min` that fits in 32 bits, as the protobuf field does. */
 const atLeast = (min: number) =>
@@ -65,13 +71,19 @@ const RetryPolicyConfig = Schema.Struct({
   retryableStatusCodes: Schema.NonEmptyArray(StatusCode)
 })
 
+const HedgingPolicyConfig = Schema.Struct({
+  maxAttempts: atLeast(2),
+  hedgingDelay: Schema.optional(protoDuration("a duration", () => true)),
+  nonFatalStatusCodes: Schema.optional(Schema.Array(StatusCode))
+})
+
 const Name = Schema.Struct({ service: Schema.optional(Schema.String), method: Schema.optional(Schema.String) })
 
 const MethodConfig = Schema.Struct({
   name: Schema.NonEmptyArray(Name),
   timeout: Schema.optional(ProtoDuration),
   retryPolicy: Schema.optional(RetryPolicyConfig),
-  hedgingPolicy: Schema.optional(Schema.Unknown)
+  hedgingPolicy: Schema.optional(HedgingPolicyConfig)
 })
 
 const ServiceConfig = Schema.Struct({
@@ -94,18 +106,45 @@ const patternOf = (name: typeof Name.Type, path: string): Result.Result<string, 
 }
 
 const toPolicy = (config: typeof MethodConfig.Type, maxAttempts: number): RetryPolicy.Options => {
-  const { retryPolicy, timeout } = config
+  const { hedgingPolicy, retryPolicy, timeout } = config
+  if (hedgingPolicy !== undefined) {
+    return { deadline: timeout, ...toHedged(hedgingPolicy, Math.min(maxAttempts, maxLegs)) }
+  }
   if (retryPolicy === undefined) {
     return { deadline: timeout, schedule: Schedule.stop }
   }
   const { retryableStatusCodes, ...backoff } = retryPolicy
-  const retried = new Set(retryableStatusCodes.map(nameOf))
   return {
     deadline: timeout,
     schedule: RetrySchedule.retries(RetrySchedule.grpcA6(backoff), maxAttempts - 1),
     minServerDelay: 0,
-    retryIf: (error) => retried.has(codeOf(error))
+    retryIf: isOneOf(retryableStatusCodes)
   }
+}
+
+/** The most attempts of a hedging policy, whatever it says, as in gRPC. */
+const maxLegs = 5
+
+const isOneOf = (codes: ReadonlyArray<string | number>): (error: Retryable) => boolean => {
+  const names = new Set(codes.map(nameOf))
+  return (error) => names.has(codeOf(error))
+}
+
+/** Attempts side by side. Whoever writes a hedging policy says that the method may run twice. */
+const toHedged = (
+  { hedgingDelay = 0, maxAttempts, nonFatalStatusCodes = [] }: typeof HedgingPolicyConfig.Type,
+  limit: number
+): RetryPolicy.Options => {
+  const max = Math.min(maxAttempts, limit)
+  const policy = {
+    // a failure with no other attempt beside it is followed by the next one at once
+    schedule: RetrySchedule.retries(Schedule.forever, max - 1),
+    minServerDelay: 0,
+    retryIf: isOneOf(nonFatalStatusCodes),
+    idempotent: true
+  } as const
+  // gRPC bounds the extra load by `maxAttempts` and `retryThrottling` only
+  return max === 1 ? policy : { ...policy, hedge: Hedge.ofOptions({ after: hedgingDelay, max, load: Infinity }) }
 }
 
 /**
@@ -132,8 +171,8 @@ export const fromServiceConfig = (
     const methods = new Map<string, RetryPolicy.Options>()
     for (const [i, methodConfig] of (config.methodConfig ?? []).entries()) {
       const path = `methodConfig[${i}]`
-      if (methodConfig.hedgingPolicy !== undefined) {
-        return yield* invalid(`${path}.hedgingPolicy`, "is not supported: there is no hedging yet")
+      if (methodConfig.hedgingPolicy !== undefined && methodConfig.retryPolicy !== undefined) {
+        return yield* invalid(`${path}.hedgingPolicy`, "must not stand beside a retryPolicy")
       }
       for (const [j, name] of methodConfig.name.entries()) {
         const pattern = yield* patternOf(name, `${path}.name[${j}]`)

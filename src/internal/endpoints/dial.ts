@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import type { LazyArg } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Classify from "../../Classify.js"
@@ -52,6 +53,10 @@ const errorOf = (failure: unknown): Failure => {
  */
 export const closed = (): Fatal => new Fatal({ reason: "Cancelled", message: "the endpoints are closed" })
 
+/** The error of calls whose dial was interrupted by itself: by the library of the client, or by a server that goes away. */
+const interrupted = (): Retryable =>
+  new Retryable({ reason: "Unavailable", delivery: "NotSent", cause: "the dial was interrupted" })
+
 /** @internal */
 export class Dial<Client> {
   private ready: { readonly client: Client; readonly scope: Scope.CloseableScope } | undefined
@@ -60,10 +65,12 @@ export class Dial<Client> {
   /**
    * - `connect`: makes the client, in the scope that it is given.
    * - `scope`: the scope of all endpoints.
+   * - `isClosed`: whether that is closed, or about to be.
    */
   constructor(
     private readonly connect: Effect.Effect<Client, unknown, Scope.Scope>,
-    private readonly scope: Scope.Scope
+    private readonly scope: Scope.Scope,
+    private readonly isClosed: LazyArg<boolean>
   ) {}
 
   get state(): DialState {
@@ -124,7 +131,8 @@ export class Dial<Client> {
       return Effect.void
     }
     this.dialling = undefined
-    return dialling.fiber === undefined ? Effect.void : Fiber.interrupt(dialling.fiber)
+    // nobody waits for a dial that cannot be interrupted
+    return dialling.fiber === undefined ? Effect.void : Fiber.interruptFork(dialling.fiber)
   }
 
   private dial(dialling: Dialling<Client>): Effect.Effect<void> {
@@ -141,8 +149,10 @@ export class Dial<Client> {
               this.ready = { client: exit.value, scope }
               return Deferred.succeed(dialling.client, exit.value)
             }
-            const answer = Exit.isSuccess(exit) || Causes.hasInterruption(exit.cause)
+            const answer = Exit.isSuccess(exit) || this.isClosed()
               ? Deferred.fail(dialling.client, closed())
+              : Causes.hasInterruption(exit.cause)
+              ? Deferred.fail(dialling.client, interrupted())
               : Deferred.failCause(dialling.client, exit.cause)
             return Effect.andThen(Scope.close(scope, exit), answer)
           }

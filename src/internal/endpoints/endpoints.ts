@@ -12,15 +12,17 @@ import * as Exit from "effect/Exit"
 import type { LazyArg } from "effect/Function"
 import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
+import * as Tracer from "effect/Tracer"
 import * as Utils from "effect/Utils"
 import { type Fatal, isRetryable, Retryable, withEndpoint } from "../../RpcError.js"
 import { read } from "../ambient/context.js"
 import * as Progress from "../ambient/progress.js"
-import { noneTried, TriedEndpoints } from "../ambient/tried.js"
+import { chosen, LegEndpoints, noneTried, TriedEndpoints } from "../ambient/tried.js"
 import * as Causes from "../effect/cause.js"
 import { retryableOf } from "../errors/cause.js"
 import type { Breaker } from "../gate/circuitBreaker.js"
 import { type Outcome, outcomeOf } from "../gate/outcome.js"
+import * as Result from "../result.js"
 import { closed, Dial } from "./dial.js"
 import * as Discovery from "./discovery.js"
 import type { EjectionSettings } from "./ejection.js"
@@ -91,7 +93,7 @@ export const make = <Client, R, R2>(
       slowStart,
       breaker,
       telemetry,
-      dial: (endpoint) => new Dial(dialled(endpoint), scope)
+      dial: (endpoint) => new Dial(dialled(endpoint), scope, () => isClosed)
     })
     const states = withServices((services) => set.states(services))
     const at = (services: Services) => ({
@@ -148,19 +150,29 @@ const attempt = <Client, A, E, R>(
     const services = fiber.currentDefaultServices
     const progress = read(fiber.currentContext, Progress.CurrentAttemptProgress, undefined)
     const tried = read(fiber.currentContext, TriedEndpoints, noneTried)
+    const legs = read(fiber.currentContext, LegEndpoints, undefined)
     return Effect.uninterruptibleMask((restore) => {
-      const choice = core.set.choose(tried, services)
+      const choice = core.set.choose(legs === undefined ? tried : [...tried, ...legs], services)
       if (choice === undefined) {
         return Effect.fail(noEndpoint(core))
       }
       const { member } = choice
       progress?.endpointChosen(member.name)
-      return Effect.matchCauseEffect(restore(atMember(member, use)), {
+      if (legs !== undefined) {
+        chosen(legs, member.name)
+      }
+      void Result.try(() => Telemetry.nameOnSpan(read(fiber.currentContext, Tracer.ParentSpan, undefined), member.name))
+      let hasClient = false
+      const made = atMember(member, (client, endpoint) => {
+        hasClient = true
+        return use(client, endpoint)
+      })
+      return Effect.matchCauseEffect(restore(made), {
         onSuccess: (answer) => {
           const exit = Exit.succeed(answer)
           return core.set.ended(choice, "Success", exit, services) ? Effect.andThen(closeAll([member]), exit) : exit
         },
-        onFailure: (cause) => afterFailure(core, choice, cause, progress, services)
+        onFailure: (cause) => afterFailure(core, choice, cause, hasClient, progress, services)
       })
     })
   })
@@ -180,14 +192,17 @@ const afterFailure = <Client, E>(
   core: Core<Client>,
   choice: Choice<Client>,
   cause: Cause.Cause<E>,
+  hasClient: boolean,
   progress: Progress.AttemptProgress | undefined,
   services: Services
 ): Effect.Effect<never, E> => {
   const { member } = choice
   const exit = Exit.failCause(cause)
-  const isLast = core.set.ended(choice, outcome(exit, progress), exit, services)
+  const isUnmade = !hasClient && !Causes.hasInterruption(cause)
+  const ended = isUnmade ? "Failure" : outcome(exit, progress)
+  const isLast = core.set.ended(choice, ended, exit, services)
   const error = retryableOf(cause)
-  if (error !== undefined && (isOfConnection(error) || member.dial.state !== "Connected")) {
+  if ((!hasClient && ended === "Failure") || (error !== undefined && isOfConnection(error))) {
     core.discovery.refresh(Context.get(services, Clock.Clock))
   }
   const failed = Causes.mapFailures(

@@ -80,6 +80,27 @@ const Proto = {
  * Makes a source of a function that returns its updates. {@link fromStream} and {@link poll} make most sources with
  * less.
  *
+ * @example
+ * ```ts
+ * import { Endpoints } from "effect-rpc-retry"
+ * import * as Effect from "effect/Effect"
+ * import * as Stream from "effect/Stream"
+ *
+ * declare const lookUp: Effect.Effect<ReadonlyArray<Endpoints.Endpoint>, Error>
+ *
+ * // looked up once, and again whenever a connection has failed
+ * const users = Endpoints.makeSource((refreshes) =>
+ *   Stream.concat(Stream.make(undefined), refreshes).pipe(
+ *     Stream.mapEffect(() =>
+ *       Effect.match(lookUp, {
+ *         onFailure: (error): Endpoints.Update => ({ _tag: "Failed", error }),
+ *         onSuccess: (endpoints): Endpoints.Update => ({ _tag: "Listed", endpoints })
+ *       })
+ *     )
+ *   )
+ * )
+ * ```
+ *
  * @since 0.1.0
  * @category constructors
  */
@@ -88,6 +109,13 @@ export const make = <R = never>(updates: Source<R>["updates"]): Source<R> =>
 
 /**
  * Returns whether a value is a source.
+ *
+ * @example
+ * ```ts
+ * import { Endpoints } from "effect-rpc-retry"
+ *
+ * Endpoints.isSource(Endpoints.fromList(["10.0.0.1:1234"])) // true
+ * ```
  *
  * @since 0.1.0
  * @category guards
@@ -98,6 +126,13 @@ export const isSource = (u: unknown): u is Source<unknown> => Predicate.hasPrope
  * Makes a source of endpoints that never change. Text is an address.
  *
  * Throws `InvalidOption` for an empty list, for an endpoint that is wrong, and for an address that is there twice.
+ *
+ * @example
+ * ```ts
+ * import { Endpoints } from "effect-rpc-retry"
+ *
+ * const users = Endpoints.fromList(["10.0.0.1:1234", { address: "10.0.0.2:1234", weight: 2, zone: "eu-1a" }])
+ * ```
  *
  * @since 0.1.0
  * @category constructors
@@ -135,6 +170,19 @@ const now = Effect.map(Effect.clock, monotonic.now)
  * - A list with a wrong endpoint is a `Failed` update too; the stream goes on.
  * - When the stream ends, its last list stays in use.
  * - Requests to refresh are ignored.
+ *
+ * @example
+ * ```ts
+ * import { Endpoints } from "effect-rpc-retry"
+ * import * as Stream from "effect/Stream"
+ *
+ * // such as the instances that a client of Nacos or ZooKeeper tells of
+ * declare const instances: Stream.Stream<ReadonlyArray<{ readonly ip: string; readonly port: number }>, Error>
+ *
+ * const users = Endpoints.fromStream(
+ *   Stream.map(instances, (all) => all.map(({ ip, port }) => ({ address: `${ip}:${port}` })))
+ * )
+ * ```
  *
  * @since 0.1.0
  * @category constructors
@@ -223,6 +271,16 @@ export const checkPoll = (where: string, options: PollOptions): Result.Result<Po
  *   comes after one to two times `atMostEvery`, growing by half with each failure up to `every`.
  *
  * Throws `InvalidOption` for an option out of range.
+ *
+ * @example
+ * ```ts
+ * import { Endpoints } from "effect-rpc-retry"
+ * import * as Effect from "effect/Effect"
+ *
+ * declare const fetchAddresses: Effect.Effect<ReadonlyArray<string>, Error>
+ *
+ * const users = Endpoints.poll(Effect.map(fetchAddresses, (endpoints) => ({ endpoints })), { every: "10 seconds" })
+ * ```
  *
  * @since 0.1.0
  * @category constructors

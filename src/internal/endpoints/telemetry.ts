@@ -6,6 +6,8 @@
 import type * as Duration from "effect/Duration"
 import * as Metric from "effect/Metric"
 import * as MetricLabel from "effect/MetricLabel"
+import * as Option from "effect/Option"
+import type * as Tracer from "effect/Tracer"
 import type { Outcome } from "../gate/outcome.js"
 import type { OutReason } from "./ejection.js"
 
@@ -226,5 +228,34 @@ const counter = (
     }
     const shown = known.has(address) ? address : "other"
     attempts.unsafeUpdate(1, labels("{attempt}", { "server.address": shown, "rpc.outcome": outcomes[outcome] }))
+  }
+}
+
+/** The attribute that only the span of an attempt has. */
+const ofAttempts = "previous-rpc-attempts"
+
+/** A call may be wrapped in spans of its own within the attempt, but not in that many. */
+const depth = 16
+
+/**
+ * Names the endpoint on the span of the attempt, which is the current span or one around it. Without such a span it does
+ * nothing.
+ *
+ * - `address`: without credentials.
+ *
+ * @internal
+ */
+export const nameOnSpan = (current: Tracer.AnySpan | undefined, address: string): void => {
+  let span = current
+  for (let i = 0; i < depth && span?._tag === "Span"; i++) {
+    if (span.attributes.has(ofAttempts)) {
+      const [, host, port] = /^(\[[^\]]+\]|[^:/]+):(\d+)$/.exec(address) ?? []
+      span.attribute("server.address", host === undefined ? address : host.replace(/^\[|\]$/g, ""))
+      if (port !== undefined) {
+        span.attribute("server.port", Number(port))
+      }
+      return
+    }
+    span = Option.getOrUndefined(span.parent)
   }
 }

@@ -14,6 +14,7 @@ import { Retryable } from "../../RpcError.js"
 import * as Monotonic from "../ambient/monotonic.js"
 import type { Attempt } from "../call/attempt.js"
 import * as Call from "../call/call.js"
+import * as AttemptContext from "../call/context.js"
 import { retryableOf } from "../errors/cause.js"
 import * as Gate from "../gate/gate.js"
 import type { Core } from "../hedge/core.js"
@@ -41,6 +42,7 @@ export const race = <A, E, R>(
     if (call.failedRounds === 0) {
       hedge.called()
     }
+    call.attemptContext = AttemptContext.withLegs(call.attemptContext)
     const legs = [Call.leg({ isAnswered: false }, 1, undefined, 0)]
     return Race.race((number) => run(legs[number]!), planOf(call, hedge, legs))
   })

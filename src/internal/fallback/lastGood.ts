@@ -91,6 +91,50 @@ class Entries<A> {
   }
 }
 
+/** The calls of one key that are in flight. */
+interface InFlight {
+  readonly key: unknown
+  calls: number
+  /** The newest of them that was answered, by the order in which they started; 0 while none was. */
+  answered: number
+}
+
+/** One of the calls in flight. */
+interface Started {
+  readonly all: InFlight
+  /** Its place in the order in which calls start, from 1. */
+  readonly place: number
+}
+
+/**
+ * Tells apart the answers of calls that run at the same time: the answer of a call that started before another one says
+ * less of now than that of the other one, whichever arrives last.
+ */
+class Order {
+  private readonly byKey = new Map<unknown, InFlight>()
+  private started = 0
+
+  start(key: unknown): Started {
+    const all = this.byKey.get(key) ?? { key, calls: 0, answered: 0 }
+    this.byKey.set(key, all)
+    all.calls++
+    return { all, place: ++this.started }
+  }
+
+  end({ all }: Started): void {
+    if (--all.calls === 0) {
+      this.byKey.delete(all.key)
+    }
+  }
+
+  /** Records an answer. Returns whether no call that started later was answered before. */
+  answer({ all, place }: Started): boolean {
+    const isNewest = place > all.answered
+    all.answered = Math.max(all.answered, place)
+    return isNewest
+  }
+}
+
 const isNoAnswer = (error: unknown): error is RetryExhausted | CallRejected =>
   isRetryExhausted(error) || isCallRejected(error)
 
@@ -109,16 +153,20 @@ export const make = <Args extends ReadonlyArray<unknown>, A, E, R>(
   }
 ): (...args: Args) => Effect.Effect<Answer<A>, E, R> => {
   const entries = new Entries<A>(options.capacity)
+  const order = new Order()
 
-  const remember = (key: unknown, value: A): Effect.Effect<Answer<A>> =>
+  const remember = (started: Started, value: A): Effect.Effect<Answer<A>> =>
     Effect.map(Effect.clock, (clock) => {
-      entries.use(key, { value, at: Monotonic.now(clock) })
+      if (order.answer(started)) {
+        entries.use(started.all.key, { value, at: Monotonic.now(clock) })
+      }
       return { _tag: "Fresh", value }
     })
 
-  const afterFailure = (key: unknown, cause: Cause.Cause<E>): Effect.Effect<Answer<A>, E> => {
+  const afterFailure = (started: Started, cause: Cause.Cause<E>): Effect.Effect<Answer<A>, E> => {
+    const { key } = started.all
     const failures: ReadonlyArray<unknown> = Causes.failures(cause)
-    if (failures.some(isAnswer)) {
+    if (failures.some(isAnswer) && order.answer(started)) {
       entries.remove(key)
     }
     const [error] = failures
@@ -151,11 +199,13 @@ export const make = <Args extends ReadonlyArray<unknown>, A, E, R>(
     })
 
   return (...args) =>
-    Effect.suspend(() => {
-      const key = options.key(...args)
-      return Effect.matchCauseEffect(call(...args), {
-        onSuccess: (value) => remember(key, value),
-        onFailure: (cause) => afterFailure(key, cause)
-      })
-    })
+    Effect.acquireUseRelease(
+      Effect.sync(() => order.start(options.key(...args))),
+      (started) =>
+        Effect.matchCauseEffect(Effect.suspend(() => call(...args)), {
+          onSuccess: (value) => remember(started, value),
+          onFailure: (cause) => afterFailure(started, cause)
+        }),
+      (started) => Effect.sync(() => order.end(started))
+    )
 }

@@ -120,8 +120,15 @@ export const through = <A, E, R>(gate: Gate, passage: Passage<A, E, R>): Effect.
 /** Fails with a rejection, for the engine to see. @internal */
 export const turnAway = (rejection: Rejection): Effect.Effect<never> => Effect.fail(new Rejected(rejection) as never)
 
-/** Tells a permit how its attempt ended, and ends as it did. */
-const ending = <A, E>(permit: Permit, { isCut, services, startedAt }: Passage<A, E, unknown>) => ({
+/**
+ * Tells a permit how its attempt ended, and ends as it did.
+ *
+ * @internal
+ */
+export const ending = <A, E>(
+  permit: Permit,
+  { isCut, services, startedAt }: Pick<Passage<A, E, unknown>, "isCut" | "services" | "startedAt">
+) => ({
   onSuccess: (value: A): Exit.Exit<A> => {
     const exit = Exit.succeed(value)
     permit.end("Success", exit, services, startedAt())
@@ -134,6 +141,14 @@ const ending = <A, E>(permit: Permit, { isCut, services, startedAt }: Passage<A,
   }
 })
 
+/**
+ * Returns the permit of an admission that needs no wait; `undefined` for any other one.
+ *
+ * @internal
+ */
+export const permitOf = (admission: Admission | Effect.Effect<Admission>): Permit | undefined =>
+  Result.isResult(admission) && Result.isSuccess(admission) ? Result.successOf(admission) : undefined
+
 /** The permit holds no place, so an interruption, which says nothing, may pass without a word. */
 const unheld = <A, E, R>(
   gate: Gate,
@@ -141,9 +156,8 @@ const unheld = <A, E, R>(
 ): Effect.Effect<A, E, R> => {
   const { attempt, deadline, services } = passage
   const admission = gate.admit(services, deadline, (self) => self)
-  return Result.isResult(admission) && Result.isSuccess(admission)
-    ? Effect.matchCauseEffect(attempt(), ending(Result.successOf(admission), passage))
-    : held(gate, passage)
+  const permit = permitOf(admission)
+  return permit === undefined ? held(gate, passage) : Effect.matchCauseEffect(attempt(), ending(permit, passage))
 }
 
 /**

@@ -5,6 +5,7 @@
  */
 import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import { constFalse, constUndefined, identity } from "effect/Function"
 import { CurrentDeadline } from "../../Deadline.js"
 import { CallRejected } from "../../RpcError.js"
 import { read } from "../ambient/context.js"
@@ -22,23 +23,42 @@ const none: ReadonlyArray<Gate.Gate> = []
 export const protect = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   gate: Gate.Gate
-): Effect.Effect<A, E | CallRejected, R> =>
-  Effect.withFiberRuntime((fiber) => {
-    if (read(fiber.currentContext, Gate.HeldGates, none).includes(gate)) {
+): Effect.Effect<A, E | CallRejected, R> => {
+  // while a breaker is closed all attempts have one permit, so that what tells it of their ends is made once
+  let permit: Gate.Permit | undefined
+  let services: Gate.Services | undefined
+  let ending: ReturnType<typeof Gate.ending<A, E>>
+  const free = (current: Gate.Services): Effect.Effect<A, E, R> | undefined => {
+    const admitted = Gate.permitOf(gate.admit(current, Infinity, identity))
+    if (admitted === undefined) {
+      return undefined
+    }
+    if (admitted !== permit || current !== services) {
+      permit = admitted
+      services = current
+      ending = Gate.ending(admitted, { services: current, isCut: constFalse, startedAt: constUndefined })
+    }
+    return Effect.matchCauseEffect(self, ending)
+  }
+  return Effect.withFiberRuntime((fiber) => {
+    const { currentContext, currentDefaultServices } = fiber
+    if (read(currentContext, Gate.HeldGates, none).includes(gate)) {
       return self
     }
-    const admits = gate.isFree()
-    const passed = Gate.through(gate, {
+    const passed = gate.isFree() ? free(currentDefaultServices) : undefined
+    return passed ?? rejecting(Gate.through(gate, {
       attempt: () => self,
-      services: fiber.currentDefaultServices,
-      deadline: read(fiber.currentContext, CurrentDeadline, Infinity),
-      isCut: () => false,
-      startedAt: () => undefined
-    })
-    return admits ?
-      passed :
-      Effect.catchAllCause(passed, (cause: Cause.Cause<E>): Effect.Effect<never, E | CallRejected> => {
-        const rejection = rejectionOf(cause)
-        return rejection === undefined ? Effect.failCause(cause) : Effect.fail(new CallRejected(rejection))
-      })
+      services: currentDefaultServices,
+      deadline: read(currentContext, CurrentDeadline, Infinity),
+      isCut: constFalse,
+      startedAt: constUndefined
+    }))
+  })
+}
+
+/** Fails with `CallRejected` where an attempt is turned away. */
+const rejecting = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | CallRejected, R> =>
+  Effect.catchAllCause(self, (cause: Cause.Cause<E>): Effect.Effect<never, E | CallRejected> => {
+    const rejection = rejectionOf(cause)
+    return rejection === undefined ? Effect.failCause(cause) : Effect.fail(new CallRejected(rejection))
   })

@@ -7,8 +7,10 @@ import type * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { CurrentAttempt, CurrentDeadline, InheritedAttempt } from "../../Deadline.js"
-import { read } from "../ambient/context.js"
+import { copy, read } from "../ambient/context.js"
 import * as Monotonic from "../ambient/monotonic.js"
+import { LegEndpoints } from "../ambient/tried.js"
+import * as FiberRefs from "../effect/fiberRefs.js"
 import * as Keyed from "../gate/keyed.js"
 import { type Plan, race, type Started } from "./hedge.js"
 import { Latency } from "./latency.js"
@@ -24,6 +26,7 @@ export interface Settings {
   /** Milliseconds, or the quantile of the latencies of the method. */
   readonly after: number | { readonly quantile: number }
   readonly max: number
+  /** The extra legs per call; `Infinity` where nothing bounds them but `max`, as in gRPC. */
   readonly load: number
 }
 
@@ -145,8 +148,17 @@ export const run = <A, E, R>(
     const deadline = read(ambient, CurrentDeadline, Infinity)
     return Effect.flatMap(Effect.clock, (clock) => {
       core.called()
+      const endpoints: Array<string> = []
       return race(
-        (leg) => leg === 0 ? self : Effect.provideService(self, CurrentAttempt, attempt + leg),
+        (leg) =>
+          FiberRefs.withContext(self, (ambient) => {
+            const context = copy(ambient)
+            context.set(LegEndpoints, endpoints)
+            if (leg > 0) {
+              context.set(CurrentAttempt, attempt + leg)
+            }
+            return context.done
+          }),
         planOf(core, method, clock, deadline)
       )
     })

@@ -18,19 +18,23 @@ const tolerance = 1e-9
 
 /** @internal */
 export class Load {
-  private saved = 0
+  private readonly capacity: number
+  private saved: number
 
-  /** - `share`: the extra legs per first leg, as in 0.05. */
-  constructor(private readonly share: number) {}
+  /** - `share`: the extra legs per first leg, as in 0.05; `Infinity` for as many as are due. */
+  constructor(private readonly share: number) {
+    this.capacity = share === Infinity ? Infinity : capacity
+    this.saved = share === Infinity ? Infinity : 0
+  }
 
-  /** The extra legs that may start now, with a fraction, from 0 to 20. */
+  /** The extra legs that may start now, with a fraction, from 0 to 20; `Infinity` for a share without bound. */
   get level(): number {
     return Math.round(this.saved * 1e9) / 1e9
   }
 
   /** Records a first leg. */
   earn(): void {
-    this.saved = Math.min(capacity, this.saved + this.share)
+    this.saved = Math.min(this.capacity, this.saved + this.share)
   }
 
   /** Pays for an extra leg. Returns `false`, and takes nothing, when there is not enough. */
@@ -44,6 +48,6 @@ export class Load {
 
   /** Returns the cost of an extra leg that was turned away before anything was sent. */
   refund(): void {
-    this.saved = Math.min(capacity, this.saved + 1)
+    this.saved = Math.min(this.capacity, this.saved + 1)
   }
 }

@@ -95,7 +95,7 @@ const hedge = ([method, { core }]: readonly [string | undefined, Hedge]): Inspec
     extraLegs: extra,
     refused,
     won,
-    level: core.load.level
+    level: core.load.level === Infinity ? "unlimited" : core.load.level
   }
 }
 

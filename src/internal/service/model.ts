@@ -214,8 +214,8 @@ export interface Inspection {
     readonly refused: number
     /** The calls that an extra leg has ended. */
     readonly won: number
-    /** The extra legs that may start now, with a fraction: from 0 to 20. */
-    readonly level: number
+    /** The extra legs that may start now, with a fraction: from 0 to 20. `"unlimited"` for the hedge of a gRPC service config. */
+    readonly level: number | "unlimited"
   }>
   /** The connections of this process. See `Connections`. */
   readonly connections: ReadonlyArray<Connections.Status>

@@ -11,15 +11,17 @@ import { identity } from "effect/Function"
 import { globalValue } from "effect/GlobalValue"
 import * as Option from "effect/Option"
 import { read } from "../ambient/context.js"
+import { versioned } from "../ambient/version.js"
 import * as Runtime from "../effect/runtime.js"
 import * as Result from "../result.js"
 
 /**
- * The key of the service in a context, for those who may not know its type.
+ * The key of the service in a context, for those who may not know its type. It holds the version: calls do not see the
+ * layer of another version of this package.
  *
  * @internal
  */
-export const key = "effect-rpc-retry/RpcRetry"
+export const key: string = versioned("effect-rpc-retry/RpcRetry")
 
 interface Reference<S> {
   readonly key: string

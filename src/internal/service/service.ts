@@ -18,6 +18,8 @@ import type { PolicyUpdated } from "../event/event.js"
 import * as RetryPolicy from "../policy/policy.js"
 import * as Result from "../result.js"
 import * as Hub from "../telemetry/hub.js"
+import * as Metrics from "../telemetry/metrics.js"
+import * as Bare from "./bare.js"
 import { inspect } from "./inspect.js"
 import type { InForce, LayerOptions, Service } from "./model.js"
 import * as internal from "./policies.js"
@@ -213,7 +215,7 @@ const fromTable = (
   maxMethods: number | undefined
 ): Replaceable => {
   const telemetry = Hub.make({
-    maxMethods,
+    metrics: maxMethods === undefined ? undefined : Metrics.make(maxMethods),
     isOfDestination: (budget) => policies.state().shared.budget?.has(budget) === true
   })
   // calls in flight may still pass a breaker that was replaced: nothing is told of that
@@ -332,6 +334,7 @@ export const withoutLayer = (): Service => {
     Effect.fail(new InvalidOption({ where, field: "RpcRetry", problem: "is not provided by a layer" }))
   return {
     ...fromTable(nothing, () => internal.nothingShared, undefined),
+    ...Bare.service,
     update: noLayer("RpcRetry.update"),
     remove: noLayer("RpcRetry.remove")
   }

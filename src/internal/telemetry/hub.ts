@@ -15,7 +15,7 @@ import * as FiberRefs from "../effect/fiberRefs.js"
 import * as Runtime from "../effect/runtime.js"
 import * as EventBuffer from "../event/buffer.js"
 import type { RetryEvent } from "../event/event.js"
-import * as Metrics from "./metrics.js"
+import type { Metrics } from "./metrics.js"
 
 /**
  * Makes the telemetry of a service.
@@ -23,24 +23,22 @@ import * as Metrics from "./metrics.js"
  * @internal
  */
 export const make = (options: {
-  /** The number of methods with metrics of their own; `undefined` for no metrics. */
-  readonly maxMethods: number | undefined
+  /** What records events as metrics; `undefined` for no metrics. */
+  readonly metrics: Metrics | undefined
   /** Returns whether a budget is the one that the service made for a destination; only those are shown by the gauge. */
   readonly isOfDestination: (budget: RetryBudget) => boolean
 }): Telemetry => {
-  const recorderOf = options.maxMethods === undefined ? undefined : Metrics.make(options.maxMethods)
-  const recordCircuit = options.maxMethods === undefined ? undefined : Metrics.forCircuits()
+  const { isOfDestination, metrics } = options
   const subscribers = new Set<Observer>()
   const publish: Observer = (event) => subscribers.forEach((subscriber) => subscriber(event))
   let calls = 0
   return {
     observer: (method, policy, fiber) => {
       let observer: Observer | undefined
-      if (recorderOf !== undefined) {
+      if (metrics !== undefined) {
         const labels = FiberRefs.metricLabels(fiber)
-        const record = recorderOf(method)
-        const gauged = policy.budget !== undefined && options.isOfDestination(policy.budget)
-        observer = (event) => record(event, labels, gauged)
+        const gauged = policy.budget !== undefined && isOfDestination(policy.budget)
+        observer = metrics.recorderOf(method)(labels, gauged)
       }
       if (read(fiber.currentContext, IsEventHandler, false)) {
         return observer
@@ -58,7 +56,7 @@ export const make = (options: {
     nextCall: () => ++calls,
     publish,
     circuitChanged: (event) => {
-      recordCircuit?.(event)
+      metrics?.recordCircuit(event)
       publish(event)
     },
     subscribe: (capacity) =>

@@ -13,7 +13,7 @@ import * as MetricKey from "effect/MetricKey"
 import type * as MetricKeyType from "effect/MetricKeyType"
 import * as MetricLabel from "effect/MetricLabel"
 import { destinationOf } from "../budget/destination.js"
-import type { CircuitEvent } from "../call/observer.js"
+import type { CircuitEvent, Observer } from "../call/observer.js"
 import type { EndOfCall, HedgeRefused, Outcome, Reason, RetryEvent } from "../event/event.js"
 
 /** Histogram boundaries in seconds, as OpenTelemetry advises for `rpc.client.call.duration`. */
@@ -90,27 +90,35 @@ type Labels = ReadonlyArray<MetricLabel.MetricLabel>
 
 const label = MetricLabel.make
 
-/**
- * Makes the series of a key with fixed labels. `Metric.taggedWithLabels` would join the labels again at each update.
- */
-const series = (key: Key, labels: Labels) => Metric.fromMetricKey(MetricKey.taggedWithLabels(key, labels))
+/** Records one value of one series. */
+type Record = (value: number) => void
 
-type Series = ReturnType<typeof series>
+/**
+ * Makes what records the values of a key with fixed labels. The series is looked up once, at its first value: the look-up
+ * costs more than all that a call records, and a series without a value is not shown.
+ */
+const series = (key: Key, ...labels: ReadonlyArray<Labels>): Record => {
+  let hook: { readonly update: Record } | undefined
+  return (value) => {
+    hook ??= Metric.globalMetricRegistry.get(labels.reduce<Key>(MetricKey.taggedWithLabels, key))
+    hook.update(value)
+  }
+}
 
 /** Caches the series of one key by outcome and reason. Both are from short lists, so that the cache stays small. */
-const byEnd = (key: Key, common: Labels) => {
-  const made = new Map<string, ReturnType<typeof series>>()
-  return (outcome: Outcome | undefined, reason?: Reason) => {
+const byEnd = (key: Key, common: Labels, own: Labels) => {
+  const made = new Map<string, Record>()
+  return (outcome: Outcome | undefined, reason?: Reason): Record => {
     const name = reason === undefined ? outcome ?? "" : outcome === undefined ? reason : `${outcome} ${reason}`
     const known = made.get(name)
     if (known !== undefined) {
       return known
     }
-    const one = series(key, [
-      ...common,
+    const ends = [
       ...(outcome === undefined ? [] : [label("rpc.outcome", outcome)]),
       ...(reason === undefined ? [] : [label("error.type", reason)])
-    ])
+    ]
+    const one = series(key, [...common, ...ends], own)
     made.set(name, one)
     return one
   }
@@ -119,91 +127,138 @@ const byEnd = (key: Key, common: Labels) => {
 const toSeconds = (duration: Duration.Duration) => Duration.toMillis(duration) / 1000
 
 /**
- * Records one event.
+ * Records the events of the calls of one method. What nearly every call does it also takes as numbers, in milliseconds,
+ * so that no event is made for it where nobody else reads events.
  *
- * - `labels`: the labels that the application set with `Effect.tagMetrics`.
+ * @internal
+ */
+export interface Recorder extends Observer {
+  /** Records the start of the first attempt of a call that is not hedged. */
+  readonly firstAttempt: () => void
+  /** Records the success of a call and of its last attempt, as the two events of it do. */
+  readonly succeeded: (
+    took: number,
+    elapsed: number,
+    attempts: number,
+    waited: number,
+    budget: number | undefined
+  ) => void
+}
+
+/**
+ * Makes the recorder for the calls of one method.
+ *
+ * - `own`: the labels that the application set with `Effect.tagMetrics`.
  * - `gauged`: whether the budget of the call is that of its destination, so that the gauge shows it.
  */
-type Recorder = (event: RetryEvent, labels: Labels, gauged: boolean) => void
-
-/** Makes the recorder for the calls of one method. */
-const forMethod = (method: string, destination: string): Recorder => {
+const recorder = (method: string, destination: string, own: Labels, gauged: boolean): Recorder => {
   const ofDestination = [label("rpc.destination", destination)]
   const common = [label("rpc.method", method), ...ofDestination]
-  const started = series(attemptStarted, common)
-  const attempt = byEnd(attemptDuration, common)
-  const retried = byEnd(retryStarted, common)
-  const refused = byEnd(retryRefused, common)
-  const legs = series(hedgeStarted, common)
-  const won = series(hedgeWon, common)
+  const started = series(attemptStarted, common, own)
+  const attempt = byEnd(attemptDuration, common, own)
+  const retried = byEnd(retryStarted, common, own)
+  const refused = byEnd(retryRefused, common, own)
+  const legs = series(hedgeStarted, common, own)
+  const won = series(hedgeWon, common, own)
   const refusedBy = (reason: HedgeRefused["reason"]) =>
-    series(hedgeRefused, [...common, label("rpc.hedge.reason", reason)])
+    series(hedgeRefused, [...common, label("rpc.hedge.reason", reason)], own)
   const refusedLegs = {
     LoadExhausted: refusedBy("LoadExhausted"),
     BudgetExhausted: refusedBy("BudgetExhausted")
   }
-  const duration = byEnd(callDuration, common)
-  const attempts = byEnd(callAttempts, common)
-  const retryDelay = byEnd(callRetryDelay, common)
-  const exhausted = byEnd(callExhausted, common)
-  const rejected = byEnd(callRejected, common)
-  const level = series(budgetLevel, ofDestination)
+  const duration = byEnd(callDuration, common, own)
+  const attempts = byEnd(callAttempts, common, own)
+  const retryDelay = byEnd(callRetryDelay, common, own)
+  const exhausted = byEnd(callExhausted, common, own)
+  const rejected = byEnd(callRejected, common, own)
+  const level = series(budgetLevel, ofDestination, own)
 
-  const ended = (
-    event: EndOfCall,
-    outcome: Outcome,
-    reason: Reason | undefined,
-    labels: Labels,
-    gauged: boolean
-  ) => {
-    duration(outcome, reason).unsafeUpdate(toSeconds(event.elapsed), labels)
-    if (event.attempts > 0) {
-      attempts(outcome).unsafeUpdate(event.attempts, labels)
-    }
-    if (Duration.greaterThan(event.waited, Duration.zero)) {
-      retryDelay(outcome).unsafeUpdate(toSeconds(event.waited), labels)
-    }
-    if (gauged && event.budget !== undefined && Number.isFinite(event.budget)) {
-      level.unsafeUpdate(event.budget, labels)
+  const told = (budget: number | undefined) => {
+    if (gauged && budget !== undefined && Number.isFinite(budget)) {
+      level(budget)
     }
   }
+  const ended = (event: EndOfCall, outcome: Outcome, reason?: Reason) => {
+    duration(outcome, reason)(toSeconds(event.elapsed))
+    if (event.attempts > 0) {
+      attempts(outcome)(event.attempts)
+    }
+    if (Duration.greaterThan(event.waited, Duration.zero)) {
+      retryDelay(outcome)(toSeconds(event.waited))
+    }
+    told(event.budget)
+  }
 
-  return (event, labels, gauged) => {
+  const record = (event: RetryEvent): void => {
     switch (event._tag) {
       case "AttemptStarted":
         if (event.leg !== undefined && event.leg > 1) {
-          legs.unsafeUpdate(1, labels)
+          legs(1)
         } else if (event.after !== undefined) {
-          retried(undefined, event.after.reason).unsafeUpdate(1, labels)
+          retried(undefined, event.after.reason)(1)
         }
-        return started.unsafeUpdate(1, labels)
+        return started(1)
       case "AttemptSucceeded":
-        return attempt("success").unsafeUpdate(toSeconds(event.took), labels)
+        return attempt("success")(toSeconds(event.took))
       case "AttemptFailed":
-        return attempt(event.outcome, event.reason).unsafeUpdate(toSeconds(event.took), labels)
+        return attempt(event.outcome, event.reason)(toSeconds(event.took))
       case "AttemptCancelled":
-        return attempt("interrupted").unsafeUpdate(toSeconds(event.took), labels)
+        return attempt("interrupted")(toSeconds(event.took))
       case "HedgeWon":
-        return won.unsafeUpdate(1, labels)
+        return won(1)
       case "HedgeRefused":
-        return refusedLegs[event.reason].unsafeUpdate(1, labels)
+        return refusedLegs[event.reason](1)
       case "RetryRefused":
-        return refused(undefined, event.reason).unsafeUpdate(1, labels)
+        return refused(undefined, event.reason)(1)
       case "CallSucceeded":
-        return ended(event, "success", undefined, labels, gauged)
+        return ended(event, "success")
       case "CallFailed":
         if (event.outcome === "exhausted") {
-          exhausted(undefined, event.reason).unsafeUpdate(1, labels)
+          exhausted(undefined, event.reason)(1)
         } else if (event.outcome === "rejected") {
-          rejected(undefined, event.reason).unsafeUpdate(1, labels)
+          rejected(undefined, event.reason)(1)
         }
-        return ended(event, event.outcome, event.reason, labels, gauged)
+        return ended(event, event.outcome, event.reason)
       case "CallInterrupted":
         if (event.during === "attempt") {
-          attempt("interrupted").unsafeUpdate(toSeconds(event.took), labels)
+          attempt("interrupted")(toSeconds(event.took))
         }
-        return ended(event, "interrupted", undefined, labels, gauged)
+        return ended(event, "interrupted")
     }
+  }
+
+  const attemptTook = attempt("success")
+  const callTook = duration("success")
+  const callMade = attempts("success")
+  return Object.assign(record, {
+    firstAttempt: () => started(1),
+    succeeded: (took: number, elapsed: number, made: number, waited: number, budget: number | undefined) => {
+      attemptTook(took / 1000)
+      callTook(elapsed / 1000)
+      callMade(made)
+      if (waited > 0) {
+        retryDelay("success")(waited / 1000)
+      }
+      told(budget)
+    }
+  })
+}
+
+/** Returns the recorder of the calls that have these labels of the application, and a budget to show or none. */
+type Recorders = (own: Labels, gauged: boolean) => Recorder
+
+/** Keeps the recorders of a method: those of calls without labels of the application, and those of arrays of labels. */
+const forMethod = (method: string, destination: string): Recorders => {
+  const made = [new WeakMap<Labels, Recorder>(), new WeakMap<Labels, Recorder>()] as const
+  return (own, gauged) => {
+    const byLabels = made[gauged ? 1 : 0]
+    const known = byLabels.get(own)
+    if (known !== undefined) {
+      return known
+    }
+    const one = recorder(method, destination, own, gauged)
+    byLabels.set(own, one)
+    return one
   }
 }
 
@@ -214,36 +269,32 @@ const circuitValue = (event: CircuitEvent): number =>
 /**
  * Returns what records the circuit breakers of a service: the state of each, and how often it has opened. A service has
  * a bounded number of destinations.
- *
- * @internal
  */
-export const forCircuits = () => {
-  const known = new Map<string, { readonly state: Series; readonly opened: Series }>()
+const forCircuits = () => {
+  const known = new Map<string, { readonly state: Record; readonly opened: Record }>()
   return (event: CircuitEvent): void => {
     const labels = [label("rpc.destination", event.destination || "unnamed")]
     const metrics = known.get(event.destination) ??
       { state: series(circuitState, labels), opened: series(circuitOpened, labels) }
     known.set(event.destination, metrics)
-    metrics.state.unsafeUpdate(circuitValue(event), [])
+    metrics.state(circuitValue(event))
     if (event._tag === "CircuitOpened") {
-      metrics.opened.unsafeUpdate(1, [])
+      metrics.opened(1)
     }
   }
 }
 
 /**
- * Makes a function that returns the recorder of a method. Methods beyond the first `maxMethods` share one recorder with
+ * Makes a function that returns the recorders of a method. Methods beyond the first `maxMethods` share one recorder with
  * the name `other`, because each name costs about thirty series here and in the metrics store, which are never removed.
- *
- * @internal
  */
-export const make = (maxMethods: number) => {
-  const known = new Map<string | undefined, Recorder>()
-  let other: Recorder | undefined
-  return (method: string | undefined): Recorder => {
-    const recorder = known.get(method)
-    if (recorder !== undefined) {
-      return recorder
+const forMethods = (maxMethods: number) => {
+  const known = new Map<string | undefined, Recorders>()
+  let other: Recorders | undefined
+  return (method: string | undefined): Recorders => {
+    const recorders = known.get(method)
+    if (recorders !== undefined) {
+      return recorders
     }
     if (known.size < maxMethods) {
       const made = forMethod(method ?? "unnamed", destinationOf(method) || "unnamed")
@@ -251,10 +302,32 @@ export const make = (maxMethods: number) => {
       return made
     }
     if (other === undefined) {
-      const record = forMethod("other", "other")
+      const recorders = forMethod("other", "other")
       // no gauge: these methods belong to several destinations, with a budget each
-      other = (event, labels) => record(event, labels, false)
+      other = (own) => recorders(own, false)
     }
     return other
   }
 }
+
+/**
+ * What records the events of one service as metrics.
+ *
+ * @internal
+ */
+export interface Metrics {
+  /** Returns the recorders of a method: each has labels of its own, and records the level of the budget or does not. */
+  readonly recorderOf: (method: string | undefined) => Recorders
+  /** Records a change of a circuit breaker. */
+  readonly recordCircuit: (event: CircuitEvent) => void
+}
+
+/**
+ * Makes the metrics of a service, for at most `maxMethods` methods.
+ *
+ * @internal
+ */
+export const make = (maxMethods: number): Metrics => ({
+  recorderOf: forMethods(maxMethods),
+  recordCircuit: forCircuits()
+})

@@ -116,8 +116,8 @@ export const services = (
     const answered = yield* ask(queries.srv(options.name, options.servers))
     // a target of "." says that there is no such service
     const targets = (yield* answered).filter(({ name }) => name !== "." && name !== "")
-    const names = Array.from(new Set(targets.map(({ name }) => name)))
-    known.forEach((_, name) => names.includes(name) || known.delete(name))
+    const names = new Set(targets.map(({ name }) => name))
+    known.forEach((_, name) => names.has(name) || known.delete(name))
     const resolved = yield* Effect.forEach(
       names,
       (name) =>

@@ -83,20 +83,62 @@ const decode = <A, I>(source: string, schema: Schema.Schema<A, I>, json: Result.
       })
   })
 
+/**
+ * The most bytes of an answer, or of a line of one: thousands of endpoints have room, and what does not end fills no
+ * memory.
+ */
+const maxBytes = 16 * 1024 * 1024
+
+const tooLong = (source: string) =>
+  new DiscoveryFailed({ source, problem: `the answer has more than ${maxBytes} bytes` })
+
+/** Counts bytes, and fails when they are too many. */
+const bounded = (source: string) => {
+  let size = 0
+  return {
+    add: (more: number): Effect.Effect<void, DiscoveryFailed> => {
+      size += more
+      return size > maxBytes ? Effect.fail(tooLong(source)) : Effect.void
+    },
+    startOver: () => {
+      size = 0
+    }
+  }
+}
+
 /** Reads the body of a response as one value. @internal */
 export const read = <A, I>(
   source: string,
   response: HttpClientResponse.HttpClientResponse,
   schema: Schema.Schema<A, I>
 ): Effect.Effect<A, DiscoveryFailed> =>
-  response.arrayBuffer.pipe(
-    Effect.mapError((error) => failureOf(source, error)),
+  Effect.suspend(() => {
+    const size = bounded(source)
+    return response.stream.pipe(
+      Stream.mapError((error) => failureOf(source, error)),
+      Stream.tap((part) => size.add(part.length)),
+      Stream.runCollect
+    )
+  }).pipe(
     Effect.timeoutFail({
       duration: answerTimeout,
       onTimeout: () => new DiscoveryFailed({ source, problem: "the answer does not end" })
     }),
-    Effect.flatMap((body) => decode(source, schema, Json.parse(new Uint8Array(body))))
+    Effect.flatMap((parts) => decode(source, schema, Json.parse(joined(parts))))
   )
+
+const joined = (parts: Iterable<Uint8Array>): Uint8Array => {
+  const all = Array.from(parts)
+  const body = new Uint8Array(all.reduce((sum, { length }) => sum + length, 0))
+  all.reduce((at, part) => {
+    body.set(part, at)
+    return at + part.length
+  }, 0)
+  return body
+}
+
+/** Ends a line. */
+const newline = 10
 
 /** Reads the body of a response as values, one a line, for as long as it comes. @internal */
 export const readLines = <A, I>(
@@ -105,8 +147,23 @@ export const readLines = <A, I>(
   schema: Schema.Schema<A, I>
 ): Stream.Stream<A, DiscoveryFailed> => {
   const encoder = new TextEncoder()
+  const line = bounded(source)
   return response.stream.pipe(
     Stream.mapError((error) => failureOf(source, error)),
+    Stream.tap((part) => {
+      // of a part that ends lines only what follows the last end belongs to the next one
+      const end = part.lastIndexOf(newline)
+      if (end < 0) {
+        return line.add(part.length)
+      }
+      return Effect.andThen(
+        line.add(part.indexOf(newline)),
+        Effect.suspend(() => {
+          line.startOver()
+          return line.add(part.length - end - 1)
+        })
+      )
+    }),
     Stream.decodeText(),
     Stream.splitLines,
     Stream.filter((line) => line.trim() !== ""),

@@ -87,10 +87,26 @@ describe("documents", () => {
       maxServerDelay: duration,
       idempotent: FastCheck.option(FastCheck.boolean(), { nil: undefined }),
       retryOn: FastCheck.constantFrom(undefined, ["Throttled"], ["Custom", "Unavailable"]),
+      hedge: FastCheck.constantFrom(undefined, "off"),
       spans: FastCheck.constantFrom(undefined, true, false),
       logs: FastCheck.constantFrom(undefined, true, false)
     })
-    FastCheck.assert(FastCheck.property(document, (document) => {
+    const hedged = FastCheck.record({
+      idempotent: FastCheck.constant(true),
+      hedge: FastCheck.record({
+        after: FastCheck.oneof(
+          FastCheck.constantFrom(0, 5, "1s", "250 millis"),
+          FastCheck.record({ quantile: FastCheck.constantFrom(0.5, 0.95, 0.999) })
+        ),
+        max: FastCheck.constantFrom(undefined, 2, 5),
+        load: FastCheck.constantFrom(undefined, 0.001, 1)
+      })
+    })
+    const either = FastCheck.oneof(
+      document,
+      FastCheck.tuple(document, hedged).map(([document, hedged]) => Object.assign(document, hedged))
+    )
+    FastCheck.assert(FastCheck.property(either, (document) => {
       const once = Schema.decodeUnknownSync(RetryPolicy.Document)(document)
       const json = JSON.parse(JSON.stringify(Schema.encodeSync(RetryPolicy.Document)(once)))
       const again = Schema.decodeUnknownSync(RetryPolicy.Document)(json)
@@ -123,6 +139,15 @@ describe("documents", () => {
     ],
     [{ retryOn: [] }, "retryOn[0]", "is missing"],
     [{ idempotent: "yes" }, "idempotent", "must be true or false, got \"yes\""],
+    [{ hedge: { after: "5ms" } }, "hedge", "needs idempotent: true beside it, got undefined"],
+    [{ idempotent: false, hedge: { after: "5ms" } }, "hedge", "needs idempotent: true beside it, got false"],
+    [{ idempotent: true, hedge: {} }, "hedge.after", "is missing"],
+    [{ idempotent: true, hedge: { after: "soon" } }, "hedge.after", "must be a duration"],
+    [{ idempotent: true, hedge: { after: { quantile: 2 } } }, "hedge.after.quantile", "from 0.5 to 0.999, got 2"],
+    [{ idempotent: true, hedge: { after: 5, max: 9 } }, "hedge.max", "from 2 to 5, got 9"],
+    [{ idempotent: true, hedge: { after: 5, load: 0 } }, "hedge.load", "from 0.001 to 1, got 0"],
+    [{ idempotent: true, hedge: { after: 5, lod: 1 } }, "hedge.lod", "did you mean load?"],
+    [{ idempotent: true, hedge: "of" }, "hedge", "must be \"off\" or an object, got \"of\", did you mean off?"],
     [{ spans: 1 }, "spans", "must be true or false, got 1"],
     [{ logs: "no" }, "logs", "must be true or false, got \"no\""],
     [
@@ -147,6 +172,35 @@ describe("documents", () => {
       assert.include(error.problem, problem)
     })
   }
+
+  it.effect("a hedge is that of the same options in code", () =>
+    Effect.gen(function*() {
+      const hedge = { after: { quantile: 0.9 }, max: 3, load: 0.1 }
+      const { policies } = yield* RpcRetry.inspect.pipe(
+        Effect.provide(RpcRetry.layer(Either.getOrThrow(RpcRetry.decode({
+          default: { idempotent: true, hedge: { after: "20ms" } },
+          methods: { "A.B": { idempotent: true, hedge }, "A.C": { hedge: "off" } }
+        }))))
+      )
+      const inForce = new Map(policies.map(({ hedge, name }) => [name, hedge]))
+      assert.deepStrictEqual(inForce.get("default"), { after: "20ms", max: 2, load: 0.05 })
+      assert.deepStrictEqual(inForce.get("A.B"), { after: "quantile 0.9", max: 3, load: 0.1 })
+      assert.strictEqual(inForce.get("A.C"), null)
+    }))
+
+  it("a hedge needs idempotent: true in its own policy, and the path says in which one", () => {
+    const problem = "needs idempotent: true beside it, got undefined"
+    const methods = { "A.B": { hedge: { after: "20ms" } } }
+    for (
+      const [document, message] of [
+        [{ default: { idempotent: true }, methods }, `methods.A.B.hedge ${problem}`],
+        [{ default: { hedge: { after: "20ms" } } }, `default.hedge ${problem}`]
+      ] as const
+    ) {
+      const error = Either.getOrThrow(Either.flip(RpcRetry.decode(document)))
+      assert.strictEqual(error.message, `RpcRetry.decode: ${message}`)
+    }
+  })
 
   it.effect("the options of a layer", () =>
     Effect.gen(function*() {
@@ -362,6 +416,7 @@ describe("layerConfig", () => {
         RPC_RETRY_ATTEMPT_TIMEOUT: "1s",
         RPC_RETRY_MAX_SERVER_DELAY: "2s",
         RPC_RETRY_IDEMPOTENT: "false",
+        RPC_RETRY_HEDGE: "off",
         RPC_RETRY_SPANS: "true",
         RPC_RETRY_LOGS: "false",
         RPC_RETRY_RETRY_ON: "ConnectionRefused, Unavailable",
@@ -514,6 +569,17 @@ describe("layerConfig", () => {
       assert.deepStrictEqual(ends.map(({ reason }) => reason), ["AttemptsExhausted", "CircuitOpen"])
     }))
 
+  it.effect("HEDGE is options as JSON, or off", () =>
+    Effect.gen(function*() {
+      const hedgeFrom = (env: Readonly<Record<string, string>>, inCode?: RpcRetry.LayerOptions) =>
+        Effect.map(RpcRetry.inspect, ({ policies }) => policies[0]!.hedge).pipe(Effect.provide(withEnv(env, inCode)))
+      const env = { RPC_RETRY_IDEMPOTENT: "true", RPC_RETRY_HEDGE: `{ "after": { "quantile": 0.9 }, "load": 0.1 }` }
+      assert.deepStrictEqual(yield* hedgeFrom(env), { after: "quantile 0.9", max: 2, load: 0.1 })
+      const inCode = { default: { idempotent: true, hedge: { after: "1 second" } } } as const
+      assert.strictEqual((yield* hedgeFrom({}, inCode))?.after, "1s")
+      assert.isNull(yield* hedgeFrom({ RPC_RETRY_HEDGE: "off" }, inCode))
+    }))
+
   /** What building the layer warns of. */
   const warningsOf = (provider: ConfigProvider.ConfigProvider) =>
     Effect.suspend(() => {
@@ -551,7 +617,7 @@ describe("layerConfig", () => {
         "BUDGETS is not an option, did you mean BUDGET?",
         "DEADLNE is not an option, did you mean DEADLINE?",
         "MAX is not an option: there are BASE, FACTOR, CAP, RETRIES, JITTER, ATTEMPT_TIMEOUT, DEADLINE, IDEMPOTENT, "
-        + "MIN_SERVER_DELAY, MAX_SERVER_DELAY, RETRY_ON, SPANS, LOGS, METHODS, BUDGET, BREAKER, BULKHEAD, THROTTLE"
+        + "MIN_SERVER_DELAY, MAX_SERVER_DELAY, RETRY_ON, HEDGE, SPANS, LOGS, METHODS, BUDGET, BREAKER, BULKHEAD, THROTTLE"
       ].map((line) => `WARN RpcRetry.layerConfig: RPC_RETRY_${line}`)
       const others = [["RPC_RETRYING", "1"], ["HOME", "/"]] as const
       const flat = new Map([...env, ...others])
@@ -576,7 +642,8 @@ describe("layerConfig", () => {
         MAX_SERVER_DELAY: "1s",
         BREAKER: "off",
         BULKHEAD: "off",
-        THROTTLE: "off"
+        THROTTLE: "off",
+        HEDGE: "off"
       }
       const env = new Map(Object.entries(values).map(([key, value]) => [`APP_RPC_RETRY_${key}`, value]))
       const nested = ConfigProvider.fromMap(env, { pathDelim: "_" }).pipe(ConfigProvider.nested("APP"))
@@ -619,6 +686,16 @@ describe("layerConfig", () => {
             "BREAKER: \"RpcRetry.decode: breaker.openFor must be greater than zero"
           ],
           ["RPC_RETRY_BULKHEAD", `{"concurrency":1}`, "bulkhead.queue is missing"],
+          [
+            "RPC_RETRY_HEDGE",
+            `{"after":"5ms"}`,
+            "HEDGE: \"RpcRetry.decode: default.hedge needs idempotent: true beside it"
+          ],
+          [
+            "RPC_RETRY_HEDGE",
+            "on",
+            `(Invalid data at RPC_RETRY.HEDGE: "must be "off" or options as JSON, but is not JSON`
+          ],
           ["RPC_RETRY_THROTTLE", `{"k":1}`, "throttle.k must be a number of at least 1.5, got 1"]
         ] as const
       ) {

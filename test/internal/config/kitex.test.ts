@@ -1,5 +1,5 @@
 /**
- * Kitex's failure policies, by the cases of Kitex's own tests, which are numbered here; where the meaning here differs it says so.
+ * Kitex's failure, backup and mixed policies, by the cases of Kitex's own tests, which are numbered here; where the meaning here differs it says so.
  */
 import {
   InvalidOption,
@@ -64,15 +64,10 @@ describe("failure policies as documents", () => {
     refuses({ enable: true, type: 0, failure_policy: null }, "failure_policy", "is missing")
   })
 
-  it("cases 29, 59 to 61: backup and mixed policies are named, as there is no hedging yet", () => {
-    refuses({ ...failure(), type: 1 }, "type", "backup policy, is not supported")
-    refuses({ enable: true, type: 1, backup_policy: { retry_delay_ms: 0 } }, "type", "backup policy, is not supported")
-    refuses({ enable: true, type: 1, mixed_policy: {} }, "type", "backup policy, is not supported")
-    refuses({ enable: true, type: 2, mixed_policy: { retry_delay_ms: 10 } }, "type", "mixed policy, is not supported")
-    refuses({ enable: true, type: 2 }, "type", "mixed policy, is not supported")
+  it("a failure policy that is no object, and a type that does not exist, are refused", () => {
     refuses({ ...failure(), failure_policy: [] }, "failure_policy", "must be")
     refuses({ ...failure(), failure_policy: 5 }, "failure_policy", "must be")
-    refuses({ ...failure(), type: 3 }, "type", "must be 0, a failure policy, got 3")
+    refuses({ ...failure(), type: 3 }, "type", "must be 0, 1 or 2: a failure, backup or mixed policy; got 3")
   })
 
   it.effect("cases 30, 31, 52: with policies of other kinds and unknown keys beside it the failure policy is used", () =>
@@ -171,7 +166,241 @@ describe("failure policies as documents", () => {
     }))
 })
 
+const hedging = (type: 1 | 2, delay: number, stop: object = {}, more: object = {}) => ({
+  enable: true,
+  type,
+  [type === 1 ? "backup_policy" : "mixed_policy"]: {
+    retry_delay_ms: delay,
+    stop_policy: { ...stopPolicy, ...stop },
+    ...more
+  }
+})
+
+const backup = (delay: number, stop?: object) => hedging(1, delay, stop)
+
+const fixed = (fix_ms: number) => ({ backoff_policy: { backoff_type: "fixed", cfg_items: { fix_ms } } })
+
+/** Attempts that end so after so long. */
+type Attempts = ReadonlyArray<readonly [millis: number, end: Effect.Effect<string, Retryable>]>
+
+const ok = Effect.succeed("ok")
+
+/** How a call of such attempts ends once there is load for its legs, how many are made and cut, and how long it takes. */
+const hedged = (document: unknown, attempts: Attempts, options: RpcRetry.Options = {}) =>
+  Effect.gen(function*() {
+    const call = yield* Faults.script(
+      attempts.map(([millis, end]) => Effect.delay(end, millis)) as [Effect.Effect<string, Retryable>]
+    )
+    const layer = RpcRetry.layer({ default: decoded(document).policy, budget: "off" })
+    const retried = withRpcRetry({ ...options, logs: false })
+    const { exit, took } = yield* Effect.replicateEffect(ok.pipe(retried), 50).pipe(
+      Effect.andThen(play(call.pipe(retried))),
+      Effect.provide(layer)
+    )
+    const end = exit._tag === "Success" ? exit.value : exhaustedOf(exit).reason
+    return { end, attempts: yield* call.attempts, cut: yield* call.interrupted, took }
+  })
+
+describe("backup and mixed policies as documents", () => {
+  it("are read with their delay and their retries, whatever stands beside them", () => {
+    decoded(backup(10))
+    decoded(hedging(2, 10))
+    decoded({ ...failure(), ...hedging(2, 10), backup_policy: {}, unknown: [1] })
+    assert.strictEqual(decoded(backup(10, { cb_policy: { error_rate: 0.2 } })).retryRatio, 0.2)
+    assert.strictEqual(decoded(JSON.stringify(hedging(2, 10, {}, fixed(5)))).retryRatio, 0.1)
+  })
+
+  it("the policy of another type, or none, is refused with the name of the one that is missing", () => {
+    refuses({ ...failure(), type: 1 }, "backup_policy", "is missing, and the type is 1")
+    refuses({ ...hedging(2, 10), type: 1 }, "backup_policy", "is missing, and the type is 1")
+    refuses({ ...failure(), type: 2 }, "mixed_policy", "is missing, and the type is 2")
+    refuses({ enable: true, type: 2, backup_policy: {} }, "mixed_policy", "is missing, and the type is 2")
+    refuses({ enable: true, type: 2, mixed_policy: null }, "mixed_policy", "is missing, and the type is 2")
+  })
+
+  it("a delay of zero, or none, is refused with its path", () => {
+    for (const [type, field] of [[1, "backup_policy"], [2, "mixed_policy"]] as const) {
+      refuses(hedging(type, 0), `${field}.retry_delay_ms`, "must be an integer from 1")
+      refuses(hedging(type, -5), `${field}.retry_delay_ms`, "must be an integer from 1")
+      refuses({ enable: true, type, [field]: { stop_policy: stopPolicy } }, `${field}.retry_delay_ms`, "is missing")
+      refuses({ enable: true, type, [field]: { retry_delay_ms: 5 } }, `${field}.stop_policy`, "is missing")
+      refuses({ enable: true, type, [field]: [] }, field, "must be")
+    }
+  })
+
+  it("a backup policy has 2 retries at most, a mixed one 3", () => {
+    decoded(backup(5, { max_retry_times: 2 }))
+    decoded(hedging(2, 5, { max_retry_times: 3 }))
+    refuses(backup(5, { max_retry_times: 3 }), "backup_policy.stop_policy.max_retry_times", "from 0 to 2, got 3")
+    refuses(hedging(2, 5, { max_retry_times: 4 }), "mixed_policy.stop_policy.max_retry_times", "from 0 to 3, got 4")
+    refuses(hedging(2, 5, { max_retry_times: -1 }), "mixed_policy.stop_policy.max_retry_times", "from 0 to 3, got -1")
+  })
+
+  it("a bad error rate or backoff is refused with its path", () => {
+    const rate = { cb_policy: { error_rate: 0.4 } }
+    refuses(backup(5, rate), "backup_policy.stop_policy.cb_policy.error_rate", "at most 0.3, got 0.4")
+    const backoff_policy = { backoff_type: "random", cfg_items: { min_ms: 20, max_ms: 10 } }
+    refuses(
+      hedging(2, 5, {}, { backoff_policy }),
+      "mixed_policy.backoff_policy.cfg_items.max_ms",
+      "must be greater than min_ms"
+    )
+  })
+
+  it.effect("a disabled one makes one attempt", () =>
+    Effect.gen(function*() {
+      const result = yield* hedged({ ...backup(10), enable: false }, [[50, ok]])
+      assert.deepStrictEqual(result, { end: "ok", attempts: 1, cut: 0, took: 50 })
+    }))
+
+  it.effect("say in numbers what they come to, and that the method may run twice", () =>
+    Effect.gen(function*() {
+      const { policy } = decoded(hedging(2, 30, { cb_policy: { error_rate: 0.2 } }, fixed(5)))
+      assert.strictEqual(policy.idempotent, true)
+      const description = yield* RetryPolicy.describe(policy)
+      assert.deepStrictEqual(description.hedge, { after: Duration.millis(30), max: 3, load: 0.2 })
+      assert.include(RetryPolicy.show(description), "another attempt after 30ms, 3 in flight, adds 20 % at most")
+      assert.deepStrictEqual(description.retried, ["AttemptTimeout"])
+      assert.deepStrictEqual((yield* RetryPolicy.describe(decoded(backup(30)).policy)).retried, [])
+    }))
+})
+
+describe("a call with a backup policy", () => {
+  it.effect("a slow first attempt is made twice, and the first answer is taken", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(
+        yield* hedged(backup(10), [[15, ok], [100, ok]]),
+        { end: "ok", attempts: 2, cut: 1, took: 15 }
+      )
+      const third = yield* hedged(backup(30), [[200, ok], [100, Effect.succeed("second")], [90, ok]])
+      assert.deepStrictEqual(third, { end: "second", attempts: 3, cut: 2, took: 130 })
+    }))
+
+  it.effect("a failure is not retried, whatever it is", () =>
+    Effect.gen(function*() {
+      const result = yield* hedged(backup(10), [[5, timeout], [5, ok]])
+      assert.deepStrictEqual(result, { end: "NotRetried", attempts: 1, cut: 0, took: 5 })
+    }))
+
+  it.effect("a failure does not end a call whose other attempt is in flight, as it does in Kitex", () =>
+    Effect.gen(function*() {
+      const result = yield* hedged(backup(10, { max_retry_times: 1 }), [[30, Faults.reset], [60, ok]])
+      assert.deepStrictEqual(result, { end: "ok", attempts: 2, cut: 0, took: 70 })
+    }))
+
+  it.effect("with 0 retries a slow call is made exactly once", () =>
+    Effect.gen(function*() {
+      const result = yield* hedged(backup(10, { max_retry_times: 0 }), [[500, ok]])
+      assert.deepStrictEqual(result, { end: "ok", attempts: 1, cut: 0, took: 500 })
+    }))
+
+  it.effect("makes one attempt of a call that must not run twice", () =>
+    Effect.gen(function*() {
+      const result = yield* hedged(backup(10), [[500, ok]], { idempotent: false })
+      assert.deepStrictEqual(result, { end: "ok", attempts: 1, cut: 0, took: 500 })
+    }))
+
+  it.effect("all of 300 calls succeed where one in ten is slow", () =>
+    Effect.gen(function*() {
+      let calls = 0
+      const call = Effect.suspend(() => Effect.delay(ok, ++calls % 10 === 0 ? 100 : 1))
+      const all = Effect.replicateEffect(call.pipe(withRpcRetry({ ...decoded(backup(5)).policy, logs: false })), 300)
+      const { exit } = yield* play(all)
+      assert.deepStrictEqual(new Set(Effect.runSync(exit)), new Set(["ok"]))
+      assert.isAtMost(calls, 330)
+      assert.isAtLeast(calls, 320)
+    }))
+})
+
+describe("a call with a mixed policy", () => {
+  const timed = { attemptTimeout: "200 millis" } as const
+
+  it.effect("is hedged when it is slow, where a failure policy would wait for the timeout", () =>
+    Effect.gen(function*() {
+      const attempts: Attempts = [[300, ok], [150, ok]]
+      const mixed = yield* hedged(hedging(2, 100, { max_retry_times: 1 }), attempts, timed)
+      assert.deepStrictEqual(mixed, { end: "ok", attempts: 2, cut: 1, took: 250 })
+      assert.strictEqual((yield* hedged(failure(), attempts, timed)).took, 350)
+    }))
+
+  it.effect("makes no more attempts than a failure policy when all of them time out, in less time", () =>
+    Effect.gen(function*() {
+      const never: Attempts = [[1000, ok]]
+      const mixed = yield* hedged(hedging(2, 60), never, { attemptTimeout: "100 millis" })
+      assert.deepStrictEqual([mixed.end, mixed.attempts, mixed.took], ["AttemptsExhausted", 3, 200])
+      const retried = yield* hedged(failure(), never, { attemptTimeout: "100 millis" })
+      assert.deepStrictEqual([retried.end, retried.attempts, retried.took], ["AttemptsExhausted", 3, 300])
+    }))
+
+  it.effect("delays retries by its backoff, and answers by nothing", () =>
+    Effect.gen(function*() {
+      const document = hedging(2, 300, {}, fixed(100))
+      const first = yield* hedged(document, [[100, ok]])
+      assert.deepStrictEqual([first.attempts, first.took], [1, 100])
+      const second = yield* hedged(document, [[150, timeout], [100, ok]])
+      assert.deepStrictEqual([second.attempts, second.took], [2, 350])
+      const third = yield* hedged(document, [[150, timeout], [150, timeout], [100, ok]])
+      assert.deepStrictEqual([third.attempts, third.took], [3, 600])
+      const none = yield* hedged(document, [[150, timeout]])
+      assert.deepStrictEqual([none.end, none.attempts, none.took], ["AttemptsExhausted", 3, 650])
+      // Kitex delivers this answer after 330 ms
+      const beside = yield* hedged(hedging(2, 30, {}, fixed(300)), [[55, ok]])
+      assert.deepStrictEqual([beside.attempts, beside.took], [2, 55])
+    }))
+
+  it.effect("retries timeouts only, unless a condition says otherwise", () =>
+    Effect.gen(function*() {
+      const lost = yield* hedged(hedging(2, 100), [[5, Faults.reset], [5, ok]])
+      assert.deepStrictEqual([lost.end, lost.attempts], ["NotRetried", 1])
+      const wider = yield* hedged(hedging(2, 100), [[5, Faults.reset], [5, ok]], { retryIf: () => true })
+      assert.deepStrictEqual([wider.end, wider.attempts], ["ok", 2])
+    }))
+
+  it.effect("max_duration_ms abandons no attempt that is in flight before it has passed", () =>
+    Effect.gen(function*() {
+      const result = yield* hedged(hedging(2, 25, { max_duration_ms: 80 }), [[60, ok]])
+      assert.deepStrictEqual([result.end, result.took], ["ok", 60])
+    }))
+})
+
 describe("policies in a container", () => {
+  it.effect("one method is retried by its failure policy, another is hedged by the backup policy of *", () =>
+    Effect.gen(function*() {
+      const slow = yield* Faults.script([Effect.delay(ok, 100)])
+      yield* Effect.replicateEffect(ok.pipe(withRpcRetry({ method: "A.C" })), 20)
+      yield* play(slow.pipe(withRpcRetry({ method: "A.C", logs: false })))
+      assert.strictEqual(yield* slow.attempts, 3)
+      assert.strictEqual(yield* attemptsOf("A.B"), 3)
+      const late = yield* Faults.script([Effect.delay(ok, 100)])
+      yield* play(late.pipe(withRpcRetry({ method: "A.B", hedge: "off" })))
+      assert.strictEqual(yield* late.attempts, 1)
+    }).pipe(
+      Effect.provide(RpcRetry.layer({
+        budget: "off",
+        methods: {
+          "*": decoded(backup(10)).policy,
+          "A.B": RetryPolicy.merge(decoded(failure()).policy, RetryPolicy.make({ hedge: "off" }))
+        }
+      }))
+    ))
+
+  it.effect("an update changes the type of a policy while the program runs", () =>
+    Effect.gen(function*() {
+      const slow = (expected: number) =>
+        Effect.gen(function*() {
+          const call = yield* Faults.script([Effect.delay(ok, 100)])
+          yield* Effect.replicateEffect(ok.pipe(withRpcRetry({ method: "A.B" })), 20)
+          yield* play(call.pipe(withRpcRetry({ method: "A.B", logs: false })))
+          assert.strictEqual(yield* call.attempts, expected)
+        })
+      yield* RpcRetry.update("A.B", decoded(failure()).policy, { replace: true })
+      yield* slow(1)
+      yield* RpcRetry.update("A.B", decoded(backup(10)).policy, { replace: true })
+      yield* slow(3)
+      yield* RpcRetry.update("A.B", decoded({ ...backup(10), enable: false }).policy, { replace: true })
+      yield* slow(1)
+    }).pipe(Effect.provide(RpcRetry.layer({ budget: "off" }))))
+
   const enabled = decoded(failure()).policy
   const disabled = decoded({ enable: false }).policy
 

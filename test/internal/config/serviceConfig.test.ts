@@ -51,6 +51,12 @@ const status = (code: number | string): Effect.Effect<never, Retryable | Fatal> 
 
 const ok = Effect.succeed("ok")
 
+/** A service config with attempts side by side. */
+const hedging = (hedgingPolicy: object, more: object = {}) => ({
+  methodConfig: [{ name: [{ service: "Echo" }], hedgingPolicy }],
+  ...more
+})
+
 /** Runs a call whose attempts end so, under a service config: how it ended and in how many attempts. */
 const run = (
   config: unknown,
@@ -293,6 +299,169 @@ describe("behaviour under a service config", () => {
     }))
 })
 
+describe("a hedging policy of a service config", () => {
+  const build = RpcRetry.layerServiceConfig
+  const three = (more: object = {}) => hedging({ maxAttempts: 3, nonFatalStatusCodes: [14, 8], ...more })
+
+  /** An attempt that ends so after so long. */
+  const after = (millis: number, end: Effect.Effect<string, Retryable | Fatal>) => Effect.delay(end, millis)
+
+  const pushback = (hint: Duration.DurationInput | "Never") =>
+    Effect.fail(
+      new Retryable({
+        reason: "Unavailable",
+        delivery: "Unknown",
+        code: 14,
+        retryAfter: hint === "Never" ? hint : Duration.decode(hint)
+      })
+    )
+
+  /** How a call of such attempts ends, how many of them are made and interrupted, and how long it takes. */
+  const hedged = (
+    config: unknown,
+    attempts: readonly [Effect.Effect<string, Retryable | Fatal>, ...Array<Effect.Effect<string, Retryable | Fatal>>],
+    options?: RpcRetry.Options
+  ) =>
+    Effect.gen(function*() {
+      const call = yield* Faults.script(attempts)
+      const { exit, took } = yield* play(
+        call.pipe(withRpcRetry({ method: "Echo.Unary", ...options }), Effect.provide(build(config)))
+      )
+      const error = exit._tag === "Failure" ? failureOf(exit) : undefined
+      const end = error === undefined ? "ok" : error instanceof RetryExhausted
+        ? `${error.reason} ${error.last.code}`
+        : error instanceof Fatal
+        ? `Fatal ${error.code}`
+        : String(error)
+      return { end, attempts: yield* call.attempts, cut: yield* call.interrupted, took }
+    })
+
+  it.effect("without a delay all attempts start at once, and the first answer is taken", () =>
+    Effect.gen(function*() {
+      const calls = [after(30, ok), after(10, ok), after(20, ok)] as const
+      assert.deepStrictEqual(yield* hedged(three(), calls), { end: "ok", attempts: 3, cut: 2, took: 10 })
+    }))
+
+  it.effect("a call succeeds when only its third attempt does", () =>
+    Effect.gen(function*() {
+      const calls = [status(14), status(8), ok] as const
+      const result = { end: "ok", attempts: 3, cut: 0, took: 0 }
+      assert.deepStrictEqual(yield* hedged(three(), calls), result)
+      assert.deepStrictEqual(yield* hedged(three({ hedgingDelay: "1s" }), calls), result)
+    }))
+
+  it.effect("when all attempts have failed, no other follows", () =>
+    Effect.gen(function*() {
+      const calls = [status(14), status(14), status(14), status(8), ok] as const
+      const { attempts, end } = yield* hedged(three(), calls)
+      assert.deepStrictEqual([end, attempts], ["AttemptsExhausted 14", 3])
+    }))
+
+  it.effect("a final failure ends the call, and cancels the others", () =>
+    Effect.gen(function*() {
+      const calls = [after(50, ok), after(10, status(5)), after(50, ok)] as const
+      assert.deepStrictEqual(yield* hedged(three(), calls), { end: "Fatal 5", attempts: 3, cut: 2, took: 10 })
+    }))
+
+  it.effect("maxAttempts above 5 is 5", () =>
+    Effect.gen(function*() {
+      const fails = Array(6).fill(status(14)) as Array<ReturnType<typeof status>>
+      const { attempts, end } = yield* hedged(three({ maxAttempts: 10 }), [status(14), ...fails])
+      assert.deepStrictEqual([end, attempts], ["AttemptsExhausted 14", 5])
+    }))
+
+  it.effect("each delay without an answer starts another attempt", () =>
+    Effect.gen(function*() {
+      const slow = [after(1000, ok), after(1000, ok), after(50, ok)] as const
+      const result = yield* hedged(three({ hedgingDelay: "0.1s" }), slow)
+      assert.deepStrictEqual(result, { end: "ok", attempts: 3, cut: 2, took: 250 })
+    }))
+
+  it.effect("every call of many at once has all its attempts: nothing but the config bounds the extra load", () =>
+    Effect.gen(function*() {
+      let attempts = 0
+      const call = Effect.suspend(() => {
+        attempts++
+        return Effect.delay(ok, 10)
+      }).pipe(withRpcRetry({ method: "Echo.Unary", logs: false }))
+      const all = Effect.replicateEffect(call, 100, { concurrency: "unbounded" })
+      const { exit } = yield* play(Effect.andThen(all, RpcRetry.inspect).pipe(Effect.provide(build(three()))))
+      assert.strictEqual(attempts, 300)
+      const inspection = JSON.parse(JSON.stringify(Effect.runSync(exit)))
+      const [{ level, ...hedge }] = inspection.hedges
+      assert.strictEqual(level, "unlimited")
+      assert.deepStrictEqual([hedge.method, hedge.calls, hedge.extraLegs, hedge.refused], ["Echo.Unary", 100, 200, 0])
+      const named = inspection.policies.find(({ name }: { readonly name: string }) => name === "Echo.*")
+      assert.deepStrictEqual([named.idempotent, named.hedge], [true, { after: "0ms", max: 3, load: 2 }])
+    }))
+
+  it.effect("a failure that is not listed starts no attempt; the answer of one in flight is taken", () =>
+    Effect.gen(function*() {
+      const delay = { hedgingDelay: "0.02s" }
+      assert.deepStrictEqual(yield* hedged(hedging({ maxAttempts: 3, ...delay }), [status(14), ok]), {
+        end: "NotRetried 14",
+        attempts: 1,
+        cut: 0,
+        took: 0
+      })
+      const result = yield* hedged(three(delay), [after(50, ok), after(10, status(10)), ok])
+      assert.deepStrictEqual(result, { end: "ok", attempts: 2, cut: 0, took: 50 })
+    }))
+
+  it.effect("told not to retry, a call starts no other attempt, and those in flight go on", () =>
+    Effect.gen(function*() {
+      const delay = { hedgingDelay: "0.02s" }
+      const result = yield* hedged(three(delay), [after(50, ok), after(10, pushback("Never")), ok])
+      assert.deepStrictEqual(result, { end: "ok", attempts: 2, cut: 0, took: 50 })
+      assert.strictEqual((yield* hedged(three(delay), [pushback("Never"), ok])).end, "ServerSaidNo 14")
+    }))
+
+  it.effect("a pushback is waited exactly before the next attempt, with others in flight and without", () =>
+    Effect.gen(function*() {
+      const alone = yield* hedged(three({ hedgingDelay: "0.2s" }), [pushback("600 millis"), ok])
+      assert.deepStrictEqual([alone.attempts, alone.took], [2, 600])
+      const beside = yield* hedged(three({ hedgingDelay: "0.2s" }), [
+        after(5000, ok),
+        pushback("600 millis"),
+        after(10, ok)
+      ])
+      assert.deepStrictEqual([beside.attempts, beside.took], [3, 810])
+    }))
+
+  it.effect("retryThrottling counts: below half of the tokens the first attempt is made, and no other", () =>
+    Effect.gen(function*() {
+      const config = three()
+      const layer = build({ ...config, retryThrottling: { maxTokens: 4, tokenRatio: 0.1 } })
+      const failing = yield* Faults.script([Effect.delay(status(14), 10)])
+      const slow = yield* Faults.script([Effect.delay(ok, 10)])
+      const retried = withRpcRetry({ method: "Echo.Unary", logs: false })
+      yield* play(
+        Effect.ignore(failing.pipe(retried)).pipe(Effect.andThen(slow.pipe(retried)), Effect.provide(layer))
+      )
+      assert.deepStrictEqual([yield* failing.attempts, yield* slow.attempts], [3, 1])
+    }))
+
+  it.effect("the deadline bounds all attempts, and a call that must not run twice has one", () =>
+    Effect.gen(function*() {
+      const config = { methodConfig: [{ ...three({ hedgingDelay: "0.1s" }).methodConfig[0], timeout: "0.25s" }] }
+      const late = yield* hedged(config, [Effect.never])
+      assert.deepStrictEqual([late.attempts, late.took], [3, 250])
+      assert.strictEqual((yield* hedged(three(), [after(10, ok)], { idempotent: false })).attempts, 1)
+    }))
+
+  it.effect("the limit of the client bounds a hedge too", () =>
+    Effect.gen(function*() {
+      const attempts = (maxAttempts: number) =>
+        Effect.gen(function*() {
+          const call = yield* Faults.script([Effect.delay(ok, 10)])
+          const layer = RpcRetry.layerServiceConfig(three(), { maxAttempts })
+          yield* play(call.pipe(withRpcRetry({ method: "Echo.Unary" }), Effect.provide(layer)))
+          return yield* call.attempts
+        })
+      assert.deepStrictEqual(yield* Effect.forEach([1, 2, 3, 9], attempts), [1, 2, 3, 3])
+    }))
+})
+
 describe("validation of a service config", () => {
   const build = (config: unknown) => Effect.scoped(Layer.build(RpcRetry.layerServiceConfig(config)))
 
@@ -306,6 +475,13 @@ describe("validation of a service config", () => {
     ],
     ["what is not about retries", { loadBalancingConfig: [{ round_robin: {} }], ...config({}) }],
     ["JSON text", JSON.stringify(config({}))],
+    ["a hedge that says only how many attempts", hedging({ maxAttempts: 2 })],
+    ["a hedge after 1s", hedging({ maxAttempts: 2, hedgingDelay: "1s" })],
+    [
+      "a hedge after 0s, with codes",
+      hedging({ maxAttempts: 2, hedgingDelay: "0s", nonFatalStatusCodes: [14, "aborted"] })
+    ],
+    ["a hedge without any code", hedging({ maxAttempts: 2, nonFatalStatusCodes: [] })],
     ["nothing", {}]
   ]
   for (const [name, config] of valid) {
@@ -315,8 +491,8 @@ describe("validation of a service config", () => {
   const without = (field: keyof typeof retryPolicy) => ({
     methodConfig: [{ name: [{ service: "Echo" }], retryPolicy: { ...retryPolicy, [field]: undefined } }]
   })
-  const hedging = (policy: object) => ({ methodConfig: [{ name: [{ service: "Echo" }], hedgingPolicy: policy }] })
   const policy = "methodConfig[0].retryPolicy"
+  const hedge = "methodConfig[0].hedgingPolicy"
   const invalid: ReadonlyArray<[string, unknown, path: string]> = [
     ["case 18: no maxAttempts", without("maxAttempts"), `${policy}.maxAttempts`],
     ["case 19: maxAttempts 1", config({ maxAttempts: 1 }), `${policy}.maxAttempts`],
@@ -337,17 +513,25 @@ describe("validation of a service config", () => {
     ["case 26: an empty list", config({ retryableStatusCodes: [] }), `${policy}.retryableStatusCodes[0]`],
     ["case 27: abcd", config({ retryableStatusCodes: ["abcd"] }), `${policy}.retryableStatusCodes[0]`],
     ["case 27: 12345", config({ retryableStatusCodes: [14, 12345] }), `${policy}.retryableStatusCodes[1]`],
-    ["case 28: hedging, valid in gRPC", hedging({ maxAttempts: 2 }), "methodConfig[0].hedgingPolicy"],
-    ["case 29: hedging with 1 attempt", hedging({ maxAttempts: 1 }), "methodConfig[0].hedgingPolicy"],
+    ["a hedge of no said number of attempts", hedging({ hedgingDelay: "1s" }), `${hedge}.maxAttempts`],
+    ["a hedge of one attempt", hedging({ maxAttempts: 1 }), `${hedge}.maxAttempts`],
+    ["a hedge of \"2\" attempts", hedging({ maxAttempts: "2" }), `${hedge}.maxAttempts`],
+    ["a hedge after abcs", hedging({ maxAttempts: 2, hedgingDelay: "abcs" }), `${hedge}.hedgingDelay`],
+    ["a hedge after 123", hedging({ maxAttempts: 2, hedgingDelay: "123" }), `${hedge}.hedgingDelay`],
     [
-      "case 30: hedging with a bad delay",
-      hedging({ maxAttempts: 2, hedgingDelay: "abcs" }),
-      "methodConfig[0].hedgingPolicy"
+      "a hedge with the code abcd",
+      hedging({ maxAttempts: 2, nonFatalStatusCodes: [14, "abcd"] }),
+      `${hedge}.nonFatalStatusCodes[1]`
     ],
     [
-      "case 31: hedging with a bad code",
-      hedging({ maxAttempts: 2, nonFatalStatusCodes: ["abcd"] }),
-      "methodConfig[0].hedgingPolicy"
+      "a hedge with the code 12345",
+      hedging({ maxAttempts: 2, nonFatalStatusCodes: [12345] }),
+      `${hedge}.nonFatalStatusCodes[0]`
+    ],
+    [
+      "hedging and retries of one method",
+      { methodConfig: [{ name: [{}], retryPolicy, hedgingPolicy: { maxAttempts: 2 } }] },
+      hedge
     ],
     ["case 33: no maxTokens", { retryThrottling: { tokenRatio: 0.1 } }, "retryThrottling.maxTokens"],
     ["case 33: maxTokens 0", { retryThrottling: { maxTokens: 0, tokenRatio: 0.1 } }, "retryThrottling.maxTokens"],

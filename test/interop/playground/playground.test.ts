@@ -9,7 +9,7 @@ import * as Path from "node:path"
 import { pathToFileURL } from "node:url"
 import { gzipSync } from "node:zlib"
 import type { Browser, Page } from "playwright-core"
-import { afterAll, beforeAll } from "vitest"
+import { afterAll, beforeAll, vi } from "vitest"
 import { buildPage } from "../../../docs/playground/build.js"
 import * as Share from "../../../docs/playground/share.js"
 import * as Chromium from "../../support/chromium.js"
@@ -160,6 +160,17 @@ describe.skipIf(Chromium.skipped !== undefined)("the playground", { timeout: 240
     await page.close()
   })
 
+  it("hedges the one call, and says that it may run twice", async () => {
+    const { page } = await openDone(small)
+    await said(page, () => page.locator("#script").fill("ok 500ms, ok 20ms"))
+    await said(page, () => page.getByLabel("second attempt").first().selectOption({ label: "after a time" }))
+    assert.strictEqual(JSON.parse(await page.locator("#a-document").inputValue()).default.idempotent, true)
+    const call = await page.locator("#call-a").innerText()
+    assert.include(call, "2 attempts; the call succeeds after 170 ms")
+    assert.include(await page.locator("#call-a svg").textContent() ?? "", "another was faster")
+    await page.close()
+  })
+
   it("restores by its link what was said, and shows the same", async () => {
     const { page } = await openDone(small)
     await said(page, () => page.locator("#endpoints").check())
@@ -219,7 +230,8 @@ describe.skipIf(Chromium.skipped !== undefined)("the playground", { timeout: 240
     await isIn(page, "cancelled")
     assert.strictEqual(await page.locator("#status").innerText(), "cancelled")
     assert.isFalse(await page.locator("#progress").isVisible())
-    assert.strictEqual(page.workers().length, 0)
+    // the browser ends them in its own time
+    await vi.waitUntil(() => page.workers().length === 0, patience)
     await said(page, () => page.locator("#load").fill("10"))
     await page.close()
   })

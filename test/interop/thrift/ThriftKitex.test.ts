@@ -1,7 +1,17 @@
 /**
  * `Thrift` against a real server of Kitex, in `go/kitexthrift`.
  */
-import { Deadline, Fatal, Retryable, RetryExhausted, type RpcRetry, withRpcRetry } from "effect-rpc-retry"
+import {
+  CircuitBreaker,
+  Deadline,
+  Fallback,
+  Fatal,
+  Retryable,
+  RetryExhausted,
+  RetryPolicy,
+  RpcRetry,
+  withRpcRetry
+} from "effect-rpc-retry"
 import * as Thrift from "effect-rpc-retry/Thrift"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -42,6 +52,81 @@ const summary = (error: unknown) =>
     : error instanceof Fatal
     ? [error.reason, error.message, error.code]
     : error
+
+describe.skipIf(GoServer.skipped !== undefined)(`policies of Kitex and its server ${GoServer.skipped ?? ""}`, () => {
+  const stop_policy = { max_retry_times: 1, cb_policy: { error_rate: 0.3 } }
+  const ofType = (type: 0 | 1 | 2) => {
+    const policies = [
+      { failure_policy: { stop_policy } },
+      { backup_policy: { retry_delay_ms: 60, stop_policy } },
+      { mixed_policy: { retry_delay_ms: 60, stop_policy } }
+    ]
+    const { policy } = Either.getOrThrow(RetryPolicy.fromKitex({ enable: true, type, ...policies[type] }))
+    return RpcRetry.layer({ default: RetryPolicy.merge(policy, RetryPolicy.make({ attemptTimeout: "500 millis" })) })
+  }
+
+  /** How a call under such a policy ends when the server does so with its requests, after calls that pay for legs. */
+  const calling = (type: 0 | 1 | 2, ...steps: ReadonlyArray<string>) =>
+    Effect.gen(function*() {
+      const { probe, script, seen } = yield* Kitex.make(program, { transport: "ttheader" })
+      return yield* Effect.gen(function*() {
+        yield* Effect.replicateEffect(probe.echo("before").pipe(withRpcRetry), 4)
+        yield* script(...steps)
+        const exit = yield* Effect.either(probe.echo("x").pipe(withRpcRetry({ logs: false })))
+        return { exit, seen: (yield* seen).slice(4) }
+      }).pipe(Effect.provide(ofType(type)))
+    })
+
+  it.scopedLive("a slow request has a backup, whose answer is taken, and is cancelled, which Kitex does not do", () =>
+    Effect.gen(function*() {
+      for (const type of [1, 2] as const) {
+        const { exit, seen } = yield* calling(type, "Stall")
+        assert.deepStrictEqual(exit, Either.right("x"))
+        assert.strictEqual(seen.length, 2)
+        yield* seen[0]!.cancelled
+      }
+    }))
+
+  it.scopedLive("a failure policy sends the second request when the first has timed out", () =>
+    Effect.gen(function*() {
+      const { exit, seen } = yield* calling(0, "Stall")
+      assert.deepStrictEqual(exit, Either.right("x"))
+      assert.strictEqual(seen.length, 2)
+    }))
+
+  it.scopedLive("a backup is sent once, and its call fails when both requests time out", () =>
+    Effect.gen(function*() {
+      const { exit, seen } = yield* calling(1, "Stall", "Stall")
+      const error = exit._tag === "Left" ? exit.left : undefined
+      assert.instanceOf(error, RetryExhausted)
+      assert.deepStrictEqual([error.reason, error.last.reason, error.attempts], ["NotRetried", "AttemptTimeout", 2])
+      assert.strictEqual(seen.length, 2)
+    }))
+
+  it.scopedLive("an error of the server is returned at once, without a backup", () =>
+    Effect.gen(function*() {
+      for (const [step, reason] of [["Fatal", "ServerError"], ["Retryable", "NotRetried"]] as const) {
+        const { exit, seen } = yield* calling(1, step)
+        const error = exit._tag === "Left" ? exit.left : undefined
+        assert.strictEqual(error instanceof Fatal || error instanceof RetryExhausted ? error.reason : error, reason)
+        assert.strictEqual(seen.length, 1)
+      }
+    }))
+
+  it.scopedLive("a fallback answers for timeouts and for an open breaker; other errors pass", () =>
+    Effect.gen(function*() {
+      const orElse = Fallback.withFallback(() => Effect.succeed("fallback"))
+      const { probe, script } = yield* Kitex.make(program, { transport: "ttheader" })
+      const breaker = yield* CircuitBreaker.make({ trip: CircuitBreaker.consecutive(1), openFor: "1 minute" })
+      const once = withRpcRetry({ schedule: Schedule.recurs(0), attemptTimeout: "100 millis", breaker, logs: false })
+      yield* script("Fatal")
+      assert.instanceOf(yield* Effect.flip(probe.echo("x").pipe(once, orElse)), Fatal)
+      yield* script("Stall")
+      assert.strictEqual(yield* probe.echo("x").pipe(once, orElse), "fallback")
+      assert.strictEqual(yield* breaker.state, "Open")
+      assert.strictEqual(yield* probe.echo("x").pipe(once, orElse), "fallback")
+    }))
+})
 
 describe.skipIf(GoServer.skipped !== undefined)(`Thrift and Kitex ${GoServer.skipped ?? ""}`, () => {
   const transports = ["buffered", "framed", "ttheader"] as const
