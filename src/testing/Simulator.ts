@@ -25,6 +25,8 @@
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { Settings } from "../Endpoints.js"
 import * as Result from "../internal/result.js"
 import { checkDuration, checkKnown, checkNumber, InvalidOption, orThrow } from "../InvalidOption.js"
 import type { LayerOptions } from "../RpcRetry.js"
@@ -47,6 +49,20 @@ export type { Arrival, Arrivals, Fault, FaultTime, Scenario, Servers } from "./s
 export { type Client, type Policy, type SimulatedCall, type Strategy, TypeId, type Wire } from "./simulator/strategy.js"
 
 /**
+ * The options of {@link layer}.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ClientOptions {
+  /**
+   * Each client chooses the server of an attempt by an `Endpoints` with these settings, `{}` for the defaults. Default:
+   * each attempt goes to one at random.
+   */
+  readonly endpoints?: Settings | undefined
+}
+
+/**
  * Clients whose calls have the policy, the budget and the gates of a layer with these options. Each client has a layer
  * of its own, as each process has. Throws `InvalidOption` for a bad option.
  *
@@ -55,17 +71,23 @@ export { type Client, type Policy, type SimulatedCall, type Strategy, TypeId, ty
  * import * as Simulator from "effect-rpc-retry/testing/Simulator"
  *
  * const careful = Simulator.layer({ default: { attemptTimeout: "500 millis" }, throttle: {} })
+ *
+ * const choosing = Simulator.layer({}, { endpoints: { pick: "powerOfTwo" } })
  * ```
  *
  * @since 0.1.0
  * @category strategies
  */
-export const layer = (options: LayerOptions): strategy.Strategy => strategy.fromLayer(options)
+export const layer = (options: LayerOptions, clientOptions: ClientOptions = {}): strategy.Strategy => {
+  orThrow(checkKnown("Simulator.layer", clientOptions, ["endpoints"]))
+  return strategy.fromLayer(options, clientOptions.endpoints)
+}
 
 /**
  * Clients that do anything about failures: for comparisons, and for what stands around `withRpcRetry`.
  *
- * - `make`: makes one client; it is run once for each and must not wait.
+ * - `make`: makes one client; it is run once for each and must not wait. Its scope closes at the end of the run. Where
+ *   it is a function it is given the number of servers.
  *
  * @example
  * ```ts
@@ -81,7 +103,11 @@ export const layer = (options: LayerOptions): strategy.Strategy => strategy.from
  * @since 0.1.0
  * @category strategies
  */
-export const client = (make: Effect.Effect<strategy.Client>): strategy.Strategy => strategy.fromClient(make)
+export const client = (
+  make:
+    | Effect.Effect<strategy.Client, never, Scope.Scope>
+    | ((nodes: number) => Effect.Effect<strategy.Client, never, Scope.Scope>)
+): strategy.Strategy => strategy.fromClient(Effect.isEffect(make) ? () => make : make)
 
 /**
  * Scenarios with names. The command `simulate` knows them by these.

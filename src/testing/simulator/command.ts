@@ -6,6 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import { parseArgs } from "node:util"
+import type { Settings } from "../../Endpoints.js"
 import { parsed } from "../../internal/config/decode.js"
 import { nearest } from "../../internal/options/suggest.js"
 import * as Result from "../../internal/result.js"
@@ -13,9 +14,9 @@ import { checkNumber, InvalidOption } from "../../InvalidOption.js"
 import * as RetryPolicy from "../../RetryPolicy.js"
 import * as RpcRetry from "../../RpcRetry.js"
 import * as Bounds from "./bounds.js"
-import { headroom } from "./headroom.js"
+import { headroom, loadOf, scaled } from "./headroom.js"
 import { run, type RunOptions } from "./run.js"
-import { loadOf, scaled, type Scenario, type Valid, validate } from "./scenario.js"
+import { type Scenario, type Valid, validate } from "./scenario.js"
 import * as named from "./scenarios.js"
 import { show } from "./show.js"
 import * as Strategy from "./strategy.js"
@@ -33,14 +34,21 @@ export interface Io {
   readonly read: (path: string) => Result.Result<string, string>
 }
 
-const presets: Readonly<Record<string, Strategy.Policy>> = {
-  none: RetryPolicy.none,
-  default: RetryPolicy.default,
-  layer: Strategy.fromLayer({}),
-  grpcA6: RetryPolicy.grpcA6,
-  aws2026: RetryPolicy.aws2026,
-  kitexFailure: RetryPolicy.kitexFailure,
-  sreTenPercent: RetryPolicy.sreTenPercent
+/** A policy, of clients that choose servers or do not. */
+type Choosing = (endpoints: Settings | undefined) => Strategy.Strategy
+
+const ofLayer = (options: RpcRetry.LayerOptions): Choosing => (endpoints) => Strategy.fromLayer(options, endpoints)
+
+const withoutLayer = (policy: RetryPolicy.RetryPolicy): Choosing => ofLayer({ default: policy, budget: "off" })
+
+const presets: Readonly<Record<string, Choosing>> = {
+  none: withoutLayer(RetryPolicy.none),
+  default: withoutLayer(RetryPolicy.default),
+  layer: ofLayer({}),
+  grpcA6: withoutLayer(RetryPolicy.grpcA6),
+  aws2026: withoutLayer(RetryPolicy.aws2026),
+  kitexFailure: withoutLayer(RetryPolicy.kitexFailure),
+  sreTenPercent: withoutLayer(RetryPolicy.sreTenPercent)
 }
 
 const scenarios: Readonly<Record<string, Scenario>> = Object.fromEntries(
@@ -64,6 +72,8 @@ Runs a retry policy of effect-rpc-retry against a scenario, in virtual time.
                      one as JSON on each line, again and again.
   --load N           so many calls per second (workers, in a closed loop).
   --clients N        so many client processes.
+  --endpoints        clients choose servers by Endpoints. Default: each attempt
+                     goes to one at random.
   --seed N           the seed of all that is random. Default: 1.
   --headroom         searches for the highest load that it recovers at.
   --fail-if BOUND    exits with 1 when it holds: "recovery > 60s",
@@ -114,10 +124,10 @@ const isOfLayer = (document: unknown): boolean =>
   (["default", "methods", "budget"].some((key) => key in document) ||
     ["breaker", "bulkhead", "throttle"].some((key) => Predicate.isRecord(document[key])))
 
-const decodePolicy = (document: unknown): Checked<Strategy.Policy> =>
+const decodePolicy = (document: unknown): Checked<Choosing> =>
   isOfLayer(document)
-    ? Result.map(RpcRetry.decode(document), Strategy.fromLayer)
-    : RetryPolicy.decode(document)
+    ? Result.map(RpcRetry.decode(document), ofLayer)
+    : Result.map(RetryPolicy.decode(document), withoutLayer)
 
 const numberOf = (option: string, text: string | undefined): Checked<number | undefined> =>
   text === undefined
@@ -136,6 +146,7 @@ const arguments_ = (args: ReadonlyArray<string>) =>
       load: { type: "string" },
       clients: { type: "string" },
       seed: { type: "string" },
+      endpoints: { type: "boolean", default: false },
       headroom: { type: "boolean", default: false },
       "fail-if": { type: "string", multiple: true, default: [] },
       json: { type: "boolean", default: false },
@@ -181,8 +192,11 @@ const jobOf = (values: ReturnType<typeof arguments_>, io: Io): Checked<Job> =>
     const given = clients === undefined ? read : { ...read, clients }
     const valid = yield* validate(values.trace === undefined ? given : yield* replayed(io, given, values.trace))
     const load = yield* numberOf("--load", values.load)
-    if (load !== undefined && load <= 0) {
-      return yield* invalid("--load", `must be greater than 0, got ${load}`)
+    if (load !== undefined && (load <= 0 || load > 1_000_000)) {
+      return yield* invalid("--load", `must be greater than 0 and at most 1000000, got ${load}`)
+    }
+    if (loadOf(valid) === 0) {
+      return yield* invalid("--scenario", "must have calls: its trace is empty")
     }
     const seed = yield* checkNumber(where, "--seed", (yield* numberOf("--seed", values.seed)) ?? 1, {
       min: 0,
@@ -194,7 +208,7 @@ const jobOf = (values: ReturnType<typeof arguments_>, io: Io): Checked<Job> =>
       return yield* invalid("--headroom", "needs a scenario with a fault to recover from")
     }
     return {
-      policy,
+      policy: policy(values.endpoints ? {} : undefined),
       scenario: load === undefined ? valid : scaled(valid, load / loadOf(valid)),
       seed,
       bounds,

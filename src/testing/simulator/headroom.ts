@@ -1,11 +1,11 @@
 /**
- * Searches for the highest load that a system recovers at.
+ * The load of a scenario, and the search for the highest one that a system recovers at.
  *
  * @internal
  */
 import * as Effect from "effect/Effect"
 import { run, type RunOptions } from "./run.js"
-import { capacityOf, loadOf, scaled, type Valid } from "./scenario.js"
+import type { Valid } from "./scenario.js"
 import type { Policy } from "./strategy.js"
 
 /**
@@ -22,6 +22,53 @@ export interface Headroom {
   /** The requests per second that the servers can do; `null` where that has no limit. */
   readonly capacity: number | null
 }
+
+/**
+ * Returns the scenario with `factor` times as many calls. Of a trace each call is made so many times, or left out.
+ *
+ * @internal
+ */
+export const scaled = (scenario: Valid, factor: number): Valid => {
+  const { arrivals } = scenario
+  switch (arrivals._tag) {
+    case "Poisson":
+    case "Constant":
+      return { ...scenario, arrivals: { ...arrivals, perSecond: arrivals.perSecond * factor } }
+    case "Closed":
+      return { ...scenario, arrivals: { ...arrivals, workers: Math.max(1, Math.round(arrivals.workers * factor)) } }
+    case "Trace": {
+      const calls = arrivals.calls.flatMap((call, i) =>
+        Array.from({ length: Math.floor((i + 1) * factor) - Math.floor(i * factor) }, () => call)
+      )
+      return { ...scenario, arrivals: { ...arrivals, calls } }
+    }
+  }
+}
+
+/**
+ * Returns the calls per second of a scenario, or the workers of a closed loop.
+ *
+ * @internal
+ */
+export const loadOf = ({ arrivals, duration }: Valid): number => {
+  switch (arrivals._tag) {
+    case "Poisson":
+    case "Constant":
+      return arrivals.perSecond
+    case "Closed":
+      return arrivals.workers
+    case "Trace":
+      return arrivals.calls.length * 1000 / duration
+  }
+}
+
+/**
+ * Returns the requests per second that the servers can do; `Infinity` for those whose service takes no time.
+ *
+ * @internal
+ */
+export const capacityOf = ({ servers }: Valid): number =>
+  servers.nodes * servers.concurrency * 1000 / servers.service.mean
 
 /** How often the range is halved: what is found is right to a 64th of the greatest load that is tried. */
 const halvings = 6

@@ -4,9 +4,11 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Random from "effect/Random"
+import * as Scope from "effect/Scope"
 import { PCGRandom } from "effect/Utils"
 import * as Monotonic from "../../internal/ambient/monotonic.js"
 import { cancel, interruptAll, VirtualTime } from "./clock.js"
@@ -52,6 +54,7 @@ class Simulation {
   private readonly arrivals: PCGRandom
   private readonly servers: ServerGroup
   private readonly callers: ReadonlyArray<Caller>
+  private readonly scope: Scope.CloseableScope
   private readonly inFlight = new Set<Fiber.RuntimeFiber<unknown, unknown>>()
   private readonly fork: <A, E>(self: Effect.Effect<A, E>) => Fiber.RuntimeFiber<A, E>
   private isOver = false
@@ -72,6 +75,7 @@ class Simulation {
       done: (wasted) => this.recorder.served(wasted)
     })
     const strategy = Strategy.fromPolicy(policy)
+    this.scope = Effect.runSync(Scope.make())
     this.callers = Array.from({ length: scenario.clients }, () => ({ client: this.make(strategy), calls: new Map() }))
     this.arrive()
     this.lookAt(1, untilRecovered)
@@ -79,7 +83,8 @@ class Simulation {
 
   private make({ client }: Strategy.Strategy): Strategy.Client {
     const made: Array<Strategy.Client> = []
-    const fiber = this.fork(Effect.map(client, (client) => made.push(client)))
+    const making = Scope.extend(client(this.scenario.servers.nodes), this.scope)
+    const fiber = this.fork(Effect.map(making, (client) => made.push(client)))
     this.time.drain()
     const exit = fiber.unsafePoll()
     if (made.length === 0) {
@@ -226,10 +231,12 @@ class Simulation {
     }
   }
 
-  /** Interrupts the calls that are still in flight. */
+  /** Interrupts the calls that are still in flight, and closes the clients. */
   end(): void {
     this.isOver = true
     interruptAll(this.time, this.inFlight, FiberId.none)
+    this.fork(Scope.close(this.scope, Exit.void))
+    this.time.drain()
   }
 }
 

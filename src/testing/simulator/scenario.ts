@@ -264,7 +264,10 @@ const validateArrivals = (arrivals: Arrivals): Checked<ValidArrivals> =>
     if ("trace" in arrivals) {
       const { trace } = arrivals
       const isInOrder = Array.isArray(trace) &&
-        trace.every(({ at }, i) => Number.isFinite(at) && at >= (i === 0 ? 0 : trace[i - 1]!.at))
+        trace.every((call, i) =>
+          Predicate.isRecord(call) && Predicate.isNumber(call["at"]) && Number.isFinite(call["at"]) &&
+          call["at"] >= (i === 0 ? 0 : trace[i - 1]!.at)
+        )
       return isInOrder
         ? { _tag: "Trace", calls: trace }
         : yield* invalid("arrivals.trace", "must be a list of calls in the order of their time, from 0 on")
@@ -308,6 +311,9 @@ const validateFault = (fault: Fault, i: number, nodes: number): Checked<ValidFau
     return { ...fault, from, to: from + (yield* millis(`${path}.for`, fault.for)) }
   })
 
+/** The longest duration, in milliseconds: there are counts for each second of it. */
+const longest = 365 * 86_400_000
+
 /**
  * Checks a scenario.
  *
@@ -322,13 +328,25 @@ export const validate = (scenario: Scenario): Checked<Valid> =>
     yield* checkKnown(where, scenario.servers, ["nodes", "service", "concurrency", "queue", "cancel"], "servers.")
     const { cancel = "nothing", concurrency = 1, nodes = 1, queue = Infinity, service } = scenario.servers
     yield* count("servers.nodes", nodes, 1_000)
+    const said = scenario.faults ?? []
+    if (!Array.isArray(said)) {
+      return yield* invalid("faults", "must be a list")
+    }
     const faults: Array<ValidFault> = []
-    for (const [i, fault] of (scenario.faults ?? []).entries()) {
+    for (const [i, fault] of (said as ReadonlyArray<Fault>).entries()) {
       faults.push(yield* validateFault(fault, i, nodes))
+    }
+    const duration = yield* millis("duration", scenario.duration)
+    if (duration > longest) {
+      return yield* invalid("duration", "must be at most 365 days")
+    }
+    const warmUp = yield* millis("warmUp", scenario.warmUp ?? 0, true)
+    if (warmUp >= duration) {
+      return yield* invalid("warmUp", "must be shorter than the duration")
     }
     return {
       name: scenario.name,
-      duration: yield* millis("duration", scenario.duration),
+      duration,
       clients: yield* count("clients", scenario.clients ?? 1, 100_000),
       arrivals: yield* validateArrivals(scenario.arrivals),
       servers: {
@@ -344,54 +362,7 @@ export const validate = (scenario: Scenario): Checked<Valid> =>
       attemptTimeout: yield* millis("attemptTimeout", scenario.attemptTimeout ?? "1 second"),
       patience: scenario.patience === undefined ? Infinity : yield* millis("patience", scenario.patience),
       faults,
-      warmUp: yield* millis("warmUp", scenario.warmUp ?? 0, true),
+      warmUp,
       faultsEnd: faults.length === 0 ? undefined : Math.max(...faults.map(({ to }) => to))
     }
   })
-
-/**
- * Returns the scenario with `factor` times as many calls. Of a trace each call is made so many times, or left out.
- *
- * @internal
- */
-export const scaled = (scenario: Valid, factor: number): Valid => {
-  const { arrivals } = scenario
-  switch (arrivals._tag) {
-    case "Poisson":
-    case "Constant":
-      return { ...scenario, arrivals: { ...arrivals, perSecond: arrivals.perSecond * factor } }
-    case "Closed":
-      return { ...scenario, arrivals: { ...arrivals, workers: Math.max(1, Math.round(arrivals.workers * factor)) } }
-    case "Trace": {
-      const calls = arrivals.calls.flatMap((call, i) =>
-        Array.from({ length: Math.floor((i + 1) * factor) - Math.floor(i * factor) }, () => call)
-      )
-      return { ...scenario, arrivals: { ...arrivals, calls } }
-    }
-  }
-}
-
-/**
- * Returns the calls per second of a scenario, or the workers of a closed loop.
- *
- * @internal
- */
-export const loadOf = ({ arrivals, duration }: Valid): number => {
-  switch (arrivals._tag) {
-    case "Poisson":
-    case "Constant":
-      return arrivals.perSecond
-    case "Closed":
-      return arrivals.workers
-    case "Trace":
-      return arrivals.calls.length * 1000 / duration
-  }
-}
-
-/**
- * Returns the requests per second that the servers can do; `Infinity` for those whose service takes no time.
- *
- * @internal
- */
-export const capacityOf = ({ servers }: Valid): number =>
-  servers.nodes * servers.concurrency * 1000 / servers.service.mean

@@ -6,6 +6,8 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
+import type * as Scope from "effect/Scope"
+import * as Endpoints from "../../Endpoints.js"
 import type * as RetryPolicy from "../../RetryPolicy.js"
 import * as RpcCall from "../../RpcCall.js"
 import type { Fatal, Retryable } from "../../RpcError.js"
@@ -67,8 +69,11 @@ export interface Client {
  */
 export interface Strategy {
   readonly [TypeId]: TypeId
-  /** Makes one client. It is run once for each client of a scenario, and must not wait. */
-  readonly client: Effect.Effect<Client>
+  /**
+   * Makes one client, given the number of servers. It is run once for each client of a scenario, and must not wait. Its
+   * scope closes at the end of the run.
+   */
+  readonly client: (nodes: number) => Effect.Effect<Client, never, Scope.Scope>
 }
 
 /**
@@ -83,20 +88,39 @@ export type Policy = RetryPolicy.Options | Effect.Effect<RetryPolicy.Options> | 
 const isStrategy = (u: Policy): u is Strategy => Predicate.hasProperty(u, TypeId)
 
 /** @internal */
-export const fromClient = (client: Effect.Effect<Client>): Strategy => ({ [TypeId]: TypeId, client })
+export const fromClient = (client: Strategy["client"]): Strategy => ({ [TypeId]: TypeId, client })
 
 /** @internal */
-export const fromLayer = (options: RpcRetry.LayerOptions): Strategy =>
-  // a client has no metrics: those of all would be one
-  fromClient(Effect.sync(() => retryingClient(RpcRetry.make({ ...options, metrics: "off" }))))
+export const fromLayer = (options: RpcRetry.LayerOptions, endpoints?: Endpoints.Settings): Strategy =>
+  fromClient((nodes) => {
+    // a client has no metrics: those of all would be one
+    const service = RpcRetry.make({ ...options, metrics: "off" })
+    return endpoints === undefined
+      ? Effect.succeed(retryingClient(service, ({ call }) => call))
+      : Effect.map(chooser(endpoints, nodes), (choose) => retryingClient(service, choose))
+  })
 
-const retryingClient = (service: RpcRetry.Service): Client => ({
+/** Makes a choice of servers: one for all calls of a client. */
+const chooser = (settings: Endpoints.Settings, nodes: number) =>
+  Effect.map(
+    Endpoints.make({
+      ...settings,
+      metrics: "off",
+      source: Endpoints.fromList(Array.from({ length: nodes }, (_, node) => `server-${node}:1`)),
+      connect: ({ address }) => Effect.succeed(Number(/\d+/.exec(address)![0]))
+    }),
+    (endpoints) => ({ call, nodes }: Wire) =>
+      endpoints.call((node: number): SimulatedCall => nodes[node]!, { method: call.method })
+  )
+
+const retryingClient = (service: RpcRetry.Service, choose: (wire: Wire) => SimulatedCall): Client => ({
   policy: service.policy,
-  retrying: ({ attemptTimeout, call }) => {
-    const policy = service.policy(call.method)
-    return call.pipe(
+  retrying: (wire) => {
+    const { attemptTimeout, call: { method } } = wire
+    const policy = service.policy(method)
+    return choose(wire).pipe(
       RpcRetry.withRpcRetry({
-        method: call.method,
+        method,
         attemptTimeout: policy.attemptTimeout ??
           (policy.deadline === undefined ? attemptTimeout : Duration.min(attemptTimeout, policy.deadline)),
         // they would be of calls that nobody made
@@ -115,7 +139,7 @@ export const fromPolicy = (policy: Policy): Strategy =>
   isStrategy(policy)
     ? policy
     : Effect.isEffect(policy)
-    ? fromClient(Effect.flatMap(policy, (options) => withoutLayer(options).client))
+    ? fromClient((nodes) => Effect.flatMap(policy, (options) => withoutLayer(options).client(nodes)))
     : withoutLayer(policy)
 
 /**

@@ -36,7 +36,7 @@ const startOf = (event: Record<string, unknown>): number | undefined => {
 export const parse = (text: string): Result.Result<ReadonlyArray<Arrival>, InvalidOption> =>
   Result.gen(function*() {
     const calls: Array<{ readonly at: number; readonly method: string | undefined }> = []
-    for (const [i, line] of text.split("\n").entries()) {
+    for (const [i, line] of text.replace(/^\uFEFF/, "").split(/\r\n|\r|\n/).entries()) {
       if (line.trim() === "") {
         continue
       }

@@ -181,6 +181,25 @@ describe("Simulator.run", () => {
       assert.strictEqual(retry.explained, 0)
     }))
 
+  it.effect("lets clients choose servers by Endpoints: a slow one gets fewer attempts, with hedges as without", () =>
+    Effect.gen(function*() {
+      const slow: Simulator.Scenario = {
+        ...small,
+        faults: [{ kind: "slow", factor: 20, node: 0, at: 0, for: "40 seconds" }],
+        arrivals: { poisson: 10 }
+      }
+      const hedging: RpcRetry.LayerOptions = {
+        default: { idempotent: true, hedge: { after: "150 millis", load: 0.1 } }
+      }
+      const random = yield* Simulator.run(Simulator.layer({}), slow)
+      for (const options of [{}, hedging]) {
+        const chosen = yield* Simulator.run(Simulator.layer(options, { endpoints: {} }), slow)
+        assert.isAbove(chosen.success, random.success)
+        assert.isBelow(chosen.p95!, random.p95!)
+      }
+      assert.throws(() => Simulator.layer({}, { endpoint: {} } as never), "did you mean endpoints?")
+    }))
+
   it.effect("ends calls that a caller has no patience for", () =>
     Effect.gen(function*() {
       const { failures } = yield* Simulator.run(RetryPolicy.default, {
@@ -246,6 +265,10 @@ describe("Simulator.run", () => {
     assert.include(invalid({ ...small, faults: [{ kind: "slow", at: 0, for: 1, factor: 0 }] }), "faults[0].factor")
     assert.include(invalid({ ...small, faults: [{ kind: "slwo", at: 0, for: 1 }] }), "faults[0].kind")
     assert.include(invalid({ ...small, faults: [{ kind: "restart", node: 2, at: 0, for: 1 }] }), "faults[0].node")
+    assert.include(invalid({ ...small, faults: {} }), "faults must be a list")
+    assert.include(invalid({ ...small, arrivals: { trace: [null] } }), "arrivals.trace must be a list of calls")
+    assert.include(invalid({ ...small, duration: "400 days" }), "duration must be at most 365 days")
+    assert.include(invalid({ ...small, warmUp: "40 seconds" }), "warmUp must be shorter than the duration")
     assert.throws(() => Simulator.run(RetryPolicy.none, { ...small, clients: 0 }), "clients")
     assert.throws(() => Simulator.run(RetryPolicy.none, small, { seed: -1 }), "seed")
   })
@@ -344,6 +367,14 @@ describe("Simulator.trace", () => {
       })
       // four attempts of the call without a policy of its own, one of the other
       assert.strictEqual(result.amplification, 2.5)
+    }))
+
+  it.effect("reads the ends of lines and the mark at the start that Windows writes", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(
+        yield* Simulator.trace(`\uFEFF${text.replaceAll("\n", "\r\n")}\r\n`),
+        yield* Simulator.trace(text)
+      )
     }))
 
   it("names the line that is no event", () => {

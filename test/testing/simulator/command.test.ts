@@ -96,6 +96,7 @@ describe("the command simulate", () => {
     [["--fail-if", "recovery"], "must be a name, a comparison and a value"],
     [["--seed", "x"], "--seed must be a number"],
     [["--load", "0"], "--load must be greater than 0"],
+    [["--load", "1e9"], "at most 1000000"],
     [["--scenario", "./calm.json", "--headroom"], "needs a scenario with a fault"],
     [["--scenario", "./calm.json", "--trace", "./layer.json"], "must hold the start of a call"]
   ]
