@@ -502,16 +502,6 @@ cases(
 )
 
 describe("gRPC's cases: on this side only", () => {
-  it.effect("12 to 16, 107. hedging: a config that asks for it is refused, by name", () =>
-    Effect.gen(function*() {
-      const hedging = {
-        methodConfig: [{ name: [{ service: "interop.v1.Echo" }], hedgingPolicy: { maxAttempts: 3 } }]
-      }
-      const error = yield* Effect.flip(Effect.provide(Effect.void, RpcRetry.layerServiceConfig(hedging)))
-      assert.instanceOf(error, InvalidOption)
-      assert.strictEqual(error.field, "methodConfig[0].hedgingPolicy")
-    }))
-
   it.effect("a backoff of zero is refused, by name", () =>
     Effect.gen(function*() {
       const zero = config({ initialBackoff: "0s" })
