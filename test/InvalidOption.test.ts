@@ -35,7 +35,7 @@ describe("an option that does not exist", () => {
     [
       "withRpcRetry",
       () => withRpcRetry(any({ retries: 3 })),
-      "retries is not an option: there are schedule, attemptTimeout, deadline, idempotent, retryIf, minServerDelay, maxServerDelay, budget, breaker, bulkhead, throttle, onEvent, spans, logs, method, idempotencyKey"
+      "retries is not an option: there are schedule, attemptTimeout, deadline, idempotent, retryIf, minServerDelay, maxServerDelay, budget, breaker, bulkhead, throttle, hedge, onEvent, spans, logs, method, idempotencyKey"
     ],
     [
       "RpcRetry.client",

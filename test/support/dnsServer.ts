@@ -102,28 +102,42 @@ export const make = Effect.gen(function*() {
     const named = Array.from(answers.keys()).some((key) => key.split(" ")[1] === name)
     return answers.get(`${type} ${name}`) ?? answers.get(`* ${name}`) ?? (named ? [] : "NXDOMAIN")
   }
-  const tcp = Net.createServer((socket) => {
-    socket.on("error", () => {})
-    socket.on("data", (data) => {
-      const query = data.subarray(2)
-      const response = respond(query, find(query, "tcp"), true)
+  const sockets = () => {
+    const tcp = Net.createServer((socket) => {
+      socket.on("error", () => {})
+      socket.on("data", (data) => {
+        const query = data.subarray(2)
+        const response = respond(query, find(query, "tcp"), true)
+        if (response !== undefined) {
+          socket.write(Buffer.concat([sixteen(response.length), response]))
+        }
+      })
+    })
+    const udp = Dgram.createSocket("udp4")
+    udp.on("message", (query, from) => {
+      const response = respond(query, find(query, "udp"), false)
       if (response !== undefined) {
-        socket.write(Buffer.concat([sixteen(response.length), response]))
+        udp.send(response, from.port, from.address)
       }
     })
+    return { tcp, udp }
+  }
+  // the port has to be free for both
+  const listening = Effect.async<ReturnType<typeof sockets>, Error>((resume) => {
+    const { tcp, udp } = sockets()
+    tcp.once("error", (error) => {
+      udp.close()
+      resume(Effect.fail(error))
+    })
+    udp.bind(
+      0,
+      "127.0.0.1",
+      () => tcp.listen(udp.address().port, "127.0.0.1", () => resume(Effect.succeed({ tcp, udp })))
+    )
   })
-  const udp = Dgram.createSocket("udp4")
-  udp.on("message", (query, from) => {
-    const response = respond(query, find(query, "udp"), false)
-    if (response !== undefined) {
-      udp.send(response, from.port, from.address)
-    }
-  })
-  yield* Effect.acquireRelease(
-    Effect.async<void>((resume) => {
-      udp.bind(0, "127.0.0.1", () => tcp.listen(udp.address().port, "127.0.0.1", () => resume(Effect.void)))
-    }),
-    () =>
+  const { udp } = yield* Effect.acquireRelease(
+    Effect.orDie(Effect.retry(listening, { times: 50 })),
+    ({ tcp, udp }) =>
       Effect.sync(() => {
         udp.close()
         tcp.close()

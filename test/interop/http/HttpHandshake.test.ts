@@ -146,9 +146,12 @@ describe("an attempt timeout over HttpPool", () => {
       const server = yield* HttpServer.make
       const rpc = yield* JsonRpc.make({ url: server.url })
       server.script(HttpServer.stall)
-      assert.deepStrictEqual(yield* story(rpc.call("Orders.Place", {}).pipe(cut)), mayHaveRun)
+      // long enough to be sent, however busy the machine is
+      const sent = withRpcRetry({ attemptTimeout: "2 seconds", schedule: Schedule.recurs(1), idempotent: false })
+      assert.deepStrictEqual(yield* story(rpc.call("Orders.Place", {}).pipe(sent)), mayHaveRun)
       server.script(HttpServer.stall)
       const slow = yield* Effect.fork(rpc.call("Slow.Work", {}))
+      yield* eventually(() => server.seen.length === 2)
       const waiting = rpc.call("Orders.Place", {}).pipe(cut)
       assert.deepStrictEqual(yield* story(waiting), notSent)
       assert.include(
