@@ -3,6 +3,7 @@
  * in each round all cases of a group take their turn. The tables in `docs/performance.md` are written by it.
  *
  * - `--quick`: that every case runs, in under two minutes. Its figures mean nothing and are not written.
+ * - `--rounds=5`: that many rounds of each group, for a shorter run.
  * - `--only=growth,gob`: these groups alone; their tables are printed and not written.
  */
 // oxlint-disable no-await-in-loop -- one after the other is what is measured
@@ -40,6 +41,7 @@ const compile = () => {
 }
 
 const isQuick = process.argv.includes("--quick")
+const rounds = process.argv.find((argument) => argument.startsWith("--rounds="))?.slice("--rounds=".length)
 const only = process.argv.find((argument) => argument.startsWith("--only="))?.slice("--only=".length).split(",")
 
 /** The next message of a case; fails when its process ends before. */
@@ -84,8 +86,8 @@ const measured = async (key: string, group: Cases.Group, prepared: Prepared): Pr
       children.set(name, child)
       await message(child, name)
     }
-    const rounds: Array<Map<string, number>> = []
-    for (let round = 0; round < group.rounds; round++) {
+    const all: Array<Map<string, number>> = []
+    for (let round = 0; round < Number(rounds ?? group.rounds); round++) {
       const figures = new Map<string, number>()
       for (const name of shuffled(names, round)) {
         const child = children.get(name)!
@@ -97,9 +99,9 @@ const measured = async (key: string, group: Cases.Group, prepared: Prepared): Pr
           Object.entries(figure).forEach(([part, value]) => figures.set(`${name}: ${part}`, value))
         }
       }
-      rounds.push(figures)
+      all.push(figures)
     }
-    return rounds
+    return all
   } finally {
     children.forEach((child) => child.kill())
   }

@@ -26,6 +26,9 @@ const goal = ({ atLeast, atMost }: Row) =>
 const reached = ({ atLeast, atMost }: Row, value: number) =>
   atMost === undefined && atLeast === undefined
     ? ""
+    // the difference of two figures that are alike
+    : value <= 0
+    ? "lost in the noise"
     : value <= (atMost ?? Infinity) && value >= (atLeast ?? -Infinity)
     ? "reached"
     : "not reached"
