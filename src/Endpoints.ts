@@ -143,7 +143,8 @@ export interface Call<out Client> {
 export const isEndpoints = (u: unknown): u is Endpoints<unknown> => Predicate.hasProperty(u, TypeId)
 
 /**
- * How an endpoint is chosen. Each way takes as long for a thousand endpoints as for three.
+ * How an endpoint is chosen. Each way takes as long for a thousand endpoints as for three, unless nearly all of them are
+ * tried or new, or, with `pickFirst`, many at the head of the list have failed: then the list is searched.
  *
  * - `powerOfTwo`: two are drawn by their weights, never the same one twice; the one of the lower cost is taken, which is
  *   (attempts in flight / weight + 1) x penalty. An endpoint whose answers take more than twice as long as those of the

@@ -1,6 +1,7 @@
 /**
  * Ways to choose one of the endpoints that are preferred alike. The time that each takes does not grow with their
- * number.
+ * number, but where the list has to be searched: when all draws were left out, and for `pickFirst` past those that have
+ * failed.
  *
  * @internal
  */
