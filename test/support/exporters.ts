@@ -81,6 +81,18 @@ interface Sent {
   readonly resourceLogs?: ReadonlyArray<{ readonly scopeLogs: ReadonlyArray<{ logRecords: Array<OtlpLog> }> }>
 }
 
+/**
+ * Sends once, when the program has ended, and waits for it: what is on its way at the end of an interval when the exporters shut
+ * down is lost, which on a busy machine is the rule.
+ */
+const atTheEnd = {
+  loggerExportInterval: "1 hour",
+  metricsExportInterval: "1 hour",
+  tracerExportInterval: "1 hour",
+  maxBatchSize: 100_000,
+  shutdownTimeout: "1 minute"
+} as const
+
 /** Runs a program with OTLP exporters, and gives what the collector was sent once they have shut down. */
 export const collecting = <A, E, R>(program: Effect.Effect<A, E, R>) =>
   Effect.scoped(Effect.gen(function*() {
@@ -105,7 +117,9 @@ export const collecting = <A, E, R>(program: Effect.Effect<A, E, R>) =>
     })
     yield* program.pipe(
       Effect.provide(
-        Otlp.layerJson({ baseUrl, resource: { serviceName: "test" } }).pipe(Layer.provide(FetchHttpClient.layer))
+        Otlp.layerJson({ baseUrl, resource: { serviceName: "test" }, ...atTheEnd }).pipe(
+          Layer.provide(FetchHttpClient.layer)
+        )
       )
     )
     return collected
