@@ -9,8 +9,11 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
+import * as TestServices from "effect/TestServices"
 import * as ConnectServer from "../../support/connectServer.js"
 import { eventually, settle } from "../../support/eventually.js"
 import { assert, describe, it } from "../../support/vitest.js"
@@ -38,6 +41,20 @@ const after = (texts: ReadonlyArray<string>, step: ConnectServer.Step): ConnectS
     yield* texts
     yield await step(seen)
   }
+
+/** Gives its second message when it is told to. */
+const held = () => {
+  let release = () => {}
+  const told = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  const step: ConnectServer.StreamStep = async function*() {
+    yield "a"
+    await told
+    yield "b"
+  }
+  return { step, release: () => release() }
+}
 
 for (const kind of kinds) {
   describe(`a stream over ${kind}`, () => {
@@ -116,33 +133,37 @@ for (const kind of kinds) {
         yield* seen[0]!.cancelled
       }))
 
-    it.scopedLive("is given up when its first message takes too long, and not when a later one does", () =>
+    it.scoped("is given up when its first message takes too long, and not when a later one does", () =>
       Effect.gen(function*() {
-        const { client, scriptStream, seen } = yield* make(kind)
-        const slow: ConnectServer.StreamStep = async function*() {
-          yield "a"
-          await new Promise((resolve) => setTimeout(resolve, 300))
-          yield "b"
-        }
-        scriptStream(early(stall), slow)
-        const messages = yield* client.watch(x).pipe(withRpcRetry({ ...quick, attemptTimeout: "200 millis" }))
+        const { client, scriptStream, seen } = yield* TestServices.provideLive(make(kind))
+        const late = held()
+        scriptStream(early(stall), late.step)
+        const policy = RetryPolicy.make({ schedule: Schedule.recurs(1), attemptTimeout: "1 minute" })
+        const fiber = yield* Effect.fork(client.watch(x).pipe(withRpcRetry(policy)))
+        yield* eventually(() => seen.length === 1)
+        yield* TestClock.adjust("1 minute")
+        const messages = yield* Fiber.join(fiber)
         yield* seen[0]!.cancelled
+        yield* TestClock.adjust("2 minutes")
+        late.release()
         assert.deepStrictEqual(yield* collect(messages), ["a", "b"])
       }))
 
-    it.scopedLive("outlives the deadline of the call that opened it", () =>
+    it.scoped("outlives the deadline of the call that opened it", () =>
       Effect.gen(function*() {
-        const { client, scriptStream, seen } = yield* make(kind)
-        scriptStream(async function*() {
-          yield "a"
-          await new Promise((resolve) => setTimeout(resolve, 300))
-          yield "b"
-        }, early(stall))
-        const policy = RetryPolicy.make({ ...quick, deadline: "200 millis" })
+        const { client, scriptStream, seen } = yield* TestServices.provideLive(make(kind))
+        const late = held()
+        scriptStream(late.step, early(stall))
+        const policy = RetryPolicy.make({ schedule: Schedule.recurs(1), deadline: "1 minute" })
         const messages = yield* client.watch(x).pipe(withRpcRetry(policy))
+        yield* TestClock.adjust("2 minutes")
+        late.release()
         assert.deepStrictEqual(yield* collect(messages), ["a", "b"])
         assert.isUndefined(seen[0]!.remaining)
-        const error = yield* Effect.flip(client.watch(x).pipe(withRpcRetry(policy)))
+        const fiber = yield* Effect.fork(Effect.flip(client.watch(x).pipe(withRpcRetry(policy))))
+        yield* eventually(() => seen.length === 2)
+        yield* TestClock.adjust("1 minute")
+        const error = yield* Fiber.join(fiber)
         assert.instanceOf(error, RetryExhausted)
         assert.deepStrictEqual([error.reason, error.last.reason], ["DeadlineExceeded", "AttemptTimeout"])
         yield* seen[1]!.cancelled

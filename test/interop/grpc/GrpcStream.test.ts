@@ -13,6 +13,8 @@ import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
+import * as TestServices from "effect/TestServices"
 import { eventually, settle } from "../../support/eventually.js"
 import { client } from "../../support/grpcClient.js"
 import * as Raw from "../../support/grpcRaw.js"
@@ -132,7 +134,7 @@ describe("Grpc.serverStream", () => {
       yield* server.script(GrpcServer.stall)
       yield* Effect.flip(
         list({ value: "a" }).pipe(
-          withRpcRetry({ schedule: Schedule.stop, attemptTimeout: "200 millis" }),
+          withRpcRetry({ schedule: Schedule.stop, attemptTimeout: "2 seconds" }),
           Scope.extend(scope)
         )
       )
@@ -208,40 +210,53 @@ describe("Grpc.serverStream", () => {
       assert.strictEqual((yield* server.seen).length, 1)
     }))
 
-  it.scopedLive("the attempt timeout bounds the time to the first message only", () =>
+  it.scoped("the attempt timeout bounds the time to the first message only", () =>
     Effect.gen(function*() {
-      const { list, server } = yield* warm
+      const { list, server } = yield* TestServices.provideLive(warm)
       yield* server.script(GrpcServer.stall, { _tag: "Stall", messages: 1 })
-      const stream = yield* list({ value: "a b" }).pipe(withRpcRetry({ schedule, attemptTimeout: "500 millis" }))
+      const policy = { schedule: Schedule.recurs(1), attemptTimeout: "1 minute" } as const
+      const opening = yield* Effect.fork(list({ value: "a b" }).pipe(withRpcRetry(policy)))
+      yield* eventually(Effect.map(server.seen, (seen) => seen.length === 2))
+      yield* TestClock.adjust("1 minute")
+      const stream = yield* Fiber.join(opening)
       yield* (yield* server.seen)[1]!.cancelled
       const reader = yield* Effect.fork(drain(stream))
-      yield* settle(700)
+      yield* TestClock.adjust("2 minutes")
+      yield* settle()
       assert.isFalse((yield* server.seen)[2]!.isCancelled())
       yield* Fiber.interrupt(reader)
       assert.strictEqual((yield* server.seen).length, 3)
     }))
 
-  it.scopedLive("a deadline ends the opening and not the stream, so it is not sent; one of the call options is", () =>
+  it.scoped("a deadline ends the opening and not the stream, so it is not sent", () =>
     Effect.gen(function*() {
-      const { list, server } = yield* warm
+      const { list, server } = yield* TestServices.provideLive(warm)
       yield* server.script(GrpcServer.stall, { _tag: "Stall", messages: 1 })
-      const opening = yield* Effect.flip(
-        list({ value: "a b" }).pipe(withRpcRetry({ schedule, deadline: "200 millis" }))
-      )
-      assert.instanceOf(opening, RetryExhausted)
-      assert.strictEqual(opening.reason, "DeadlineExceeded")
-      const stream = yield* list({ value: "a b" }).pipe(withRpcRetry({ schedule, deadline: "500 millis" }))
+      const policy = { schedule: Schedule.recurs(1), deadline: "1 minute" } as const
+      const opening = yield* Effect.fork(Effect.flip(list({ value: "a b" }).pipe(withRpcRetry(policy))))
+      yield* eventually(Effect.map(server.seen, (seen) => seen.length === 2))
+      yield* TestClock.adjust("1 minute")
+      const error = yield* Fiber.join(opening)
+      assert.instanceOf(error, RetryExhausted)
+      assert.strictEqual(error.reason, "DeadlineExceeded")
+      const stream = yield* list({ value: "a b" }).pipe(withRpcRetry(policy))
       assert.isUndefined((yield* server.seen)[2]!.remaining)
       const reader = yield* Effect.fork(drain(stream))
-      yield* settle(700)
+      yield* TestClock.adjust("2 minutes")
+      yield* settle()
       assert.isFalse((yield* server.seen)[2]!.isCancelled())
       yield* Fiber.interrupt(reader)
+    }))
+
+  it.scopedLive("a deadline of the call options is sent, and ends the stream", () =>
+    Effect.gen(function*() {
+      const { server } = yield* warm
       const bounded = Grpc.serverStream(yield* client(server.address), "list", {
-        callOptions: () => ({ deadline: Date.now() + 300 })
+        callOptions: () => ({ deadline: Date.now() + 2000 })
       })
       yield* server.script({ _tag: "Stall", messages: 1 })
       const { error, words } = yield* drain(yield* bounded({ value: "a b" }))
-      assert.isAtMost((yield* server.seen)[3]!.remaining!, 300)
+      assert.isAtMost((yield* server.seen)[1]!.remaining!, 2000)
       assert.deepStrictEqual(words, ["a"])
       assert.instanceOf(error, Fatal)
       assert.strictEqual(error.code, "DEADLINE_EXCEEDED")

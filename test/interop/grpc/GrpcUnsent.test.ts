@@ -162,15 +162,15 @@ describe("Grpc: the clock of the wall is set while a call runs", () => {
         yield* server.script(GrpcServer.stall)
         const error = yield* wall.jump(millis).pipe(
           Effect.zipRight(echo(hi)),
-          Deadline.within("300 millis"),
+          Deadline.within("2 seconds"),
           Effect.flip,
-          Effect.timeout("20 seconds"),
+          Effect.timeout("1 minute"),
           Effect.withClock(wall.clock)
         )
         assert.instanceOf(error, Retryable)
         assert.deepStrictEqual([error.reason, error.code], ["AttemptTimeout", "DEADLINE_EXCEEDED"])
         const [seen] = yield* server.seen
-        assert.isTrue(seen!.remaining! > 0 && seen!.remaining! <= 300, String(seen!.remaining))
+        assert.isTrue(seen!.remaining! > 0 && seen!.remaining! <= 2000, String(seen!.remaining))
       }))
   }
 

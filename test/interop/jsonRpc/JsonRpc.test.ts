@@ -169,7 +169,7 @@ for (const [name, layer] of clients) {
           yield* eventually(() => server.seen[before]!.aborted)
         }
         server.script(HttpServer.stall)
-        assert.strictEqual(yield* call.pipe(withRpcRetry({ attemptTimeout: "50 millis" })), 42)
+        assert.strictEqual(yield* call.pipe(withRpcRetry({ attemptTimeout: "1 second" })), 42)
         yield* eventually(() => server.seen[2]!.aborted)
       }).pipe(provided))
 

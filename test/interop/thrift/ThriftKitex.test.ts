@@ -118,7 +118,7 @@ describe.skipIf(GoServer.skipped !== undefined)(`policies of Kitex and its serve
       const orElse = Fallback.withFallback(() => Effect.succeed("fallback"))
       const { probe, script } = yield* Kitex.make(program, { transport: "ttheader" })
       const breaker = yield* CircuitBreaker.make({ trip: CircuitBreaker.consecutive(1), openFor: "1 minute" })
-      const once = withRpcRetry({ schedule: Schedule.recurs(0), attemptTimeout: "100 millis", breaker, logs: false })
+      const once = withRpcRetry({ schedule: Schedule.recurs(0), attemptTimeout: "2 seconds", breaker, logs: false })
       yield* script("Fatal")
       assert.instanceOf(yield* Effect.flip(probe.echo("x").pipe(once, orElse)), Fatal)
       yield* script("Stall")
@@ -212,8 +212,8 @@ describe.skipIf(GoServer.skipped !== undefined)(`Thrift and Kitex ${GoServer.ski
       // the handler's time is up before the caller, who is told so a moment later, has closed the connection
       yield* Effect.flip(
         probe.echo("x").pipe(
-          Deadline.within("500 millis"),
-          Effect.timeout("5 seconds")
+          Deadline.within("2 seconds"),
+          Effect.timeout("1 minute")
         )
       )
       assert.isTrue((yield* cancelled(1)).contextDone)
@@ -247,7 +247,7 @@ describe.skipIf(GoServer.skipped !== undefined)(`Thrift and Kitex ${GoServer.ski
             { concurrency: "unbounded" }
           )
       })
-    const patient: RpcRetry.Options = { schedule: Schedule.spaced("20 millis"), deadline: "10 seconds" }
+    const patient: RpcRetry.Options = { schedule: Schedule.spaced("20 millis"), deadline: "1 minute" }
 
     it.scopedLive("the limit of connections, which the client can keep", () =>
       Effect.gen(function*() {
@@ -264,10 +264,11 @@ describe.skipIf(GoServer.skipped !== undefined)(`Thrift and Kitex ${GoServer.ski
     it.scopedLive("the limit of requests in a second", () =>
       Effect.gen(function*() {
         const calls = yield* limited(["-rate", "50"])
-        const lost = (yield* calls()).filter(Either.isLeft).map(({ left }) =>
+        // until they come quickly enough to be over it
+        const results = yield* calls().pipe(Effect.repeat({ until: (results) => results.some(Either.isLeft) }))
+        const lost = results.filter(Either.isLeft).map(({ left }) =>
           left instanceof RetryExhausted ? left.last.reason : left
         )
-        assert.isNotEmpty(lost)
         lost.forEach((reason) => assert.strictEqual(reason, "ConnectionLost"))
         assert.isTrue((yield* calls(patient)).every(Either.isRight))
       }))

@@ -12,6 +12,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
+import * as TestClock from "effect/TestClock"
 import * as Net from "node:net"
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
@@ -43,12 +44,16 @@ const noSockets = eventually(() => process.getActiveResourcesInfo().every((name)
 const all = <A, E>(calls: ReadonlyArray<Effect.Effect<A, E>>) => Effect.all(calls, { concurrency: "unbounded" })
 
 /** Gives up a call that is not answered, when the server has had its request for so long. */
-const givenUp = <A, E>(server: { readonly seen: ReadonlyArray<unknown> }, call: Effect.Effect<A, E>, after = 0) =>
+const givenUp = <A, E>(
+  server: { readonly seen: ReadonlyArray<unknown> },
+  call: Effect.Effect<A, E>,
+  after = Effect.void
+) =>
   Effect.gen(function*() {
     const before = server.seen.length
     const fiber = yield* Effect.fork(call)
     yield* eventually(() => server.seen.length > before)
-    yield* settle(after)
+    yield* after
     yield* Fiber.interrupt(fiber)
   })
 
@@ -274,18 +279,18 @@ describe("the connections of Thrift", () => {
       const probe = yield* client(between.port)
       yield* warm({ probe, server }, 10)
       between.freeze()
-      const policy = { attemptTimeout: "60 millis", idempotent: true } as const
+      const policy = { attemptTimeout: "60 millis", idempotent: true, schedule: Schedule.recurs(50) } as const
       assert.strictEqual(yield* probe.echo("x").pipe(withRpcRetry(policy)), "x")
       yield* eventually(() => between.sockets.size === 1)
     }))
 
-  it.scopedLive("stay when calls are given up while the server answers others", () =>
+  it.scoped("stay when calls are given up while the server answers others", () =>
     Effect.gen(function*() {
       const { probe, server } = yield* connected()
       yield* warm({ probe, server }, 12)
       for (const i of range(10)) {
         yield* server.script("Stall")
-        yield* givenUp(server, probe.echo("slow"), 15)
+        yield* givenUp(server, probe.echo("slow"), TestClock.adjust(15))
         assert.strictEqual(yield* probe.echo(`${i}`), `${i}`)
       }
       assert.strictEqual(server.accepted(), 12)
@@ -463,7 +468,7 @@ describe("the connections of Thrift", () => {
     Effect.gen(function*() {
       const { probe, server } = yield* connected({ connections: 1, dialBackoff: Schedule.spaced("1 hour") })
       yield* server.script("Stall")
-      yield* givenUp(server, probe.echo("first"), 50)
+      yield* givenUp(server, probe.echo("first"), settle(50))
       assert.strictEqual(yield* probe.echo("second"), "second")
     }))
 
