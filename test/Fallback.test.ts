@@ -704,7 +704,7 @@ describe("Fallback.lastGood", () => {
   })
 })
 
-describe("interruption at every virtual millisecond", { timeout: 60_000 }, () => {
+describe("interruption at every virtual millisecond", { timeout: 600_000 }, () => {
   // one attempt of 10 ms, then 100 ms, another of 10 ms, and a handler of 30 ms
   const runTakes = 150
   const policy = { schedule: Schedule.addDelay(Schedule.recurs(1), () => "100 millis") } as const

@@ -137,6 +137,6 @@ describe("Throttle.protect", () => {
         yield* perTick(200)
         assert.isAtLeast(yield* perTick(50), 19)
       }).pipe(Effect.withRandom(Random.make("throttle"))),
-    60_000
+    600_000
   )
 })

@@ -49,7 +49,7 @@ const outcomes = (): Record<string, unknown> => {
   const other = (source: string) => renamed.reduce((source, [from, to]) => source.replace(from, to), source)
   const copies = [build("one", (source) => source), build("same", (source) => source), build("other", other)]
   return JSON.parse(
-    execFileSync(process.execPath, [Path.join(work, "copies.mjs"), ...copies], { encoding: "utf8", timeout: 60_000 })
+    execFileSync(process.execPath, [Path.join(work, "copies.mjs"), ...copies], { encoding: "utf8", timeout: 600_000 })
   ) as Record<string, unknown>
 }
 
@@ -72,5 +72,5 @@ describe("two builds of the package in one process", () => {
     })
     const ofWiring = (warnings as ReadonlyArray<string>).filter((text) => text.includes("no layer provides RpcRetry"))
     assert.lengthOf(ofWiring, 1, "the call that does not see the layer is warned of")
-  }, 60_000)
+  }, 600_000)
 })

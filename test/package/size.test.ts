@@ -87,7 +87,7 @@ const limits: Readonly<Record<string, readonly [limit: number, program: string]>
   Thrift: [18_900, `export * from "effect-rpc-retry/transport/Thrift"`]
 }
 
-describe("the size of a bundle without libraries, minified and compressed,", { timeout: 120_000 }, () => {
+describe("the size of a bundle without libraries, minified and compressed,", { timeout: 600_000 }, () => {
   it("is within the limit of each entry point", async () => {
     const sizes = await Promise.all(
       Object.entries(limits).map(async ([name, [limit, program]]) => ({ name, limit, size: await sizeOf(program) }))

@@ -194,7 +194,7 @@ describe("a bulkhead", () => {
       assert.isAbove(interrupted, 1000)
       assert.isAtLeast(made, 100_000 - interrupted)
       assert.isTrue(exits.every((exit) => Exit.isSuccess(exit) || Exit.isInterrupted(exit)))
-    }), 60_000)
+    }), 600_000)
 
   it.live("no permit is lost where an interruption falls between two steps of admission", () =>
     Effect.gen(function*() {
@@ -364,7 +364,7 @@ describe("a bulkhead in the engine", () => {
           }).pipe(Effect.provide(TestContext.TestContext)),
         { concurrency: 32, discard: true }
       ),
-    60_000
+    600_000
   )
 })
 

@@ -88,7 +88,7 @@ describe.skipIf(GoServer.skipped !== undefined)(`chaos ${GoServer.skipped ?? ""}
           assert.deepStrictEqual([yield* watch.fibers, yield* watch.timers], [0, 0])
           yield* eventually(Effect.map(handles, (n) => n <= before))
         }),
-      240_000
+      600_000
     )
   }
 

@@ -60,7 +60,7 @@ describe("ten endpoints, one of them ten times slower", () => {
   for (const [name, service] of [["random", serve], ["always the same", Effect.sleep]] as const) {
     it(
       `have a 99th percentile within 1.3 times that of nine good ones, round robin has not: service times are ${name}`,
-      { timeout: 120_000 },
+      { timeout: 600_000 },
       async () => {
         const run = async (addresses: ReadonlyArray<string>, pick: Endpoints.Pick, seed: string) =>
           value(await VirtualTime.run(latencies(addresses, pick, service, seed)))
@@ -142,7 +142,7 @@ describe("an interruption at every virtual millisecond of a call of endpoints", 
 })
 
 describe("ten thousand changes of the set", () => {
-  it("lose no call, and leave no client, no counter and no finalizer", { timeout: 120_000 }, async () => {
+  it("lose no call, and leave no client, no counter and no finalizer", { timeout: 600_000 }, async () => {
     const program = Effect.gen(function*() {
       const { list, source } = yield* manual
       const { connect, dialled, open } = servers(() => serve(20))

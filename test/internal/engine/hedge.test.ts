@@ -507,6 +507,6 @@ describe("a hedge in a policy: interruption", () => {
           }).pipe(Effect.provide(TestContext.TestContext)),
         { concurrency: 16, discard: true }
       ),
-    60_000
+    600_000
   )
 })

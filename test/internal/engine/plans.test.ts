@@ -98,7 +98,7 @@ describe("a schedule whose delays are computed", () => {
           }),
         { discard: true }
       ),
-    60_000
+    600_000
   )
 
   it.effect("runs what an operator adds to it", () =>

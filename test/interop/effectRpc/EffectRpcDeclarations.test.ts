@@ -33,7 +33,7 @@ export class Service extends Effect.Service<Service>()("Service", {
 `
 
 describe("EffectRpc: declarations", () => {
-  it("of clients, of their calls and of services made of them", { timeout: 120_000 }, () => {
+  it("of clients, of their calls and of services made of them", { timeout: 600_000 }, () => {
     const root = fileURLToPath(new URL("../../..", import.meta.url))
     const file = `${root}test/transport/declared.ts`
     const { options } = ts.parseJsonConfigFileContent(

@@ -74,7 +74,7 @@ describe("docs/examples/api", () => {
           text: "{\"error\":\"BudgetExhausted\"}"
         })
       }),
-    60_000
+    600_000
   )
 
   it.scopedLive(
@@ -89,7 +89,7 @@ describe("docs/examples/api", () => {
           text: "{\"error\":\"NotRetried\"}"
         })
       }),
-    60_000
+    600_000
   )
 
   it.scopedLive(
@@ -106,7 +106,7 @@ describe("docs/examples/api", () => {
         assert.deepStrictEqual(yield* Fiber.join(request), { status: 200, text: "{\"product\":42}" })
         assert.strictEqual(yield* api.ended, 0)
       }),
-    60_000
+    600_000
   )
 
   it.scopedLive("cancels the call of a client that hangs up: no retry follows", () =>
@@ -123,5 +123,5 @@ describe("docs/examples/api", () => {
           /^rpc_client_call_duration\w*_count\{.*rpc_outcome="interrupted"/m.test(text))
       )
       assert.lengthOf(yield* server.requests, 1)
-    }), 60_000)
+    }), 600_000)
 })

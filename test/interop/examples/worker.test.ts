@@ -33,7 +33,7 @@ describe("docs/examples/worker", () => {
         assert.include(worker.output(), `the sum of the squares is ${sum}; left to do: nothing\n`)
         assert.isAtLeast((yield* servers[1].requests).length, jobs)
       }),
-    120_000
+    600_000
   )
 
   it.scopedLive(
@@ -50,6 +50,6 @@ describe("docs/examples/worker", () => {
         assert.include(worker.output(), "left to do: ")
         assert.include(worker.output(), "[BudgetExhausted]")
       }),
-    120_000
+    600_000
   )
 })

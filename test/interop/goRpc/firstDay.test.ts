@@ -199,7 +199,7 @@ describe.skipIf(GoServer.skipped !== undefined)(`the first example of the README
         yield* again
         assert.deepStrictEqual(yield* Fiber.join(Fiber.all(fibers.slice(100))), half.map(() => 500))
       }),
-    60_000
+    600_000
   )
 
   it.scopedLive(
@@ -236,6 +236,6 @@ describe.skipIf(GoServer.skipped !== undefined)(`the first example of the README
           methods: { "Probe.Sleep": { idempotent: false }, "Arith.Multiply": { idempotent: false } }
         }))
       ),
-    60_000
+    600_000
   )
 })

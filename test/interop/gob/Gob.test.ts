@@ -85,7 +85,7 @@ describe.skipIf(GoServer.skipped !== undefined)(`Gob and Go's encoding/gob ${GoS
       { numRuns: 500, seed: 11 }
     )
     assert.isAbove(structs, 50)
-  }, 300_000)
+  }, 600_000)
 
   it("what Go does not accept it says, and nothing crashes", () => {
     const [answer] = echo([`int ${Buffer.from(Either.getOrThrow(Gob.encode(Gob.Uint)(7))).toString("hex")}`])

@@ -133,7 +133,7 @@ describe.skipIf(GoServer.skipped !== undefined)(`JsonRpc and Go's gorilla/rpc ${
           assert.deepStrictEqual(products, range(2_000).map((i) => i * (i + 1)))
           assert.strictEqual(yield* calls, 2_000)
           // as long as a busy machine takes: nothing in it waits for a time
-        }).pipe(Effect.provide(HttpPool.layer({ connections: 32 }))), 120_000)
+        }).pipe(Effect.provide(HttpPool.layer({ connections: 32 }))), 600_000)
 
       it.scopedLive("killed and restarted with 16 idle connections, the server costs no call more than one attempt", () =>
         Effect.gen(function*() {

@@ -27,7 +27,7 @@ let browser: Browser
 beforeAll(async () => {
   path = await buildPage(folder)
   browser = Chromium.skipped === undefined ? await Chromium.launch() : undefined as never
-}, 300_000)
+}, 600_000)
 
 afterAll(async () => {
   await browser?.close()
@@ -35,7 +35,7 @@ afterAll(async () => {
 })
 
 /** For a busy machine. */
-const patience = { timeout: 120_000 }
+const patience = { timeout: 600_000 }
 
 interface Opened {
   readonly page: Page
@@ -92,7 +92,7 @@ const said = async (page: Page, say: () => Promise<unknown>): Promise<void> => {
   await isIn(page, "done")
 }
 
-describe.skipIf(Chromium.skipped !== undefined)("the playground", { timeout: 240_000 }, () => {
+describe.skipIf(Chromium.skipped !== undefined)("the playground", { timeout: 600_000 }, () => {
   it("is at most 150 kB, compressed, with the library, effect and the charts", () => {
     assert.isAtMost(gzipSync(readFileSync(path), { level: 9 }).length, 150_000)
   })

@@ -134,6 +134,6 @@ describe.skipIf(GoServer.skipped !== undefined)("the simulator and a server of g
       assert.isNumber(real[0]!.recovery)
       assert.strictEqual(real[1]!.recovery, "never")
     },
-    300_000
+    600_000
   )
 })
