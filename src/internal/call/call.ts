@@ -5,25 +5,24 @@
  */
 import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
+import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import type * as Fiber from "effect/Fiber"
-import { CurrentAttempt, CurrentDeadline, InheritedAttempt } from "../../Deadline.js"
+import { CurrentDeadline } from "../../Deadline.js"
 import type { Retryable } from "../../RpcError.js"
 import { read } from "../ambient/context.js"
 import * as Monotonic from "../ambient/monotonic.js"
 import type { AttemptProgress, CallIdentity } from "../ambient/progress.js"
 import type { Account } from "../budget/account.js"
-import { destinationOf } from "../budget/destination.js"
 import * as Causes from "../effect/cause.js"
 import type * as Timer from "../effect/timer.js"
-import { type Gate, HeldGates, type Services } from "../gate/gate.js"
+import type { Gate, Services } from "../gate/gate.js"
 import type { Core as Hedge } from "../hedge/core.js"
-import { hedgeOf } from "../policy/policy.js"
 import type * as RetryPolicy from "../policy/policy.js"
 import * as RetrySchedule from "../policy/schedule.js"
 import * as Attempt from "./attempt.js"
 import * as AttemptContext from "./context.js"
+import * as Gates from "./gates.js"
 import * as History from "./history.js"
 import { AnnotateLogs, type Observer, type Telemetry } from "./observer.js"
 
@@ -64,8 +63,6 @@ export interface Call {
   readonly method: string | undefined
   /** Whether log lines written inside an attempt are annotated with it. */
   readonly annotateLogs: boolean
-  /** The service part of the method; `""` for a call that is not observed. */
-  readonly destination: string
   /** Receives the events of the call; `undefined` when nobody listens. */
   observer: Observer | undefined
   /** The number of the call in its events; 0 for a call that is not observed. */
@@ -75,8 +72,11 @@ export interface Call {
   /** The context values that the attempts of the call are provided with. */
   attemptContext: AttemptContext.AttemptContext
   readonly startedAt: number
-  /** The wall clock minus the monotonic one, in milliseconds: add it to an instant to show that instant. */
-  readonly wallOffset: number
+  /**
+   * The wall clock minus the monotonic one, in milliseconds: add it to an instant to show that instant. 0 for a call whose
+   * events nobody reads but the metrics, which have no time of day.
+   */
+  wallOffset: number
   /** The instant at which the call ends at the latest; `Infinity` without a deadline. */
   deadline: number
   /** What each attempt must pass, the outermost first; of a call with a hedge, what the legs of a race pass as one. */
@@ -99,6 +99,8 @@ export interface Call {
   failedRounds: number
   /** The last attempt started. */
   attempt: Attempt.Attempt | undefined
+  /** When the attempt was answered that ends the call, where its budget had to know; `undefined` elsewhere. */
+  answeredAt: number | undefined
   /** The time spent in delays, in milliseconds. */
   waited: number
   /** Made at the first failure, so that a call that succeeds at once does not pay for it. */
@@ -110,32 +112,71 @@ export interface Call {
 }
 
 /**
- * Starts a call: reads its policy, its clock and the ambient deadline.
+ * What a call is started with, read once.
  *
  * @internal
  */
-export const start = (settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unknown>): Call => {
-  const { method, telemetry } = settings
-  const policy = settings.policyOf(method)
-  const services = fiber.currentDefaultServices
-  const clock = Context.get(services, Clock.Clock)
-  const startedAt = Monotonic.now(clock)
+export interface Start {
+  readonly settings: Settings
+  readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
+  readonly policy: RetryPolicy.Complete
+  readonly observer: Observer | undefined
+  readonly clock: Clock.Clock
+  /** The instant at which the call starts, in milliseconds of the monotonic clock. */
+  readonly startedAt: number
+}
+
+/**
+ * Reads the policy and the clock of a call, and who observes it.
+ *
+ * @internal
+ */
+export const begin = (settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unknown>): Start => {
+  const policy = settings.policyOf(settings.method)
+  const observer = settings.telemetry.observer(settings.method, policy, fiber)
+  const clock = read(fiber.currentDefaultServices, clockOf, undefined)!
+  return { settings, fiber, policy, observer, clock, startedAt: Monotonic.now(clock) }
+}
+
+/** The tag of the clock, as a reference: every fiber has a clock. */
+const clockOf = Clock.Clock as { readonly key: string; readonly Service: Clock.Clock | undefined }
+
+/**
+ * Returns whether nobody watches the call, nothing bounds it, and its first attempt sees the context of the caller: then
+ * it needs no state before its first failure.
+ *
+ * @internal
+ */
+export const isPlain = ({ fiber, observer, policy, settings }: Start): boolean =>
+  observer === undefined && policy.spans !== true && policy.deadline === undefined &&
+  policy.attemptTimeout === undefined && policy.budget === undefined && policy.breaker === undefined &&
+  policy.bulkhead === undefined && policy.throttle === undefined && policy.hedge === undefined &&
+  settings.gates === undefined && settings.idempotencyKey === false && isPlainIn(fiber.currentContext, settings)
+
+const isPlainIn = (ambient: Context.Context<never>, { identity }: Settings): boolean =>
+  read(ambient, CurrentDeadline, Infinity) === Infinity && !read(ambient, AnnotateLogs, false) &&
+  AttemptContext.isPlainIn(ambient, identity !== undefined)
+
+/**
+ * Starts a call.
+ *
+ * @internal
+ */
+export const start = ({ clock, fiber, observer, policy, settings, startedAt }: Start): Call => {
   const ambient = fiber.currentContext
   const ambientDeadline = read(ambient, CurrentDeadline, Infinity)
   const deadline = deadlineOf(policy, startedAt, ambientDeadline)
-  const observer = telemetry.observer(method, policy, fiber)
-  const observed = observer !== undefined || policy.spans === true
-  const hedge = hedgeIn(policy, ambient)
+  const hedge = Gates.hedgeOf(policy, ambient)
+  const account = policy.budget?.account
   return {
     settings,
     fiber,
     policy,
-    method,
+    method: settings.method,
     annotateLogs: read(ambient, AnnotateLogs, false),
-    destination: observed ? destinationOf(method) : "",
     observer,
-    id: observed ? telemetry.nextCall() : 0,
-    services,
+    id: observer !== undefined || policy.spans === true ? settings.telemetry.nextCall() : 0,
+    services: fiber.currentDefaultServices,
     clock,
     attemptContext: AttemptContext.make(
       ambient,
@@ -143,62 +184,24 @@ export const start = (settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unk
       settings.idempotencyKey
     ),
     startedAt,
-    wallOffset: observed ? clock.unsafeCurrentTimeMillis() - startedAt : 0,
+    wallOffset: 0,
     deadline,
-    gates: notHeld(gatesOf(settings, policy, hedge), ambient),
-    legGates: notHeld(legGatesOf(settings, policy, hedge), ambient),
+    gates: Gates.ofRound(settings.gates, policy, hedge, ambient),
+    legGates: Gates.ofLeg(settings.gates, policy, hedge, ambient),
     hedge,
-    budget: policy.budget?.account,
-    observedBudget: policy.budget?.account,
+    budget: account,
+    observedBudget: account,
     retryCost: 0,
     isRetryPending: false,
     attempts: 0,
     failedRounds: 0,
     attempt: undefined,
+    answeredAt: undefined,
     waited: 0,
     schedule: undefined,
     history: undefined,
     stopDelay: undefined
   }
-}
-
-const noGates: ReadonlyArray<Gate> = []
-
-const gate = (one: { readonly gate: Gate } | "off" | undefined): ReadonlyArray<Gate> =>
-  one === undefined || one === "off" ? noGates : [one.gate]
-
-/** What an attempt, or a race of several, must pass, the outermost first. */
-const gatesOf = (
-  { gates }: Settings,
-  { breaker, bulkhead }: RetryPolicy.Complete,
-  hedge: Hedge | undefined
-): ReadonlyArray<Gate> =>
-  gates ??
-    (breaker === undefined && bulkhead === undefined
-      ? noGates
-      : hedge === undefined
-      ? [...gate(breaker), ...gate(bulkhead)]
-      : gate(breaker))
-
-/** What each leg of a race must pass, the outermost first. */
-const legGatesOf = (
-  { gates }: Settings,
-  { bulkhead }: RetryPolicy.Complete,
-  hedge: Hedge | undefined
-): ReadonlyArray<Gate> => hedge === undefined || gates !== undefined ? noGates : gate(bulkhead)
-
-/** What starts the legs of a call, unless it must not run twice, or is a retry itself. */
-const hedgeIn = (policy: RetryPolicy.Complete, ambient: Context.Context<never>): Hedge | undefined =>
-  policy.hedge === undefined || isAgain(ambient) ? undefined : hedgeOf(policy)?.core
-
-/** Whether the call is part of an attempt that is no first one: hedges of retries would multiply. */
-const isAgain = (ambient: Context.Context<never>): boolean =>
-  read(ambient, CurrentAttempt, 1) > 1 || read(ambient, InheritedAttempt, 1) !== 1
-
-/** Leaves out what an attempt around this call holds a permit of. */
-const notHeld = (gates: ReadonlyArray<Gate>, ambient: Context.Context<never>): ReadonlyArray<Gate> => {
-  const held = gates.length === 0 ? noGates : read(ambient, HeldGates, noGates)
-  return held.length === 0 ? gates : gates.filter((gate) => !held.includes(gate))
 }
 
 const deadlineOf = (policy: RetryPolicy.Complete, startedAt: number, ambient: number): number =>
@@ -217,9 +220,9 @@ export const learnMethod = (call: Call, error: Retryable, ambient: Context.Conte
   }
   const policy = call.settings.policyOf(error.method)
   call.policy = { ...policy, spans: call.policy.spans }
-  call.hedge = hedgeIn(policy, ambient)
-  call.gates = notHeld(gatesOf(call.settings, policy, call.hedge), ambient)
-  call.legGates = notHeld(legGatesOf(call.settings, policy, call.hedge), ambient)
+  call.hedge = Gates.hedgeOf(policy, ambient)
+  call.gates = Gates.ofRound(call.settings.gates, policy, call.hedge, ambient)
+  call.legGates = Gates.ofLeg(call.settings.gates, policy, call.hedge, ambient)
   call.budget = policy.budget?.account
   call.deadline = deadlineOf(policy, call.startedAt, read(ambient, CurrentDeadline, Infinity))
   call.attemptContext = AttemptContext.withDeadline(call.attemptContext, call.deadline)

@@ -70,6 +70,17 @@ export const make = (
 })
 
 /**
+ * Returns whether a first attempt without bounds and without a key sees the context of the caller as it is.
+ *
+ * - `isTold`: whether an attempt around it is told of the call.
+ *
+ * @internal
+ */
+export const isPlainIn = (ambient: Context.Context<never>, isTold: boolean): boolean =>
+  read(ambient, CurrentAttempt, 1) === 1 && read(ambient, IdempotencyKey, none)._tag === "None" &&
+  (!isTold || read(ambient, Progress.CurrentAttemptProgress, undefined) === undefined)
+
+/**
  * Changes the deadline that later attempts see.
  *
  * @internal

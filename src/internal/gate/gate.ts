@@ -10,7 +10,7 @@ import * as Context from "effect/Context"
 import type * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type { LazyArg } from "effect/Function"
+import { identity, type LazyArg } from "effect/Function"
 import { copy, read } from "../ambient/context.js"
 import * as FiberRefs from "../effect/fiberRefs.js"
 import * as Result from "../result.js"
@@ -147,6 +147,15 @@ export const ending = <A, E>(
 })
 
 /**
+ * Passes the outermost gate at once, where every attempt is admitted and the permit holds no place. Returns the permit,
+ * which is then for the caller to end; `undefined` where there is no such gate.
+ *
+ * @internal
+ */
+export const passFree = (gates: ReadonlyArray<Gate>, services: Services): Permit | undefined =>
+  gates.length > 0 && gates[0]!.isFree() ? permitOf(gates[0]!.admit(services, Infinity, identity)) : undefined
+
+/**
  * Returns the permit of an admission that needs no wait; `undefined` for any other one.
  *
  * @internal
@@ -160,7 +169,7 @@ const unheld = <A, E, R>(
   passage: Passage<A, E, R>
 ): Effect.Effect<A, E, R> => {
   const { attempt, deadline, services } = passage
-  const admission = gate.admit(services, deadline, (self) => self)
+  const admission = gate.admit(services, deadline, identity)
   const permit = permitOf(admission)
   return permit === undefined ? held(gate, passage) : Effect.matchCauseEffect(attempt(), ending(permit, passage))
 }
