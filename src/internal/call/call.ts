@@ -48,98 +48,32 @@ export interface Settings {
   readonly idempotent: boolean | undefined
 }
 
-/**
- * A call, from before its first attempt to its end. Instants are in milliseconds of the monotonic clock.
- *
- * @internal
- */
-export interface Call {
-  readonly settings: Settings
-  /** The fiber that runs it: the attempts of a call may have fibers of their own. */
-  readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
-  /** The policy in force. It changes at most once, when {@link learnMethod} finds the method in the first failure. */
-  policy: RetryPolicy.Complete
-  /** The method given at the start; `undefined` for a call without a name. */
-  readonly method: string | undefined
-  /** Whether log lines written inside an attempt are annotated with it. */
-  readonly annotateLogs: boolean
-  /** Receives the events of the call; `undefined` when nobody listens. */
-  observer: Observer | undefined
-  /** The number of the call in its events; 0 for a call that is not observed. */
-  readonly id: number
-  readonly services: Services
-  readonly clock: Clock.Clock
-  /** The context values that the attempts of the call are provided with. */
-  attemptContext: AttemptContext.AttemptContext
-  readonly startedAt: number
-  /**
-   * The wall clock minus the monotonic one, in milliseconds: add it to an instant to show that instant. 0 for a call whose
-   * events nobody reads but the metrics, which have no time of day.
-   */
-  wallOffset: number
-  /** The instant at which the call ends at the latest; `Infinity` without a deadline. */
-  deadline: number
-  /** What each attempt must pass, the outermost first; of a call with a hedge, what the legs of a race pass as one. */
-  gates: ReadonlyArray<Gate>
-  /** What each leg must pass for itself, the outermost first. */
-  legGates: ReadonlyArray<Gate>
-  /** What starts the legs; `undefined` for a call that is not hedged. */
-  hedge: Hedge | undefined
-  /** The budget that retries are taken from; `undefined` without one. */
-  budget: Account | undefined
-  /** The budget at the start of the call, the one that events report. */
-  readonly observedBudget: Account | undefined
-  /** The cost of the last retry. */
-  retryCost: number
-  /** Whether the last retry is paid for and its attempt has not started yet. */
-  isRetryPending: boolean
-  /** The number of attempts started. */
-  attempts: number
-  /** The number of rounds that have failed: a round is one attempt, or the legs of one race. */
-  failedRounds: number
-  /** The last attempt started. */
-  attempt: Attempt.Attempt | undefined
-  /** When the attempt was answered that ends the call, where its budget had to know; `undefined` elsewhere. */
-  answeredAt: number | undefined
-  /** The time spent in delays, in milliseconds. */
-  waited: number
-  /** Made at the first failure, so that a call that succeeds at once does not pay for it. */
-  schedule: RetrySchedule.Run<Retryable, never> | undefined
-  /** Made at the first failure, as `schedule` is. */
-  history: History.History | undefined
-  /** Stops what the delay waits for, where that does not stop by itself. */
-  stopDelay: Timer.Stop | undefined
-}
-
-/**
- * What a call is started with, read once.
- *
- * @internal
- */
-export interface Start {
-  readonly settings: Settings
-  readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
-  readonly policy: RetryPolicy.Complete
-  readonly observer: Observer | undefined
-  readonly clock: Clock.Clock
-  /** The instant at which the call starts, in milliseconds of the monotonic clock. */
-  readonly startedAt: number
-}
-
-/**
- * Reads the policy and the clock of a call, and who observes it.
- *
- * @internal
- */
-export const begin = (settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unknown>): Start => {
-  const policy = settings.policyOf(settings.method)
-  const observer = settings.telemetry.observer(settings.method, policy, fiber)
-  const clock = read(fiber.currentDefaultServices, clockOf, undefined)!
-  return { settings, fiber, policy, observer, clock, startedAt: Monotonic.now(clock) }
-}
-
 /** The tag of the clock, as a reference: every fiber has a clock. */
 const clockOf = Clock.Clock as { readonly key: string; readonly Service: Clock.Clock | undefined }
+
+/**
+ * What a call is started with: its policy, its clock and who observes it, read once.
+ *
+ * @internal
+ */
+export class Start {
+  declare readonly settings: Settings
+  declare readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
+  declare readonly policy: RetryPolicy.Complete
+  declare readonly observer: Observer | undefined
+  declare readonly clock: Clock.Clock
+  /** The instant at which the call starts, in milliseconds of the monotonic clock. */
+  declare readonly startedAt: number
+
+  constructor(settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unknown>) {
+    this.settings = settings
+    this.fiber = fiber
+    this.policy = settings.policyOf(settings.method)
+    this.observer = settings.telemetry.observer(settings.method, this.policy, fiber)
+    this.clock = read(fiber.currentDefaultServices, clockOf, undefined)!
+    this.startedAt = Monotonic.now(this.clock)
+  }
+}
 
 /**
  * Returns whether nobody watches the call, nothing bounds it, and its first attempt sees the context of the caller: then
@@ -158,49 +92,105 @@ const isPlainIn = (ambient: Context.Context<never>, { identity }: Settings): boo
   AttemptContext.isPlainIn(ambient, identity !== undefined)
 
 /**
- * Starts a call.
+ * A call, from before its first attempt to its end. Instants are in milliseconds of the monotonic clock.
+ *
+ * What is made for each call is made by constructors: the engine of JavaScript may come to allocate the objects of a
+ * literal in its old generation, where each keeps alive what it refers to, and a call then takes twice as long.
  *
  * @internal
  */
-export const start = ({ clock, fiber, observer, policy, settings, startedAt }: Start): Call => {
-  const ambient = fiber.currentContext
-  const ambientDeadline = read(ambient, CurrentDeadline, Infinity)
-  const deadline = deadlineOf(policy, startedAt, ambientDeadline)
-  const hedge = Gates.hedgeOf(policy, ambient)
-  const account = policy.budget?.account
-  return {
-    settings,
-    fiber,
-    policy,
-    method: settings.method,
-    annotateLogs: read(ambient, AnnotateLogs, false),
-    observer,
-    id: observer !== undefined || policy.spans === true ? settings.telemetry.nextCall() : 0,
-    services: fiber.currentDefaultServices,
-    clock,
-    attemptContext: AttemptContext.make(
-      ambient,
-      deadline === ambientDeadline ? undefined : deadline,
-      settings.idempotencyKey
-    ),
-    startedAt,
-    wallOffset: 0,
-    deadline,
-    gates: Gates.ofRound(settings.gates, policy, hedge, ambient),
-    legGates: Gates.ofLeg(settings.gates, policy, hedge, ambient),
-    hedge,
-    budget: account,
-    observedBudget: account,
-    retryCost: 0,
-    isRetryPending: false,
-    attempts: 0,
-    failedRounds: 0,
-    attempt: undefined,
-    answeredAt: undefined,
-    waited: 0,
-    schedule: undefined,
-    history: undefined,
-    stopDelay: undefined
+export class Call {
+  declare readonly settings: Settings
+  /** The fiber that runs it: the attempts of a call may have fibers of their own. */
+  declare readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
+  /** The policy in force. It changes at most once, when {@link learnMethod} finds the method in the first failure. */
+  declare policy: RetryPolicy.Complete
+  /** The method given at the start; `undefined` for a call without a name. */
+  declare readonly method: string | undefined
+  /** Whether log lines written inside an attempt are annotated with it. */
+  declare readonly annotateLogs: boolean
+  /** Receives the events of the call; `undefined` when nobody listens. */
+  declare observer: Observer | undefined
+  /** The number of the call in its events; 0 for a call that is not observed. */
+  declare readonly id: number
+  declare readonly services: Services
+  declare readonly clock: Clock.Clock
+  /** The context values that the attempts of the call are provided with. */
+  declare attemptContext: AttemptContext.AttemptContext
+  declare readonly startedAt: number
+  /**
+   * The wall clock minus the monotonic one, in milliseconds: add it to an instant to show that instant. 0 for a call whose
+   * events nobody reads but the metrics, which have no time of day.
+   */
+  declare wallOffset: number
+  /** The instant at which the call ends at the latest; `Infinity` without a deadline. */
+  declare deadline: number
+  /** What each attempt must pass, the outermost first; of a call with a hedge, what the legs of a race pass as one. */
+  declare gates: ReadonlyArray<Gate>
+  /** What each leg must pass for itself, the outermost first. */
+  declare legGates: ReadonlyArray<Gate>
+  /** What starts the legs; `undefined` for a call that is not hedged. */
+  declare hedge: Hedge | undefined
+  /** The budget that retries are taken from; `undefined` without one. */
+  declare budget: Account | undefined
+  /** The budget at the start of the call, the one that events report. */
+  declare readonly observedBudget: Account | undefined
+  /** The cost of the last retry. */
+  declare retryCost: number
+  /** Whether the last retry is paid for and its attempt has not started yet. */
+  declare isRetryPending: boolean
+  /** The number of attempts started. */
+  declare attempts: number
+  /** The number of rounds that have failed: a round is one attempt, or the legs of one race. */
+  declare failedRounds: number
+  /** The last attempt started. */
+  declare attempt: Attempt.Attempt | undefined
+  /** When the attempt was answered that ends the call, where its budget had to know; `undefined` elsewhere. */
+  declare answeredAt: number | undefined
+  /** The time spent in delays, in milliseconds. */
+  declare waited: number
+  /** Made at the first failure, so that a call that succeeds at once does not pay for it. */
+  declare schedule: RetrySchedule.Run<Retryable, never> | undefined
+  /** Made at the first failure, as `schedule` is. */
+  declare history: History.History | undefined
+  /** Stops what the delay waits for, where that does not stop by itself. */
+  declare stopDelay: Timer.Stop | undefined
+
+  constructor({ clock, fiber, observer, policy, settings, startedAt }: Start) {
+    const ambient = fiber.currentContext
+    const ambientDeadline = read(ambient, CurrentDeadline, Infinity)
+    const deadline = deadlineOf(policy, startedAt, ambientDeadline)
+    const hedge = Gates.hedgeOf(policy, ambient)
+    const ownDeadline = deadline === ambientDeadline ? undefined : deadline
+    const account = policy.budget?.account
+    this.settings = settings
+    this.fiber = fiber
+    this.policy = policy
+    this.method = settings.method
+    this.annotateLogs = read(ambient, AnnotateLogs, false)
+    this.observer = observer
+    this.id = observer !== undefined || policy.spans === true ? settings.telemetry.nextCall() : 0
+    this.services = fiber.currentDefaultServices
+    this.clock = clock
+    this.attemptContext = AttemptContext.make(ambient, ownDeadline, settings.idempotencyKey)
+    this.startedAt = startedAt
+    this.wallOffset = 0
+    this.deadline = deadline
+    this.gates = Gates.ofRound(settings.gates, policy, hedge, ambient)
+    this.legGates = Gates.ofLeg(settings.gates, policy, hedge, ambient)
+    this.hedge = hedge
+    this.budget = account
+    this.observedBudget = account
+    this.retryCost = 0
+    this.isRetryPending = false
+    this.attempts = 0
+    this.failedRounds = 0
+    this.attempt = undefined
+    this.answeredAt = undefined
+    this.waited = 0
+    this.schedule = undefined
+    this.history = undefined
+    this.stopDelay = undefined
   }
 }
 

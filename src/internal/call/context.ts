@@ -58,16 +58,27 @@ export const make = (
   ambient: Context.Context<never>,
   deadline: number | undefined,
   idempotencyKey: string | boolean
-): AttemptContext => ({
-  deadline,
-  key: idempotencyKey !== false || read(ambient, IdempotencyKey, none)._tag === "Some"
-    ? keyOf(idempotencyKey)
-    : undefined,
-  tried: undefined,
-  legs: undefined,
-  ambientAttempt: read(ambient, CurrentAttempt, 1),
-  ambientProgress: read(ambient, Progress.CurrentAttemptProgress, undefined)
-})
+): AttemptContext => new Made(ambient, deadline, idempotencyKey)
+
+class Made implements AttemptContext {
+  declare readonly deadline: number | undefined
+  declare readonly key: Option.Option<string> | undefined
+  declare readonly tried: ReadonlyArray<string> | undefined
+  declare readonly legs: Array<string> | undefined
+  declare readonly ambientAttempt: number
+  declare readonly ambientProgress: Progress.AttemptProgress | undefined
+
+  constructor(ambient: Context.Context<never>, deadline: number | undefined, idempotencyKey: string | boolean) {
+    this.deadline = deadline
+    this.key = idempotencyKey !== false || read(ambient, IdempotencyKey, none)._tag === "Some"
+      ? keyOf(idempotencyKey)
+      : undefined
+    this.tried = undefined
+    this.legs = undefined
+    this.ambientAttempt = read(ambient, CurrentAttempt, 1)
+    this.ambientProgress = read(ambient, Progress.CurrentAttemptProgress, undefined)
+  }
+}
 
 /**
  * Returns whether a first attempt without bounds and without a key sees the context of the caller as it is.

@@ -38,6 +38,7 @@ import * as Call from "../call/call.js"
 import * as AttemptContext from "../call/context.js"
 import * as History from "../call/history.js"
 import * as Causes from "../effect/cause.js"
+import * as Ends from "../effect/ends.js"
 import * as FiberRefs from "../effect/fiberRefs.js"
 import * as Step from "../effect/step.js"
 import { retryableOf, withoutRetryable } from "../errors/cause.js"
@@ -66,15 +67,15 @@ export const run = <A, E, R>(
   settings: (ambient: Context.Context<never>) => Call.Settings
 ): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> =>
   Effect.withFiberRuntime((fiber) => {
-    const begun = Call.begin(settings(fiber.currentContext), fiber)
+    const begun = new Call.Start(settings(fiber.currentContext), fiber)
     if (Call.isPlain(begun)) {
       return Effect.catchAllCause(self, (cause) => {
-        const call = Call.start(begun)
+        const call = new Call.Call(begun)
         Call.nextAttempt(call)
         return failed(self, call, cause)
       })
     }
-    const call = Call.start(begun)
+    const call = new Call.Call(begun)
     return Observe.call(
       call,
       () =>
@@ -107,19 +108,22 @@ const attempts = <A, E, R>(
   if (permit === undefined && call.budget === undefined) {
     return Effect.catchAllCause(round, (cause) => failed(self, call, cause))
   }
-  const end = permit === undefined ? undefined : Gate.ending<A, E | Retryable>(permit, passageOf(call, call))
-  return Effect.matchCauseEffect(round, {
-    onSuccess: (answer) => {
+  const end = permit === undefined
+    ? undefined
+    : Gate.ending<A, E | Retryable>(permit, new Gate.Passage(call.services, call.deadline, call))
+  const ends = new Ends.Handlers<A, E | Retryable, A, Exclude<E, Retryable> | Ended, R>(
+    (answer) => {
       if (call.hedge === undefined) {
         Payment.credit(call, call.attempt!)
       }
-      return end === undefined ? Exit.succeed(answer) : end.onSuccess(answer)
+      return end === undefined ? Exit.succeed(answer) : end.onSuccess(answer) as Exit.Exit<A>
     },
-    onFailure: (cause) => {
+    (cause) => {
       end?.onFailure(cause)
       return failed(self, call, cause)
     }
-  })
+  )
+  return Effect.matchCauseEffect(round, ends)
 }
 
 /** What follows a round that failed: the end of the call, or the next attempt. */
@@ -201,14 +205,6 @@ const hedged = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effect.
       (leg) => through(call.legGates, call, leg, () => Hedging.ofLeg(leg, () => admitted(self, call, leg)))
     )
 
-/** What gates are told of a call, and of an attempt of it once that has started. */
-const passageOf = ({ deadline, services }: Call.Call, of: { readonly attempt: Attempt | undefined }) => ({
-  services,
-  deadline,
-  isCut: () => of.attempt?.isCutByDeadline === true,
-  startedAt: () => of.attempt?.startedAt
-})
-
 /**
  * What is behind the gates, if all of them admit it.
  *
@@ -216,16 +212,16 @@ const passageOf = ({ deadline, services }: Call.Call, of: { readonly attempt: At
  */
 const through = <A, E, R>(
   gates: ReadonlyArray<Gate.Gate>,
-  call: Call.Call,
+  { deadline, services }: Call.Call,
   of: { readonly attempt: Attempt | undefined },
   behind: LazyArg<Effect.Effect<A, E, R>>
-): Effect.Effect<A, E, R> =>
-  gates.length === 0 ?
-    behind() :
-    gates.reduceRight<LazyArg<Effect.Effect<A, E, R>>>(
-      (attempt, gate) => () => Gate.through(gate, { attempt, ...passageOf(call, of) }),
-      behind
-    )()
+): Effect.Effect<A, E, R> => {
+  if (gates.length === 0) {
+    return behind()
+  }
+  const passage = new Gate.Passage(services, deadline, of)
+  return gates.reduceRight((attempt, gate) => () => Gate.through(gate, passage, attempt), behind)()
+}
 
 /** The attempt, unless a breaker has opened while it waited behind it for a permit of the bulkhead. */
 const admitted = <A, E, R>(

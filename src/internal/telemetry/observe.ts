@@ -17,6 +17,7 @@ import { destinationOf } from "../budget/destination.js"
 import * as Attempt from "../call/attempt.js"
 import * as Call from "../call/call.js"
 import { both, type Observer } from "../call/observer.js"
+import * as Ends from "../effect/ends.js"
 import type { HedgeRefused } from "../event/event.js"
 import { endOf, rpcErrorOf } from "../event/outcome.js"
 import * as Logs from "./logs.js"
@@ -45,16 +46,19 @@ const watched = <A, E, R>(call: Call.Call, self: LazyArg<Effect.Effect<A, E, R>>
     call.wallOffset = call.clock.unsafeCurrentTimeMillis() - call.startedAt
   }
   return Effect.uninterruptibleMask((restore) =>
-    Effect.matchCauseEffect(restore(self()), {
-      onSuccess: (value) => {
-        succeeded(call, call.attempt!, call.answeredAt ?? Monotonic.now(call.clock))
-        return Exit.succeed(value)
-      },
-      onFailure: (cause) => {
-        callEnded(call, Monotonic.now(call.clock), cause)
-        return Exit.failCause(cause)
-      }
-    })
+    Effect.matchCauseEffect(
+      restore(self()),
+      new Ends.Handlers<A, E, A, E, never>(
+        (value) => {
+          succeeded(call, call.attempt!, call.answeredAt ?? Monotonic.now(call.clock))
+          return Exit.succeed(value)
+        },
+        (cause) => {
+          callEnded(call, Monotonic.now(call.clock), cause)
+          return Exit.failCause(cause)
+        }
+      )
+    )
   )
 }
 
