@@ -51,15 +51,33 @@ export const cpu = async (work: () => Promise<unknown>): Promise<number> => {
 /** A round takes so many milliseconds. */
 const roundMillis = 60
 
-/** Processor time of one of many runs: their number is found once. */
+/** So many rounds in a row that are no faster than those before end the warm-up of a case. */
+const settled = 15
+
+/** A case warms up for so many milliseconds at most. */
+const maxWarmUp = 8_000
+
+/**
+ * Processor time of one of many runs. They are made until they get no faster, so that no round measures code that is
+ * still being compiled: a call with all protections takes two seconds to get there, and twice as long per call before.
+ */
 export const each = async (runs: (n: number) => Promise<unknown>): Promise<Round> => {
   let n = isQuick ? 5 : 50
-  for (let took = 0; took < roundMillis && !isQuick; n *= 2) {
+  const round = async () => await cpu(() => runs(n)) / n
+  let least = Infinity
+  const began = performance.now()
+  for (let rounds = 0; rounds < settled && performance.now() - began < maxWarmUp && !isQuick; rounds++) {
     const start = performance.now()
-    await runs(n)
-    took = performance.now() - start
+    const figure = await round()
+    if (performance.now() - start < roundMillis) {
+      n *= 2
+    }
+    if (figure < least * 0.98) {
+      least = figure
+      rounds = 0
+    }
   }
-  return async () => await cpu(() => runs(n)) / n
+  return round
 }
 
 /** A call, one after the other in one fiber; `service` makes the service that it finds, `clock` is that of all. */

@@ -22,18 +22,6 @@ export const read = <S>(
 }
 
 /**
- * A copy of a context while it is being made. `Context.add` would copy it for each value.
- *
- * @internal
- */
-export interface Copy {
-  /** The copy. */
-  readonly done: Context.Context<never>
-  /** Sets a reference. */
-  readonly set: <S>(reference: { readonly key: string; readonly Service: S }, value: S) => void
-}
-
-/**
  * A context that computes its hash when it is asked. Effect asks each context that it provides, and those of its own
  * keep the hash in a property, which costs more than to compute it for a context that is provided once.
  */
@@ -47,11 +35,28 @@ class Copied {
 
 Object.setPrototypeOf(Copied.prototype, Object.getPrototypeOf(Context.empty()))
 
-/** Copies a context. @internal */
-export const copy = (context: Context.Context<never>): Copy => {
-  const map = new Map<string, unknown>(context.unsafeMap)
-  return {
-    done: new Copied(map) as unknown as Context.Context<never>,
-    set: ({ key }, value) => void map.set(key, value)
+/**
+ * A copy of a context while it is being made. `Context.add` would copy it for each value.
+ *
+ * @internal
+ */
+export class Copy {
+  private readonly map: Map<string, unknown>
+
+  constructor(context: Context.Context<never>) {
+    this.map = new Map<string, unknown>(context.unsafeMap)
+  }
+
+  /** Sets a reference. */
+  set<S>({ key }: { readonly key: string; readonly Service: S }, value: S): void {
+    this.map.set(key, value)
+  }
+
+  /** The copy. */
+  get done(): Context.Context<never> {
+    return new Copied(this.map) as unknown as Context.Context<never>
   }
 }
+
+/** Copies a context. @internal */
+export const copy = (context: Context.Context<never>): Copy => new Copy(context)

@@ -48,19 +48,41 @@ export const make = (
   after: Retryable | undefined,
   leg: number | undefined,
   cost: number
-): Attempt => ({
-  number,
-  startedAt,
-  after,
-  leg,
-  cost,
-  endedAt: startedAt,
-  isRunning: true,
-  isCutByDeadline: false,
-  error: undefined,
-  hint: undefined,
-  delay: undefined
-})
+): Attempt => new Made(number, startedAt, after, leg, cost)
+
+class Made implements Attempt {
+  declare readonly number: number
+  declare readonly startedAt: number
+  declare readonly after: Retryable | undefined
+  declare readonly leg: number | undefined
+  declare readonly cost: number
+  declare endedAt: number
+  declare isRunning: boolean
+  declare isCutByDeadline: boolean
+  declare error: Retryable | undefined
+  declare hint: Retryable["retryAfter"]
+  declare delay: number | undefined
+
+  constructor(
+    number: number,
+    startedAt: number,
+    after: Retryable | undefined,
+    leg: number | undefined,
+    cost: number
+  ) {
+    this.number = number
+    this.startedAt = startedAt
+    this.after = after
+    this.leg = leg
+    this.cost = cost
+    this.endedAt = startedAt
+    this.isRunning = true
+    this.isCutByDeadline = false
+    this.error = undefined
+    this.hint = undefined
+    this.delay = undefined
+  }
+}
 
 /**
  * Returns how long a failed attempt took, in milliseconds.

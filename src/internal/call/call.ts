@@ -5,25 +5,24 @@
  */
 import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
+import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import type * as Fiber from "effect/Fiber"
-import { CurrentAttempt, CurrentDeadline, InheritedAttempt } from "../../Deadline.js"
+import { CurrentDeadline } from "../../Deadline.js"
 import type { Retryable } from "../../RpcError.js"
 import { read } from "../ambient/context.js"
 import * as Monotonic from "../ambient/monotonic.js"
 import type { AttemptProgress, CallIdentity } from "../ambient/progress.js"
 import type { Account } from "../budget/account.js"
-import { destinationOf } from "../budget/destination.js"
 import * as Causes from "../effect/cause.js"
 import type * as Timer from "../effect/timer.js"
-import { type Gate, HeldGates, type Services } from "../gate/gate.js"
+import type { Gate, Services } from "../gate/gate.js"
 import type { Core as Hedge } from "../hedge/core.js"
-import { hedgeOf } from "../policy/policy.js"
 import type * as RetryPolicy from "../policy/policy.js"
 import * as RetrySchedule from "../policy/schedule.js"
 import * as Attempt from "./attempt.js"
 import * as AttemptContext from "./context.js"
+import * as Gates from "./gates.js"
 import * as History from "./history.js"
 import { AnnotateLogs, type Observer, type Telemetry } from "./observer.js"
 
@@ -49,156 +48,150 @@ export interface Settings {
   readonly idempotent: boolean | undefined
 }
 
-/**
- * A call, from before its first attempt to its end. Instants are in milliseconds of the monotonic clock.
- *
- * @internal
- */
-export interface Call {
-  readonly settings: Settings
-  /** The fiber that runs it: the attempts of a call may have fibers of their own. */
-  readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
-  /** The policy in force. It changes at most once, when {@link learnMethod} finds the method in the first failure. */
-  policy: RetryPolicy.Complete
-  /** The method given at the start; `undefined` for a call without a name. */
-  readonly method: string | undefined
-  /** Whether log lines written inside an attempt are annotated with it. */
-  readonly annotateLogs: boolean
-  /** The service part of the method; `""` for a call that is not observed. */
-  readonly destination: string
-  /** Receives the events of the call; `undefined` when nobody listens. */
-  observer: Observer | undefined
-  /** The number of the call in its events; 0 for a call that is not observed. */
-  readonly id: number
-  readonly services: Services
-  readonly clock: Clock.Clock
-  /** The context values that the attempts of the call are provided with. */
-  attemptContext: AttemptContext.AttemptContext
-  readonly startedAt: number
-  /** The wall clock minus the monotonic one, in milliseconds: add it to an instant to show that instant. */
-  readonly wallOffset: number
-  /** The instant at which the call ends at the latest; `Infinity` without a deadline. */
-  deadline: number
-  /** What each attempt must pass, the outermost first; of a call with a hedge, what the legs of a race pass as one. */
-  gates: ReadonlyArray<Gate>
-  /** What each leg must pass for itself, the outermost first. */
-  legGates: ReadonlyArray<Gate>
-  /** What starts the legs; `undefined` for a call that is not hedged. */
-  hedge: Hedge | undefined
-  /** The budget that retries are taken from; `undefined` without one. */
-  budget: Account | undefined
-  /** The budget at the start of the call, the one that events report. */
-  readonly observedBudget: Account | undefined
-  /** The cost of the last retry. */
-  retryCost: number
-  /** Whether the last retry is paid for and its attempt has not started yet. */
-  isRetryPending: boolean
-  /** The number of attempts started. */
-  attempts: number
-  /** The number of rounds that have failed: a round is one attempt, or the legs of one race. */
-  failedRounds: number
-  /** The last attempt started. */
-  attempt: Attempt.Attempt | undefined
-  /** The time spent in delays, in milliseconds. */
-  waited: number
-  /** Made at the first failure, so that a call that succeeds at once does not pay for it. */
-  schedule: RetrySchedule.Run<Retryable, never> | undefined
-  /** Made at the first failure, as `schedule` is. */
-  history: History.History | undefined
-  /** Stops what the delay waits for, where that does not stop by itself. */
-  stopDelay: Timer.Stop | undefined
-}
+/** The tag of the clock, as a reference: every fiber has a clock. */
+const clockOf = Clock.Clock as { readonly key: string; readonly Service: Clock.Clock | undefined }
 
 /**
- * Starts a call: reads its policy, its clock and the ambient deadline.
+ * What a call is started with: its policy, its clock and who observes it, read once.
  *
  * @internal
  */
-export const start = (settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unknown>): Call => {
-  const { method, telemetry } = settings
-  const policy = settings.policyOf(method)
-  const services = fiber.currentDefaultServices
-  const clock = Context.get(services, Clock.Clock)
-  const startedAt = Monotonic.now(clock)
-  const ambient = fiber.currentContext
-  const ambientDeadline = read(ambient, CurrentDeadline, Infinity)
-  const deadline = deadlineOf(policy, startedAt, ambientDeadline)
-  const observer = telemetry.observer(method, policy, fiber)
-  const observed = observer !== undefined || policy.spans === true
-  const hedge = hedgeIn(policy, ambient)
-  return {
-    settings,
-    fiber,
-    policy,
-    method,
-    annotateLogs: read(ambient, AnnotateLogs, false),
-    destination: observed ? destinationOf(method) : "",
-    observer,
-    id: observed ? telemetry.nextCall() : 0,
-    services,
-    clock,
-    attemptContext: AttemptContext.make(
-      ambient,
-      deadline === ambientDeadline ? undefined : deadline,
-      settings.idempotencyKey
-    ),
-    startedAt,
-    wallOffset: observed ? clock.unsafeCurrentTimeMillis() - startedAt : 0,
-    deadline,
-    gates: notHeld(gatesOf(settings, policy, hedge), ambient),
-    legGates: notHeld(legGatesOf(settings, policy, hedge), ambient),
-    hedge,
-    budget: policy.budget?.account,
-    observedBudget: policy.budget?.account,
-    retryCost: 0,
-    isRetryPending: false,
-    attempts: 0,
-    failedRounds: 0,
-    attempt: undefined,
-    waited: 0,
-    schedule: undefined,
-    history: undefined,
-    stopDelay: undefined
+export class Start {
+  declare readonly settings: Settings
+  declare readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
+  declare readonly policy: RetryPolicy.Complete
+  declare readonly observer: Observer | undefined
+  declare readonly clock: Clock.Clock
+  /** The instant at which the call starts, in milliseconds of the monotonic clock. */
+  declare readonly startedAt: number
+
+  constructor(settings: Settings, fiber: Fiber.RuntimeFiber<unknown, unknown>) {
+    this.settings = settings
+    this.fiber = fiber
+    this.policy = settings.policyOf(settings.method)
+    this.observer = settings.telemetry.observer(settings.method, this.policy, fiber)
+    this.clock = read(fiber.currentDefaultServices, clockOf, undefined)!
+    this.startedAt = Monotonic.now(this.clock)
   }
 }
 
-const noGates: ReadonlyArray<Gate> = []
+/**
+ * Returns whether nobody watches the call, nothing bounds it, and its first attempt sees the context of the caller: then
+ * it needs no state before its first failure.
+ *
+ * @internal
+ */
+export const isPlain = ({ fiber, observer, policy, settings }: Start): boolean =>
+  observer === undefined && policy.spans !== true && policy.deadline === undefined &&
+  policy.attemptTimeout === undefined && policy.budget === undefined && policy.breaker === undefined &&
+  policy.bulkhead === undefined && policy.throttle === undefined && policy.hedge === undefined &&
+  settings.gates === undefined && settings.idempotencyKey === false && isPlainIn(fiber.currentContext, settings)
 
-const gate = (one: { readonly gate: Gate } | "off" | undefined): ReadonlyArray<Gate> =>
-  one === undefined || one === "off" ? noGates : [one.gate]
+const isPlainIn = (ambient: Context.Context<never>, { identity }: Settings): boolean =>
+  read(ambient, CurrentDeadline, Infinity) === Infinity && !read(ambient, AnnotateLogs, false) &&
+  AttemptContext.isPlainIn(ambient, identity !== undefined)
 
-/** What an attempt, or a race of several, must pass, the outermost first. */
-const gatesOf = (
-  { gates }: Settings,
-  { breaker, bulkhead }: RetryPolicy.Complete,
-  hedge: Hedge | undefined
-): ReadonlyArray<Gate> =>
-  gates ??
-    (breaker === undefined && bulkhead === undefined
-      ? noGates
-      : hedge === undefined
-      ? [...gate(breaker), ...gate(bulkhead)]
-      : gate(breaker))
+/**
+ * A call, from before its first attempt to its end. Instants are in milliseconds of the monotonic clock.
+ *
+ * What is made for each call is made by constructors: the engine of JavaScript may come to allocate the objects of a
+ * literal in its old generation, where each keeps alive what it refers to, and a call then takes twice as long.
+ *
+ * @internal
+ */
+export class Call {
+  declare readonly settings: Settings
+  /** The fiber that runs it: the attempts of a call may have fibers of their own. */
+  declare readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
+  /** The policy in force. It changes at most once, when {@link learnMethod} finds the method in the first failure. */
+  declare policy: RetryPolicy.Complete
+  /** The method given at the start; `undefined` for a call without a name. */
+  declare readonly method: string | undefined
+  /** Whether log lines written inside an attempt are annotated with it. */
+  declare readonly annotateLogs: boolean
+  /** Receives the events of the call; `undefined` when nobody listens. */
+  declare observer: Observer | undefined
+  /** The number of the call in its events; 0 for a call that is not observed. */
+  declare readonly id: number
+  declare readonly services: Services
+  declare readonly clock: Clock.Clock
+  /** The context values that the attempts of the call are provided with. */
+  declare attemptContext: AttemptContext.AttemptContext
+  declare readonly startedAt: number
+  /**
+   * The wall clock minus the monotonic one, in milliseconds: add it to an instant to show that instant. 0 for a call whose
+   * events nobody reads but the metrics, which have no time of day.
+   */
+  declare wallOffset: number
+  /** The instant at which the call ends at the latest; `Infinity` without a deadline. */
+  declare deadline: number
+  /** What each attempt must pass, the outermost first; of a call with a hedge, what the legs of a race pass as one. */
+  declare gates: ReadonlyArray<Gate>
+  /** What each leg must pass for itself, the outermost first. */
+  declare legGates: ReadonlyArray<Gate>
+  /** What starts the legs; `undefined` for a call that is not hedged. */
+  declare hedge: Hedge | undefined
+  /** The budget that retries are taken from; `undefined` without one. */
+  declare budget: Account | undefined
+  /** The budget at the start of the call, the one that events report. */
+  declare readonly observedBudget: Account | undefined
+  /** The cost of the last retry. */
+  declare retryCost: number
+  /** Whether the last retry is paid for and its attempt has not started yet. */
+  declare isRetryPending: boolean
+  /** The number of attempts started. */
+  declare attempts: number
+  /** The number of rounds that have failed: a round is one attempt, or the legs of one race. */
+  declare failedRounds: number
+  /** The last attempt started. */
+  declare attempt: Attempt.Attempt | undefined
+  /** When the attempt was answered that ends the call, where its budget had to know; `undefined` elsewhere. */
+  declare answeredAt: number | undefined
+  /** The time spent in delays, in milliseconds. */
+  declare waited: number
+  /** Made at the first failure, so that a call that succeeds at once does not pay for it. */
+  declare schedule: RetrySchedule.Run<Retryable, never> | undefined
+  /** Made at the first failure, as `schedule` is. */
+  declare history: History.History | undefined
+  /** Stops what the delay waits for, where that does not stop by itself. */
+  declare stopDelay: Timer.Stop | undefined
 
-/** What each leg of a race must pass, the outermost first. */
-const legGatesOf = (
-  { gates }: Settings,
-  { bulkhead }: RetryPolicy.Complete,
-  hedge: Hedge | undefined
-): ReadonlyArray<Gate> => hedge === undefined || gates !== undefined ? noGates : gate(bulkhead)
-
-/** What starts the legs of a call, unless it must not run twice, or is a retry itself. */
-const hedgeIn = (policy: RetryPolicy.Complete, ambient: Context.Context<never>): Hedge | undefined =>
-  policy.hedge === undefined || isAgain(ambient) ? undefined : hedgeOf(policy)?.core
-
-/** Whether the call is part of an attempt that is no first one: hedges of retries would multiply. */
-const isAgain = (ambient: Context.Context<never>): boolean =>
-  read(ambient, CurrentAttempt, 1) > 1 || read(ambient, InheritedAttempt, 1) !== 1
-
-/** Leaves out what an attempt around this call holds a permit of. */
-const notHeld = (gates: ReadonlyArray<Gate>, ambient: Context.Context<never>): ReadonlyArray<Gate> => {
-  const held = gates.length === 0 ? noGates : read(ambient, HeldGates, noGates)
-  return held.length === 0 ? gates : gates.filter((gate) => !held.includes(gate))
+  constructor({ clock, fiber, observer, policy, settings, startedAt }: Start) {
+    const ambient = fiber.currentContext
+    const ambientDeadline = read(ambient, CurrentDeadline, Infinity)
+    const deadline = deadlineOf(policy, startedAt, ambientDeadline)
+    const hedge = Gates.hedgeOf(policy, ambient)
+    const ownDeadline = deadline === ambientDeadline ? undefined : deadline
+    const account = policy.budget?.account
+    this.settings = settings
+    this.fiber = fiber
+    this.policy = policy
+    this.method = settings.method
+    this.annotateLogs = read(ambient, AnnotateLogs, false)
+    this.observer = observer
+    this.id = observer !== undefined || policy.spans === true ? settings.telemetry.nextCall() : 0
+    this.services = fiber.currentDefaultServices
+    this.clock = clock
+    this.attemptContext = AttemptContext.make(ambient, ownDeadline, settings.idempotencyKey)
+    this.startedAt = startedAt
+    this.wallOffset = 0
+    this.deadline = deadline
+    this.gates = Gates.ofRound(settings.gates, policy, hedge, ambient)
+    this.legGates = Gates.ofLeg(settings.gates, policy, hedge, ambient)
+    this.hedge = hedge
+    this.budget = account
+    this.observedBudget = account
+    this.retryCost = 0
+    this.isRetryPending = false
+    this.attempts = 0
+    this.failedRounds = 0
+    this.attempt = undefined
+    this.answeredAt = undefined
+    this.waited = 0
+    this.schedule = undefined
+    this.history = undefined
+    this.stopDelay = undefined
+  }
 }
 
 const deadlineOf = (policy: RetryPolicy.Complete, startedAt: number, ambient: number): number =>
@@ -217,9 +210,9 @@ export const learnMethod = (call: Call, error: Retryable, ambient: Context.Conte
   }
   const policy = call.settings.policyOf(error.method)
   call.policy = { ...policy, spans: call.policy.spans }
-  call.hedge = hedgeIn(policy, ambient)
-  call.gates = notHeld(gatesOf(call.settings, policy, call.hedge), ambient)
-  call.legGates = notHeld(legGatesOf(call.settings, policy, call.hedge), ambient)
+  call.hedge = Gates.hedgeOf(policy, ambient)
+  call.gates = Gates.ofRound(call.settings.gates, policy, call.hedge, ambient)
+  call.legGates = Gates.ofLeg(call.settings.gates, policy, call.hedge, ambient)
   call.budget = policy.budget?.account
   call.deadline = deadlineOf(policy, call.startedAt, read(ambient, CurrentDeadline, Infinity))
   call.attemptContext = AttemptContext.withDeadline(call.attemptContext, call.deadline)

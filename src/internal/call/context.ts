@@ -58,16 +58,38 @@ export const make = (
   ambient: Context.Context<never>,
   deadline: number | undefined,
   idempotencyKey: string | boolean
-): AttemptContext => ({
-  deadline,
-  key: idempotencyKey !== false || read(ambient, IdempotencyKey, none)._tag === "Some"
-    ? keyOf(idempotencyKey)
-    : undefined,
-  tried: undefined,
-  legs: undefined,
-  ambientAttempt: read(ambient, CurrentAttempt, 1),
-  ambientProgress: read(ambient, Progress.CurrentAttemptProgress, undefined)
-})
+): AttemptContext => new Made(ambient, deadline, idempotencyKey)
+
+class Made implements AttemptContext {
+  declare readonly deadline: number | undefined
+  declare readonly key: Option.Option<string> | undefined
+  declare readonly tried: ReadonlyArray<string> | undefined
+  declare readonly legs: Array<string> | undefined
+  declare readonly ambientAttempt: number
+  declare readonly ambientProgress: Progress.AttemptProgress | undefined
+
+  constructor(ambient: Context.Context<never>, deadline: number | undefined, idempotencyKey: string | boolean) {
+    this.deadline = deadline
+    this.key = idempotencyKey !== false || read(ambient, IdempotencyKey, none)._tag === "Some"
+      ? keyOf(idempotencyKey)
+      : undefined
+    this.tried = undefined
+    this.legs = undefined
+    this.ambientAttempt = read(ambient, CurrentAttempt, 1)
+    this.ambientProgress = read(ambient, Progress.CurrentAttemptProgress, undefined)
+  }
+}
+
+/**
+ * Returns whether a first attempt without bounds and without a key sees the context of the caller as it is.
+ *
+ * - `isTold`: whether an attempt around it is told of the call.
+ *
+ * @internal
+ */
+export const isPlainIn = (ambient: Context.Context<never>, isTold: boolean): boolean =>
+  read(ambient, CurrentAttempt, 1) === 1 && read(ambient, IdempotencyKey, none)._tag === "None" &&
+  (!isTold || read(ambient, Progress.CurrentAttemptProgress, undefined) === undefined)
 
 /**
  * Changes the deadline that later attempts see.

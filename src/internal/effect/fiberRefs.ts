@@ -11,6 +11,7 @@ import * as Values from "effect/FiberRefs"
 import * as HashMap from "effect/HashMap"
 import * as LogLevel from "effect/LogLevel"
 import type * as MetricLabel from "effect/MetricLabel"
+import { Handlers } from "./ends.js"
 
 /** Returns the labels that `Effect.tagMetrics` has set in a fiber. @internal */
 export const metricLabels = (fiber: Fiber.RuntimeFiber<unknown, unknown>): ReadonlyArray<MetricLabel.MetricLabel> =>
@@ -88,10 +89,12 @@ export const swapContext = <A, E, R>(
 ): Effect.Effect<A, E, R> =>
   Effect.withFiberRuntime(({ currentContext }) => {
     const back = FiberRef.set(FiberRef.currentContext, currentContext)
-    return Effect.flatMap(FiberRef.set(FiberRef.currentContext, change(currentContext)), () =>
-      Effect.matchCauseEffect(self, {
-        onSuccess: (value) =>
-          Effect.as(back, value),
-        onFailure: (cause) => Effect.andThen(back, Effect.failCause(cause))
-      }))
+    const ends = new Handlers<A, E, A, E, R>(
+      (value) => Effect.as(back, value),
+      (cause) => Effect.andThen(back, Effect.failCause(cause))
+    )
+    return Effect.flatMap(
+      FiberRef.set(FiberRef.currentContext, change(currentContext)),
+      () => Effect.matchCauseEffect(self, ends)
+    )
   })

@@ -18,6 +18,7 @@ import type * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type { LazyArg } from "effect/Function"
 import * as Option from "effect/Option"
 import {
@@ -37,6 +38,7 @@ import * as Call from "../call/call.js"
 import * as AttemptContext from "../call/context.js"
 import * as History from "../call/history.js"
 import * as Causes from "../effect/cause.js"
+import * as Ends from "../effect/ends.js"
 import * as FiberRefs from "../effect/fiberRefs.js"
 import * as Step from "../effect/step.js"
 import { retryableOf, withoutRetryable } from "../errors/cause.js"
@@ -55,7 +57,8 @@ import * as Payment from "./payment.js"
 type Ended = RetryExhausted | CallRejected
 
 /**
- * Makes attempts until one ends in something other than `Retryable`, or the policy says stop.
+ * Makes attempts until one ends in something other than `Retryable`, or the policy says stop. A plain call has no state
+ * before its first attempt has failed: most calls succeed at once, and making the state takes as long as all else.
  *
  * @internal
  */
@@ -64,7 +67,15 @@ export const run = <A, E, R>(
   settings: (ambient: Context.Context<never>) => Call.Settings
 ): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> =>
   Effect.withFiberRuntime((fiber) => {
-    const call = Call.start(settings(fiber.currentContext), fiber)
+    const begun = new Call.Start(settings(fiber.currentContext), fiber)
+    if (Call.isPlain(begun)) {
+      return Effect.catchAllCause(self, (cause) => {
+        const call = new Call.Call(begun)
+        Call.nextAttempt(call)
+        return failed(self, call, cause)
+      })
+    }
+    const call = new Call.Call(begun)
     return Observe.call(
       call,
       () =>
@@ -83,37 +94,69 @@ const throttled = <A, E, R>(
     : Throttling.through(throttle.core, call.services, attempts, () => reject(call, "Throttled"))
 }
 
-/** The retry loop: makes an attempt and, when it failed and the policy allows it, waits and begins again. */
+/**
+ * The retry loop: makes an attempt and, when it failed and the policy allows it, waits and begins again.
+ *
+ * A closed breaker around a single attempt admits it, and is told of its end, in the steps of the loop itself.
+ */
 const attempts = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   call: Call.Call
-): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> =>
-  Effect.catchAllCause(gated(self, call), (cause) => {
-    const rejection = rejectionOf(cause)
-    if (rejection !== undefined) {
-      return turnAway(call, rejection)
-    }
-    const attempt = call.attempt!
-    const error = retryableOf(cause)
-    const isFirst = ++call.failedRounds === 1
-    if (call.hedge === undefined) {
-      Call.attemptFailed(call, attempt, cause, error)
-      Observe.attemptFailed(call, attempt, cause)
-    }
-    if (error === undefined) {
-      const rejected = rejectedInside(call, attempt, cause)
-      if (rejected !== undefined) {
-        return rejected
+): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> => {
+  const permit = call.hedge === undefined ? Gate.passFree(call.gates, call.services) : undefined
+  const round = gated(self, call, permit === undefined ? call.gates : call.gates.slice(1))
+  if (permit === undefined && call.budget === undefined) {
+    return Effect.catchAllCause(round, (cause) => failed(self, call, cause))
+  }
+  const end = permit === undefined
+    ? undefined
+    : Gate.ending<A, E | Retryable>(permit, new Gate.Passage(call.services, call.deadline, call))
+  const ends = new Ends.Handlers<A, E | Retryable, A, Exclude<E, Retryable> | Ended, R>(
+    (answer) => {
+      if (call.hedge === undefined) {
+        Payment.credit(call, call.attempt!)
       }
-      if (isDomainError(cause)) {
-        Payment.credit(call, attempt)
-      }
-      return endAs(call, cause as Cause.Cause<E>)
+      return end === undefined ? Exit.succeed(answer) : end.onSuccess(answer) as Exit.Exit<A>
+    },
+    (cause) => {
+      end?.onFailure(cause)
+      return failed(self, call, cause)
     }
-    const next = () => afterFailure(self, call, attempt, error)
-    // once is enough: all later rounds run inside
-    return isFirst ? cleared(call, next) : next()
-  })
+  )
+  return Effect.matchCauseEffect(round, ends)
+}
+
+/** What follows a round that failed: the end of the call, or the next attempt. */
+const failed = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  call: Call.Call,
+  cause: Cause.Cause<E | Retryable>
+): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> => {
+  const rejection = rejectionOf(cause)
+  if (rejection !== undefined) {
+    return turnAway(call, rejection)
+  }
+  const attempt = call.attempt!
+  const error = retryableOf(cause)
+  const isFirst = ++call.failedRounds === 1
+  if (call.hedge === undefined) {
+    Call.attemptFailed(call, attempt, cause, error)
+    Observe.attemptFailed(call, attempt, cause)
+  }
+  if (error === undefined) {
+    const rejected = rejectedInside(call, attempt, cause)
+    if (rejected !== undefined) {
+      return rejected
+    }
+    if (isDomainError(cause)) {
+      Payment.credit(call, attempt)
+    }
+    return endAs(call, cause as Cause.Cause<E>)
+  }
+  const next = () => afterFailure(self, call, attempt, error)
+  // once is enough: all later rounds run inside
+  return isFirst ? cleared(call, next) : next()
+}
 
 /** Leaves nothing of a delay behind: no timer, no watch of a breaker, no cost of a retry that was not made. */
 const cleared = <A, E, R>(call: Call.Call, self: LazyArg<Effect.Effect<A, E, R>>): Effect.Effect<A, E, R> =>
@@ -145,9 +188,12 @@ const rejectedInside = (
   return giveUp(call, after, failure.reason)
 }
 
-/** One round, if every gate admits it. */
-const gated = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effect.Effect<A, E | Retryable, R> =>
-  through(call.gates, call, call, () => hedged(self, call))
+/** One round, if each of these gates admits it. */
+const gated = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  call: Call.Call,
+  gates: ReadonlyArray<Gate.Gate>
+): Effect.Effect<A, E | Retryable, R> => through(gates, call, call, () => hedged(self, call))
 
 /** One attempt, or a race of several. Each of them passes the gates of legs by itself. */
 const hedged = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effect.Effect<A, E | Retryable, R> =>
@@ -169,20 +215,13 @@ const through = <A, E, R>(
   { deadline, services }: Call.Call,
   of: { readonly attempt: Attempt | undefined },
   behind: LazyArg<Effect.Effect<A, E, R>>
-): Effect.Effect<A, E, R> =>
-  gates.length === 0 ?
-    behind() :
-    gates.reduceRight<LazyArg<Effect.Effect<A, E, R>>>(
-      (attempt, gate) => () =>
-        Gate.through(gate, {
-          attempt,
-          services,
-          deadline,
-          isCut: () => of.attempt?.isCutByDeadline === true,
-          startedAt: () => of.attempt?.startedAt
-        }),
-      behind
-    )()
+): Effect.Effect<A, E, R> => {
+  if (gates.length === 0) {
+    return behind()
+  }
+  const passage = new Gate.Passage(services, deadline, of)
+  return gates.reduceRight((attempt, gate) => () => Gate.through(gate, passage, attempt), behind)()
+}
 
 /** The attempt, unless a breaker has opened while it waited behind it for a permit of the bulkhead. */
 const admitted = <A, E, R>(
@@ -240,11 +279,8 @@ const runAttempt = <A, E, R>(
         return new Retryable({ reason: "AttemptTimeout", method: call.method ?? method, ...cut })
       }
     })
-  return Observe.attempt(
-    call,
-    attempt,
-    Payment.credited(remaining === Infinity ? bounded : arbitrated(bounded, call, attempt), call, attempt)
-  )
+  const judged = remaining === Infinity ? bounded : arbitrated(bounded, call, attempt)
+  return Observe.attempt(call, attempt, leg === undefined ? judged : Payment.credited(judged, call, attempt))
 }
 
 /**

@@ -71,11 +71,15 @@ export const payRetry = (call: Call.Call, now: number, error: Retryable): boolea
  *
  * @internal
  */
-export const credit = (call: Call.Call, { cost }: Attempt): void =>
-  call.budget?.succeeded(Monotonic.now(call.clock), cost)
+export const credit = (call: Call.Call, { cost }: Attempt): void => {
+  if (call.budget !== undefined) {
+    call.answeredAt = Monotonic.now(call.clock)
+    call.budget.succeeded(call.answeredAt, cost)
+  }
+}
 
 /**
- * Feeds the budget with the success of an attempt.
+ * Feeds the budget with the success of a leg.
  *
  * @internal
  */
@@ -85,6 +89,6 @@ export const credited = <A, E, R>(
   attempt: Attempt
 ): Effect.Effect<A, E, R> =>
   call.budget === undefined ? self : Effect.map(self, (answer) => {
-    credit(call, attempt)
+    call.budget!.succeeded(Monotonic.now(call.clock), attempt.cost)
     return answer
   })

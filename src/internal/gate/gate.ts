@@ -5,13 +5,13 @@
  *
  * @internal
  */
-import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import type * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type { LazyArg } from "effect/Function"
+import { identity, type LazyArg } from "effect/Function"
 import { copy, read } from "../ambient/context.js"
+import * as Ends from "../effect/ends.js"
 import * as FiberRefs from "../effect/fiberRefs.js"
 import * as Result from "../result.js"
 import { type Outcome, outcomeOf, Rejected, type Rejection } from "./outcome.js"
@@ -99,18 +99,34 @@ export const refusalAt = (gates: ReadonlyArray<Gate>, at: number): Rejection | u
   return undefined
 }
 
-/** How an attempt passes a gate, but for the gate itself. */
-interface Passage<A, E, R> {
-  /** The attempt. */
-  readonly attempt: LazyArg<Effect.Effect<A, E, R>>
-  /** The clock and the random numbers of the call. */
-  readonly services: Services
-  /** When the call is over, an instant of the monotonic clock in milliseconds. */
-  readonly deadline: number
-  /** Whether it was the deadline of the call that ended the attempt, which says nothing of the server. */
-  readonly isCut: LazyArg<boolean>
-  /** When the attempt began, once it has ended; `undefined` for when it was admitted. */
-  readonly startedAt: LazyArg<number | undefined>
+/**
+ * What gates are told of a round of attempts.
+ *
+ * @internal
+ */
+export class Passage {
+  /**
+   * - `services`: the clock and the random numbers of the call.
+   * - `deadline`: when the call is over, an instant of the monotonic clock in milliseconds.
+   * - `of`: whose attempt it is, once that has started; `undefined` for an effect that is no attempt of a call.
+   */
+  constructor(
+    readonly services: Services,
+    readonly deadline: number,
+    private readonly of?: {
+      readonly attempt: { readonly isCutByDeadline: boolean; readonly startedAt: number } | undefined
+    }
+  ) {}
+
+  /** Returns whether it was the deadline of the call that ended the attempt, which says nothing of the server. */
+  isCut(): boolean {
+    return this.of?.attempt?.isCutByDeadline === true
+  }
+
+  /** Returns when the attempt began; `undefined` for when it was admitted. */
+  startedAt(): number | undefined {
+    return this.of?.attempt?.startedAt
+  }
 }
 
 /**
@@ -119,8 +135,11 @@ interface Passage<A, E, R> {
  *
  * @internal
  */
-export const through = <A, E, R>(gate: Gate, passage: Passage<A, E, R>): Effect.Effect<A, E, R> =>
-  gate.isFree() ? unheld(gate, passage) : held(gate, passage)
+export const through = <A, E, R>(
+  gate: Gate,
+  passage: Passage,
+  attempt: LazyArg<Effect.Effect<A, E, R>>
+): Effect.Effect<A, E, R> => gate.isFree() ? unheld(gate, passage, attempt) : held(gate, passage, attempt)
 
 /** Fails with a rejection, for the engine to see. @internal */
 export const turnAway = (rejection: Rejection): Effect.Effect<never> => Effect.fail(new Rejected(rejection) as never)
@@ -132,19 +151,29 @@ export const turnAway = (rejection: Rejection): Effect.Effect<never> => Effect.f
  */
 export const ending = <A, E>(
   permit: Permit,
-  { isCut, services, startedAt }: Pick<Passage<A, E, unknown>, "isCut" | "services" | "startedAt">
-) => ({
-  onSuccess: (value: A): Exit.Exit<A> => {
-    const exit = Exit.succeed(value)
-    permit.end("Success", exit, services, startedAt())
-    return exit
-  },
-  onFailure: (cause: Cause.Cause<E>): Exit.Exit<never, E> => {
-    const exit = Exit.failCause(cause)
-    permit.end(isCut() ? "Ignored" : outcomeOf(exit), exit, services, startedAt())
-    return exit
-  }
-})
+  passage: Passage
+): Ends.Handlers<A, E, A, E, never> =>
+  new Ends.Handlers<A, E, A, E, never>(
+    (value) => {
+      const exit = Exit.succeed(value)
+      permit.end("Success", exit, passage.services, passage.startedAt())
+      return exit
+    },
+    (cause) => {
+      const exit = Exit.failCause(cause)
+      permit.end(passage.isCut() ? "Ignored" : outcomeOf(exit), exit, passage.services, passage.startedAt())
+      return exit
+    }
+  )
+
+/**
+ * Passes the outermost gate at once, where every attempt is admitted and the permit holds no place. Returns the permit,
+ * which is then for the caller to end; `undefined` where there is no such gate.
+ *
+ * @internal
+ */
+export const passFree = (gates: ReadonlyArray<Gate>, services: Services): Permit | undefined =>
+  gates.length > 0 && gates[0]!.isFree() ? permitOf(gates[0]!.admit(services, Infinity, identity)) : undefined
 
 /**
  * Returns the permit of an admission that needs no wait; `undefined` for any other one.
@@ -157,12 +186,13 @@ export const permitOf = (admission: Admission | Effect.Effect<Admission>): Permi
 /** The permit holds no place, so an interruption, which says nothing, may pass without a word. */
 const unheld = <A, E, R>(
   gate: Gate,
-  passage: Passage<A, E, R>
+  passage: Passage,
+  attempt: LazyArg<Effect.Effect<A, E, R>>
 ): Effect.Effect<A, E, R> => {
-  const { attempt, deadline, services } = passage
-  const admission = gate.admit(services, deadline, (self) => self)
-  const permit = permitOf(admission)
-  return permit === undefined ? held(gate, passage) : Effect.matchCauseEffect(attempt(), ending(permit, passage))
+  const permit = permitOf(gate.admit(passage.services, passage.deadline, identity))
+  return permit === undefined
+    ? held(gate, passage, attempt)
+    : Effect.matchCauseEffect(attempt(), ending(permit, passage))
 }
 
 /**
@@ -180,10 +210,11 @@ const nothingHeld: ReadonlyArray<Gate> = []
 /** Uninterruptible but for the attempt, so that the permit comes back whatever becomes of it. */
 const held = <A, E, R>(
   gate: Gate,
-  passage: Passage<A, E, R>
+  passage: Passage,
+  attempt: LazyArg<Effect.Effect<A, E, R>>
 ): Effect.Effect<A, E, R> =>
   Effect.uninterruptibleMask((restore) => {
-    const { attempt, deadline, services } = passage
+    const { deadline, services } = passage
     const enter = (admission: Admission): Effect.Effect<A, E, R> =>
       Result.isFailure(admission)
         ? turnAway(Result.failureOf(admission))

@@ -5,7 +5,7 @@
  */
 import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import { constFalse, constUndefined, identity } from "effect/Function"
+import { identity } from "effect/Function"
 import { CurrentDeadline } from "../../Deadline.js"
 import { CallRejected } from "../../RpcError.js"
 import { read } from "../ambient/context.js"
@@ -36,7 +36,7 @@ export const protect = <A, E, R>(
     if (admitted !== permit || current !== services) {
       permit = admitted
       services = current
-      ending = Gate.ending(admitted, { services: current, isCut: constFalse, startedAt: constUndefined })
+      ending = Gate.ending(admitted, new Gate.Passage(current, Infinity))
     }
     return Effect.matchCauseEffect(self, ending)
   }
@@ -46,13 +46,8 @@ export const protect = <A, E, R>(
       return self
     }
     const passed = gate.isFree() ? free(currentDefaultServices) : undefined
-    return passed ?? rejecting(Gate.through(gate, {
-      attempt: () => self,
-      services: currentDefaultServices,
-      deadline: read(currentContext, CurrentDeadline, Infinity),
-      isCut: constFalse,
-      startedAt: constUndefined
-    }))
+    const deadline = read(currentContext, CurrentDeadline, Infinity)
+    return passed ?? rejecting(Gate.through(gate, new Gate.Passage(currentDefaultServices, deadline), () => self))
   })
 }
 

@@ -13,9 +13,11 @@ import * as Exit from "effect/Exit"
 import type { LazyArg } from "effect/Function"
 import type { CallRejected, Retryable, RetryExhausted, RpcError } from "../../RpcError.js"
 import * as Monotonic from "../ambient/monotonic.js"
+import { destinationOf } from "../budget/destination.js"
 import * as Attempt from "../call/attempt.js"
 import * as Call from "../call/call.js"
 import { both, type Observer } from "../call/observer.js"
+import * as Ends from "../effect/ends.js"
 import type { HedgeRefused } from "../event/event.js"
 import { endOf, rpcErrorOf } from "../event/outcome.js"
 import * as Logs from "./logs.js"
@@ -32,26 +34,33 @@ export const call = <A, E, R>(call: Call.Call, self: LazyArg<Effect.Effect<A, E,
   if (call.policy.spans === true) {
     return Spans.ofCall(call, (observer) => {
       call.observer = both(call.observer, observer)
-      return watched(call, Effect.suspend(self))
+      return watched(call, self)
     })
   }
-  return call.observer === undefined ? self() : watched(call, Effect.suspend(self))
+  return call.observer === undefined ? self() : watched(call, self)
 }
 
 /** Does what `Effect.onExit` does, in half the steps. */
-const watched = <A, E, R>(call: Call.Call, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.matchCauseEffect(restore(self), {
-      onSuccess: (value) => {
-        succeeded(call, call.attempt!, Monotonic.now(call.clock))
-        return Exit.succeed(value)
-      },
-      onFailure: (cause) => {
-        callEnded(call, Monotonic.now(call.clock), cause)
-        return Exit.failCause(cause)
-      }
-    })
+const watched = <A, E, R>(call: Call.Call, self: LazyArg<Effect.Effect<A, E, R>>): Effect.Effect<A, E, R> => {
+  if (!isRecorder(call.observer!)) {
+    call.wallOffset = call.clock.unsafeCurrentTimeMillis() - call.startedAt
+  }
+  return Effect.uninterruptibleMask((restore) =>
+    Effect.matchCauseEffect(
+      restore(self()),
+      new Ends.Handlers<A, E, A, E, never>(
+        (value) => {
+          succeeded(call, call.attempt!, call.answeredAt ?? Monotonic.now(call.clock))
+          return Exit.succeed(value)
+        },
+        (cause) => {
+          callEnded(call, Monotonic.now(call.clock), cause)
+          return Exit.failCause(cause)
+        }
+      )
+    )
   )
+}
 
 /** Returns whether only the metrics observe a call: then most of its steps need no event. */
 const isRecorder = (observer: Observer): observer is Metrics.Recorder => "succeeded" in observer
@@ -99,7 +108,7 @@ export const attemptStarted = (call: Call.Call, attempt: Attempt.Attempt): void 
     _tag: "AttemptStarted",
     call: call.id,
     method: call.method,
-    destination: call.destination,
+    destination: destinationOf(call.method),
     at: shown(call, attempt.startedAt),
     attempt: attempt.number,
     after: attempt.after,
@@ -112,7 +121,7 @@ const attemptSucceeded = (call: Call.Call, { number, startedAt }: Attempt.Attemp
     _tag: "AttemptSucceeded",
     call: call.id,
     method: call.method,
-    destination: call.destination,
+    destination: destinationOf(call.method),
     at: shown(call, now),
     attempt: number,
     took: Duration.millis(Monotonic.between(startedAt, now))
@@ -134,7 +143,7 @@ export const attemptFailed = (call: Call.Call, attempt: Attempt.Attempt, cause: 
       _tag: "AttemptFailed",
       call: call.id,
       method: call.method,
-      destination: call.destination,
+      destination: destinationOf(call.method),
       at: shown(call, attempt.endedAt),
       attempt: attempt.number,
       took: Duration.millis(Attempt.took(attempt)),
@@ -156,7 +165,7 @@ export const attemptCancelled = (call: Call.Call, { number, startedAt }: Attempt
     _tag: "AttemptCancelled",
     call: call.id,
     method: call.method,
-    destination: call.destination,
+    destination: destinationOf(call.method),
     at: shown(call, now),
     attempt: number,
     took: Duration.millis(Monotonic.between(startedAt, now))
@@ -172,7 +181,7 @@ export const hedgeWon = (call: Call.Call, { leg, number }: Attempt.Attempt): voi
     _tag: "HedgeWon",
     call: call.id,
     method: call.method,
-    destination: call.destination,
+    destination: destinationOf(call.method),
     at: shown(call, Monotonic.now(call.clock)),
     attempt: number,
     leg: leg!
@@ -188,7 +197,7 @@ export const hedgeRefused = (call: Call.Call, now: number, reason: HedgeRefused[
     _tag: "HedgeRefused",
     call: call.id,
     method: call.method,
-    destination: call.destination,
+    destination: destinationOf(call.method),
     at: shown(call, now),
     reason
   })
@@ -207,7 +216,7 @@ export const budgetLowered = (call: Call.Call, now: number, before: number): voi
       _tag: "BudgetLow",
       call: call.id,
       method: call.method,
-      destination: call.destination,
+      destination: destinationOf(call.method),
       at: shown(call, now),
       level: budget.level(now),
       capacity: budget.capacity
@@ -233,7 +242,7 @@ export const retryScheduled = (
     _tag: "RetryScheduled",
     call: call.id,
     method: call.method,
-    destination: call.destination,
+    destination: destinationOf(call.method),
     at: shown(call, attempt.endedAt),
     attempt: attempt.number,
     delay: Duration.millis(delay),
@@ -252,7 +261,7 @@ export const gaveUp = (call: Call.Call, error: RetryExhausted): Logs.Line => {
     _tag: "RetryRefused",
     call: call.id,
     method: call.method,
-    destination: call.destination,
+    destination: destinationOf(call.method),
     at: shown(call, Monotonic.now(call.clock)),
     attempt: call.attempts,
     reason: error.reason,
@@ -268,7 +277,7 @@ export const shed = (call: Call.Call, { reason, retryIn }: CallRejected): void =
       _tag: "CallShed",
       call: call.id,
       method: call.method,
-      destination: call.destination,
+      destination: destinationOf(call.method),
       at: shown(call, Monotonic.now(call.clock)),
       reason,
       retryIn
@@ -298,7 +307,7 @@ const callSucceeded = (call: Call.Call, now: number): void =>
     _tag: "CallSucceeded",
     call: call.id,
     method: call.method,
-    destination: call.destination,
+    destination: destinationOf(call.method),
     at: shown(call, now),
     attempts: call.attempts,
     elapsed: Duration.millis(Monotonic.between(call.startedAt, now)),
@@ -325,7 +334,7 @@ const callEnded = (call: Call.Call, now: number, cause: Cause.Cause<unknown>): v
     _tag: "CallFailed",
     call: call.id,
     method: call.method,
-    destination: call.destination,
+    destination: destinationOf(call.method),
     at: shown(call, now),
     attempts: call.attempts,
     elapsed: Duration.millis(Monotonic.between(call.startedAt, now)),
@@ -344,7 +353,7 @@ const callInterrupted = (call: Call.Call, now: number): void => {
     _tag: "CallInterrupted",
     call: call.id,
     method: call.method,
-    destination: call.destination,
+    destination: destinationOf(call.method),
     at: shown(call, now),
     attempts: call.attempts,
     elapsed: Duration.millis(Monotonic.between(call.startedAt, now)),

@@ -10,6 +10,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Tracer from "effect/Tracer"
+import { destinationOf } from "../budget/destination.js"
 import type { Attempt } from "../call/attempt.js"
 import type { Call } from "../call/call.js"
 import type { Observer } from "../call/observer.js"
@@ -17,10 +18,13 @@ import type { RetryEvent } from "../event/event.js"
 import { type End, endOf } from "../event/outcome.js"
 import * as Result from "../result.js"
 
-const named = (call: Call): Record<string, unknown> => ({
-  ...(call.method === undefined ? {} : { "rpc.method": call.method }),
-  ...(call.destination === "" ? {} : { "rpc.destination": call.destination })
-})
+const named = ({ method }: Call): Record<string, unknown> => {
+  const destination = destinationOf(method)
+  return {
+    ...(method === undefined ? {} : { "rpc.method": method }),
+    ...(destination === "" ? {} : { "rpc.destination": destination })
+  }
+}
 
 const ended = (span: Tracer.Span, { outcome, reason }: End) => {
   span.attribute("rpc.outcome", outcome)
