@@ -472,3 +472,79 @@ describe("Hedge: options", () => {
       assert.strictEqual(hedge.pipe((self) => self), hedge)
     }))
 })
+
+describe("Hedge.hedge: a leg that needs no wait", () => {
+  /** A clock that counts the timers that were asked for. */
+  const counting = Effect.map(Effect.clock, (clock) => {
+    const timers = { asked: 0 }
+    const counted: typeof clock = Object.assign(Object.create(clock) as typeof clock, {
+      sleep: (duration: Duration.Duration) => {
+        timers.asked++
+        return clock.sleep(duration)
+      }
+    })
+    return { timers, counted }
+  })
+
+  it.effect("makes no timer and no second leg, whether it is answered or fails for good", () =>
+    Effect.gen(function*() {
+      const { counted, timers } = yield* counting
+      const hedge = yield* eager()
+      const calling = <E>(call: Effect.Effect<string, E>) =>
+        Effect.exit(Hedge.hedge(call, hedge, idempotent)).pipe(Effect.withClock(counted))
+      assert.deepStrictEqual(yield* calling(Effect.succeed("first")), Exit.succeed("first"))
+      assert.deepStrictEqual(yield* calling(Effect.fail(fatal)), Exit.fail(fatal))
+      assert.deepStrictEqual([timers.asked, (yield* hedge.state).extraLegs], [0, 0])
+    }))
+
+  it.effect("is followed by the next at once when it fails with a Retryable, each with a number of its own", () =>
+    Effect.gen(function*() {
+      const hedge = yield* eager(3)
+      yield* filled(hedge)
+      const numbers: Array<number> = []
+      const call = Effect.flatMap(Deadline.CurrentAttempt, (number) => {
+        numbers.push(number)
+        return number < 3 ? Effect.fail(unavailable) : Effect.succeed("third")
+      })
+      assert.strictEqual(yield* Hedge.hedge(call, hedge, idempotent), "third")
+      assert.deepStrictEqual(numbers, [1, 2, 3])
+    }))
+
+  it.effect("hands on what it has changed of its FiberRefs", () =>
+    Effect.gen(function*() {
+      const ref = FiberRef.unsafeMake("before")
+      yield* Hedge.hedge(FiberRef.set(ref, "after"), yield* eager(), idempotent)
+      assert.strictEqual(yield* FiberRef.get(ref), "after")
+    }))
+
+  it.effect("takes no stack: ten thousand calls in a row, and a thousand inside of each other", () =>
+    Effect.gen(function*() {
+      const hedge = yield* eager()
+      yield* filled(hedge, 10_000)
+      const nested = Array.from({ length: 1_000 }).reduce<Effect.Effect<string>>(
+        (call) => Hedge.hedge(call, hedge, idempotent),
+        Effect.succeed("innermost")
+      )
+      assert.strictEqual(yield* nested, "innermost")
+    }))
+
+  it.effect("may interrupt its caller, which then takes no answer", () =>
+    Effect.gen(function*() {
+      const hedge = yield* eager()
+      let interrupted = 0
+      const call = Effect.withFiberRuntime<never>((outer) =>
+        Hedge.hedge(
+          Effect.onInterrupt(
+            Effect.andThen(Fiber.interruptFork(outer), Effect.never),
+            () => Effect.sync(() => interrupted++)
+          ),
+          hedge,
+          idempotent
+        )
+      )
+      const fiber = yield* Effect.fork(call)
+      const exit = yield* Fiber.await(fiber)
+      assert.isTrue(Exit.isInterrupted(exit))
+      assert.strictEqual(interrupted, 1)
+    }))
+})

@@ -55,10 +55,17 @@ export const race = <A, E, R>(
  * @internal
  */
 export const ofLeg = <A, E, R>({ race }: Call.Leg, attempt: LazyArg<Effect.Effect<A, E, R>>): Effect.Effect<A, E, R> =>
-  race.isAnswered ? Effect.never : Effect.onExit(attempt(), (exit) =>
-    Effect.sync(() => {
+  race.isAnswered ? Effect.never : Effect.matchCauseEffect(attempt(), {
+    onSuccess: (value) => {
+      race.isAnswered = true
+      return Effect.succeed(value)
+    },
+    onFailure: (cause) => {
+      const exit = Exit.failCause(cause)
       race.isAnswered ||= verdictOf(exit)._tag === "Answer"
-    }))
+      return exit
+    }
+  })
 
 /** What a leg that starts because others are late asks of schedule and budget: what a retry after a timeout asks. */
 const late = (call: Call.Call): Retryable =>

@@ -3,14 +3,13 @@
  *
  * @internal
  */
-import type * as Clock from "effect/Clock"
-import type * as Context from "effect/Context"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { CurrentAttempt, CurrentDeadline, InheritedAttempt } from "../../Deadline.js"
 import { copy, read } from "../ambient/context.js"
 import * as Monotonic from "../ambient/monotonic.js"
 import { LegEndpoints } from "../ambient/tried.js"
-import * as FiberRefs from "../effect/fiberRefs.js"
 import * as Keyed from "../gate/keyed.js"
 import { type Plan, race, type Started } from "./hedge.js"
 import { Latency } from "./latency.js"
@@ -145,21 +144,16 @@ export const run = <A, E, R>(
     if (attempt > 1 || read(ambient, InheritedAttempt, 1) > 1) {
       return self
     }
+    const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
     const deadline = read(ambient, CurrentDeadline, Infinity)
-    return Effect.flatMap(Effect.clock, (clock) => {
-      core.called()
-      const endpoints: Array<string> = []
-      return race(
-        (leg) =>
-          FiberRefs.withContext(self, (ambient) => {
-            const context = copy(ambient)
-            context.set(LegEndpoints, endpoints)
-            if (leg > 0) {
-              context.set(CurrentAttempt, attempt + leg)
-            }
-            return context.done
-          }),
-        planOf(core, method, clock, deadline)
-      )
+    core.called()
+    const endpoints: Array<string> = []
+    return race(() => self, planOf(core, method, clock, deadline), (leg, ambient) => {
+      const context = copy(ambient)
+      context.set(LegEndpoints, endpoints)
+      if (leg > 0) {
+        context.set(CurrentAttempt, attempt + leg)
+      }
+      return context.done
     })
   })

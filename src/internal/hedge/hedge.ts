@@ -6,11 +6,16 @@
  *
  * @internal
  */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import type { Retryable } from "../../RpcError.js"
 import * as Monotonic from "../ambient/monotonic.js"
+import * as FiberRefs from "../effect/fiberRefs.js"
+import * as Runtime from "../effect/runtime.js"
+import * as Timer from "../effect/timer.js"
 import { isWorse, type Verdict } from "./verdict.js"
 
 /**
@@ -69,10 +74,15 @@ interface Leg<A, E> extends Started {
   readonly fiber: Fiber.RuntimeFiber<Exit.Exit<A, E>>
 }
 
+/** A timer that is running. */
+interface Ticking {
+  stop: Timer.Stop
+}
+
 /** A leg that has ended, or the timer when `leg` is `undefined`. */
 type Event<A, E> =
   | { readonly leg: Leg<A, E>; readonly exit: Exit.Exit<A, E> }
-  | { readonly leg: undefined; readonly timer: Fiber.RuntimeFiber<void> }
+  | { readonly leg: undefined; readonly timer: Ticking }
 
 /** A leg that has failed, or was turned away, while others may still win. */
 interface Failure<A, E> {
@@ -81,152 +91,227 @@ interface Failure<A, E> {
   readonly verdict: Verdict
 }
 
+/** Makes the leg of a number. The first one is 0. */
+type MakeLeg<A, E, R> = (number: number) => Effect.Effect<A, E, R>
+
+/** What a race is run with. */
+interface Racing<A, E> {
+  readonly plan: Plan
+  readonly clock: Clock.Clock
+  /** The fiber that runs the race. */
+  readonly caller: Fiber.RuntimeFiber<unknown, unknown>
+  readonly runner: Runtime.Settings
+  readonly restore: Restore
+  /** Starts the leg of a number, on the stack of the caller. */
+  readonly start: (number: number) => Leg<A, E>
+}
+
 /**
  * Runs the first leg, and others beside it as planned. The first success ends the race, and so does a failure that is
  * not worth another attempt. The other legs are then interrupted and not waited for. Fails with the failure that
  * restricts most when every leg has failed.
  *
+ * The first leg starts at once, in a fiber of its own: where it needs no wait, nothing else of a race is made.
+ *
  * When the caller is interrupted, all legs are, and their finalizers have run before the interruption is done.
  *
  * - `leg`: makes the leg of a number. The first one is 0.
+ * - `contextOf`: returns the context of a leg, given that of the caller. Default: that of the caller.
  *
  * @internal
  */
-export const race = <A, E, R>(leg: (number: number) => Effect.Effect<A, E, R>, plan: Plan): Effect.Effect<A, E, R> =>
+export const race = <A, E, R>(
+  leg: MakeLeg<A, E, R>,
+  plan: Plan,
+  contextOf: (number: number, ambient: Context.Context<never>) => Context.Context<never> = (_, ambient) => ambient
+): Effect.Effect<A, E, R> =>
   Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(Effect.clock, (clock) => {
-      const running = new Set<Leg<A, E>>()
-      const events: Array<Event<A, E>> = []
-      let wake = () => {}
-      let timer: Fiber.RuntimeFiber<void> | undefined
-      let started = 0
-      let mayHedge = plan.max > 1
-      /** The end of the pause that the server asked for. */
-      let notBefore = -Infinity
-      let worst: Failure<A, E> | undefined
-
-      const emit = (event: Event<A, E>): void => {
-        events.push(event)
-        wake()
-      }
-
-      const start: Effect.Effect<void, never, R> = Effect.suspend(() => {
-        const number = started++
-        mayHedge &&= started < plan.max
-        const startedAt = Monotonic.now(clock)
+    Effect.withFiberRuntime((caller, { runtimeFlags }) => {
+      const clock = Context.get(caller.currentDefaultServices, Clock.Clock)
+      const runner = { context: caller.currentContext, fiberRefs: caller.getFiberRefs(), runtimeFlags }
+      const start = (number: number): Leg<A, E> => ({
+        number,
+        startedAt: Monotonic.now(clock),
         // as a value: Effect logs a fiber that fails
-        return Effect.map(Effect.forkDaemon(Effect.exit(restore(Effect.suspend(() => leg(number))))), (fiber) => {
-          const leg = { number, startedAt, fiber }
-          running.add(leg)
-          fiber.addObserver((exit) => emit({ leg, exit: Exit.flatten(exit) }))
-        })
-      })
-
-      const startNext = (failure: Retryable | undefined): Effect.Effect<boolean, never, R> =>
-        mayHedge
-          ? Effect.flatMap(
-            Effect.onError(plan.admit(started, failure, restore), () => interruptAll),
-            (isAdmitted) => isAdmitted ? Effect.as(start, true) : Effect.succeed(false)
-          )
-          : Effect.succeed(false)
-
-      const stopTimer = Effect.suspend(() => {
-        const stopped = timer
-        timer = undefined
-        return stopped === undefined ? Effect.void : Fiber.interrupt(stopped)
-      })
-
-      const startTimer = (millis: number | undefined): Effect.Effect<void> =>
-        !mayHedge || millis === undefined || millis === Infinity
-          ? Effect.void
-          : Effect.map(Effect.forkDaemon(Effect.interruptible(Effect.sleep(millis))), (fiber) => {
-            timer = fiber
-            fiber.addObserver(() => emit({ leg: undefined, timer: fiber }))
-          })
-
-      const nextEvent: Effect.Effect<void> = Effect.async((resume) => {
-        wake = () => resume(Effect.void)
-        if (events.length > 0) {
-          wake()
-        }
-      })
-
-      /** Ends the race: losers are told, and not waited for. */
-      const end = (exit: Exit.Exit<A, E>, leg: Leg<A, E>, isWon: boolean): Effect.Effect<A, E> =>
-        Effect.flatMap(Effect.fiberId, (self) => {
-          plan.over(leg, isWon)
-          for (const loser of running) {
-            plan.cancelled(loser)
-            loser.fiber.unsafeInterruptAsFork(self)
-          }
-          const inherited = Exit.isSuccess(exit) ? Fiber.inheritAll(leg.fiber) : Effect.void
-          return Effect.andThen(Effect.andThen(stopTimer, inherited), exit)
-        })
-
-      const afterFailure = (failure: Failure<A, E>): Effect.Effect<A, E, R> => {
-        if (worst === undefined || isWorse(failure.verdict, worst.verdict)) {
-          worst = failure
-        }
-        const { exit, leg } = worst
-        const over = end(exit, leg, false)
-        const goOn = Effect.suspend(() => running.size > 0 ? next : over)
-        const { verdict } = failure
-        if (verdict._tag !== "Failed" || verdict.wait === Infinity) {
-          mayHedge = false
-          return Effect.andThen(stopTimer, goOn)
-        }
-        if (running.size === 0 && !plan.followsAlone) {
-          return over
-        }
-        const now = Monotonic.now(clock)
-        notBefore = Math.max(notBefore, now + verdict.wait)
-        if (notBefore > now) {
-          // with no leg in flight it is the caller of the race that waits
-          return running.size > 0
-            ? Effect.andThen(Effect.andThen(stopTimer, startTimer(Monotonic.between(now, notBefore))), next)
-            : over
-        }
-        return Effect.flatMap(
-          startNext(verdict.error),
-          (isStarted) => isStarted ? Effect.andThen(Effect.andThen(stopTimer, startTimer(plan.after)), goOn) : goOn
+        fiber: Runtime.start(
+          runner,
+          contextOf(number, runner.context),
+          Effect.exit(restore(Effect.suspend(() => leg(number) as Effect.Effect<A, E>)))
         )
-      }
-
-      const onEvent = (event: Event<A, E>): Effect.Effect<A, E, R> => {
-        if (event.leg === undefined) {
-          if (event.timer !== timer) {
-            return next
-          }
-          timer = undefined
-          // a leg that is refused is dropped, and so are those that would follow it by the timer
-          return Effect.flatMap(
-            startNext(undefined),
-            (isStarted) => isStarted ? Effect.andThen(startTimer(plan.after), next) : next
-          )
-        }
-        const { exit, leg } = event
-        running.delete(leg)
-        const verdict = plan.ended(leg, exit)
-        return verdict._tag === "Answer" || verdict._tag === "Broken"
-          ? end(exit, leg, true)
-          : afterFailure({ leg, exit, verdict })
-      }
-
-      const interruptAll = Effect.suspend(() => {
-        const legs = Array.from(running)
-        legs.forEach((leg) => plan.cancelled(leg))
-        return Effect.andThen(stopTimer, Fiber.interruptAll(legs.map(({ fiber }) => fiber)))
       })
-
-      const next: Effect.Effect<A, E, R> = Effect.suspend(() =>
-        Effect.andThen(
-          Effect.onInterrupt(restore(nextEvent), () => interruptAll),
-          Effect.suspend(() => onEvent(events.shift()!))
-        )
-      )
-
-      // a leg that ends at once needs no timer
-      const first = Effect.andThen(start, Effect.yieldNow())
-      return Effect.flatMap(first, () => Effect.andThen(events.length > 0 ? Effect.void : startTimer(plan.after), next))
+      const first = start(0)
+      const racing: Racing<A, E> = { plan, clock, caller, runner, restore, start }
+      const ended = first.fiber.unsafePoll()
+      if (ended === null) {
+        return goOn(racing, first)
+      }
+      const exit = Exit.flatten(ended)
+      const verdict = plan.ended(first, exit)
+      if (!isEnd(verdict)) {
+        return goOn(racing, first, { leg: first, exit, verdict })
+      }
+      plan.over(first, true)
+      return answer(runner, first, exit)
     })
   )
+
+/** Whether a leg that has ended so ends the race. */
+const isEnd = ({ _tag }: Verdict): boolean => _tag === "Answer" || _tag === "Broken"
+
+/** Ends as the leg did. Only one that succeeded hands on what it has changed of its `FiberRef`s. */
+const answer = <A, E>(
+  { fiberRefs }: Runtime.Settings,
+  { fiber }: Leg<A, E>,
+  exit: Exit.Exit<A, E>
+): Effect.Effect<A, E> => {
+  const inherited = Exit.isSuccess(exit) ? FiberRefs.inherited(fiberRefs, fiber) : undefined
+  return inherited === undefined ? exit : Effect.andThen(inherited, exit)
+}
+
+/**
+ * The race from the moment at which its first leg has to be waited for, or has failed.
+ *
+ * - `failure`: how the first leg has failed; `undefined` for one in flight.
+ */
+const goOn = <A, E>(
+  { caller, clock, plan, restore, runner, start }: Racing<A, E>,
+  first: Leg<A, E>,
+  failure?: Failure<A, E>
+): Effect.Effect<A, E> => {
+  const running = new Set<Leg<A, E>>()
+  const events: Array<Event<A, E>> = []
+  let wake = () => {}
+  let timer: Ticking | undefined
+  let started = 1
+  let mayHedge = plan.max > 1
+  /** The end of the pause that the server asked for. */
+  let notBefore = -Infinity
+  let worst: Failure<A, E> | undefined
+
+  const emit = (event: Event<A, E>): void => {
+    events.push(event)
+    wake()
+  }
+
+  const watch = (leg: Leg<A, E>): void => {
+    running.add(leg)
+    leg.fiber.addObserver((exit) => emit({ leg, exit: Exit.flatten(exit) }))
+  }
+
+  const startNext = (failure: Retryable | undefined): Effect.Effect<boolean> =>
+    mayHedge
+      ? Effect.map(
+        Effect.onError(plan.admit(started, failure, restore), () => interruptAll),
+        (isAdmitted) => {
+          if (isAdmitted) {
+            const number = started++
+            mayHedge &&= started < plan.max
+            watch(start(number))
+          }
+          return isAdmitted
+        }
+      )
+      : Effect.succeed(false)
+
+  const stopTimer = Effect.suspend(() => {
+    const stopped = timer
+    timer = undefined
+    return stopped === undefined ? Effect.void : stopped.stop()
+  })
+
+  const startTimer = (millis: number | undefined): void => {
+    if (mayHedge && millis !== undefined && millis !== Infinity) {
+      const started: Ticking = { stop: () => Effect.void }
+      timer = started
+      started.stop = Timer.start(runner, clock, millis, () => emit({ leg: undefined, timer: started }))
+    }
+  }
+
+  const restartTimer = (millis: number | undefined): Effect.Effect<void> =>
+    Effect.map(stopTimer, () => startTimer(millis))
+
+  const nextEvent: Effect.Effect<void> = Effect.async((resume) => {
+    wake = () => resume(Effect.void)
+    if (events.length > 0) {
+      wake()
+    }
+  })
+
+  /** Ends the race: losers are told, and not waited for. */
+  const end = (exit: Exit.Exit<A, E>, leg: Leg<A, E>, isWon: boolean): Effect.Effect<A, E> =>
+    Effect.suspend(() => {
+      plan.over(leg, isWon)
+      for (const loser of running) {
+        plan.cancelled(loser)
+        loser.fiber.unsafeInterruptAsFork(caller.id())
+      }
+      return Effect.andThen(stopTimer, answer(runner, leg, exit))
+    })
+
+  const afterFailure = (failure: Failure<A, E>): Effect.Effect<A, E> => {
+    if (worst === undefined || isWorse(failure.verdict, worst.verdict)) {
+      worst = failure
+    }
+    const { exit, leg } = worst
+    const over = end(exit, leg, false)
+    const goOn = Effect.suspend(() => running.size > 0 ? next : over)
+    const { verdict } = failure
+    if (verdict._tag !== "Failed" || verdict.wait === Infinity) {
+      mayHedge = false
+      return Effect.andThen(stopTimer, goOn)
+    }
+    if (running.size === 0 && !plan.followsAlone) {
+      return over
+    }
+    const now = Monotonic.now(clock)
+    notBefore = Math.max(notBefore, now + verdict.wait)
+    if (notBefore > now) {
+      // with no leg in flight it is the caller of the race that waits
+      return running.size > 0 ? Effect.andThen(restartTimer(Monotonic.between(now, notBefore)), next) : over
+    }
+    return Effect.flatMap(
+      startNext(verdict.error),
+      (isStarted) => isStarted ? Effect.andThen(restartTimer(plan.after), goOn) : goOn
+    )
+  }
+
+  const onEvent = (event: Event<A, E>): Effect.Effect<A, E> => {
+    if (event.leg === undefined) {
+      if (event.timer !== timer) {
+        return next
+      }
+      timer = undefined
+      // a leg that is refused is dropped, and so are those that would follow it by the timer
+      return Effect.flatMap(startNext(undefined), (isStarted) => {
+        if (isStarted) {
+          startTimer(plan.after)
+        }
+        return next
+      })
+    }
+    const { exit, leg } = event
+    running.delete(leg)
+    const verdict = plan.ended(leg, exit)
+    return isEnd(verdict) ? end(exit, leg, true) : afterFailure({ leg, exit, verdict })
+  }
+
+  const interruptAll = Effect.suspend(() => {
+    const legs = Array.from(running)
+    legs.forEach((leg) => plan.cancelled(leg))
+    return Effect.andThen(stopTimer, Fiber.interruptAll(legs.map(({ fiber }) => fiber)))
+  })
+
+  const next: Effect.Effect<A, E> = Effect.suspend(() =>
+    Effect.andThen(
+      Effect.onInterrupt(restore(nextEvent), () => interruptAll),
+      Effect.suspend(() => onEvent(events.shift()!))
+    )
+  )
+
+  if (failure !== undefined) {
+    return afterFailure(failure)
+  }
+  watch(first)
+  startTimer(plan.after)
+  return next
+}

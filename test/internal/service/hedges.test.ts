@@ -5,6 +5,7 @@ import { Hedge, InvalidOption, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
 import { play } from "../../support/play.js"
 import { assert, describe, it } from "../../support/vitest.js"
 
@@ -65,6 +66,19 @@ describe("a hedge in a layer", () => {
       yield* RpcRetry.update("Users.Get", { idempotent: true, hedge: { ...hedge, load: 0.1 } })
       yield* calls("Users.Get", 1)
       assert.deepStrictEqual(yield* numbers("Users.Get"), [1, 0, 0, 0, 0.1])
+    }).pipe(Effect.provide(RpcRetry.layer({ methods: { "Users.Get": hedged } }))))
+
+  it.effect("that is switched off while a call waits stays with that call, and is off for the next one", () =>
+    Effect.gen(function*() {
+      yield* calls("Users.Get", 10)
+      const call = yield* Effect.fork(Effect.sleep(50).pipe(withRpcRetry({ method: "Users.Get", logs: false })))
+      yield* TestClock.adjust("5 millis")
+      yield* RpcRetry.update("Users.Get", { idempotent: true, hedge: "off" })
+      yield* TestClock.adjust("50 millis")
+      yield* call
+      assert.deepStrictEqual(yield* numbers("Users.Get"), [11, 1, 0, 0, 4.5])
+      yield* calls("Users.Get", 1, 50)
+      assert.deepStrictEqual(yield* numbers("Users.Get"), [11, 1, 0, 0, 4.5])
     }).pipe(Effect.provide(RpcRetry.layer({ methods: { "Users.Get": hedged } }))))
 
   it.effect("keeps its state when a document replaces everything else", () =>
