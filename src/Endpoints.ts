@@ -147,7 +147,7 @@ export const isEndpoints = (u: unknown): u is Endpoints<unknown> => Predicate.ha
  * tried or new, or, with `pickFirst`, many at the head of the list have failed: then the list is searched.
  *
  * - `powerOfTwo`: two are drawn by their weights, never the same one twice; the one of the lower cost is taken, which is
- *   (attempts in flight / weight + 1) x penalty. An endpoint whose answers take more than twice as long as those of the
+ *   (attempts in flight / weight + 1) x penalty, the weight as a multiple of the mean. An endpoint whose answers take more than twice as long as those of the
  *   other costs that many times more.
  * - `roundRobin`: one after the other.
  * - `weighted`: one after the other, each as often as its weight says, evenly spread.
@@ -159,8 +159,8 @@ export const isEndpoints = (u: unknown): u is Endpoints<unknown> => Predicate.ha
 export type Pick = "powerOfTwo" | "roundRobin" | "weighted" | "pickFirst"
 
 /**
- * Which endpoints are ejected for a time: those that fail while others do not. Of fewer than three none is. An endpoint
- * that comes back is ramped up.
+ * Which endpoints are ejected for a time: those that fail while others do not. Of fewer than three none is, and an
+ * ejection ends when no more than two are left. An endpoint that comes back is ramped up.
  *
  * @since 0.1.0
  * @category models
@@ -198,7 +198,10 @@ export interface EjectionOptions {
  * @category models
  */
 export interface Settings {
-  /** The name of the destination in events, metrics and `RpcRetry.inspect`. Default `"unnamed"`. */
+  /**
+   * The name of the destination in events, metrics and `RpcRetry.inspect`. The gauges of several with one name add up.
+   * Default `"unnamed"`.
+   */
   readonly name?: string | undefined
   /** How an endpoint is chosen. Default `"powerOfTwo"`. */
   readonly pick?: Pick | undefined
@@ -221,7 +224,7 @@ export interface Settings {
   readonly breaker?: CircuitBreaker.Options | "off" | undefined
   /**
    * How long an endpoint that is new, or back after an ejection, is ramped up, from a tenth of its share. Those of the
-   * first list are not. Zero for no ramp. Default 10 seconds.
+   * first list are not, and where all are new they share alike. Zero for no ramp. Default 10 seconds.
    */
   readonly slowStart?: Duration.DurationInput | undefined
   /**

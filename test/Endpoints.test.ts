@@ -514,6 +514,24 @@ describe("the set of endpoints", () => {
       yield* failing
       assert.strictEqual(refreshes(), 2)
     }))
+
+  it.scoped("is asked for anew later, where a connection fails less than 5 seconds after it was asked", () =>
+    Effect.gen(function*() {
+      const { list, refreshes, source } = yield* manual
+      const endpoints = yield* Endpoints.make({ source, connect: servers(() => Effect.fail(refused)).connect })
+      yield* list("a", "b", "c")
+      const failing = Effect.andThen(Effect.flip(endpoints.call(ask)), settled)
+      yield* failing
+      yield* TestClock.adjust("2 seconds")
+      yield* failing
+      yield* failing
+      assert.strictEqual(refreshes(), 1)
+      yield* TestClock.adjust("3 seconds")
+      yield* settled
+      assert.strictEqual(refreshes(), 2)
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(refreshes(), 2)
+    }))
 })
 
 describe("the health of endpoints", () => {
@@ -657,6 +675,38 @@ describe("the health of endpoints", () => {
         assert.isTrue((yield* endpoints.state).every(({ state }) => state === "Healthy"))
       }
     }))
+
+  it.scoped("ends an ejection when only two are left", () =>
+    Effect.gen(function*() {
+      const { list, source } = yield* manual
+      const { asked, connect } = servers((address) => address === "bad" ? Effect.fail(unavailable) : Effect.void)
+      const endpoints = yield* Endpoints.make({ source, connect, breaker: "off", pick: "roundRobin", slowStart: 0 })
+      yield* list("bad", "a", "b")
+      yield* Effect.forEach(Array.from({ length: 30 }), () => Effect.ignore(endpoints.call(ask)))
+      assert.deepInclude(yield* stateOf(endpoints, "bad"), { state: "Ejected" })
+      yield* list("bad", "a")
+      asked.clear()
+      yield* Effect.forEach(Array.from({ length: 30 }), () => Effect.ignore(endpoints.call(ask)))
+      assert.strictEqual(asked.get("bad"), 15)
+    }))
+
+  it.scoped("sends less to one that hangs where hedges win, which cut its attempts", () =>
+    Effect.gen(function*() {
+      const { connect, share } = servers((address) => address === "hung" ? Effect.never : Effect.sleep("10 millis"))
+      const endpoints = yield* of(["hung", "a", "b"], connect)
+      const call = withRpcRetry(endpoints.call(ask), {
+        ...quiet,
+        idempotent: true,
+        hedge: { after: "50 millis", max: 2, load: 1 }
+      })
+      for (let i = 0; i < 200; i++) {
+        const fiber = yield* Effect.fork(call)
+        yield* TestClock.adjust("100 millis")
+        yield* Fiber.join(fiber)
+      }
+      assert.isBelow(share("hung"), 0.15)
+      assert.isAbove(share("hung"), 0)
+    }).pipe(Effect.withRandom(Random.make("a"))))
 
   for (const count of [1, 2, 3, 10]) {
     it.scoped(`with all of ${count} bad every call is still tried, and a panic is told once`, () =>
@@ -908,6 +958,34 @@ describe("what is seen of endpoints", () => {
       assert.notInclude(JSON.stringify(inspection), "secret")
       assert.deepInclude(all[0], { state: "Healthy", client: "Connected", inFlight: 0, penalty: 1, weight: 1 })
     }).pipe(Effect.provide(RpcRetry.layer())))
+
+  it.scoped("are gauges that add up for destinations of one name, and go back when one closes, with calls in flight", () =>
+    Effect.gen(function*() {
+      const name = "twice"
+      const gauges = Effect.map(Metric.snapshot, (all) =>
+        all.flatMap(({ metricKey, metricState }) => {
+          const labels = Array.from(metricKey.tags, ({ value }) => value)
+          return metricKey.name === "rpc.client.endpoints" && labels.includes(name)
+            ? [`${labels.at(-1)} ${JSON.stringify(Reflect.get(metricState, "value"))}`]
+            : []
+        }).toSorted())
+      yield* of(["a", "b"], servers().connect, { name, metrics: {} })
+      const end = yield* Deferred.make<void>()
+      const { connect } = servers(() => Effect.andThen(Deferred.await(end), Effect.fail(unavailable)))
+      const scope = yield* Scope.make()
+      const closing = yield* Scope.extend(
+        of(["c", "d", "e"], connect, { name, metrics: {}, pick: "pickFirst" }),
+        scope
+      )
+      const calls = yield* Effect.forEach([1, 2, 3, 4, 5], () => Effect.fork(Effect.flip(closing.call(ask))))
+      yield* settled
+      assert.deepStrictEqual(yield* gauges, ["available 5", "out 0"])
+      yield* Scope.close(scope, Exit.void)
+      assert.deepStrictEqual(yield* gauges, ["available 2", "out 0"])
+      yield* Deferred.succeed(end, undefined)
+      yield* Fiber.join(Fiber.all(calls))
+      assert.deepStrictEqual(yield* gauges, ["available 2", "out 0"])
+    }))
 
   it.scoped("are metrics of the destination, by endpoint only where that is asked for, and for a bounded number of them", () =>
     Effect.gen(function*() {

@@ -18,12 +18,12 @@
  */
 import type * as HttpClient from "@effect/platform/HttpClient"
 import * as Duration from "effect/Duration"
-import type * as Redacted from "effect/Redacted"
+import * as Redacted from "effect/Redacted"
 import { fromStream, type Source } from "../internal/endpoints/source.js"
 import * as Result from "../internal/result.js"
 import { checkDuration, checkKnown, checkNumber, orThrow } from "../InvalidOption.js"
 import * as internal from "./discovery/consul.js"
-import { checkBase, checkSecret } from "./discovery/requests.js"
+import { checkBase, checkSecret, isHeaderValue } from "./discovery/requests.js"
 import { got, invalid, isName } from "./shared/options.js"
 
 /**
@@ -37,7 +37,10 @@ export interface Options {
   readonly service: string
   /** The URL of the agent. Default `http://127.0.0.1:8500`. */
   readonly url?: string | undefined
-  /** The token, sent as the header `X-Consul-Token`. It needs `service:read` and `node:read`. Default: none is sent. */
+  /**
+   * The token, sent as the header `X-Consul-Token`, without a line break. It needs `service:read` and `node:read`.
+   * Default: none is sent.
+   */
   readonly token?: Redacted.Redacted<string> | undefined
   /** Only instances that have this tag. Default all. */
   readonly tag?: string | undefined
@@ -81,6 +84,9 @@ export const service = (options: Options): Source<HttpClient.HttpClient> => {
       }
     }
     yield* checkSecret(where, "token", token)
+    if (token !== undefined && !isHeaderValue(Redacted.value(token))) {
+      return yield* invalid(where, "token", "must have only characters that a header can have, and so no line break")
+    }
     const seconds = Duration.toMillis(yield* checkDuration(where, "wait", wait)) / 1_000
     yield* checkNumber(where, "wait in seconds", seconds, { min: 1, max: 600, integer: true })
     const url = yield* checkBase(where, options.url ?? "http://127.0.0.1:8500")

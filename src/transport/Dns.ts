@@ -102,14 +102,13 @@ const source = (
  */
 export const hosts = (options: HostOptions): Source => {
   const where = "Dns.hosts"
-  const { name, port, servers } = options
   const made = source(
     where,
     options,
     ["name", "port", "servers"],
-    (source) => lookups.hosts(source, { name, port, servers })
+    (source) => lookups.hosts(source, { name: options.name, port: options.port, servers: options.servers })
   )
-  orThrow(checkNumber(where, "port", port, { min: 1, max: 65_535, integer: true }))
+  orThrow(checkNumber(where, "port", options.port, { min: 1, max: 65_535, integer: true }))
   return made
 }
 
@@ -133,7 +132,10 @@ export const hosts = (options: HostOptions): Source => {
  * @since 0.1.0
  * @category constructors
  */
-export const services = (options: Options): Source => {
-  const { name, servers } = options
-  return source("Dns.services", options, ["name", "servers"], (source) => lookups.services(source, { name, servers }))
-}
+export const services = (options: Options): Source =>
+  source(
+    "Dns.services",
+    options,
+    ["name", "servers"],
+    (source) => lookups.services(source, { name: options.name, servers: options.servers })
+  )

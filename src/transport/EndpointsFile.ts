@@ -98,7 +98,8 @@ export const watch = (options: Options): Source<FileSystem.FileSystem> => {
       )
       // a folder that cannot be watched, or that is gone, is watched again later
       const changes = Stream.flatMap(Stream.repeatEffect(pacer(times.every)), () =>
-        Stream.catchAll(Stream.map(files.watch(folder), () => undefined), () => Stream.empty))
+        // also one where the system throws, as at its limit of watchers
+        Stream.catchAllCause(Stream.map(files.watch(folder), () => undefined), () => Stream.empty))
       return polling(read, times, source).updates(Stream.merge(refreshes, changes))
     }))
   )

@@ -100,7 +100,7 @@ export const prefix = (options: Options): Source<HttpClient.HttpClient> => {
       return yield* invalid(where, "decode", "must be a function")
     }
     const urls: Array<string> = []
-    for (const one of Predicate.isString(url) ? [url] : url) {
+    for (const one of Array.isArray(url) ? url as ReadonlyArray<string> : [url]) {
       urls.push(yield* checkBase(where, one))
     }
     if (urls.length === 0) {

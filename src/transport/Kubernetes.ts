@@ -44,8 +44,8 @@ export interface Options {
   /** The name of the service. */
   readonly service: string
   /**
-   * The port of the pods: its name in the service, or its number. Default: the only one that the service has; when it
-   * has several, each look-up fails.
+   * The port of the pods: its name in the service, or its number. Default: the only one that the service has. When it has
+   * several, or none of that name, each look-up fails.
    */
   readonly port?: string | number | undefined
   /** The URL of the API. Default `https://kubernetes.default.svc`. */

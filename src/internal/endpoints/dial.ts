@@ -154,7 +154,8 @@ export class Dial<Client> {
               : Causes.hasInterruption(exit.cause)
               ? Deferred.fail(dialling.client, interrupted())
               : Deferred.failCause(dialling.client, exit.cause)
-            return Effect.andThen(Scope.close(scope, exit), answer)
+            // those who wait are answered first: what the dial has to release may hang or die
+            return Effect.andThen(answer, Scope.close(scope, exit))
           }
         ))
     )

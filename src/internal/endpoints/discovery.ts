@@ -3,7 +3,6 @@
  *
  * @internal
  */
-import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -42,9 +41,21 @@ export interface Discovery {
   readonly ready: Effect.Effect<void>
   /** The last error of the source, `undefined` since its last list. */
   readonly error: () => unknown
-  /** Asks the source for a new list, at most every 5 seconds. */
-  readonly refresh: (clock: Clock.Clock) => void
+  /** Asks the source for a new list: at once, or when 5 seconds have passed since the last time. */
+  readonly refresh: () => void
 }
+
+/** Passes requests on, with a time between two of them: all that are made in it are one when it is over. */
+const spaced = (requests: Queue.Dequeue<void>): Stream.Stream<void> =>
+  Stream.suspend(() => {
+    const now = Effect.map(Effect.clock, Monotonic.now)
+    let next = 0
+    return Stream.repeatEffect(Effect.gen(function*() {
+      yield* Effect.sleep(Math.max(0, next - (yield* now)))
+      yield* Queue.take(requests)
+      next = (yield* now) + betweenRefreshes
+    }))
+  })
 
 /**
  * Follows a source until the scope closes.
@@ -61,7 +72,6 @@ export const follow = <R>(
     const requests = yield* Queue.sliding<void>(1)
     let isReady = false
     let error: unknown
-    let refreshedAt = -Infinity
     /** Believes an empty list after a time. */
     let emptying: Fiber.RuntimeFiber<void> | undefined
 
@@ -111,7 +121,7 @@ export const follow = <R>(
         answered
       )
 
-    yield* source.updates(Stream.fromQueue(requests)).pipe(
+    yield* source.updates(spaced(requests)).pipe(
       Stream.runForEach(apply),
       Effect.onExit((exit) =>
         // a source that ends keeps its last list, also one that dies
@@ -125,12 +135,8 @@ export const follow = <R>(
       isReady: () => isReady,
       ready: Deferred.await(ready),
       error: () => error,
-      refresh: (clock) => {
-        const now = Monotonic.now(clock)
-        if (now - refreshedAt >= betweenRefreshes) {
-          refreshedAt = now
-          Queue.unsafeOffer(requests, undefined)
-        }
+      refresh: () => {
+        Queue.unsafeOffer(requests, undefined)
       }
     }
   })

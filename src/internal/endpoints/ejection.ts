@@ -28,6 +28,13 @@ export type OutReason = "ConsecutiveFailures" | "SuccessRate" | "CircuitOpen"
 /** Of fewer endpoints none is ejected: of two that differ nothing says which one is the exception. */
 const fewest = 3
 
+/**
+ * Returns whether of so many endpoints one may be ejected.
+ *
+ * @internal
+ */
+export const isPossible = (endpoints: number): boolean => endpoints >= fewest
+
 /** A success rate that is this much below the mean is no exception yet, however alike the others are. */
 const margin = 0.05
 
@@ -37,7 +44,7 @@ const margin = 0.05
  * @internal
  */
 export const ejects = ({ consecutive }: EjectionSettings, member: AnyMember, endpoints: number): boolean =>
-  endpoints >= fewest && member.health.failuresInARow >= consecutive
+  isPossible(endpoints) && member.health.failuresInARow >= consecutive
 
 /**
  * Returns the endpoints whose success rate is far below the mean, by the attempts since the last time, and starts to

@@ -5,6 +5,7 @@
  */
 import * as Data from "effect/Data"
 import * as Predicate from "effect/Predicate"
+import { redactText } from "../errors/redact.js"
 import * as Result from "../result.js"
 
 /**
@@ -83,7 +84,7 @@ export class DiscoveryFailed extends Data.TaggedError("DiscoveryFailed")<{
  * @category errors
  */
 export class InvalidEndpoint extends Data.TaggedError("InvalidEndpoint")<{
-  /** The address of the endpoint; its place in the list, from 0, where that is what is wrong. */
+  /** The address of the endpoint, without credentials; its place in the list, from 0, where that is what is wrong. */
   readonly endpoint: string
   /** The field that is wrong. */
   readonly field: string
@@ -105,7 +106,7 @@ const got = (value: unknown): string => `got ${Predicate.isNumber(value) ? value
 const checkEndpoint = (input: unknown, index: number): Result.Result<Endpoint, InvalidEndpoint> => {
   const given: unknown = Predicate.isString(input) ? { address: input } : input
   const invalid = (endpoint: string, field: string, problem: string) =>
-    Result.fail(new InvalidEndpoint({ endpoint, field, problem }))
+    Result.fail(new InvalidEndpoint({ endpoint: redactText(endpoint), field, problem }))
   if (!Predicate.isRecord(given)) {
     return invalid(`#${index}`, "address", "must be text, or a field of an object")
   }

@@ -12,6 +12,8 @@ import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
 import type { LazyArg } from "effect/Function"
 import * as Monotonic from "../ambient/monotonic.js"
+import * as Causes from "../effect/cause.js"
+import { redactText } from "../errors/redact.js"
 import type { Breaker } from "../gate/circuitBreaker.js"
 import type { Permit } from "../gate/gate.js"
 import type { Outcome } from "../gate/outcome.js"
@@ -84,18 +86,19 @@ export class EndpointSet<Client> {
     const now = nowOf(services)
     const isFirst = this.members.size === 0
     const before = this.members
-    this.members = new Map()
-    for (const endpoint of endpoints) {
+    const kept = endpoints.map((endpoint) => {
       const known = before.get(endpoint.address)
-      if (known !== undefined && isSameTarget(known.endpoint, endpoint)) {
-        before.delete(endpoint.address)
-        known.endpoint = endpoint
-        this.members.set(endpoint.address, known)
-      } else {
-        this.members.set(endpoint.address, this.added(endpoint, isFirst, services))
+      if (known === undefined || !isSameTarget(known.endpoint, endpoint)) {
+        return undefined
       }
-    }
-    this.byName = new Map(Array.from(this.members.values(), (member) => [member.name, member]))
+      before.delete(endpoint.address)
+      known.endpoint = endpoint
+      return known
+    })
+    this.byName = new Map(kept.flatMap((member) => member === undefined ? [] : [[member.name, member]]))
+    this.members = new Map(
+      endpoints.map((endpoint, i) => [endpoint.address, kept[i] ?? this.added(endpoint, isFirst, services)])
+    )
     const left = Array.from(before.values())
     for (const member of left) {
       member.isGone = true
@@ -103,6 +106,9 @@ export class EndpointSet<Client> {
       if (member.inFlight > 0) {
         this.leaving.add(member)
       }
+    }
+    if (!Ejection.isPossible(this.size)) {
+      this.members.forEach(({ health }) => health.readmit(now))
     }
     this.rotate(now, services)
     return left.filter(({ inFlight }) => inFlight === 0)
@@ -140,8 +146,13 @@ export class EndpointSet<Client> {
     const now = nowOf(services)
     permit?.end(outcome, exit, services)
     member.health.ended(outcome, now)
-    if (startedAt !== undefined && Exit.isSuccess(exit)) {
-      member.health.answered(Monotonic.between(startedAt, now), now)
+    if (startedAt !== undefined) {
+      const took = Monotonic.between(startedAt, now)
+      if (Exit.isSuccess(exit)) {
+        member.health.answered(took, now)
+      } else if (Causes.hasInterruption(exit.cause)) {
+        member.health.cut(took, now)
+      }
     }
     this.settings.telemetry.attemptEnded?.(member.name, outcome)
     if (member.isGone) {
@@ -173,13 +184,24 @@ export class EndpointSet<Client> {
     const { breaker, dial, slowStart } = this.settings
     const health = new Health(nowOf(services), !isFirst, slowStart)
     const gate = breaker?.()
-    const member = new Member(endpoint, health, gate, dial(endpoint))
+    const member = new Member(endpoint, this.freeName(endpoint), health, gate, dial(endpoint))
+    this.byName.set(member.name, member)
     gate?.onChange(({ openUntil, to }) => {
       health.isHalfOpen = to === "HalfOpen"
       health.openUntil = to === "Open" && openUntil !== undefined ? openUntil : -Infinity
     })
     this.tell({ _tag: "EndpointAdded", address: member.name }, services)
     return member
+  }
+
+  /** The address as it is shown. Where several are shown alike, as what is secret differs, they are numbered. */
+  private freeName({ address }: Endpoint): string {
+    const shown = redactText(address)
+    let name = shown
+    for (let i = 2; this.byName.has(name); i++) {
+      name = `${shown} #${i}`
+    }
+    return name
   }
 
   private admitted(tried: ReadonlyArray<string>, services: Services, now: number): Admitted<Client> | undefined {

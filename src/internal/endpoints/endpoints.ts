@@ -8,12 +8,14 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import type * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import type { LazyArg } from "effect/Function"
 import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import * as Utils from "effect/Utils"
+import { CurrentAttempt, CurrentDeadline, IdempotencyKey, InheritedAttempt } from "../../Deadline.js"
 import { type Fatal, isRetryable, Retryable, withEndpoint } from "../../RpcError.js"
 import { read } from "../ambient/context.js"
 import * as Progress from "../ambient/progress.js"
@@ -21,6 +23,7 @@ import { chosen, LegEndpoints, noneTried, TriedEndpoints } from "../ambient/trie
 import * as Causes from "../effect/cause.js"
 import { retryableOf } from "../errors/cause.js"
 import type { Breaker } from "../gate/circuitBreaker.js"
+import { HeldGates } from "../gate/gate.js"
 import { type Outcome, outcomeOf } from "../gate/outcome.js"
 import * as Result from "../result.js"
 import { closed, Dial } from "./dial.js"
@@ -55,6 +58,7 @@ export interface Core<Client> {
   readonly discovery: Discovery.Discovery
   readonly telemetry: Telemetry.Telemetry
   readonly states: Effect.Effect<ReadonlyArray<Registry.State>>
+  readonly scope: Scope.Scope
   readonly isClosed: LazyArg<boolean>
 }
 
@@ -73,9 +77,10 @@ export const make = <Client, R, R2>(
     const generator = new Utils.PCGRandom(yield* Random.nextInt)
     const telemetry = Telemetry.make(destination, metrics)
     let isClosed = false
-    const scope = yield* Effect.acquireRelease(Scope.make(), (scope, exit) => {
+    // a client that is slow to close delays no other
+    const scope = yield* Effect.acquireRelease(Scope.make(ExecutionStrategy.parallel), (scope, exit) => {
       isClosed = true
-      telemetry.counted(0, 0, false)
+      telemetry.close()
       return Scope.close(scope, exit)
     })
     // the context of the one who dials first is not that of all who wait: it has a deadline and an attempt
@@ -104,7 +109,7 @@ export const make = <Client, R, R2>(
     const discovery = yield* Scope.extend(
       Discovery.follow(source, {
         listed: (endpoints) =>
-          Effect.flatMap(withServices((services) => set.replace(endpoints, services)), (left) => closeAll(left)),
+          Effect.flatMap(withServices((services) => set.replace(endpoints, services)), (left) => closeAll(left, scope)),
         failed: (error) => telemetry.emit({ _tag: "ListFailed", error, ...at(services) }),
         emptied: () => telemetry.emit({ _tag: "ListEmptied", ...at(services) }),
         emptyAfter,
@@ -113,16 +118,36 @@ export const make = <Client, R, R2>(
       scope
     )
     yield* Registry.add({ destination, endpoints: states })
-    return { set, discovery, telemetry, states, isClosed: () => isClosed }
-  })
+    return { set, discovery, telemetry, states, scope, isClosed: () => isClosed }
+  }).pipe(Effect.mapInputContext(withoutCall))
+
+/**
+ * Endpoints that are made within a call outlive it: neither their source nor their clients have its deadline, its
+ * attempt, its place in a gate or its span.
+ */
+const withoutCall = <R>(context: Context.Context<R>): Context.Context<R> =>
+  Context.omit(
+    CurrentAttempt,
+    CurrentDeadline,
+    IdempotencyKey,
+    InheritedAttempt,
+    HeldGates,
+    LegEndpoints,
+    Progress.CurrentAttemptProgress,
+    TriedEndpoints,
+    Tracer.ParentSpan
+  )(context) as Context.Context<R>
 
 /** Runs a step with the clock and the random numbers of the current fiber. */
 const withServices = <A>(f: (services: Services) => A): Effect.Effect<A> =>
   Effect.withFiberRuntime((fiber) => Effect.succeed(f(fiber.currentDefaultServices)))
 
-/** Closes clients in the background: who has made the last call at one does not wait for it. */
-const closeAll = <Client>(members: ReadonlyArray<Member<Client>>): Effect.Effect<void> =>
-  Effect.forEach(members, ({ dial }) => Effect.forkDaemon(dial.close), { discard: true })
+/**
+ * Closes clients in the background: who has made the last call at one does not wait for it, but the scope of the
+ * endpoints does when it closes.
+ */
+const closeAll = <Client>(members: ReadonlyArray<Member<Client>>, scope: Scope.Scope): Effect.Effect<void> =>
+  Effect.forEach(members, ({ dial }) => Effect.forkIn(dial.close, scope), { discard: true })
 
 /**
  * Makes an attempt at one of the endpoints. Each run chooses anew.
@@ -170,7 +195,9 @@ const attempt = <Client, A, E, R>(
       return Effect.matchCauseEffect(restore(made), {
         onSuccess: (answer) => {
           const exit = Exit.succeed(answer)
-          return core.set.ended(choice, "Success", exit, services) ? Effect.andThen(closeAll([member]), exit) : exit
+          return core.set.ended(choice, "Success", exit, services)
+            ? Effect.andThen(closeAll([member], core.scope), exit)
+            : exit
         },
         onFailure: (cause) => afterFailure(core, choice, cause, hasClient, progress, services)
       })
@@ -203,13 +230,13 @@ const afterFailure = <Client, E>(
   const isLast = core.set.ended(choice, ended, exit, services)
   const error = retryableOf(cause)
   if ((!hasClient && ended === "Failure") || (error !== undefined && isOfConnection(error))) {
-    core.discovery.refresh(Context.get(services, Clock.Clock))
+    core.discovery.refresh()
   }
   const failed = Causes.mapFailures(
     exit,
     (error) => isRetryable(error) ? withEndpoint(error, member.name) as E : error
   )
-  return isLast ? Effect.andThen(closeAll([member]), failed) : failed
+  return isLast ? Effect.andThen(closeAll([member], core.scope), failed) : failed
 }
 
 const isOfConnection = ({ reason }: Retryable): boolean => reason === "ConnectionRefused" || reason === "ConnectionLost"

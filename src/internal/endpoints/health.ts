@@ -59,7 +59,9 @@ export class Health {
   private extraAt = 0
   private ejections = 0
   private ejectedFor = 0
-  private rampFrom: number
+
+  /** Since when it is ramped up; `-Infinity` when it never was. */
+  rampFrom: number
 
   constructor(now: number, isNew: boolean, private readonly slowStart: number) {
     this.rampFrom = isNew ? now : -Infinity
@@ -92,6 +94,16 @@ export class Health {
     this.latency = this.answers === 0 ? latency : this.latency + newest * (latency - this.latency)
     this.answers++
     this.answeredAt = now
+  }
+
+  /**
+   * Counts an attempt that was cut after so many milliseconds, as a hedge cuts the leg that has lost: an answer would
+   * have taken longer. One that was cut much sooner than answers come says nothing.
+   */
+  cut(millis: number, now: number): void {
+    if (slower * millis >= this.latency) {
+      this.answered(Math.max(millis, this.latency), now)
+    }
   }
 
   /** Returns the share of its load that it takes, from 0.1 when it is new to 1. */
@@ -137,6 +149,11 @@ export class Health {
     this.ejectedFor = Math.min(max, base * this.ejections)
     this.ejectedUntil = now + this.ejectedFor
     return this.ejectedFor
+  }
+
+  /** Ends an ejection. */
+  readmit(now: number): void {
+    this.ejectedUntil = Math.min(this.ejectedUntil, now)
   }
 
   /** Begins anew after it was out: without a penalty, and ramped up when it was ejected. */

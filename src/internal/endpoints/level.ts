@@ -14,6 +14,10 @@ export interface Level<M extends AnyMember = AnyMember> {
   readonly draw: (random: LazyArg<number>) => number
   /** The greatest weight. */
   readonly maxWeight: number
+  /** The mean weight. */
+  readonly meanWeight: number
+  /** The one that is ramped up furthest: the others are ramped up in relation to it. */
+  readonly eldest: M
 }
 
 /** @internal */
@@ -24,17 +28,22 @@ export const make = <M extends AnyMember>(members: ReadonlyArray<M>): Level<M> =
     draw: weights.every((weight) => weight === weights[0])
       ? (random) => Math.floor(random() * members.length)
       : alias(weights),
-    maxWeight: weights.reduce((max, weight) => Math.max(max, weight), 0)
+    maxWeight: weights.reduce((max, weight) => Math.max(max, weight), 0),
+    meanWeight: mean(weights),
+    eldest: members.reduce((eldest, member) => member.health.rampFrom < eldest.health.rampFrom ? member : eldest)
   }
 }
+
+const mean = (weights: ReadonlyArray<number>): number =>
+  weights.reduce((sum, weight) => sum + weight, 0) / weights.length
 
 /**
  * Walker's alias method: each slot has a member of its own and, for what that has too little of to fill it, another one
  * which has too much.
  */
 const alias = (weights: ReadonlyArray<number>): Level["draw"] => {
-  const mean = weights.reduce((sum, weight) => sum + weight, 0) / weights.length
-  const filled = weights.map((weight) => weight / mean)
+  const even = mean(weights)
+  const filled = weights.map((weight) => weight / even)
   const other = weights.map((_, i) => i)
   const small: Array<number> = []
   const large: Array<number> = []

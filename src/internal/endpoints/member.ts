@@ -4,7 +4,6 @@
  *
  * @internal
  */
-import { redactText } from "../errors/redact.js"
 import type { Breaker } from "../gate/circuitBreaker.js"
 import type { Dial } from "./dial.js"
 import type { Health } from "./health.js"
@@ -12,8 +11,6 @@ import type { Endpoint } from "./source.js"
 
 /** @internal */
 export class Member<Client> {
-  /** The address without credentials: what errors, events and states name it by. */
-  readonly name: string
   /** The attempts in flight, those that wait for the client among them. */
   inFlight = 0
   /** Whether the endpoint has left the set. */
@@ -22,13 +19,13 @@ export class Member<Client> {
   constructor(
     /** What the source said last of it. */
     public endpoint: Endpoint,
+    /** The address without credentials: what errors, events and states name it by. No other in the set has it. */
+    readonly name: string,
     readonly health: Health,
     /** `undefined` without circuit breakers. */
     readonly breaker: Breaker | undefined,
     readonly dial: Dial<Client>
-  ) {
-    this.name = redactText(endpoint.address)
-  }
+  ) {}
 
   get weight(): number {
     return this.endpoint.weight ?? 1

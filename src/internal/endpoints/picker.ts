@@ -32,11 +32,11 @@ export type Picker = <M extends AnyMember>(ask: Ask<M>) => M | undefined
 const draws = 8
 
 /**
- * Returns the first of some draws that is neither left out nor, by the share that it is not ramped up, passed over. It
- * is the last draw that was not left out when there is none, and else the next one in the list.
+ * Returns the first of some draws that is neither left out nor, by the share that it is not ramped up, passed over. When
+ * all are new, none is passed over for that. It is the last draw that was not left out when there is none, and else the next one in the list.
  */
 const drawn = <M extends AnyMember>(
-  { isLeftOut, level: { members }, now }: Ask<M>,
+  { isLeftOut, level: { eldest, members }, now }: Ask<M>,
   next: LazyArg<number>,
   random: LazyArg<number>
 ): M | undefined => {
@@ -47,7 +47,7 @@ const drawn = <M extends AnyMember>(
     const member = members[index]!
     if (!isLeftOut(member)) {
       const ramp = member.health.ramp(now)
-      if (ramp === 1 || random() < ramp) {
+      if (ramp === 1 || random() < ramp / eldest.health.ramp(now)) {
         return member
       }
       last = member
@@ -66,7 +66,8 @@ const drawn = <M extends AnyMember>(
 }
 
 /**
- * Draws two by weight, never the same, and takes the one of the lower cost: (attempts in flight / weight + 1) x penalty.
+ * Draws two by weight, never the same, and takes the one of the lower cost: (attempts in flight / weight + 1) x penalty,
+ * where the weight is a multiple of the mean, so that all of 100 are as all of 1.
  * The one whose answers take more than twice as long costs that many times more: by its attempts in flight alone, one
  * that is ten times slower would have more than one in a hundred attempts, which then are the 99th percentile.
  *
@@ -87,7 +88,7 @@ const powerOfTwo = (random: LazyArg<number>): Picker => (ask) => {
   }
   const one = first.health.penalty(now) * first.health.slowness(second.health, now)
   const other = second.health.penalty(now) * second.health.slowness(first.health, now)
-  const load = (member: AnyMember) => member.inFlight / (member.weight * member.health.ramp(now))
+  const load = (member: AnyMember) => member.inFlight * level.meanWeight / (member.weight * member.health.ramp(now))
   const idle = () => one === other ? 1 : -Math.log(1 - random())
   return (load(second) + idle()) * other < (load(first) + idle()) * one ? second : first
 }

@@ -14,6 +14,7 @@ import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
 import { checkDuration, checkKnown, InvalidOption, orThrow } from "../../InvalidOption.js"
 import * as monotonic from "../ambient/monotonic.js"
+import { disconnect } from "../effect/disconnect.js"
 import * as Result from "../result.js"
 import { checkEndpoints, DiscoveryFailed, type Endpoint, type Lookup, type Update } from "./endpoint.js"
 
@@ -307,15 +308,18 @@ export const polling = <E, R>(
     Stream.unwrapScoped(Effect.gen(function*() {
       const requests = yield* Queue.sliding<void>(1)
       yield* Effect.forkScoped(Stream.runForEach(refreshes, () => Queue.offer(requests, undefined)))
-      const bounded = Effect.timeoutFail(lookup, {
+      // a look-up that is slow to end is left behind, or there would be no other
+      const bounded = Effect.timeoutFail(disconnect(lookup), {
         duration: timeout,
         onTimeout: () => new DiscoveryFailed({ source, problem: `no answer within ${timeout} ms` })
       })
-      const interval = (ttl = every) =>
-        Effect.map(
+      const interval = (ttl: number | undefined) => {
+        const told = ttl === undefined || Number.isNaN(ttl) ? every : ttl
+        return Effect.map(
           Random.nextRange(0.8, 1.2),
-          (factor) => Math.max(atMostEvery, factor * Math.min(2 * every, Math.max(atMostEvery, ttl)))
+          (factor) => Math.max(atMostEvery, factor * Math.min(2 * every, Math.max(atMostEvery, told)))
         )
+      }
       let started = 0
       let failures = 0
       let wait = 0
@@ -330,7 +334,8 @@ export const polling = <E, R>(
           yield* waited
         }
         started = yield* now
-        const exit = yield* Effect.exit(bounded)
+        // what is no look-up at all is a failure of it
+        const exit = yield* Effect.exit(Effect.map(bounded, ({ endpoints, ttlMillis }) => ({ endpoints, ttlMillis })))
         const update = updateOf(Exit.map(exit, ({ endpoints }) => endpoints))
         failures = update._tag === "Failed" ? failures + 1 : 0
         wait = failures > 0

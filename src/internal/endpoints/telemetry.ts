@@ -142,7 +142,7 @@ const endpoints = Metric.gauge("rpc.client.endpoints", {
   description: "Endpoints of a destination: available, or out by ejection or an open circuit breaker"
 })
 const panic = Metric.gauge("rpc.client.endpoints.panic", {
-  description: "1 while so many endpoints are out that all are used, else 0"
+  description: "1 while so many endpoints are out that all are used, else 0; the sum for destinations of one name"
 })
 const out = Metric.counter("rpc.client.endpoints.out", {
   description: "How often an endpoint was ejected, or its circuit breaker has opened",
@@ -167,8 +167,10 @@ const outcomes: Readonly<Record<Outcome, string>> = {
 export interface Telemetry {
   /** Tells the readers of events, and counts. */
   readonly emit: (event: Event) => void
-  /** Records how many endpoints there are now. */
+  /** Records how many endpoints there are now. Those of all destinations of one name add up. */
   readonly counted: (available: number, out: number, isPanicking: boolean) => void
+  /** Takes back what was recorded of endpoints, and records no more: calls in flight may still end. */
+  readonly close: () => void
   /** Counts an attempt that has ended; `undefined` when attempts are not counted by endpoint. */
   readonly attemptEnded: ((address: string, outcome: Outcome) => void) | undefined
   /** Calls `listener` for each event. Returns what ends that. */
@@ -188,6 +190,14 @@ export const make = (destination: string, metrics: { readonly labels: number } |
     )
   const ofState = (state: string) => labels("{endpoint}", { "rpc.endpoint.state": state })
   const [available, unavailable, panicking] = [ofState("available"), ofState("out"), labels("{panic}")]
+  let shown = { available: 0, out: 0, panics: 0 }
+  let isClosed = false
+  const show = (next: typeof shown): void => {
+    endpoints.unsafeModify(next.available - shown.available, available)
+    endpoints.unsafeModify(next.out - shown.out, unavailable)
+    panic.unsafeModify(next.panics - shown.panics, panicking)
+    shown = next
+  }
   const record = (event: Event): void => {
     if (event._tag === "EndpointOut") {
       out.unsafeUpdate(1, labels("{endpoint}", { "error.type": event.reason }))
@@ -202,11 +212,15 @@ export const make = (destination: string, metrics: { readonly labels: number } |
       }
       listeners.forEach((listener) => listener(event))
     },
-    counted: (used, out, isPanicking) => {
+    counted: (available, out, isPanicking) => {
+      if (metrics !== undefined && !isClosed) {
+        show({ available, out, panics: isPanicking ? 1 : 0 })
+      }
+    },
+    close: () => {
+      isClosed = true
       if (metrics !== undefined) {
-        endpoints.unsafeUpdate(used, available)
-        endpoints.unsafeUpdate(out, unavailable)
-        panic.unsafeUpdate(isPanicking ? 1 : 0, panicking)
+        show({ available: 0, out: 0, panics: 0 })
       }
     },
     attemptEnded: metrics === undefined || metrics.labels === 0 ? undefined : counter(metrics.labels, labels),

@@ -62,6 +62,15 @@ const pace = 1_000
 
 const pageSize = "500"
 
+/** Why no slice has the port that is asked for. */
+const withoutPort = ({ port, source }: Settings): DiscoveryFailed =>
+  new DiscoveryFailed({
+    source,
+    problem: port === undefined
+      ? "the service has no port: the option port must be a number"
+      : `the service has no port named ${port}`
+  })
+
 /** The port of the endpoints of a slice, `undefined` when it has none of that name. */
 const portOf = (
   { port, source }: Settings,
@@ -83,30 +92,31 @@ const endpointsOf = (
   slices: ReadonlyArray<Slice>
 ): Effect.Effect<ReadonlyArray<Endpoint>, DiscoveryFailed> => {
   const ofFour = slices.filter(({ addressType }) => addressType === "IPv4")
-  const taken = ofFour.some(({ endpoints }) => (endpoints ?? []).length > 0) ? ofFour : slices
-  return Effect.map(
-    Effect.forEach(
-      taken,
-      (slice) =>
-        Effect.map(portOf(settings, slice), (port) =>
-          (slice.endpoints ?? []).flatMap(
-            ({ addresses, conditions, nodeName, targetRef, zone }): ReadonlyArray<Endpoint> => {
-              const [address] = addresses
-              // what has no condition is ready
-              return address === undefined || port === undefined || conditions?.ready === false ? [] : [{
-                address: Shapes.join(address, port),
-                ...(zone ? { zone } : {}),
-                attributes: {
-                  ...(nodeName ? { node: nodeName } : {}),
-                  ...(targetRef?.name ? { pod: targetRef.name } : {})
-                }
-              }]
-            }
-          ))
-    ),
-    (lists) => lists.flat()
+  const taken = ofFour.some(hasEndpoints) ? ofFour : slices
+  return Effect.flatMap(
+    Effect.forEach(taken, (slice) => Effect.map(portOf(settings, slice), (port) => ({ port, slice }))),
+    (all) =>
+      all.some(({ slice }) => hasEndpoints(slice)) && all.every(({ port }) => port === undefined)
+        ? withoutPort(settings)
+        : Effect.succeed(all.flatMap(({ port, slice }) => port === undefined ? [] : readyOf(slice, port)))
   )
 }
+
+const hasEndpoints = ({ endpoints }: Slice): boolean => (endpoints ?? []).length > 0
+
+/** The endpoints of a slice that are ready. What has no condition is. */
+const readyOf = ({ endpoints }: Slice, port: number): ReadonlyArray<Endpoint> =>
+  (endpoints ?? []).flatMap(({ addresses, conditions, nodeName, targetRef, zone }) => {
+    const [address] = addresses
+    return address === undefined || conditions?.ready === false ? [] : [{
+      address: Shapes.join(address, port),
+      ...(zone ? { zone } : {}),
+      attributes: {
+        ...(nodeName ? { node: nodeName } : {}),
+        ...(targetRef?.name ? { pod: targetRef.name } : {})
+      }
+    }]
+  })
 
 const request = (settings: Settings, params: Readonly<Record<string, string>>) =>
   Effect.gen(function*() {

@@ -45,6 +45,9 @@ const words: Readonly<Record<string, string>> = {
 const failed = (source: string, cause: QueryFailed): DiscoveryFailed =>
   new DiscoveryFailed({ source, problem: words[cause.code] ?? `the query failed with ${cause.code}`, cause })
 
+const isGone = (answer: Answer<Records>): boolean =>
+  Result.isFailure(answer) && Result.failureOf(answer).code === "ENOTFOUND"
+
 /** Addresses of a name: those of a family that has no answer are the last known ones. */
 const addressesOf = (
   queries: Queries,
@@ -56,12 +59,16 @@ const addressesOf = (
     const [a, aaaa] = yield* Effect.all([ask(queries.a(name, servers)), ask(queries.aaaa(name, servers))], {
       concurrency: 2
     })
-    if (Result.isFailure(a) && Result.failureOf(a).code === "ENOTFOUND") {
+    if (isGone(a)) {
       // the name is gone: that is an answer
       known.delete(name)
     }
     const last = known.get(name) ?? none
-    const now = { a: Result.getOrElse(a, () => last.a), aaaa: Result.getOrElse(aaaa, () => last.aaaa) }
+    const now = {
+      a: Result.getOrElse(a, () => last.a),
+      // some name servers say that there is no such name where it has no such record
+      aaaa: Result.getOrElse(aaaa, () => isGone(aaaa) ? [] : last.aaaa)
+    }
     const failure = Result.isFailure(a)
       ? Result.failureOf(a)
       : Result.isFailure(aaaa)

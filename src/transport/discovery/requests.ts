@@ -9,6 +9,7 @@ import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
+import { constTrue } from "effect/Function"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import type * as Schema from "effect/Schema"
@@ -33,7 +34,13 @@ const codeOf = (failure: unknown, depth = 0): string | undefined =>
     ? failure.code
     : codeOf(Predicate.hasProperty(failure, "cause") ? failure.cause : undefined, depth + 1)
 
+const refused = (source: string, status: number): DiscoveryFailed =>
+  new DiscoveryFailed({ source, problem: `answered with status ${status}` })
+
 const failureOf = (source: string, error: HttpClientError.HttpClientError): DiscoveryFailed => {
+  if (error._tag === "ResponseError" && error.reason === "StatusCode") {
+    return refused(source, error.response.status)
+  }
   const what = error._tag === "RequestError" ? "the request failed" : "the answer broke off"
   const code = codeOf(error.cause)
   return new DiscoveryFailed({
@@ -44,7 +51,18 @@ const failureOf = (source: string, error: HttpClientError.HttpClientError): Disc
 }
 
 /**
+ * Returns whether text may be the value of a header. Clients quote a value that may not in their errors, and it may be a
+ * token.
+ *
+ * @internal
+ */
+export const isHeaderValue = (text: string): boolean => /^[\t\x20-\x7e\x80-\xff]*$/.test(text)
+
+/**
  * Sends a request and returns its response, if its status is one of success. The request is aborted when the scope ends.
+ *
+ * It has no span: spans show headers, of which a token may be one, and requests that wait for changes are no part of a
+ * trace.
  *
  * - `timeout`: how long the head of the answer may take, in milliseconds.
  *
@@ -56,7 +74,13 @@ export const send = (
   timeout: number = answerTimeout
 ): Effect.Effect<HttpClientResponse.HttpClientResponse, DiscoveryFailed, HttpClient.HttpClient | Scope.Scope> =>
   Effect.gen(function*() {
-    const client = HttpClient.withScope(yield* HttpClient.HttpClient)
+    if (!Object.values(request.headers).every(isHeaderValue)) {
+      return yield* new DiscoveryFailed({ source, problem: "the token has characters that no header can have" })
+    }
+    const client = (yield* HttpClient.HttpClient).pipe(
+      HttpClient.withScope,
+      HttpClient.withTracerDisabledWhen(constTrue)
+    )
     const response = yield* client.execute(request).pipe(
       Effect.mapError((error) => failureOf(source, error)),
       Effect.timeoutFail({
@@ -65,7 +89,7 @@ export const send = (
       })
     )
     if (response.status < 200 || response.status > 299) {
-      return yield* new DiscoveryFailed({ source, problem: `answered with status ${response.status}` })
+      return yield* refused(source, response.status)
     }
     return response
   })

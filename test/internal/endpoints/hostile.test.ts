@@ -1,14 +1,15 @@
 /** Clients and sources that misbehave: what becomes of the calls, and of the other endpoints. */
-import { Endpoints, Fatal, withRpcRetry } from "effect-rpc-retry"
+import { Deadline, Endpoints, Fatal, withRpcRetry } from "effect-rpc-retry"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
-import { ask, type Client, manual, servers } from "../../support/endpoints.js"
+import { ask, type Client, manual, refused, servers } from "../../support/endpoints.js"
 import { settled } from "../../support/sources.js"
 import { assert, describe, it } from "../../support/vitest.js"
 
@@ -134,10 +135,109 @@ describe("an endpoint whose dial", () => {
     }))
 })
 
+describe("a dial that fails", () => {
+  for (const [how, release] of Object.entries({ "never ends": Effect.never, dies: Effect.die("bug") })) {
+    it.effect(`tells the calls that wait, also where what it has to release ${how}`, () =>
+      Effect.gen(function*() {
+        const scope = yield* Scope.make()
+        const connect = () => Effect.andThen(Effect.addFinalizer(() => release), Effect.fail(refused))
+        const endpoints = yield* Scope.extend(
+          Endpoints.make({ source: Endpoints.fromList(["a"]), connect, ...plain }),
+          scope
+        )
+        const call = yield* Effect.fork(Effect.flip(endpoints.call(() => Effect.void)))
+        yield* TestClock.adjust("1 minute")
+        assert.isTrue(Option.isSome(yield* Fiber.poll(call)))
+        assert.deepInclude(yield* Fiber.join(call), { reason: "ConnectionRefused" })
+        yield* Effect.forkDaemon(Scope.close(scope, Exit.void))
+      }))
+  }
+})
+
+describe("endpoints that are made within a call", () => {
+  it.scoped("outlive it: neither clients nor look-ups have its deadline, its attempt or its span", () =>
+    Effect.gen(function*() {
+      const scope = yield* Effect.scope
+      const ambient = Effect.all({
+        remaining: Deadline.remaining,
+        attempt: Deadline.CurrentAttempt,
+        span: Effect.option(Effect.currentSpan)
+      })
+      const lookedUp: Array<Effect.Effect.Success<typeof ambient>> = []
+      const made = Endpoints.make({
+        source: Endpoints.poll(Effect.map(ambient, (found) => {
+          lookedUp.push(found)
+          return { endpoints: ["a"] }
+        })),
+        connect: () => ambient,
+        ...plain
+      })
+      let attempts = 0
+      const endpoints = yield* Scope.extend(made, scope).pipe(
+        Effect.andThen((endpoints) => ++attempts < 2 ? Effect.fail(refused) : Effect.succeed(endpoints)),
+        withRpcRetry({ logs: false, deadline: "5 seconds", schedule: Schedule.recurs(1) }),
+        Effect.withSpan("start")
+      )
+      yield* TestClock.adjust("1 minute")
+      const dialled = yield* endpoints.call(Effect.succeed)
+      for (const found of [dialled, ...lookedUp]) {
+        assert.deepStrictEqual(found, { remaining: Option.none(), attempt: 1, span: Option.none() })
+      }
+      assert.isAbove(lookedUp.length, 2)
+    }))
+})
+
+describe("addresses that differ in what is secret", () => {
+  it.scoped("are different endpoints: a retry goes from one to the other, and names tell them apart", () =>
+    Effect.gen(function*() {
+      const { list, source } = yield* manual
+      const endpoints = yield* Endpoints.make({ source, connect: ({ address }) => Effect.succeed(address), ...plain })
+      const names = Effect.map(endpoints.state, (all) => all.map(({ address }) => address))
+      yield* list("http://a/?node=1", "http://a/?node=2")
+      for (let i = 0; i < 20; i++) {
+        const asked: Array<string> = []
+        const call = endpoints.call((address) => {
+          asked.push(address)
+          return refused
+        })
+        yield* Effect.flip(withRpcRetry(call, { logs: false, schedule: Schedule.recurs(1) }))
+        assert.strictEqual(new Set(asked).size, 2)
+      }
+      const [one, two] = ["http://a/?node=<redacted>", "http://a/?node=<redacted> #2"]
+      assert.deepStrictEqual(yield* names, [one, two])
+      yield* list("http://a/?node=3", "http://a/?node=2", "http://a/?node=4")
+      assert.deepStrictEqual(yield* names, [one, two, `${one} #3`])
+    }))
+})
+
 describe("clients that misbehave when they close", () => {
-  for (const [how, close] of Object.entries({ "never ends": Effect.never, dies: Effect.die("bug") })) {
+  it.effect("hold up no other when the scope of the endpoints closes, which waits for those that have left too", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const { list, source } = yield* manual
+      const closed: Array<string> = []
+      const connect = ({ address }: Endpoints.Endpoint) =>
+        Effect.acquireRelease(
+          Effect.succeed(address),
+          () => Effect.andThen(Effect.sleep("1 second"), Effect.sync(() => closed.push(address)))
+        )
+      const endpoints = yield* Scope.extend(Endpoints.make({ source, connect, ...plain, pick: "roundRobin" }), scope)
+      yield* list("a", "b", "left")
+      yield* Effect.forEach([1, 2, 3], () => endpoints.call(() => Effect.void))
+      yield* list("a", "b")
+      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* settled
+      assert.isTrue(Option.isNone(yield* Fiber.poll(closing)))
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(closed.toSorted(), ["a", "b", "left"])
+      yield* Fiber.join(closing)
+    }))
+
+  for (const how of ["does not end", "dies"]) {
     it.scoped(`delay no call, nor the next list: closing ${how}`, () =>
       Effect.gen(function*() {
+        const end = yield* Deferred.make<void>()
+        const close = how === "dies" ? Effect.die("bug") : Deferred.await(end)
         const { list, source } = yield* manual
         const endpoints = yield* Endpoints.make({
           source,
@@ -154,6 +254,7 @@ describe("clients that misbehave when they close", () => {
         assert.strictEqual(yield* endpoints.call(ask), "a")
         yield* list("b")
         assert.strictEqual(yield* endpoints.call(ask), "b")
+        yield* Deferred.succeed(end, undefined)
       }))
   }
 

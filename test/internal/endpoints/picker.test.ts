@@ -10,9 +10,9 @@ const random = (seed: number) => {
   return () => next(1 << 20) / (1 << 20)
 }
 
-const member = (name: string, weight = 1): AnyMember => ({
+const member = (name: string, weight = 1, health = new Health(0, false, 0)): AnyMember => ({
   endpoint: { address: name, weight },
-  health: new Health(0, false, 0),
+  health,
   breaker: undefined,
   name,
   inFlight: 0,
@@ -104,6 +104,30 @@ describe("choosing an endpoint", () => {
     }
     assert.approximately(all[0]!.inFlight, 100, 5)
   })
+
+  it("depends on weights in relation to each other only: all of 100 are as all of 1", () => {
+    const shareOfFailing = (weight: number) => {
+      const [failing, busy] = members(weight, weight)
+      failing!.health.ended("Failure", 0)
+      busy!.inFlight = 50
+      return shares("powerOfTwo", [failing!, busy!], 2_000)[0]!
+    }
+    assert.isAbove(shareOfFailing(1), 0.3)
+    assert.strictEqual(shareOfFailing(100), shareOfFailing(1))
+    assert.strictEqual(shareOfFailing(0.01), shareOfFailing(1))
+  })
+
+  for (const pick of ["roundRobin", "weighted"] as const) {
+    it(`takes one after the other where all are new, as after a new release: ${pick}`, () => {
+      const all = ["a", "b", "c", "d"].map((name) => member(name, 1, new Health(0, true, 10_000)))
+      const picker = Picker.make(pick, random(1))
+      const level = Level.make(all)
+      const turns = Array.from({ length: 16 }, () => picker({ level, now: 100, isLeftOut: never })!.name)
+      for (const { name } of all) {
+        assert.strictEqual(turns.filter((turn) => turn === name).length, 4, turns.join(" "))
+      }
+    })
+  }
 
   it("spreads the turns of a heavy one evenly", () => {
     const all = members(5, 1, 1)

@@ -1,11 +1,12 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Inspectable from "effect/Inspectable"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as Source from "../../../src/internal/endpoints/source.js"
 import { InvalidOption } from "../../../src/InvalidOption.js"
-import { follow, listed } from "../../support/sources.js"
+import { follow, listed, settled } from "../../support/sources.js"
 import { assert, describe, it } from "../../support/vitest.js"
 
 const options = (run: () => unknown): string => {
@@ -66,6 +67,17 @@ describe("Endpoints.fromList", () => {
       assert.strictEqual(options(() => Source.fromList(list)), message)
     }
   })
+})
+
+describe("a wrong endpoint", () => {
+  it.scoped("is named without the credentials of its address", () =>
+    Effect.gen(function*() {
+      const list = [{ address: "http://me:hunter2@a:1/?key=hunter2", weight: 0 }]
+      const followed = yield* follow(Source.fromStream(Stream.make(list)))
+      assert.include(followed.problems()[0], "endpoint http://<redacted>@a:1")
+      assert.notInclude(Inspectable.format(followed.updates) + JSON.stringify(followed.updates), "hunter2")
+      assert.notInclude(options(() => Source.fromList(list)), "hunter2")
+    }))
 })
 
 describe("Endpoints.fromStream", () => {
@@ -306,6 +318,44 @@ describe("Endpoints.poll", () => {
       const followed = yield* follow(Source.poll(lookup))
       yield* TestClock.adjust("1 minute")
       assert.deepStrictEqual(followed.updates.slice(0, 3).map(({ _tag }) => _tag), ["Failed", "Failed", "Listed"])
+    }))
+
+  it.scoped("makes no storm of a time to live that is no number", () =>
+    Effect.gen(function*() {
+      const { lookup, times } = lookups(() =>
+        times.length > 100 ? Effect.never : Effect.succeed({ endpoints: ["a:1"], ttlMillis: Number("soon") })
+      )
+      yield* follow(Source.poll(lookup))
+      yield* TestClock.adjust("2 minutes")
+      assert.isAtMost(times.length, 6)
+      assert.isAbove(times.length, 2)
+    }))
+
+  it.scoped("leaves a look-up behind that cannot be interrupted, and makes the next", () =>
+    Effect.gen(function*() {
+      const end = yield* Deferred.make<void>()
+      yield* Effect.addFinalizer(() => Deferred.succeed(end, undefined))
+      const { lookup, times } = lookups(() =>
+        times.length === 1
+          ? Effect.uninterruptible(Effect.as(Deferred.await(end), { endpoints: ["late:1"] }))
+          : Effect.succeed({ endpoints: ["a:1"] })
+      )
+      const followed = yield* follow(Source.poll(lookup))
+      yield* TestClock.adjust("1 minute")
+      const updates = Array.from(followed.updates)
+      yield* Deferred.succeed(end, undefined)
+      yield* settled
+      assert.deepStrictEqual(updates.slice(0, 2).map(({ _tag }) => _tag), ["Failed", "Listed"])
+      assert.notInclude(followed.lists().flat(), "late:1")
+    }))
+
+  it.scoped("goes on after a look-up that gives nothing", () =>
+    Effect.gen(function*() {
+      const answers = [Effect.succeed(undefined as unknown as Source.Lookup), Effect.succeed({ endpoints: ["a:1"] })]
+      const { lookup } = lookups(() => answers.shift() ?? Effect.never)
+      const followed = yield* follow(Source.poll(lookup))
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(followed.updates.slice(0, 2).map(({ _tag }) => _tag), ["Failed", "Listed"])
     }))
 
   it.scoped("passes an empty list on: it is for the destination to believe it or not", () =>

@@ -1,7 +1,10 @@
+import * as HttpClient from "@effect/platform/HttpClient"
 import * as Effect from "effect/Effect"
 import * as Inspectable from "effect/Inspectable"
+import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as TestClock from "effect/TestClock"
+import * as Tracer from "effect/Tracer"
 import { InvalidOption } from "../../../src/InvalidOption.js"
 import * as Consul from "../../../src/transport/Consul.js"
 import * as Agent from "../../support/consulApi.js"
@@ -172,12 +175,50 @@ describe("Consul.service", () => {
       assert.notInclude(Inspectable.format(followed.updates) + JSON.stringify(followed.updates), "hunter2")
     }))
 
+  it.scoped("shows its token in no span: its queries have none", () =>
+    Effect.gen(function*() {
+      const { agent, follow, seen } = inMemory()
+      agent.set(instance("users-1", "10.0.0.1", 80))
+      const spans: Array<string> = []
+      const tracer = yield* Effect.tracer
+      const noting = Tracer.make({
+        span: (name, ...rest) => {
+          spans.push(name)
+          return tracer.span(name, ...rest)
+        },
+        context: (f, fiber) => tracer.context(f, fiber)
+      })
+      yield* follow({ token: Redacted.make("hunter2") }).pipe(Effect.withSpan("start"), Effect.withTracer(noting))
+      yield* second
+      yield* second
+      assert.isAbove(seen.length, 1)
+      assert.deepStrictEqual(spans, ["start"])
+    }))
+
+  it.scoped("says the status of an answer also where the client fails for it", () =>
+    Effect.gen(function*() {
+      const agent = Agent.make()
+      agent.state.status = 403
+      const { layer } = Http.memory(agent)
+      const filtered = Layer.effect(
+        HttpClient.HttpClient,
+        Effect.map(HttpClient.HttpClient, HttpClient.filterStatusOk)
+      )
+      const followed = yield* Effect.provide(
+        follow(Consul.service({ service: "users" })),
+        Layer.provide(filtered, layer)
+      )
+      yield* settle
+      assert.strictEqual(followed.problems()[0], "consul users: answered with status 403")
+    }))
+
   it("refuses options that cannot be used", () => {
     for (
       const [more, message] of [
         [{ service: "" }, "service must be a name, got \"\""],
         [{ tag: "" }, "tag must be a name, got \"\""],
         [{ token: "hunter2" }, "token must be a Redacted text"],
+        [{ token: Redacted.make("hunter2\n") }, "token must have only characters that a header can have"],
         [{ wait: 0 }, "wait must be greater than zero, got 0"],
         [{ wait: "11 minutes" }, "wait in seconds must be an integer from 1 to 600, got 660"],
         [{ url: "http://agent?x" }, "url must have a host, and neither a query nor a fragment"],

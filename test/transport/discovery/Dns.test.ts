@@ -239,6 +239,21 @@ describe("Dns on virtual time", () => {
       assert.include(followed.problems().at(-1), "the name servers failed")
     }))
 
+  it.scoped("drops the addresses of a family that is gone, also where the name servers say that there is no such name", () =>
+    Effect.gen(function*() {
+      const { answers, resolver } = memory()
+      const four = { [`a ${name}`]: ok({ address: "10.0.0.1", ttl: 30 }) }
+      answers.of = { ...four, [`aaaa ${name}`]: ok({ address: "fd00::1", ttl: 30 }) }
+      const followed = yield* follow(Dns.hosts({ name, port })).pipe(Effect.provideService(Dns.Resolver, resolver))
+      for (const code of ["ESERVFAIL", "ENOTFOUND", "ESERVFAIL"]) {
+        answers.of = { ...four, [`aaaa ${name}`]: fail(code) }
+        yield* TestClock.adjust("1 minute")
+      }
+      const lists = followed.lists().map(String)
+      assert.deepStrictEqual(Array.from(new Set(lists)), ["10.0.0.1:8080,[fd00::1]:8080", "10.0.0.1:8080"])
+      assert.strictEqual(lists.at(-1), "10.0.0.1:8080")
+    }))
+
   it.scoped("looks up at once after a connection failure, at most every 5 seconds", () =>
     Effect.gen(function*() {
       const { answers, resolver } = memory()
@@ -254,6 +269,7 @@ describe("Dns on virtual time", () => {
   it("refuses options that cannot be used", () => {
     for (
       const [make, message] of [
+        [() => Dns.hosts(null as never), "Dns.hosts: options must be an object, got null"],
         [() => Dns.hosts({ name: "", port }), "Dns.hosts: name must be a name, got \"\""],
         [() => Dns.hosts({ name: "10.0.0.1", port }), "Dns.hosts: name must be a name, got \"10.0.0.1\""],
         [() => Dns.hosts({ name, port: 0 }), "Dns.hosts: port must be an integer from 1 to 65535, got 0"],

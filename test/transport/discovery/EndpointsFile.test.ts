@@ -109,6 +109,22 @@ describe("EndpointsFile.watch", () => {
       assert.deepStrictEqual(source.lists().at(-1), ["10.0.0.2:80"])
     }))
 
+  it.scoped("is read at once after a connection failure, also where the folder cannot be watched: the watch throws", () =>
+    Effect.gen(function*() {
+      const files = FileSystem.layerNoop({
+        readFile: () => Effect.succeed(new TextEncoder().encode("[\"10.0.0.1:80\"]")),
+        watch: () => Stream.die(new Error("ENOSPC: System limit for number of file watchers reached"))
+      })
+      const source = yield* Effect.provide(
+        follow(EndpointsFile.watch({ path: "/etc/users.json", every: "1 hour" })),
+        files
+      )
+      yield* TestClock.adjust("1 second")
+      assert.lengthOf(source.updates, 1)
+      yield* source.refresh
+      assert.lengthOf(source.updates, 2)
+    }))
+
   it("refuses options that cannot be used", () => {
     for (
       const [options, message] of [

@@ -178,11 +178,22 @@ describe("Etcd.prefix", () => {
       assert.notInclude(Inspectable.format(followed.updates), "password-hunter2")
     }))
 
+  it.scoped("shows no token that the server gives out and no header can have", () =>
+    Effect.gen(function*() {
+      const { layer } = Http.memory({ handle: () => Http.json({ token: "hunter2\nhunter2" }) })
+      const login = { name: "me", password: Redacted.make("x") }
+      const followed = yield* Effect.provide(follow(Etcd.prefix({ prefix, login })), layer)
+      yield* settle
+      assert.strictEqual(followed.problems()[0], "etcd users/: the token has characters that no header can have")
+      assert.notInclude(Inspectable.format(followed.updates), "hunter2")
+    }))
+
   it("refuses options that cannot be used", () => {
     for (
       const [more, message] of [
         [{ prefix: "" }, "prefix must be text that is not empty, got \"\""],
         [{ url: [] }, "url must have at least one URL"],
+        [{ url: 2379 }, "url must be the URL of the server, got 2379"],
         [{ url: ["etcd:2379"] }, "url must be a URL of http or https"],
         [{ login: { name: "", password: Redacted.make("x") } }, "login.name must be a name, got \"\""],
         [{ login: { name: "me", password: "x" } }, "login.password must be a Redacted text"],

@@ -211,6 +211,16 @@ describe("Kubernetes.service", () => {
       assert.notInclude(Inspectable.format(followed.updates) + JSON.stringify(followed.updates), "secret")
     }))
 
+  it.scoped("shows no token that no header can have", () =>
+    Effect.gen(function*() {
+      const { follow, seen } = inMemory({ [Http.tokenFile]: "hunter2\nhunter2" })
+      const followed = yield* follow()
+      yield* settle
+      const problem = "kubernetes shop/users: the token has characters that no header can have"
+      assert.strictEqual(followed.problems()[0], problem)
+      assert.deepStrictEqual(seen, [])
+    }))
+
   it.scoped("sends no token where it is told so, reads lists of many pages, and takes what Go leaves out", () =>
     Effect.gen(function*() {
       const { api, follow, seen } = inMemory()
@@ -229,19 +239,42 @@ describe("Kubernetes.service", () => {
     Effect.gen(function*() {
       const ports = [{ name: "http", port: 80 }, { name: "grpc", port: 9000 }]
       for (
-        const [port, expected] of [["grpc", "10.0.0.1:9000"], [7000, "10.0.0.1:7000"], ["none", undefined]] as const
+        const [port, expected] of [["grpc", "10.0.0.1:9000"], [7000, "10.0.0.1:7000"]] as const
       ) {
         const { api, follow } = inMemory()
         api.put(slice("a", [{ ip: "10.0.0.1" }], { ports }))
         const followed = yield* follow({ port })
         yield* settle
-        assert.deepStrictEqual(followed.lists()[0], expected === undefined ? [] : [expected])
+        assert.deepStrictEqual(followed.lists()[0], [expected])
       }
       const { api, follow } = inMemory()
       api.put(slice("a", [{ ip: "10.0.0.1" }], { ports }))
       const followed = yield* follow()
       yield* settle
       assert.include(followed.problems()[0], "the service has several ports: the option port must name one")
+    }))
+
+  it.scoped("fails where no slice has the port of that name, and takes those that have it", () =>
+    Effect.gen(function*() {
+      for (
+        const [port, ports, problem] of [
+          ["grcp", [{ name: "grpc", port: 9000 }], "the service has no port named grcp"],
+          [undefined, [], "the service has no port: the option port must be a number"]
+        ] as const
+      ) {
+        const { api, follow } = inMemory()
+        api.put(slice("a", [{ ip: "10.0.0.1" }], { ports }))
+        const followed = yield* follow({ port })
+        yield* settle
+        assert.deepStrictEqual(followed.problems(), [`kubernetes shop/users: ${problem}`])
+        assert.deepStrictEqual(followed.lists(), [])
+      }
+      const { api, follow } = inMemory()
+      api.put(slice("old", [{ ip: "10.0.0.1" }], { ports: [] }))
+      api.put(slice("new", [{ ip: "10.0.0.2" }]))
+      const followed = yield* follow({ port: "grpc" })
+      yield* settle
+      assert.deepStrictEqual(followed.lists(), [["10.0.0.2:8080"]])
     }))
 
   it.scoped("takes a pod of both families once, and brackets for IPv6 alone", () =>
