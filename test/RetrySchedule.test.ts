@@ -200,6 +200,11 @@ describe("RetrySchedule", () => {
       )
     })
 
+    it("beside another schedule it goes on where that does, also after a reason that it does not retry", () => {
+      const either = Schedule.union(RetrySchedule.byReason({ Throttled: Schedule.spaced(5) }), Schedule.spaced(50))
+      assert.deepStrictEqual(after(either, "Custom", "Throttled", "Custom"), [50, 5, 50])
+    })
+
     it("retries bounds them together, and states are per call", () => {
       const bounded = RetrySchedule.retries(byReason(), 3)
       for (let i = 0; i < 2; i++) {

@@ -2,6 +2,7 @@ import {
   Bulkhead,
   CircuitBreaker,
   Hedge,
+  type Retryable,
   RetryBudget,
   RetryPolicy,
   RetrySchedule,
@@ -89,6 +90,8 @@ not retried     Fatal, domain errors, defects, Throttled`
       const merged = RetryPolicy.merge(RetryPolicy.make(options), RetryPolicy.make({ idempotent: false }))
       assert.isUndefined((yield* RetryPolicy.describe(merged)).hedge)
       assert.isUndefined((yield* RetryPolicy.describe(RetryPolicy.make({ hedge: "off" }))).hedge)
+      const off = RetryPolicy.make({ hedge: "off", idempotent: true })
+      assert.isUndefined((yield* RetryPolicy.describe(off)).hedge)
     }))
 
   it.effect("a breaker, a bulkhead and a throttle have a row each; \"off\" has none", () =>
@@ -256,6 +259,10 @@ throttle        sends 1.5 for each accepted, over 10s`
         "Custom"
       ])
       assert.isFalse(onlyNotSent)
+      const unsent = RetrySchedule.standard.pipe(
+        Schedule.whileInput(({ delivery }: Retryable) => delivery === "NotSent")
+      )
+      assert.strictEqual((yield* RetryPolicy.describe(RetryPolicy.make({ schedule: unsent }))).retries, 3)
       assert.isFalse((yield* RetryPolicy.describe(RetryPolicy.default)).onlyNotSent)
       const text = yield* printed(RetryPolicy.merge(RetryPolicy.none, RetryPolicy.make({ idempotent: false })))
       assert.include(text, "attempts        1 (0 retries)\ndelays          none\ntotal wait      0ms\n")
