@@ -249,6 +249,45 @@ describe("a circuit breaker", () => {
     assert.strictEqual(state(), "Closed")
   })
 
+  it("an attempt is as slow as it took since it began, not since it was admitted", () => {
+    const rule: Breaker.Settings["rule"] = {
+      _tag: "Rate",
+      threshold: 0.9,
+      window: { _tag: "Calls", size: 10 },
+      minimumCalls: 1,
+      slow: { longerThan: 100, threshold: 0.5 }
+    }
+    for (
+      const [waits, state] of [[100, "Closed"], [99, "Open"], [-1000, "Open"]] as const
+    ) {
+      const { admitted, breaker, clock, pass } = setup({ rule })
+      const attempt = () => {
+        const permit = admitted()!
+        const began = clock.now + waits
+        pass(200)
+        permit.end("Success", exits.Success, live, began)
+      }
+      attempt()
+      assert.strictEqual(breaker.snapshot().state, state)
+      if (state === "Open") {
+        pass(1000)
+        attempt()
+        // a probe that is slow
+        assert.strictEqual(breaker.snapshot().state, "Open")
+      }
+    }
+    const { admitted, breaker, clock, pass } = setup({ rule })
+    breaker.open()
+    breaker.close()
+    admitted()!.end("Failure", exits.Failure, live)
+    pass(1000)
+    const probe = admitted()!
+    const began = clock.now + 100
+    pass(200)
+    probe.end("Success", exits.Success, live, began)
+    assert.strictEqual(breaker.snapshot().state, "Closed")
+  })
+
   it("an interrupted call that took long is not slow", () => {
     const { admitted, breaker, pass } = setup({
       rule: {
@@ -490,6 +529,98 @@ describe("a circuit breaker", () => {
     assert.strictEqual(state(), "Ramping")
     pass(300)
     assert.strictEqual(state(), "Closed")
+  })
+
+  it("is idle where nothing is lost with it but counts", () => {
+    const { admitted, attempt, breaker, fail, pass, state } = setup({ probes: 2, rampUp: 300 })
+    assert.isTrue(breaker.isIdle())
+    fail(2)
+    assert.isTrue(breaker.isIdle())
+    fail(1)
+    assert.isFalse(breaker.isIdle())
+    pass(999)
+    assert.isFalse(breaker.isIdle())
+    pass(1)
+    assert.isTrue(breaker.isIdle())
+    const probe = admitted()!
+    assert.isFalse(breaker.isIdle())
+    probe.end("Success", exits.Success, live)
+    assert.isTrue(breaker.isIdle())
+    attempt("Success")
+    assert.strictEqual(state(), "Ramping")
+    assert.isFalse(breaker.isIdle())
+    pass(300)
+    assert.isTrue(breaker.isIdle())
+  })
+
+  it("its snapshot has the counts of its state, and rates only where there are any", () => {
+    const none = { rate: undefined, slowRate: undefined, retryIn: undefined }
+    const inARow = setup({ probes: 3 })
+    inARow.fail(2)
+    assert.deepStrictEqual(inARow.breaker.snapshot(), { state: "Closed", generation: 0, failures: 2, ...none })
+    inARow.fail(1)
+    inARow.pass(250)
+    const retryIn = Duration.millis(750)
+    assert.deepStrictEqual(inARow.breaker.snapshot(), { state: "Open", generation: 1, failures: 0, ...none, retryIn })
+    inARow.pass(750)
+    inARow.attempt("Success")
+    inARow.attempt("Failure")
+    assert.deepStrictEqual(inARow.breaker.snapshot(), { state: "HalfOpen", generation: 2, failures: 1, ...none })
+    const byRate = setup({
+      probes: 4,
+      rule: { _tag: "Rate", threshold: 0.6, window: { _tag: "Calls", size: 10 }, minimumCalls: 3, slow: undefined }
+    })
+    assert.deepStrictEqual(byRate.breaker.snapshot(), { state: "Closed", generation: 0, failures: 0, ...none })
+    byRate.attempt("Success")
+    byRate.attempt("Failure")
+    assert.deepStrictEqual(byRate.breaker.snapshot(), {
+      state: "Closed",
+      generation: 0,
+      failures: 1,
+      ...none,
+      rate: 0.5
+    })
+    byRate.fail(1)
+    byRate.pass(1000)
+    byRate.attempt("Failure")
+    assert.deepStrictEqual(byRate.breaker.snapshot(), {
+      state: "HalfOpen",
+      generation: 2,
+      failures: 1,
+      ...none,
+      rate: 1
+    })
+  })
+
+  it("a tenth of the calls of many clients is made from the first moment of the ramp on", () => {
+    const firstCalls = Array.from({ length: 100 }, (_, client) => {
+      const { admitted, attempt, fail, pass } = setup({ rampUp: 3000, random: () => client / 100 })
+      fail(3)
+      pass(1000)
+      attempt("Success")
+      return admitted() !== undefined
+    })
+    assert.strictEqual(firstCalls.filter(Boolean).length, 10)
+  })
+
+  it("a ramp that a failure ended counts as no closing", () => {
+    let n = 0
+    const { attempt, fail, pass, retryIn } = setup({
+      rampUp: 3000,
+      random: () => 0.99,
+      openings: {
+        next: () => 1000 * ++n,
+        startOver: () => {
+          n = 0
+        }
+      }
+    })
+    fail(3)
+    pass(1000)
+    attempt("Success")
+    pass(2900)
+    Array.from({ length: 6 }, () => attempt("Failure"))
+    assert.strictEqual(retryIn(), 2000)
   })
 
   it("gives all attempts of a closed breaker the same permit: one that succeeds costs no allocation", () => {
