@@ -623,6 +623,96 @@ describe("a circuit breaker", () => {
     assert.strictEqual(retryIn(), 2000)
   })
 
+  it("admits all from the end of its ramp on, the first one too", () => {
+    const { admitted, attempt, fail, pass } = setup({ rampUp: 3000, random: () => 0 })
+    fail(3)
+    pass(1000)
+    attempt("Success")
+    pass(2999)
+    assert.isUndefined(admitted())
+    pass(1)
+    assert.isDefined(admitted())
+  })
+
+  it("without a ramp is closed by its probe, and by nothing in between", () => {
+    const seen: Array<Circuit.State> = []
+    const { attempt, breaker, fail, pass } = setup({ rampUp: 0 })
+    breaker.onChange(({ to }) => seen.push(to))
+    fail(3)
+    pass(1000)
+    attempt("Success")
+    assert.deepStrictEqual(seen, ["Open", "HalfOpen", "Closed"])
+  })
+
+  it("closed by hand it is certain of nothing, though its opening would have lasted longer", () => {
+    const { breaker, clock, fail } = setup()
+    fail(3)
+    assert.isDefined(breaker.refuses(clock.now))
+    breaker.close()
+    assert.isUndefined(breaker.refuses(clock.now))
+  })
+
+  it("closed by hand it has been closed since then: openings start over after as long as the last one", () => {
+    for (const [after, length] of [[999, 2000], [1000, 1000]] as const) {
+      let n = 0
+      const { breaker, fail, pass, retryIn } = setup({
+        openings: {
+          next: () => 1000 * ++n,
+          startOver: () => {
+            n = 0
+          }
+        }
+      })
+      fail(3)
+      pass(100)
+      breaker.close()
+      pass(500)
+      // it is closed already
+      breaker.close()
+      pass(after - 500)
+      fail(3)
+      assert.strictEqual(retryIn(), length)
+    }
+  })
+
+  it("judges slow probes by the threshold for them, and opens at exactly that share", () => {
+    const { admitted, fail, pass, state } = setup({
+      probes: 4,
+      rule: {
+        _tag: "Rate",
+        threshold: 0.9,
+        window: { _tag: "Calls", size: 10 },
+        minimumCalls: 3,
+        slow: { longerThan: 100, threshold: 0.5 }
+      }
+    })
+    fail(3)
+    pass(1000)
+    const [first, second, third] = [admitted()!, admitted()!, admitted()!]
+    pass(101)
+    first.end("Success", exits.Success, live)
+    assert.strictEqual(state(), "HalfOpen")
+    const quick = admitted()!
+    quick.end("Success", exits.Success, live)
+    assert.strictEqual(state(), "HalfOpen")
+    second.end("Success", exits.Success, live)
+    assert.strictEqual(state(), "Open")
+    third.end("Success", exits.Success, live)
+    assert.strictEqual(state(), "Open")
+  })
+
+  it("counts failures of its window of time, and forgets them with it", () => {
+    const { attempt, fail, pass, state } = setup({
+      rule: { _tag: "Rate", threshold: 0.5, window: { _tag: "Time", millis: 1000 }, minimumCalls: 3, slow: undefined }
+    })
+    fail(2)
+    pass(1000)
+    attempt("Failure")
+    assert.strictEqual(state(), "Closed")
+    fail(2)
+    assert.strictEqual(state(), "Open")
+  })
+
   it("gives all attempts of a closed breaker the same permit: one that succeeds costs no allocation", () => {
     const { breaker } = setup()
     assert.strictEqual(breaker.request(), breaker.request())
