@@ -624,14 +624,14 @@ describe("a circuit breaker", () => {
   })
 
   it("admits all from the end of its ramp on, the first one too", () => {
-    const { admitted, attempt, fail, pass } = setup({ rampUp: 3000, random: () => 0 })
-    fail(3)
-    pass(1000)
-    attempt("Success")
-    pass(2999)
-    assert.isUndefined(admitted())
-    pass(1)
-    assert.isDefined(admitted())
+    for (const [after, isAdmitted] of [[2999, false], [3000, true]] as const) {
+      const { admitted, attempt, fail, pass } = setup({ rampUp: 3000, random: () => 0 })
+      fail(3)
+      pass(1000)
+      attempt("Success")
+      pass(after)
+      assert.strictEqual(admitted() !== undefined, isAdmitted)
+    }
   })
 
   it("without a ramp is closed by its probe, and by nothing in between", () => {
