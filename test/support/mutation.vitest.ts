@@ -39,6 +39,8 @@ export default mergeConfig(
     }],
     test: {
       isolate,
+      // a mutant that leaves a caller waiting is not to take a minute
+      testTimeout: 6000,
       setupFiles: ["test/support/mutationSetup.ts"],
       exclude: [
         ...configDefaults.exclude,
