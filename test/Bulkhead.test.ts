@@ -148,4 +148,53 @@ describe("Bulkhead.protect", () => {
       yield* TestClock.adjust(1)
       assert.strictEqual(yield* bulkhead.inFlight, 0)
     }))
+
+  /** Makes one attempt after the other, of so many milliseconds each. */
+  const attempts = (bulkhead: Bulkhead.Bulkhead, times: ReadonlyArray<number>) =>
+    Effect.forEach(times, (millis) => play(Bulkhead.protect(Effect.sleep(millis), bulkhead)), { discard: true })
+
+  /** How long a caller with `millis` left waits for a place that it does not get. */
+  const waits = (bulkhead: Bulkhead.Bulkhead, millis: number) =>
+    Effect.gen(function*() {
+      const other = yield* Effect.fork(Bulkhead.protect(Effect.never, bulkhead))
+      yield* Effect.yieldNow()
+      const { exit, took } = yield* play(Effect.void.pipe(Bulkhead.protect(bulkhead), Deadline.within(millis)))
+      assert.deepStrictEqual(exit, Exit.fail(rejected))
+      yield* Fiber.interrupt(other)
+      return took
+    })
+
+  it.effect("turns away at once who has less time than the median of the latest attempts, in whatever order they were", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 10 })
+      yield* attempts(bulkhead, [100, 20, 30])
+      assert.deepStrictEqual([yield* waits(bulkhead, 29), yield* waits(bulkhead, 30)], [0, 30])
+      yield* attempts(bulkhead, Array.from({ length: 31 }, () => 10))
+      assert.deepStrictEqual([yield* waits(bulkhead, 9), yield* waits(bulkhead, 10)], [0, 10])
+    }))
+
+  it.effect("does not take how long an attempt was interrupted after for how long attempts take", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 10 })
+      yield* attempts(bulkhead, [10])
+      for (let i = 0; i < 3; i++) {
+        const fiber = yield* Effect.fork(Bulkhead.protect(Effect.never, bulkhead))
+        yield* TestClock.adjust(500)
+        yield* Fiber.interrupt(fiber)
+      }
+      assert.strictEqual(yield* waits(bulkhead, 50), 50)
+    }))
+
+  it.effect("an adaptive one is in use to the half where an attempt begins or ends among so many", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ concurrency: 10, queue: 0, adaptive: { start: 4 } })
+      const round = Effect.forEach(
+        [1, 2, 3, 4],
+        (at) => Effect.delay(Bulkhead.protect(Effect.sleep(10), bulkhead), at),
+        { concurrency: "unbounded" }
+      )
+      yield* play(round)
+      yield* play(round)
+      assert.strictEqual(yield* bulkhead.limit, 5)
+    }))
 })

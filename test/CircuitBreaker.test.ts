@@ -83,6 +83,7 @@ describe("CircuitBreaker.protect", () => {
     last: unavailable,
     history: []
   })
+  const beside = <E>(self: Effect.Effect<never, E>) => Effect.zip(self, Effect.never, { concurrent: true })
   for (
     const [name, self, opens] of [
       ["successes", Effect.void, false],
@@ -98,6 +99,14 @@ describe("CircuitBreaker.protect", () => {
         Effect.fail(new RetryExhausted({ ...last, reason: "DeadlineExceeded", attempts: 1 })),
         false
       ],
+      [
+        "calls that their deadline cut after a Retryable",
+        Effect.fail(new RetryExhausted({ ...last, reason: "DeadlineExceeded", attempts: 2 })),
+        true
+      ],
+      ["calls that gave up on their only attempt", Effect.fail(new RetryExhausted({ ...last, attempts: 1 })), true],
+      ["Retryables beside work that was interrupted for them", beside(Effect.fail(unavailable)), true],
+      ["answers beside work that was interrupted for them", beside(new UserNotFound()), false],
       [
         "calls that another gate turned away (Kitex breaker 105)",
         Effect.fail(new CallRejected({ reason: "BulkheadFull" })),
@@ -443,6 +452,15 @@ describe("how long a circuit breaker stays open", () => {
         yield* trip(breaker, new Retryable({ reason: "Throttled", delivery: "NotSent", retryAfter }))
         assert.strictEqual(yield* lengthOf(breaker), length)
       }
+    }))
+
+  it.effect("is as long as the server asked a call for that has given up", () =>
+    Effect.gen(function*() {
+      const breaker = yield* CircuitBreaker.make(plain)
+      const asks = new Retryable({ reason: "Throttled", delivery: "NotSent", retryAfter: "20 seconds" })
+      const call = Effect.fail(asks).pipe(withRpcRetry(RetryPolicy.none), CircuitBreaker.protect(breaker))
+      yield* Effect.replicateEffect(Effect.ignore(call), 3)
+      assert.strictEqual(yield* lengthOf(breaker), 20_000)
     }))
 
   it.effect("of 200 breakers that open together with the defaults the ends spread over a fifth of the opening", () =>

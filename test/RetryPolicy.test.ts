@@ -1,4 +1,15 @@
-import { InvalidOption, RetryPolicy, RetrySchedule, RpcRetry, withRpcRetry } from "effect-rpc-retry"
+import {
+  Bulkhead,
+  CircuitBreaker,
+  Hedge,
+  InvalidOption,
+  RetryBudget,
+  RetryPolicy,
+  RetrySchedule,
+  RpcRetry,
+  Throttle,
+  withRpcRetry
+} from "effect-rpc-retry"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -7,6 +18,7 @@ import { pipe } from "effect/Function"
 import { assert, describe, it } from "./support/vitest.js"
 
 /** Options that do not compile. */
+const wrong = (options: object) => options as RetryPolicy.Options
 const hedging = (options: { readonly hedge: unknown; readonly idempotent?: boolean }) => options as RetryPolicy.Options
 
 describe("RetryPolicy", () => {
@@ -34,7 +46,15 @@ describe("RetryPolicy", () => {
       "hedge.delay",
       "is not an option: there are after, max, load"
     ],
-    [{ schedule: 3 as unknown as typeof RetrySchedule.standard }, "schedule", "must be a Schedule, got 3"]
+    [{ schedule: 3 as unknown as typeof RetrySchedule.standard }, "schedule", "must be a Schedule, got 3"],
+    [wrong({ budget: 10 }), "budget", "must be a RetryBudget, got 10"],
+    [wrong({ breaker: "on" }), "breaker", "must be a CircuitBreaker or \"off\", got on"],
+    [wrong({ bulkhead: 20 }), "bulkhead", "must be a Bulkhead or \"off\", got 20"],
+    [wrong({ throttle: 2 }), "throttle", "must be a Throttle or \"off\", got 2"],
+    [wrong({ onEvent: "log" }), "onEvent", "must be a function, got log"],
+    [wrong({ spans: "yes" }), "spans", "must be a boolean, got yes"],
+    [wrong({ logs: 0 }), "logs", "must be a boolean, got 0"],
+    [{ minServerDelay: -1 }, "minServerDelay", "must not be negative, got -1"]
   ]
 
   for (const [options, field, problem] of bad) {
@@ -51,6 +71,14 @@ describe("RetryPolicy", () => {
       assert.throws(() => RpcRetry.layer({ default: options }), InvalidOption, message)
     })
   }
+
+  it("refuses an option that there is none of, and says which one it may be", () => {
+    assert.throws(
+      () => RetryPolicy.make(wrong({ onEvents: 1 })),
+      InvalidOption,
+      "RetryPolicy.make: onEvents is not an option, did you mean onEvent?"
+    )
+  })
 
   it("accepts every way to write a duration", () => {
     const policy = RetryPolicy.make({ attemptTimeout: 250, deadline: "2 seconds", maxServerDelay: [1, 500_000_000] })
@@ -90,6 +118,50 @@ describe("RetryPolicy", () => {
       assert.strictEqual(merged.idempotent, c.idempotent ?? b.idempotent ?? a.idempotent)
     }))
   })
+
+  it("accepts delays of the server from zero on, and a timeout as long as the deadline", () => {
+    const policy = RetryPolicy.make({ minServerDelay: 0, maxServerDelay: 0, attemptTimeout: 100, deadline: 100 })
+    const { attemptTimeout, deadline, maxServerDelay, minServerDelay } = policy
+    assert.deepStrictEqual(
+      [minServerDelay, maxServerDelay, attemptTimeout, deadline].map((d) => Duration.toMillis(d!)),
+      [0, 0, 100, 100]
+    )
+  })
+
+  it.effect("merging keeps every field that the second policy says nothing of, and takes every one that it says", () =>
+    Effect.gen(function*() {
+      const every = Effect.gen(function*() {
+        const options = {
+          schedule: RetrySchedule.exponential(),
+          attemptTimeout: Duration.millis(100),
+          deadline: Duration.seconds(1),
+          idempotent: true,
+          retryIf: () => true,
+          minServerDelay: Duration.millis(5),
+          maxServerDelay: Duration.seconds(5),
+          budget: yield* RetryBudget.make(),
+          breaker: yield* CircuitBreaker.make(),
+          bulkhead: yield* Bulkhead.make({ concurrency: 1, queue: 0 }),
+          throttle: yield* Throttle.make(),
+          hedge: yield* Hedge.make({ after: 10 }),
+          onEvent: () => Effect.void,
+          spans: true,
+          logs: true
+        } as const
+        return [options, RetryPolicy.make(options)] as const
+      })
+      const [options, first] = yield* every
+      const [, second] = yield* every
+      const nothing = RetryPolicy.make({})
+      const fields = Object.keys(options) as ReadonlyArray<keyof typeof options>
+      for (const field of fields) {
+        assert.strictEqual(first[field], options[field], field)
+        assert.strictEqual(RetryPolicy.merge(first, nothing)[field], first[field], field)
+        assert.strictEqual(RetryPolicy.merge(nothing, first)[field], first[field], field)
+        assert.strictEqual(RetryPolicy.merge(first, second)[field], second[field], field)
+      }
+      assert.sameMembers(Object.keys(nothing), fields.slice())
+    }))
 
   it("the default is complete", () => {
     assert.strictEqual(RetryPolicy.default.schedule, RetrySchedule.standard)

@@ -167,40 +167,46 @@ describe("RetrySchedule", () => {
       ...reasons: ReadonlyArray<RpcError.RetryableReason>
     ) => Array.from(Effect.runSync(Schedule.run(Schedule.delays(schedule), 0, reasons.map(error))), Duration.toMillis)
 
-    const schedule = RetrySchedule.byReason(
-      {
-        Throttled: RetrySchedule.exponential({ base: "1 second", factor: 2, cap: "20 seconds" }),
-        Custom: Schedule.recurs(1)
-      },
-      RetrySchedule.exponential()
-    )
+    const byReason = () =>
+      RetrySchedule.byReason(
+        {
+          Throttled: RetrySchedule.exponential({ base: "1 second", factor: 2, cap: "20 seconds" }),
+          Custom: Schedule.recurs(1)
+        },
+        RetrySchedule.exponential()
+      )
 
     it("its output is the delay, whatever the clock says", () => {
       const failures = ["Unavailable", "Throttled", "Unavailable"] as const
       for (const now of [0, epoch]) {
-        const outputs = Effect.runSync(Schedule.run(schedule, now, failures.map(error)))
+        const outputs = Effect.runSync(Schedule.run(byReason(), now, failures.map(error)))
         assert.deepStrictEqual(Array.from(outputs, Duration.toMillis), [100, 1000, 150])
       }
     })
 
     it("each reason has its own schedule, with a state of its own", () => {
       assert.deepStrictEqual(
-        after(schedule, "Unavailable", "Throttled", "ConnectionLost", "Throttled", "Unavailable"),
+        after(byReason(), "Unavailable", "Throttled", "ConnectionLost", "Throttled", "Unavailable"),
         [100, 1000, 150, 2000, 225]
       )
     })
 
     it("a reason whose schedule is done, or that has none, is not retried", () => {
       // the last output is that of the decision to stop
-      assert.deepStrictEqual(after(schedule, "Custom", "Custom", "Unavailable"), [0, 0])
+      assert.deepStrictEqual(after(byReason(), "Custom", "Custom", "Unavailable"), [0, 0])
       assert.deepStrictEqual(
         after(RetrySchedule.byReason({ Throttled: Schedule.spaced(5) }), "Throttled", "Custom", "Throttled"),
         [5, 0]
       )
     })
 
+    it("beside another schedule it goes on where that does, also after a reason that it does not retry", () => {
+      const either = Schedule.union(RetrySchedule.byReason({ Throttled: Schedule.spaced(5) }), Schedule.spaced(50))
+      assert.deepStrictEqual(after(either, "Custom", "Throttled", "Custom"), [50, 5, 50])
+    })
+
     it("retries bounds them together, and states are per call", () => {
-      const bounded = RetrySchedule.retries(schedule, 3)
+      const bounded = RetrySchedule.retries(byReason(), 3)
       for (let i = 0; i < 2; i++) {
         const delays = after(bounded, "Unavailable", "Throttled", "Unavailable", "Throttled", "Unavailable")
         assert.deepStrictEqual(delays.slice(0, 3), [100, 1000, 150])
@@ -211,12 +217,43 @@ describe("RetrySchedule", () => {
     it.effect("in a call the reason of the failure chooses", () =>
       Effect.gen(function*() {
         const call = yield* Faults.script([Faults.refused, Effect.fail(error("Throttled")), Faults.reset, Effect.void])
-        const { took } = yield* play(call.pipe(withRpcRetry({ schedule })))
+        const { took } = yield* play(call.pipe(withRpcRetry({ schedule: byReason() })))
         assert.strictEqual(took, 100 + 1000 + 150)
       }))
   })
 
+  it("grpcA6: attempts less one delays, each up to a fifth shorter or longer than its formula says", () => {
+    const schedule = RetrySchedule.grpcA6({
+      maxAttempts: 5,
+      initialBackoff: 100,
+      maxBackoff: "1 second",
+      backoffMultiplier: 4
+    })
+    const delays = (draw: number) =>
+      Effect.runSync(RetrySchedule.delays(schedule, 9).pipe(Effect.withRandom(Random.fixed([draw])))).map((delay) =>
+        Math.round(Duration.toMillis(delay))
+      )
+    assert.deepStrictEqual(delays(0), [80, 320, 800, 800])
+    assert.deepStrictEqual(delays(1), [120, 480, 1200, 1200])
+  })
+
+  it("aws2026: two retries, up to 50 and 100 ms later, or 1 and 2 s where the server throttles", () => {
+    const delays = (reason: RpcError.RetryableReason, draw: number) =>
+      Effect.runSync(
+        RetrySchedule.delays(RetrySchedule.aws2026, 9, new Retryable({ reason, delivery: "NotSent" })).pipe(
+          Effect.withRandom(Random.fixed([draw]))
+        )
+      ).map(Duration.toMillis)
+    assert.deepStrictEqual(delays("Unavailable", 1), [50, 100])
+    assert.deepStrictEqual(delays("Throttled", 1), [1000, 2000])
+    assert.deepStrictEqual(delays("Throttled", 0.5), [500, 1000])
+  })
+
   const invalid: ReadonlyArray<[() => unknown, string]> = [
+    [
+      () => RetrySchedule.byReason({ Throtled: Schedule.stop } as Parameters<typeof RetrySchedule.byReason>[0]),
+      "RetrySchedule.byReason: Throtled is not an option, did you mean Throttled?"
+    ],
     [() => RetrySchedule.exponential({ base: -1 }), "RetrySchedule.exponential: base must not be negative, got -1"],
     [() => RetrySchedule.exponential({ base: 0 }), "RetrySchedule.exponential: base must be greater than zero, got 0"],
     [

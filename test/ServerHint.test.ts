@@ -126,6 +126,7 @@ describe("grpc-retry-pushback-ms", () => {
         const [steps, took] of [
           [[fail("Unavailable", hint), fail("Throttled")], 1007],
           [[fail("Throttled", hint), fail("Unavailable")], 107],
+          [[fail("Unavailable"), fail("Throttled", hint), fail("Unavailable")], 100 + 7 + 100],
           [
             [fail("Unavailable"), fail("Unavailable", hint), fail("Unavailable"), fail("Throttled")],
             100 + 7 + 100 + 1000

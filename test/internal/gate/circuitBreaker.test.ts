@@ -249,6 +249,45 @@ describe("a circuit breaker", () => {
     assert.strictEqual(state(), "Closed")
   })
 
+  it("an attempt is as slow as it took since it began, not since it was admitted", () => {
+    const rule: Breaker.Settings["rule"] = {
+      _tag: "Rate",
+      threshold: 0.9,
+      window: { _tag: "Calls", size: 10 },
+      minimumCalls: 1,
+      slow: { longerThan: 100, threshold: 0.5 }
+    }
+    for (
+      const [waits, state] of [[100, "Closed"], [99, "Open"], [-1000, "Open"]] as const
+    ) {
+      const { admitted, breaker, clock, pass } = setup({ rule })
+      const attempt = () => {
+        const permit = admitted()!
+        const began = clock.now + waits
+        pass(200)
+        permit.end("Success", exits.Success, live, began)
+      }
+      attempt()
+      assert.strictEqual(breaker.snapshot().state, state)
+      if (state === "Open") {
+        pass(1000)
+        attempt()
+        // a probe that is slow
+        assert.strictEqual(breaker.snapshot().state, "Open")
+      }
+    }
+    const { admitted, breaker, clock, pass } = setup({ rule })
+    breaker.open()
+    breaker.close()
+    admitted()!.end("Failure", exits.Failure, live)
+    pass(1000)
+    const probe = admitted()!
+    const began = clock.now + 100
+    pass(200)
+    probe.end("Success", exits.Success, live, began)
+    assert.strictEqual(breaker.snapshot().state, "Closed")
+  })
+
   it("an interrupted call that took long is not slow", () => {
     const { admitted, breaker, pass } = setup({
       rule: {
@@ -490,6 +529,188 @@ describe("a circuit breaker", () => {
     assert.strictEqual(state(), "Ramping")
     pass(300)
     assert.strictEqual(state(), "Closed")
+  })
+
+  it("is idle where nothing is lost with it but counts", () => {
+    const { admitted, attempt, breaker, fail, pass, state } = setup({ probes: 2, rampUp: 300 })
+    assert.isTrue(breaker.isIdle())
+    fail(2)
+    assert.isTrue(breaker.isIdle())
+    fail(1)
+    assert.isFalse(breaker.isIdle())
+    pass(999)
+    assert.isFalse(breaker.isIdle())
+    pass(1)
+    assert.isTrue(breaker.isIdle())
+    const probe = admitted()!
+    assert.isFalse(breaker.isIdle())
+    probe.end("Success", exits.Success, live)
+    assert.isTrue(breaker.isIdle())
+    attempt("Success")
+    assert.strictEqual(state(), "Ramping")
+    assert.isFalse(breaker.isIdle())
+    pass(300)
+    assert.isTrue(breaker.isIdle())
+  })
+
+  it("its snapshot has the counts of its state, and rates only where there are any", () => {
+    const none = { rate: undefined, slowRate: undefined, retryIn: undefined }
+    const inARow = setup({ probes: 3 })
+    inARow.fail(2)
+    assert.deepStrictEqual(inARow.breaker.snapshot(), { state: "Closed", generation: 0, failures: 2, ...none })
+    inARow.fail(1)
+    inARow.pass(250)
+    const retryIn = Duration.millis(750)
+    assert.deepStrictEqual(inARow.breaker.snapshot(), { state: "Open", generation: 1, failures: 0, ...none, retryIn })
+    inARow.pass(750)
+    inARow.attempt("Success")
+    inARow.attempt("Failure")
+    assert.deepStrictEqual(inARow.breaker.snapshot(), { state: "HalfOpen", generation: 2, failures: 1, ...none })
+    const byRate = setup({
+      probes: 4,
+      rule: { _tag: "Rate", threshold: 0.6, window: { _tag: "Calls", size: 10 }, minimumCalls: 3, slow: undefined }
+    })
+    assert.deepStrictEqual(byRate.breaker.snapshot(), { state: "Closed", generation: 0, failures: 0, ...none })
+    byRate.attempt("Success")
+    byRate.attempt("Failure")
+    assert.deepStrictEqual(byRate.breaker.snapshot(), {
+      state: "Closed",
+      generation: 0,
+      failures: 1,
+      ...none,
+      rate: 0.5
+    })
+    byRate.fail(1)
+    byRate.pass(1000)
+    byRate.attempt("Failure")
+    assert.deepStrictEqual(byRate.breaker.snapshot(), {
+      state: "HalfOpen",
+      generation: 2,
+      failures: 1,
+      ...none,
+      rate: 1
+    })
+  })
+
+  it("a tenth of the calls of many clients is made from the first moment of the ramp on", () => {
+    const firstCalls = Array.from({ length: 100 }, (_, client) => {
+      const { admitted, attempt, fail, pass } = setup({ rampUp: 3000, random: () => client / 100 })
+      fail(3)
+      pass(1000)
+      attempt("Success")
+      return admitted() !== undefined
+    })
+    assert.strictEqual(firstCalls.filter(Boolean).length, 10)
+  })
+
+  it("a ramp that a failure ended counts as no closing", () => {
+    let n = 0
+    const { attempt, fail, pass, retryIn } = setup({
+      rampUp: 3000,
+      random: () => 0.99,
+      openings: {
+        next: () => 1000 * ++n,
+        startOver: () => {
+          n = 0
+        }
+      }
+    })
+    fail(3)
+    pass(1000)
+    attempt("Success")
+    pass(2900)
+    Array.from({ length: 6 }, () => attempt("Failure"))
+    assert.strictEqual(retryIn(), 2000)
+  })
+
+  it("admits all from the end of its ramp on, the first one too", () => {
+    for (const [after, isAdmitted] of [[2999, false], [3000, true]] as const) {
+      const { admitted, attempt, fail, pass } = setup({ rampUp: 3000, random: () => 0 })
+      fail(3)
+      pass(1000)
+      attempt("Success")
+      pass(after)
+      assert.strictEqual(admitted() !== undefined, isAdmitted)
+    }
+  })
+
+  it("without a ramp is closed by its probe, and by nothing in between", () => {
+    const seen: Array<Circuit.State> = []
+    const { attempt, breaker, fail, pass } = setup({ rampUp: 0 })
+    breaker.onChange(({ to }) => seen.push(to))
+    fail(3)
+    pass(1000)
+    attempt("Success")
+    assert.deepStrictEqual(seen, ["Open", "HalfOpen", "Closed"])
+  })
+
+  it("closed by hand it is certain of nothing, though its opening would have lasted longer", () => {
+    const { breaker, clock, fail } = setup()
+    fail(3)
+    assert.isDefined(breaker.refuses(clock.now))
+    breaker.close()
+    assert.isUndefined(breaker.refuses(clock.now))
+  })
+
+  it("closed by hand it has been closed since then: openings start over after as long as the last one", () => {
+    for (const [after, length] of [[999, 2000], [1000, 1000]] as const) {
+      let n = 0
+      const { breaker, fail, pass, retryIn } = setup({
+        openings: {
+          next: () => 1000 * ++n,
+          startOver: () => {
+            n = 0
+          }
+        }
+      })
+      fail(3)
+      pass(100)
+      breaker.close()
+      pass(500)
+      // it is closed already
+      breaker.close()
+      pass(after - 500)
+      fail(3)
+      assert.strictEqual(retryIn(), length)
+    }
+  })
+
+  it("judges slow probes by the threshold for them, and opens at exactly that share", () => {
+    const { admitted, fail, pass, state } = setup({
+      probes: 4,
+      rule: {
+        _tag: "Rate",
+        threshold: 0.9,
+        window: { _tag: "Calls", size: 10 },
+        minimumCalls: 3,
+        slow: { longerThan: 100, threshold: 0.5 }
+      }
+    })
+    fail(3)
+    pass(1000)
+    const [first, second, third] = [admitted()!, admitted()!, admitted()!]
+    pass(101)
+    first.end("Success", exits.Success, live)
+    assert.strictEqual(state(), "HalfOpen")
+    const quick = admitted()!
+    quick.end("Success", exits.Success, live)
+    assert.strictEqual(state(), "HalfOpen")
+    second.end("Success", exits.Success, live)
+    assert.strictEqual(state(), "Open")
+    third.end("Success", exits.Success, live)
+    assert.strictEqual(state(), "Open")
+  })
+
+  it("counts failures of its window of time, and forgets them with it", () => {
+    const { attempt, fail, pass, state } = setup({
+      rule: { _tag: "Rate", threshold: 0.5, window: { _tag: "Time", millis: 1000 }, minimumCalls: 3, slow: undefined }
+    })
+    fail(2)
+    pass(1000)
+    attempt("Failure")
+    assert.strictEqual(state(), "Closed")
+    fail(2)
+    assert.strictEqual(state(), "Open")
   })
 
   it("gives all attempts of a closed breaker the same permit: one that succeeds costs no allocation", () => {

@@ -80,6 +80,8 @@ describe("a fair queue", () => {
             list.push(i)
         }
         assert.deepStrictEqual([queue.all(), queue.size], [list, list.length])
+        const some = random(i + 1)
+        assert.strictEqual(queue.has(some), list.includes(some))
       }
     }
   })

@@ -105,4 +105,48 @@ describe("the window of a breaker", () => {
     const record = (outcomes: string) => Array.from(outcomes, (each) => detector.record(each === "F", false))
     assert.deepStrictEqual(record("FFSFFSFFF"), [...Array.from({ length: 8 }, () => false), true])
   })
+
+  it("of failures in a row counts them, and nothing once it is cleared", () => {
+    const detector = Window.make({ _tag: "Consecutive", failures: 3 }, () => 0)
+    detector.record(true, false)
+    detector.record(true, true)
+    assert.deepStrictEqual(detector.counts(), { calls: 2, failures: 2, slow: 0 })
+    detector.clear()
+    assert.deepStrictEqual(detector.counts(), { calls: 0, failures: 0, slow: 0 })
+    assert.isFalse(detector.record(true, false))
+  })
+
+  it("opens at its share of slow calls, whether they failed or not, and at no less", () => {
+    for (const failed of [true, false]) {
+      const slow = { longerThan: 100, threshold: 0.3 }
+      const detector = Window.make(
+        rate({ _tag: "Calls", size: 10 }, { threshold: 1, minimumCalls: 10, slow }),
+        () => 0
+      )
+      const seen = Array.from({ length: 10 }, (_, i) => detector.record(failed && i > 0 && i < 3, i > 0 && i < 3))
+      assert.notInclude(seen, true)
+      // the third of the last ten
+      assert.isTrue(detector.record(failed, true))
+      assert.isFalse(detector.record(true, false), "a failure opens at the share of failures")
+    }
+  })
+
+  it("without a limit for them opens for no slow calls", () => {
+    const detector = Window.make(rate({ _tag: "Calls", size: 10 }), () => 0)
+    assert.notInclude(Array.from({ length: 20 }, () => detector.record(false, true)), true)
+  })
+
+  it("opens with no fewer calls than it has to have seen", () => {
+    for (const window of [{ _tag: "Calls", size: 20 }, { _tag: "Time", millis: 1000 }] as const) {
+      const detector = Window.make(rate(window, { threshold: 0.5, minimumCalls: 5 }), () => 7)
+      const seen = Array.from({ length: 6 }, () => detector.record(true, false))
+      assert.deepStrictEqual(seen, [false, false, false, false, true, true])
+    }
+  })
+
+  it("is not opened by the success that makes the calls enough", () => {
+    const detector = Window.make(rate({ _tag: "Calls", size: 20 }, { threshold: 0.5, minimumCalls: 5 }), () => 0)
+    assert.deepStrictEqual(Array.from("FFFFS", (each) => detector.record(each === "F", false)), Array(5).fill(false))
+    assert.isTrue(detector.record(true, false))
+  })
 })
