@@ -7,12 +7,13 @@
  *
  * @since 0.1.0
  */
-import type * as Clock from "effect/Clock"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Option from "effect/Option"
+import { read } from "./internal/ambient/context.js"
 import * as monotonic from "./internal/ambient/monotonic.js"
 import * as progress from "./internal/ambient/progress.js"
 import { checkDuration, orThrow } from "./InvalidOption.js"
@@ -159,17 +160,18 @@ export interface Facts {
  * @since 0.1.0
  * @category getters
  */
-export const facts: Effect.Effect<Facts> = Effect.zipWith(
-  Effect.zip(IdempotencyKey, CurrentAttempt),
-  remaining,
-  ([key, attempt], remaining) => ({
-    idempotencyKey: Option.getOrUndefined(key),
-    previousAttempts: attempt - 1,
-    remaining: Option.getOrUndefined(
-      Option.map(remaining, (duration) => Math.max(1, Math.floor(Duration.toMillis(duration))))
-    )
+export const facts: Effect.Effect<Facts> = Effect.withFiberRuntime(({ currentContext, currentDefaultServices }) => {
+  const deadline = read(currentContext, CurrentDeadline, Infinity)
+  return Effect.succeed({
+    idempotencyKey: Option.getOrUndefined(read(currentContext, IdempotencyKey, noKey)),
+    previousAttempts: read(currentContext, CurrentAttempt, 1) - 1,
+    remaining: deadline === Infinity
+      ? undefined
+      : Math.max(1, Math.floor(deadline - unsafeNow(Context.get(currentDefaultServices, Clock.Clock))))
   })
-)
+})
+
+const noKey: Option.Option<string> = Option.none()
 
 /**
  * The callbacks with which a transport reports the progress of one request. See {@link whileUnsent}.

@@ -62,7 +62,7 @@ import * as Deadline from "../Deadline.js"
 import * as Causes from "../internal/effect/cause.js"
 import { checkKnown, orThrow } from "../InvalidOption.js"
 import * as RpcCall from "../RpcCall.js"
-import { type Fatal, Retryable, withDelivery, withMethod, withWait } from "../RpcError.js"
+import { type Fatal, Retryable, withDelivery, withWait } from "../RpcError.js"
 import * as Connection from "./Connection.js"
 import { closed } from "./connection/loss.js"
 import * as NodeSocket from "./connection/socket.js"
@@ -339,11 +339,10 @@ const client = <Request>(options: Options, codec: Codec<Request>): Effect.Effect
         Effect.flatMap((request) =>
           Deadline.whileUnsent((progress) => {
             const call = new Session.Call(request, progress)
-            return connection.use((session) => session.call(call), { progress, ended: call.end })
+            return connection.use((session) => session.call(call), { progress, ended: () => call.end() })
           })
         ),
-        Effect.flatMap((answer) => codec.reply(answer, schemas)),
-        Effect.mapError((error) => withMethod(error, method))
+        Effect.flatMap((answer) => codec.reply(answer, schemas))
       )
       return RpcCall.make(answer, { method, idempotent: options?.idempotent })
     }

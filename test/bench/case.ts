@@ -104,7 +104,7 @@ export const promises = (call: () => Promise<unknown>): Case => () =>
     }
   })
 
-/** Calls in a second, made by so many callers at once. */
+/** Calls in a second made by so many callers at once, and the processor time of each in nanoseconds. */
 export const perSecond = async (
   callers: number,
   total: number,
@@ -114,8 +114,11 @@ export const perSecond = async (
   await run(callers, count)
   return async () => {
     const start = performance.now()
-    await run(callers, count)
-    return count / (performance.now() - start) * 1000
+    const used = await cpu(() => run(callers, count))
+    return {
+      "calls a second": count / (performance.now() - start) * 1000,
+      "nanoseconds of the CPU": used / count
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 /**
- * Calls in a second on one connection, beside Go's own client, against the same Go server.
+ * Calls in a second on one connection, beside Go's own client, against the same Go server. Clients and server share the
+ * processors, so that the processor time of a client for a call says how much of them it leaves to the server.
  */
 import { RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Gob from "effect-rpc-retry/Gob"
@@ -10,7 +11,7 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { spawnSync } from "node:child_process"
 import * as GoServer from "../support/goServer.js"
-import { type Case, concurrently, type Group, isQuick, perSecond, type Row } from "./case.js"
+import { type Case, concurrently, type Figures, type Group, isQuick, perSecond, type Row } from "./case.js"
 
 const Args = Schema.Struct({ A: Gob.Int, B: Gob.Int })
 const calls = 30_000
@@ -24,7 +25,7 @@ const go = (codec: Codec, callers: number): Case => (prepared) => () => {
     prepared["client"]!,
     Object.entries(args).flatMap(([name, value]) => [`-${name}`, `${value}`])
   )
-  return Promise.resolve(Number(stdout.toString()))
+  return Promise.resolve(JSON.parse(stdout.toString()) as Record<string, number>)
 }
 
 const ours = (codec: Codec, callers: number, isBounded = false): Case => async (prepared) => {
@@ -39,6 +40,18 @@ const ours = (codec: Codec, callers: number, isBounded = false): Case => async (
   )
   return perSecond(callers, calls, run)
 }
+
+/** The calls in a second of a case beside those of Go's client with the same codec. */
+const speed = (codec: Codec, ours: string, callers: string) => (of: Figures) =>
+  of(`${codec}: ${ours}, ${callers}: calls a second`) / of(`${codec}: Go's client, ${callers}: calls a second`)
+
+/** The processor time of a case for a call, in that of Go's client. */
+const effort = (codec: Codec, callers: string): Row => ({
+  what: `${codec}, ${callers}, processor time of the client for a call / Go's client`,
+  ratio: (of) =>
+    of(`${codec}: GoRpc, ${callers}: nanoseconds of the CPU`) /
+    of(`${codec}: Go's client, ${callers}: nanoseconds of the CPU`)
+})
 
 const setup: Group["setup"] = () =>
   Effect.runPromise(Effect.gen(function*() {
@@ -58,7 +71,7 @@ const setup: Group["setup"] = () =>
 
 export const group: Group = {
   title: "`GoRpc`, beside Go's client",
-  unit: "calls in a second",
+  unit: "calls in a second, and nanoseconds of processor time of the client for a call",
   rounds: 7,
   skipped: GoServer.skipped,
   setup,
@@ -72,18 +85,20 @@ export const group: Group = {
   rows: codecs.flatMap((codec): ReadonlyArray<Row> => [
     {
       what: `${codec}, 64 callers / Go's client`,
-      ratio: (of) => of(`${codec}: GoRpc, 64 callers`) / of(`${codec}: Go's client, 64 callers`),
+      ratio: speed(codec, "GoRpc", "64 callers"),
       atLeast: 0.7
     },
     {
       what: `${codec}, 1,024 callers / Go's client`,
-      ratio: (of) => of(`${codec}: GoRpc, 1,024 callers`) / of(`${codec}: Go's client, 1,024 callers`),
+      ratio: speed(codec, "GoRpc", "1,024 callers"),
       atLeast: 0.6
     },
     {
       what: `${codec}, 64 callers, with a layer and both timeouts / Go's client`,
-      ratio: (of) => of(`${codec}: GoRpc, layer, both timeouts, 64 callers`) / of(`${codec}: Go's client, 64 callers`),
+      ratio: speed(codec, "GoRpc, layer, both timeouts", "64 callers"),
       atLeast: 0.4
-    }
+    },
+    effort(codec, "64 callers"),
+    effort(codec, "1,024 callers")
   ])
 }

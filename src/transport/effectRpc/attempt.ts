@@ -4,15 +4,13 @@
  * @internal
  */
 import * as Context from "effect/Context"
-import * as Deferred from "effect/Deferred"
-import * as FiberId from "effect/FiberId"
 import type { Progress } from "../../Deadline.js"
 
 /**
  * The state of an attempt.
  *
  * - `tag`: the tag of its rpc.
- * - `spoiled`: ends the attempt alone with a defect, where the library could only end all calls of the client.
+ * - `spoil`: ends the attempt alone with a defect, where the library could only end all calls of the client.
  * - `id`: the id of its request, once it has one.
  * - `refused`: whether there was no connection, so that nothing was written.
  *
@@ -20,7 +18,7 @@ import type { Progress } from "../../Deadline.js"
  */
 export interface AttemptState {
   readonly tag: string
-  readonly spoiled: Deferred.Deferred<never>
+  readonly spoil: (defect: unknown) => void
   id: string | undefined
   refused: boolean
 }
@@ -29,7 +27,7 @@ export interface AttemptState {
 export const unsent = { id: undefined, refused: false }
 
 /** @internal */
-export const make = (tag: string): AttemptState => ({ tag, spoiled: Deferred.unsafeMake(FiberId.none), ...unsent })
+export const make = (tag: string, spoil: (defect: unknown) => void): AttemptState => ({ tag, spoil, ...unsent })
 
 /**
  * The attempt that a request belongs to. The library passes the context of the caller to the protocol, and to a

@@ -7,16 +7,21 @@ import * as Headers from "@effect/platform/Headers"
 import type * as Rpc from "@effect/rpc/Rpc"
 import * as RpcClient from "@effect/rpc/RpcClient"
 import * as RpcSchema from "@effect/rpc/RpcSchema"
-import type * as Cause from "effect/Cause"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as Mailbox from "effect/Mailbox"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import * as Deadline from "../../Deadline.js"
 import * as FiberRefs from "../../internal/effect/fiberRefs.js"
+import * as Runtime from "../../internal/effect/runtime.js"
 import * as RpcCall from "../../RpcCall.js"
 import { httpHeadersOf } from "../shared/callHeaders.js"
 import * as Attempt from "./attempt.js"
@@ -70,29 +75,71 @@ const recover = (attempt: Attempt.AttemptState, { method }: Named, known: Known)
       { onNone: () => Effect.failCause(cause), onSome: Effect.fail }
     ))
 
+/**
+ * Runs an attempt until it ends or is spoiled. It has a fiber of its own, started at once, as a spoiled one is
+ * interrupted: `Effect.raceFirst` would start two.
+ *
+ * - `self`: the attempt, given its state.
+ * - `spoiled`: what it ends as when it is spoiled.
+ */
+const untilSpoiled = <A, E, R>(
+  tag: string,
+  self: (attempt: Attempt.AttemptState) => Effect.Effect<A, E, R>,
+  spoiled: (attempt: Attempt.AttemptState, cause: Cause.Cause<never>) => Effect.Effect<A, E>
+): Effect.Effect<A, E, R> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.withFiberRuntime((caller, { runtimeFlags }) => {
+      let first: Effect.Effect<A, E> | undefined
+      let wake: ((end: Effect.Effect<A, E>) => void) | undefined
+      const end = (how: Effect.Effect<A, E>) => {
+        first ??= how
+        wake?.(first)
+      }
+      const attempt = Attempt.make(tag, (defect) => end(spoiled(attempt, Cause.die(defect))))
+      const settings = { context: caller.currentContext, fiberRefs: caller.getFiberRefs(), runtimeFlags }
+      const fiber = Runtime.start(
+        settings,
+        Context.add(settings.context, Attempt.CurrentAttemptState, attempt),
+        // `Effect.exit`, as Effect logs the failure of a fiber that nobody waits for
+        Effect.exit(restore(self(attempt) as Effect.Effect<A, E>))
+      )
+      fiber.addObserver((exit) => end(Exit.flatten(exit)))
+      const ended = Effect.async<A, E>((resume) => first === undefined ? void (wake = resume) : resume(first))
+      return Effect.matchCauseEffect(restore(ended), {
+        onSuccess: (value) => Effect.as(FiberRefs.inherited(settings.fiberRefs, fiber) ?? Effect.void, value),
+        // spoiled, failed, or an interruption of the caller
+        onFailure: (cause) => Effect.andThen(Fiber.interrupt(fiber), Effect.failCause(cause))
+      })
+    })
+  )
+
 const effect = (send: Method, named: Named, known: Known) => (payload: unknown, options?: CallOptions) =>
   RpcCall.make(
-    Effect.suspend(() => {
-      const attempt = Attempt.make(named.tag)
-      return withFacts(options).pipe(
-        Effect.flatMap((options) => send(payload, options) as Effect.Effect<unknown, unknown, unknown>),
-        Effect.provideService(Attempt.CurrentAttemptState, attempt),
-        Effect.catchAllCause(recover(attempt, named, known)),
-        Effect.raceFirst(Effect.catchAllCause(Deferred.await(attempt.spoiled), recover(attempt, named, known)))
-      )
-    }),
+    untilSpoiled(
+      named.tag,
+      (attempt) =>
+        Effect.catchAllCause(
+          Effect.flatMap(
+            withFacts(options),
+            (options) => send(payload, options) as Effect.Effect<unknown, unknown, unknown>
+          ),
+          recover(attempt, named, known)
+        ),
+      (attempt, cause) => recover(attempt, named, known)(cause)
+    ),
     named
   )
 
 const stream = (send: Method, named: Named, known: Known) => (payload: unknown, options: CallOptions = {}) => {
   const { asMailbox, ...others } = options
   const elements = Stream.suspend(() => {
-    const attempt = Attempt.make(named.tag)
+    const spoiled = Deferred.unsafeMake<never>(FiberId.none)
+    const attempt = Attempt.make(named.tag, (defect) => Deferred.unsafeDone(spoiled, Effect.die(defect)))
     return Stream.unwrap(
       Effect.map(withFacts(others), (options) => send(payload, options) as Stream.Stream<unknown, unknown, unknown>)
     ).pipe(
       Stream.provideService(Attempt.CurrentAttemptState, attempt),
-      Stream.interruptWhenDeferred(attempt.spoiled),
+      Stream.interruptWhenDeferred(spoiled),
       Stream.catchAllCause((cause) => Stream.fromEffect(recover(attempt, named, known)(cause)))
     )
   })

@@ -8,7 +8,6 @@ import { RpcClientError } from "@effect/rpc/RpcClientError"
 import type * as RpcMessage from "@effect/rpc/RpcMessage"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Function from "effect/Function"
@@ -376,7 +375,7 @@ const spoiled = (
   }
   return attempt === undefined
     ? client({ _tag: "Defect", defect: ended })
-    : Effect.asVoid(Deferred.die(attempt.spoiled, ended))
+    : Effect.sync(() => attempt.spoil(ended))
 }
 
 const interrupted = (requestId: string): FromServer => ({

@@ -116,24 +116,26 @@ const wire = (maxFrameBytes: number): Session.Wire<Request> => {
 /** @internal */
 export const codec: Codec<Request> = {
   request: (method, args, { args: schema, reply }) =>
-    guarded(
-      (): Effect.Effect<Request, unknown, unknown> => {
-        if (schema === undefined) {
-          return Effect.fail("gob needs to know their type: call with { args: a schema }")
-        }
-        const type = Type.check(schema.ast)
-        const expected = Result.try({
-          try: () => reply === undefined ? undefined : Type.check(reply.ast),
-          catch: badSchema
-        })
-        if (Result.isFailure(expected)) {
-          return Effect.fail(Result.failureOf(expected))
-        }
-        const encoded = Plain.isEncoded(schema.ast, args) ? Result.succeed(args) : encode(schema, args)
-        const request = (value: unknown): Request => ({ method, type, value })
-        return Result.isResult(encoded) ? Result.map(encoded, request) : Effect.map(encoded, request)
-      },
-      (cause) => cause instanceof Fatal ? cause : badArguments(cause)
+    Effect.suspend(() =>
+      guarded(
+        (): Effect.Effect<Request, unknown, unknown> => {
+          if (schema === undefined) {
+            return Effect.fail("gob needs to know their type: call with { args: a schema }")
+          }
+          const type = Type.check(schema.ast)
+          const expected = Result.try({
+            try: () => reply === undefined ? undefined : Type.check(reply.ast),
+            catch: badSchema
+          })
+          if (Result.isFailure(expected)) {
+            return Effect.fail(Result.failureOf(expected))
+          }
+          const encoded = Plain.isEncoded(schema.ast, args) ? Result.succeed(args) : encode(schema, args)
+          const request = (value: unknown): Request => ({ method, type, value })
+          return Result.isResult(encoded) ? Result.map(encoded, request) : Effect.map(encoded, request)
+        },
+        (cause) => cause instanceof Fatal ? cause : badArguments(cause)
+      )
     ),
   ping: (method) => ({ method, type: nothing, value: {} }),
   wire,

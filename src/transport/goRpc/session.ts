@@ -94,24 +94,33 @@ export class Call<out Request> {
   /** Whether it was given to the socket: the server may have it. */
   sent = false
   /** The calls of its session, while it is one of them. */
-  private lists: ReadonlyArray<Map<number, unknown>> = []
+  private pending: Map<number, unknown> | undefined
 
   constructor(
-    readonly request: Request,
+    /** The request; `undefined` once it is written, so that a call that waits does not hold it. */
+    public request: Request | undefined,
     /** Is asked before the request is written whether that is still wanted; `undefined` for a ping, which is no call. */
     readonly progress: Deadline.Progress | undefined
   ) {}
 
-  /** Begins to wait for the answer, in the lists of a session. */
-  begin(id: number, resume: Resume, lists: ReadonlyArray<Map<number, Call<Request>>>): void {
+  /** Begins to wait for the answer, among the calls of a session. */
+  begin(id: number, resume: Resume, pending: Map<number, Call<Request>>): void {
     this.id = id
     this.resume = resume
-    this.lists = lists
-    lists.forEach((list) => list.set(id, this))
+    this.pending = pending
+    pending.set(id, this)
   }
 
-  /** Takes the call out of the lists of its session. */
-  readonly end = (): void => this.lists.forEach((list) => list.delete(this.id))
+  /**
+   * Takes the call out of those of its session. It lets go of what it holds: V8 keeps what was in a map until it
+   * collects old objects.
+   */
+  end(): void {
+    this.pending?.delete(this.id)
+    this.pending = undefined
+    this.request = undefined
+    this.resume = undefined
+  }
 }
 
 /** The approximate size of one write, in bytes. Requests beyond it stay unsent, and so can still be withdrawn. */
@@ -121,10 +130,9 @@ const utf8 = new TextEncoder()
 
 class SessionImpl<Request> extends Duplex.Session implements Session<Request> {
   private readonly pendingRequests = new Map<number, Call<Request>>()
-  /** The pending requests that are not written yet. */
-  private readonly outbox = new Map<number, Call<Request>>()
-  private readonly lists = [this.pendingRequests, this.outbox]
   private nextId = 0
+  /** Pending requests with an id from here on are not written yet. */
+  private nextUnsent = 0
   /** The last id that was given to the socket. Ids are written in ascending order. */
   private lastSent = -1
   /** The last id that was written completely. */
@@ -153,7 +161,6 @@ class SessionImpl<Request> extends Duplex.Session implements Session<Request> {
     return Effect.sync(() => {
       const pending = Array.from(this.pendingRequests.values())
       this.pendingRequests.clear()
-      this.outbox.clear()
       pending.forEach(({ resume, sent }) => resume?.(Effect.fail(sent ? reason : unsent(reason))))
     })
   }
@@ -163,7 +170,7 @@ class SessionImpl<Request> extends Duplex.Session implements Session<Request> {
       if (this.loss !== undefined) {
         return resume(Effect.fail(unsent(this.loss)))
       }
-      call.begin(this.nextId++, resume, this.lists)
+      call.begin(this.nextId++, resume, this.pendingRequests)
       this.outboxFilled.unsafeOpen()
     })
 
@@ -177,8 +184,11 @@ class SessionImpl<Request> extends Duplex.Session implements Session<Request> {
     }
     // drop the answer to a call that was abandoned
     const pending = this.pendingRequests.get(id)
-    this.pendingRequests.delete(id)
-    pending?.resume?.(Result.match(result, { onFailure: Effect.fail, onSuccess: Effect.succeed }))
+    const resume = pending?.resume
+    pending?.end()
+    resume?.(
+      Result.isSuccess(result) ? Effect.succeed(Result.successOf(result)) : Effect.fail(Result.failureOf(result))
+    )
     return undefined
   }
 
@@ -224,28 +234,28 @@ class SessionImpl<Request> extends Duplex.Session implements Session<Request> {
   }
 
   private nextBatch(): Uint8Array | string {
-    for (const pending of this.outbox.values()) {
-      if (this.wire.size() >= maxBatch) {
-        break
-      }
-      this.outbox.delete(pending.id)
-      const encoded = this.encode(pending)
-      if (Result.isFailure(encoded)) {
-        this.pendingRequests.delete(pending.id)
-        pending.resume?.(Effect.fail(Result.failureOf(encoded)))
+    for (; this.nextUnsent < this.nextId && this.wire.size() < maxBatch; this.nextUnsent++) {
+      const pending = this.pendingRequests.get(this.nextUnsent)
+      if (pending !== undefined) {
+        this.encode(pending)
       }
     }
     return this.wire.take()
   }
 
-  private encode(pending: Call<Request>): Result.Result<void, Retryable | Fatal> {
-    if (pending.progress?.sending() === false) {
-      return Result.fail(new Retryable({ reason: "AttemptTimeout", delivery: "NotSent" }))
+  /** Encodes a request, or fails its call. */
+  private encode(pending: Call<Request>): void {
+    const { id, resume } = pending
+    const encoded: Result.Result<void, Retryable | Fatal> = pending.progress?.sending() === false
+      ? Result.fail(new Retryable({ reason: "AttemptTimeout", delivery: "NotSent" }))
+      : this.wire.encode(id, pending.request!)
+    if (Result.isFailure(encoded)) {
+      pending.end()
+      return resume?.(Effect.fail(Result.failureOf(encoded)))
     }
-    return Result.map(this.wire.encode(pending.id, pending.request), () => {
-      pending.sent = true
-      this.lastSent = pending.id
-    })
+    pending.request = undefined
+    pending.sent = true
+    this.lastSent = id
   }
 
   /** Writes a long request in parts. Each part that the peer has room for is a sign of life. */
@@ -291,7 +301,7 @@ class SessionImpl<Request> extends Duplex.Session implements Session<Request> {
       yield* this.call(call).pipe(
         Effect.ignore,
         Effect.timeoutOption(ping.timeout),
-        Effect.ensuring(Effect.sync(call.end))
+        Effect.ensuring(Effect.sync(() => call.end()))
       )
       // wait for calls that the server may still work on: cutting them would repeat them
       while (this.aliveAt === before && !ping.outOfOrder && this.isBehindCall(id)) {

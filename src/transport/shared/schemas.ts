@@ -28,28 +28,27 @@ export const badReply = (failure: unknown): Fatal => {
 }
 
 /**
- * Runs a step of a schema. What it throws fails the call with `onError`. Most steps complete synchronously, and then no
- * effect runs.
+ * Runs a step of a schema at once. What it throws fails the call with `onError`. Most steps complete synchronously, and
+ * then no effect runs.
  *
  * @internal
  */
 export const guarded = <A, E, R>(
   make: () => Effect.Effect<A, E, R>,
   onError: (cause: unknown) => Fatal
-): Effect.Effect<A, Fatal, R> =>
-  Effect.suspend(() => {
-    const made = Result.mapError(Result.try(make), onError)
-    if (Result.isFailure(made)) {
-      return Effect.fail(Result.failureOf(made))
-    }
-    const effect: unknown = Result.successOf(made)
-    return Result.isResult(effect)
-      ? Result.mapError(effect as Result.Result<A, E>, onError)
-      : Result.successOf(made).pipe(
-        Effect.mapError(onError),
-        Effect.catchAllDefect((defect) => Effect.fail(onError(defect)))
-      )
-  })
+): Effect.Effect<A, Fatal, R> => {
+  const made = Result.mapError(Result.try(make), onError)
+  if (Result.isFailure(made)) {
+    return Effect.fail(Result.failureOf(made))
+  }
+  const effect: unknown = Result.successOf(made)
+  return Result.isResult(effect)
+    ? Result.mapError(effect as Result.Result<A, E>, onError)
+    : Result.successOf(made).pipe(
+      Effect.mapError(onError),
+      Effect.catchAllDefect((defect) => Effect.fail(onError(defect)))
+    )
+}
 
 const whole = <A, I, R, E>(
   schema: Schema.Schema<A, I, R>,
@@ -57,21 +56,23 @@ const whole = <A, I, R, E>(
   decode: (answer: unknown) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | string, R> => Proto.isLost(schema.ast, answer) ? Effect.fail(Proto.problem) : decode(answer)
 
-/** Encodes arguments by a schema. @internal */
+/** Encodes arguments by a schema, at once. @internal */
 export const encode = <A, I, R>(
   schema: Schema.Schema<A, I, R>,
   args: unknown
 ): Effect.Effect<I, ParseResult.ParseError | string, R> =>
   Proto.isLost(schema.ast, args) ? Effect.fail(Proto.problem) : Schema.encodeUnknown(schema)(args)
 
-/** @internal */
+/** Encodes arguments by a schema, if there is one. @internal */
 export const encoded = <R>(
   args: unknown,
   schema: Schema.Schema<unknown, unknown, R> | undefined
 ): Effect.Effect<unknown, Fatal, R> =>
-  schema === undefined ? Effect.succeed(args) : guarded(() => encode(schema, args), badArguments)
+  schema === undefined
+    ? Effect.succeed(args)
+    : Effect.suspend(() => guarded(() => encode(schema, args), badArguments))
 
-/** Decodes an answer by a schema, if there is one. @internal */
+/** Decodes an answer by a schema, if there is one, at once. @internal */
 export const decoded = <R>(
   answer: unknown,
   schema: Schema.Schema<unknown, unknown, R> | undefined
@@ -90,4 +91,4 @@ export const decodedLong = <R>(
 ): Effect.Effect<unknown, Fatal, R> =>
   schema === undefined
     ? Effect.succeed(answer)
-    : Effect.andThen(giveWay, guarded(() => whole(schema, answer, decodeInParts(schema)), badReply))
+    : Effect.flatMap(giveWay, () => guarded(() => whole(schema, answer, decodeInParts(schema)), badReply))

@@ -127,7 +127,7 @@ export const caller = ({ codec, frames, pool, retryOn }: Options) => {
         : reader(frames, (message) => codec.decode(procedure, id, message))
       const written = (message: Uint8Array) =>
         Effect.flatMap(Deadline.facts, (facts) =>
-          Effect.try({
+          Result.try({
             try: () => frames.write(message, procedure, id, facts),
             catch: (failure) => {
               const { cause, words } = Excerpt.explain(failure)
@@ -147,8 +147,10 @@ export const caller = ({ codec, frames, pool, retryOn }: Options) => {
             )
           )
         ),
-        Effect.mapError((error) => withMethod(error, method)),
-        Effect.flatMap((answer) => resultOf(answer, method))
+        Effect.matchEffect({
+          onFailure: (error) => Effect.fail(withMethod(error, method)),
+          onSuccess: (answer) => resultOf(answer, method)
+        })
       )
     })
 }

@@ -138,14 +138,22 @@ class PoolImpl<A> {
     }
   }
 
+  // an `ensuring` whose end is no effect: every call passes here
   readonly use: Pool<A> = (progress, f) =>
-    Effect.suspend(() => {
+    Effect.uninterruptibleMask((restore) => {
       const waiter = new Waiter<A>()
-      return Effect.ensuring(
-        Effect.flatMap(this.acquire(waiter, progress), (pooled) => this.useAt(pooled, progress, f)),
-        // a call can be interrupted after it was granted a connection and before it goes on
-        Effect.sync(() => this.release(waiter))
-      )
+      const used = Effect.flatMap(this.acquire(waiter, progress), (pooled) => this.useAt(pooled, progress, f))
+      return Effect.matchCauseEffect(restore(used), {
+        onFailure: (cause) => {
+          // a call can be interrupted after it was granted a connection and before it goes on
+          this.release(waiter)
+          return Effect.failCause(cause)
+        },
+        onSuccess: (value) => {
+          this.release(waiter)
+          return Effect.succeed(value)
+        }
+      })
     })
 }
 

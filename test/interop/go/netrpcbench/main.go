@@ -1,14 +1,17 @@
 // Command netrpcbench is Go's own client of the server in netrpc, for the bench: so many callers on one connection, each with
-// one call after the other. It prints how many calls were answered per second.
+// one call after the other. It prints as JSON how many calls were answered per second, and the processor time of this process in
+// nanoseconds per call.
 package main
 
 import (
+	"encoding/json"
 	"flag"
-	"fmt"
 	"log"
 	"net/rpc"
 	"net/rpc/jsonrpc"
+	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -19,6 +22,15 @@ func dial(codec, address string) (*rpc.Client, error) {
 		return rpc.Dial("tcp", address)
 	}
 	return jsonrpc.Dial("tcp", address)
+}
+
+// spent is the processor time of this process.
+func spent() time.Duration {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		log.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
 func main() {
@@ -50,7 +62,11 @@ func main() {
 		group.Wait()
 	}
 	run(*calls / 10)
-	start := time.Now()
+	start, before := time.Now(), spent()
 	run(*calls)
-	fmt.Println(float64(*calls) / time.Since(start).Seconds())
+	took, used := time.Since(start), spent()-before
+	_ = json.NewEncoder(os.Stdout).Encode(map[string]float64{
+		"calls a second":         float64(*calls) / took.Seconds(),
+		"nanoseconds of the CPU": float64(used.Nanoseconds()) / float64(*calls),
+	})
 }
