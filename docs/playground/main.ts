@@ -1,7 +1,7 @@
 /**
  * The page: what can be said on it, the workers that run it, and what they answer.
  */
-import * as named from "../../src/testing/simulator/scenarios.js"
+import { scenarios } from "../../src/testing/simulator/scenarios.js"
 import * as Chart from "./chart.js"
 import { byId, h } from "./dom.js"
 import * as Editor from "./editor.js"
@@ -9,16 +9,6 @@ import type { Call, Input, Job, Message } from "./protocol.js"
 import * as Results from "./results.js"
 import * as Share from "./share.js"
 import * as Timeline from "./timeline.js"
-
-const scenarios = [
-  named.outage,
-  named.brownout,
-  named.slowNode,
-  named.restart,
-  named.retryStorm,
-  named.closedLoop,
-  named.tinyClients
-]
 
 const names = ["a", "b"] as const
 type Name = typeof names[number]
@@ -66,7 +56,9 @@ byId("policies").append(...names.map((name) => editors[name].element))
 
 const positive = (text: string): number | undefined => text.trim() !== "" && Number(text) > 0 ? Number(text) : undefined
 
-const chosen = () => scenarios.find(({ name }) => name === state.scenario) ?? named.outage
+const listed = Object.values(scenarios)
+
+const chosen = () => listed.find(({ name }) => name === state.scenario) ?? scenarios.outage
 
 const scenarioText = (): string => state.written === "" ? JSON.stringify(chosen(), null, 2) : state.written
 
@@ -268,7 +260,7 @@ addEventListener("hashchange", () => {
 })
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawCharts)
 
-scenario.append(...scenarios.map(({ name }) => h("option", { value: name }, name)))
+scenario.append(...listed.map(({ name }) => h("option", { value: name }, name)))
 restore()
 show()
 startAll()
