@@ -339,6 +339,9 @@ const validateFault = (fault: Fault, i: number, nodes: number): Checked<ValidFau
     return { ...fault, from, to: from + (yield* millis(`${path}.for`, fault.for)) }
   })
 
+/** The most faults: all are looked at for each request. */
+const mostFaults = 1_000
+
 /** The rate of the calls, with all load that is added to it, has a bound. */
 const checkLoad = (arrivals: ValidArrivals, faults: ReadonlyArray<ValidFault>): Checked<void> => {
   if (arrivals._tag !== "Poisson" && arrivals._tag !== "Constant") {
@@ -390,6 +393,9 @@ export const validate = (scenario: Scenario): Checked<Valid> =>
     const said = scenario.faults ?? []
     if (!Array.isArray(said)) {
       return yield* invalid("faults", "must be a list")
+    }
+    if (said.length > mostFaults) {
+      return yield* invalid("faults", `must be at most ${mostFaults}, got ${said.length}`)
     }
     const faults: Array<ValidFault> = []
     for (const [i, fault] of (said as ReadonlyArray<Fault>).entries()) {

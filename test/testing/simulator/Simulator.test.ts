@@ -337,6 +337,8 @@ describe("Simulator.run", () => {
     assert.include(invalid({ ...small, faults: [{ kind: "slwo", at: 0, for: 1 }] }), "faults[0].kind")
     assert.include(invalid({ ...small, faults: [{ kind: "restart", node: 2, at: 0, for: 1 }] }), "faults[0].node")
     assert.include(invalid({ ...small, faults: {} }), "faults must be a list")
+    const many = Array.from({ length: 200_000 }, () => ({ kind: "restart", at: 0, for: 1 }))
+    assert.include(invalid({ ...small, faults: many }), "faults must be at most 1000, got 200000")
     assert.include(invalid({ ...small, arrivals: { trace: {} } }), "arrivals.trace must be a list of calls")
     assert.include(invalid({ ...small, arrivals: { trace: [null] } }), "arrivals.trace[0] must be an object")
     for (const at of [-1e308, 1e308, Number.NaN, "5"]) {
