@@ -16,7 +16,11 @@ const colour = (name: string): string => getComputedStyle(document.documentEleme
 
 /** The most that a chart has to have room for. */
 export const mostOf = (runs: ReadonlyArray<Run>): number =>
-  Math.max(1, ...runs.flatMap(({ report }) => report.series.flatMap(({ attempts, offered }) => [attempts, offered])))
+  runs.flatMap(({ report }) => report.series).reduce(
+    // a list of a month of seconds is too long for arguments
+    (most, { attempts, offered }) => Math.max(most, attempts, offered),
+    1
+  )
 
 /** Shades the times in which something is wrong. */
 const shade = (faults: ReadonlyArray<Band>) => (plot: uPlot): void => {

@@ -1,7 +1,7 @@
 /**
  * The page: what can be said on it, the workers that run it, and what they answer.
  */
-import * as named from "../../src/testing/simulator/scenarios.js"
+import { scenarios } from "../../src/testing/simulator/scenarios.js"
 import * as Chart from "./chart.js"
 import { byId, h } from "./dom.js"
 import * as Editor from "./editor.js"
@@ -9,16 +9,6 @@ import type { Call, Input, Job, Message } from "./protocol.js"
 import * as Results from "./results.js"
 import * as Share from "./share.js"
 import * as Timeline from "./timeline.js"
-
-const scenarios = [
-  named.outage,
-  named.brownout,
-  named.slowNode,
-  named.restart,
-  named.retryStorm,
-  named.closedLoop,
-  named.tinyClients
-]
 
 const names = ["a", "b"] as const
 type Name = typeof names[number]
@@ -50,6 +40,9 @@ const shown: Record<Name, Shown> = Object.fromEntries(
 
 let state: Share.State = Share.initial
 
+/** The start of a run, when nothing more is said. */
+let later: ReturnType<typeof setTimeout> | undefined
+
 const control = <K extends "input" | "select" | "textarea">(id: string) => byId(id) as HTMLElementTagNameMap[K]
 const scenario = control<"select">("scenario")
 const written = control<"textarea">("written")
@@ -64,18 +57,27 @@ const editors = Object.fromEntries(
 ) as Record<Name, Editor.Editor>
 byId("policies").append(...names.map((name) => editors[name].element))
 
-const positive = (text: string): number | undefined => text.trim() !== "" && Number(text) > 0 ? Number(text) : undefined
+/** The number in a field; `undefined` for an empty one. */
+const numberIn = (text: string): number | undefined => text.trim() === "" ? undefined : Number(text)
 
-const chosen = () => scenarios.find(({ name }) => name === state.scenario) ?? named.outage
+/** What is wrong with the numbers beside the scenario; `undefined` when nothing is. The worker knows their bounds. */
+const wrongNumber = (): string | undefined =>
+  ([[load, state.load], [clients, state.clients], [seed, state.seed]] as const)
+    .filter(([, text]) => Number.isNaN(Number(text)))
+    .map(([{ labels }, text]) => `${labels![0]!.textContent} must be a number, got ${text.slice(0, 60)}`)[0]
+
+const listed = Object.values(scenarios)
+
+const chosen = () => listed.find(({ name }) => name === state.scenario) ?? scenarios.outage
 
 const scenarioText = (): string => state.written === "" ? JSON.stringify(chosen(), null, 2) : state.written
 
 const jobOf = (name: Name): Job => ({
   ...state[name],
   scenario: scenarioText(),
-  load: positive(state.load),
-  clients: positive(state.clients),
-  seed: /^\d{1,9}$/.test(state.seed) ? Number(state.seed) : 1,
+  load: numberIn(state.load),
+  clients: numberIn(state.clients),
+  seed: numberIn(state.seed) ?? 1,
   endpoints: state.endpoints,
   script: state.script
 })
@@ -162,6 +164,7 @@ const receive = (name: Name, message: Message): void => {
       side.run = message
       stop(name)
       drawCharts()
+      performance.mark("chart")
       return showProgress()
   }
 }
@@ -176,11 +179,23 @@ const start = (name: Name): void => {
       receive(name, data)
     }
   })
+  // such as one that has used up its memory
+  worker.addEventListener("error", ({ message }) => {
+    if (shown[name].worker === worker) {
+      receive(name, { _tag: "Wrong", input: "scenario", problem: `the run has ended early: ${message}` })
+    }
+  })
   worker.postMessage(jobOf(name), [])
 }
 
 const startAll = (): void => {
+  clearTimeout(later)
   delete byId("status").dataset["end"]
+  const wrong = wrongNumber()
+  if (wrong !== undefined) {
+    problem("scenario", wrong)
+    return end("something is wrong above")
+  }
   problem("scenario", "")
   problem("script", "")
   names.forEach((name) => {
@@ -192,8 +207,10 @@ const startAll = (): void => {
   showProgress()
 }
 
-const cancel = (): void => {
-  byId("status").dataset["end"] = "cancelled"
+/** Ends both runs, and one that is about to start. */
+const end = (how: string): void => {
+  clearTimeout(later)
+  byId("status").dataset["end"] = how
   names.forEach(stop)
   drawCharts()
   showProgress()
@@ -215,8 +232,6 @@ const show = (): void => {
     .forEach(([field, value]) => field.value = value)
   endpoints.checked = state.endpoints
 }
-
-let later: ReturnType<typeof setTimeout> | undefined
 
 /** Runs anew when nothing has been said for a moment. */
 const change = (to: Partial<Share.State>): void => {
@@ -249,7 +264,7 @@ byId("to-results").addEventListener("click", () => {
   byId("results").focus({ preventScroll: true })
   byId("results").scrollIntoView()
 })
-byId("cancel").addEventListener("click", cancel)
+byId("cancel").addEventListener("click", () => end("cancelled"))
 byId("again").addEventListener("click", startAll)
 byId("share").addEventListener("click", async () => {
   location.replace(`#${Share.toFragment(state)}`)
@@ -268,7 +283,7 @@ addEventListener("hashchange", () => {
 })
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawCharts)
 
-scenario.append(...scenarios.map(({ name }) => h("option", { value: name }, name)))
+scenario.append(...listed.map(({ name }) => h("option", { value: name }, name)))
 restore()
 show()
 startAll()

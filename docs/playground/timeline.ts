@@ -8,6 +8,9 @@ const rowHeight = 26
 const left = 28
 const width = 560
 
+/** The most attempts that are drawn. */
+const most = 100
+
 const marks = { ok: "✓", failed: "✗", cut: "✂" }
 
 const sentence = (call: Call): string =>
@@ -21,7 +24,7 @@ export const spanOf = (calls: ReadonlyArray<Call>): number =>
   Math.max(
     1,
     ...calls.map(({ attempts, deadline, end }) => {
-      const last = Math.max(end ?? 0, ...attempts.map(({ to }) => to))
+      const last = attempts.reduce((last, { to }) => Math.max(last, to), end ?? 0)
       // a deadline far behind the end would leave no room for the rest
       return 1.12 * (deadline !== undefined && deadline < 2 * last ? Math.max(last, deadline) : last)
     })
@@ -35,7 +38,8 @@ const ticksOf = (span: number): ReadonlyArray<number> => {
 }
 
 export const draw = (call: Call, span: number): HTMLElement => {
-  const height = rowHeight * call.attempts.length + 22
+  const attempts = call.attempts.slice(0, most)
+  const height = rowHeight * attempts.length + 22
   const x = (millis: number) => left + (width - left) * millis / span
   const bottom = height - 20
   const svg = s(
@@ -49,7 +53,7 @@ export const draw = (call: Call, span: number): HTMLElement => {
         time(tick)
       )
     ]),
-    ...call.attempts.flatMap(({ end, from, reason, to }, i) => {
+    ...attempts.flatMap(({ end, from, reason, to }, i) => {
       const y = i * rowHeight + 4
       const end_ = Math.max(x(to), x(from) + 3)
       const says = `${marks[end]} ${reason}, ${time(to - from)}`
@@ -85,6 +89,7 @@ export const draw = (call: Call, span: number): HTMLElement => {
       }.`
     ),
     h("div", { class: "scroll" }, svg),
+    ...call.attempts.length > most ? [h("p", {}, `These are the first ${most} attempts.`)] : [],
     h("pre", {}, call.story)
   )
 }

@@ -130,15 +130,7 @@ export const client = (
  * @since 0.1.0
  * @category scenarios
  */
-export const scenarios = {
-  outage: named.outage,
-  brownout: named.brownout,
-  slowNode: named.slowNode,
-  restart: named.restart,
-  retryStorm: named.retryStorm,
-  closedLoop: named.closedLoop,
-  tinyClients: named.tinyClients
-} as const
+export const scenarios = named.scenarios
 
 /**
  * Returns what is wrong with a scenario that was read from a file, or the scenario.
@@ -193,7 +185,7 @@ const validRun = (where: string, { onProgress = () => Effect.void, seed = 1 }: R
 })
 
 /**
- * Runs a scenario to its end. Throws `InvalidOption` for a bad scenario or option.
+ * Runs a scenario to its end. Throws `InvalidOption` for a bad policy, scenario or option.
  *
  * Of a policy that is a plain value, its `budget`, `breaker`, `bulkhead` and `throttle` are shared by all clients. Give
  * an effect, or a {@link layer}, for clients with their own.
@@ -222,7 +214,11 @@ const validRun = (where: string, { onProgress = () => Effect.void, seed = 1 }: R
  */
 export const run = (policy: strategy.Policy, scenario: Scenario, options: RunOptions = {}): Effect.Effect<Report> => {
   orThrow(checkKnown("Simulator.run", options, ["seed", "onProgress"]))
-  return internalRun.run(policy, orThrow(internalScenario.validate(scenario)), validRun("Simulator.run", options))
+  return internalRun.run(
+    strategy.fromPolicy(policy),
+    orThrow(internalScenario.validate(scenario)),
+    validRun("Simulator.run", options)
+  )
 }
 
 /**
@@ -239,7 +235,8 @@ export interface HeadroomOptions extends RunOptions {
 /**
  * Searches for the highest load at which the system still recovers from the faults of a scenario, by up to eight runs.
  * It looks at loads up to what the servers can do; where that has no limit, and for a closed loop, up to four times
- * that of the scenario. Throws `InvalidOption` for a scenario without a fault.
+ * that of the scenario. Throws `InvalidOption` for a scenario without a fault, or one that ends less than 25 seconds
+ * after its last fault: a recovery takes as long to tell.
  *
  * @example
  * ```ts
@@ -263,19 +260,16 @@ export const headroom = (
   const where = "Simulator.headroom"
   orThrow(checkKnown(where, options, ["seed", "onProgress", "within"]))
   const { within } = options
-  return internalHeadroom.headroom(policy, withFault(where, scenario), {
+  return internalHeadroom.headroom(strategy.fromPolicy(policy), withFault(where, scenario), {
     ...validRun(where, options),
     within: within === undefined ? Infinity : Duration.toMillis(orThrow(checkDuration(where, "within", within)))
   })
 }
 
-const withFault = (where: string, scenario: Scenario): internalScenario.Valid => {
-  const valid = orThrow(internalScenario.validate(scenario))
-  if (valid.faultsEnd === undefined || valid.faultsEnd >= valid.duration) {
-    throw new InvalidOption({ where, field: "faults", problem: "must have one that ends, to recover from" })
-  }
-  return valid
-}
+const withFault = (where: string, scenario: Scenario): internalScenario.Valid =>
+  orThrow(
+    Result.flatMap(internalScenario.validate(scenario), (valid) => internalScenario.checkCanRecover(where, valid))
+  )
 
 /**
  * The options of {@link assertRecovers}.
@@ -314,7 +308,8 @@ export class NotRecovered extends Data.TaggedError("NotRecovered")<{
  * Runs a scenario, and fails when the system does not recover from its faults, or breaks another bound: for the tests
  * of an application, where it keeps a policy from losing its recovery.
  *
- * Throws `InvalidOption` for a bad scenario, bound or option.
+ * Throws `InvalidOption` for a bad policy, scenario, bound or option, and for a scenario that ends too soon after its
+ * faults to show a recovery: it takes 25 seconds to tell one.
  *
  * @example
  * ```ts
@@ -345,7 +340,7 @@ export const assertRecovers = (
     throw new InvalidOption({ where, field: "failIf", problem: "must not name headroom: see Simulator.headroom" })
   }
   return Effect.flatMap(
-    internalRun.run(policy, withFault(where, scenario), validRun(where, options)),
+    internalRun.run(strategy.fromPolicy(policy), withFault(where, scenario), validRun(where, options)),
     (result) => {
       const { recovery } = result
       const late = recovery === "never"

@@ -12,6 +12,8 @@ interface Rules {
   readonly started: (now: number) => void
   /** A call has ended, after so many retries. */
   readonly ended: (retries: number) => void
+  /** An attempt has failed. */
+  readonly failed?: () => void
   /** Whether a call may be retried that was so often before; if so, it is paid for. */
   readonly pays: (now: number, retries: number) => boolean
 }
@@ -31,7 +33,7 @@ const clientWith = (policy: RetryPolicy.Options, make: () => Rules): Simulator.S
             level: () => Infinity,
             left: () => 1,
             succeeded: () => {},
-            failed: () => {},
+            failed: () => rules.failed?.(),
             withdraw: (now) => {
               if (!rules.pays(now, retries)) {
                 return undefined
@@ -73,6 +75,23 @@ export const onStart = (policy: RetryPolicy.Options, ratio: number, capacity: nu
         level--
         return true
       }
+    }
+  })
+
+/** The breaker of Brooker's simulator: no retries while more than `most` of the calls have failed, since the start. */
+export const breakerOfRetries = (policy: RetryPolicy.Options, most: number): Simulator.Strategy =>
+  clientWith(policy, () => {
+    let calls = 0
+    let failures = 0
+    return {
+      started: () => {
+        calls++
+      },
+      failed: () => {
+        failures++
+      },
+      ended: () => {},
+      pays: () => failures / calls <= most
     }
   })
 

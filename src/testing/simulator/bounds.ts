@@ -67,16 +67,18 @@ export interface Bound {
 
 const expected: Readonly<Record<Unit, string>> = {
   time: `a duration, such as "60s"`,
-  share: `a share, such as "99%" or 0.99`,
-  number: "a number"
+  share: `a share from 0 to 1, such as "99%" or 0.99`,
+  number: "a number of at least 0"
 }
 
 const parsed = (unit: Unit, text: string): number | undefined => {
   const isPercent = unit === "share" && text.endsWith("%")
   const value = isPercent ? text.slice(0, -1) : text
-  const number = value.trim() === "" ? Number.NaN : Number(value)
+  // neither 1e3 nor 0x10: what is measured is of everyday size
+  const number = /^\d*\.?\d+\s*$/.test(value) ? Number(value) : Number.NaN
   if (unit !== "time") {
-    return Number.isNaN(number) ? undefined : isPercent ? number / 100 : number
+    const actual = isPercent ? number / 100 : number
+    return Number.isNaN(number) || unit === "share" && actual > 1 ? undefined : actual
   }
   const duration = Number.isNaN(number) ? Result.getOrUndefined(Result.decodeUnknown(DurationText)(text)) : undefined
   return duration === undefined ? undefined : Duration.toMillis(duration)

@@ -14,6 +14,11 @@ import { type Io, simulate } from "./command.js"
 
 const { stderr, stdout } = process
 
+// a reader that has seen enough, such as `head`, changes nothing about the exit code
+for (const stream of [stdout, stderr]) {
+  stream.on("error", () => {})
+}
+
 const io: Io = {
   out: (text) => stdout.write(`${text}\n`),
   err: (text) => stderr.write(`${text}\n`),
@@ -27,8 +32,12 @@ const io: Io = {
 }
 
 const fiber = Effect.runFork(simulate(process.argv.slice(2), io))
-process.on("SIGINT", () => fiber.unsafeInterruptAsFork(fiber.id()))
+// a second time it ends the process at once, as without a handler
+process.once("SIGINT", () => fiber.unsafeInterruptAsFork(fiber.id()))
 fiber.addObserver((exit) => {
+  if (Exit.isFailure(exit)) {
+    io.progress?.("")
+  }
   if (Exit.isFailure(exit) && !Exit.isInterrupted(exit)) {
     io.err(Cause.pretty(exit.cause))
   }

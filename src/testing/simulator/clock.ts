@@ -94,6 +94,12 @@ const epoch = 1_767_225_600_000
 /** The monotonic clock does not start at 0, as that of a process does not. */
 const uptime = 1_000_000
 
+/** How many operations of Effect a fiber does before others have their turn: about what an attempt takes. */
+const mostOperations = 200
+
+/** How many times fibers go on at one instant: many more than all attempts of a call. */
+const mostRounds = 10_000
+
 /** How many timers fire before a run looks at the real clock again. */
 const timersPerLook = 64
 
@@ -110,6 +116,8 @@ export class VirtualTime implements Clock.Clock, Scheduler.Scheduler {
   private nanos = 0n
   private order = 0
   private tasks: Array<() => void> = []
+  /** How many operations of Effect fibers did since one of them was last resumed. */
+  private operations = 0
   private readonly timers = new Timers()
 
   /** Sets a timer, for now where `at` has passed. */
@@ -159,17 +167,28 @@ export class VirtualTime implements Clock.Clock, Scheduler.Scheduler {
     this.tasks.push(task)
   }
 
-  /** A fiber runs until it waits: time stands still meanwhile. */
-  shouldYield(): false {
-    return false
+  /** A fiber runs until it waits: time stands still meanwhile. One that does not wait is made to, so that it is seen. */
+  shouldYield(): 0 | false {
+    if (++this.operations <= mostOperations) {
+      return false
+    }
+    this.operations = 0
+    return 0
   }
 
-  /** Runs all fibers that can run now. */
+  /** Runs all fibers that can run now. Throws when there is no end to that. */
   drain(): void {
-    while (this.tasks.length > 0) {
+    for (let rounds = 1; this.tasks.length > 0; rounds++) {
+      if (rounds > mostRounds) {
+        this.tasks = []
+        throw new Error("Simulator: something is done again and again without a wait, such as retries without a delay")
+      }
       const { tasks } = this
       this.tasks = []
-      tasks.forEach((task) => task())
+      tasks.forEach((task) => {
+        this.operations = 0
+        task()
+      })
     }
   }
 

@@ -14,10 +14,10 @@ import { checkNumber, InvalidOption } from "../../InvalidOption.js"
 import * as RetryPolicy from "../../RetryPolicy.js"
 import * as RpcRetry from "../../RpcRetry.js"
 import * as Bounds from "./bounds.js"
-import { headroom, loadOf, scaled } from "./headroom.js"
+import * as Headroom from "./headroom.js"
 import { run, type RunOptions } from "./run.js"
-import { type Scenario, type Valid, validate } from "./scenario.js"
-import * as named from "./scenarios.js"
+import { checkCanRecover, type Scenario, type Valid, validate } from "./scenario.js"
+import { scenarios } from "./scenarios.js"
 import { show } from "./show.js"
 import * as Strategy from "./strategy.js"
 import * as Trace from "./trace.js"
@@ -50,10 +50,6 @@ const presets: Readonly<Record<string, Choosing>> = {
   kitexFailure: withoutLayer(RetryPolicy.kitexFailure),
   sreTenPercent: withoutLayer(RetryPolicy.sreTenPercent)
 }
-
-const scenarios: Readonly<Record<string, Scenario>> = Object.fromEntries(
-  Object.values(named).map((scenario) => [scenario.name, scenario])
-)
 
 const listed = (all: Readonly<Record<string, unknown>>): string => Object.keys(all).join(", ")
 
@@ -155,7 +151,7 @@ const arguments_ = (args: ReadonlyArray<string>) =>
   }).values
 
 interface Job {
-  readonly policy: Strategy.Policy
+  readonly strategy: Strategy.Strategy
   readonly scenario: Valid
   readonly seed: number
   readonly bounds: ReadonlyArray<Bounds.Bound>
@@ -171,7 +167,7 @@ const replayed = (io: Io, scenario: Scenario, file: string): Checked<Scenario> =
     )
     const calls = yield* Trace.parse(text)
     const { duration } = yield* validate(scenario)
-    return { ...scenario, arrivals: { trace: Trace.repeated(calls, duration) } }
+    return { ...scenario, arrivals: { trace: yield* Trace.repeated(calls, duration) } }
   })
 
 const jobOf = (values: ReturnType<typeof arguments_>, io: Io): Checked<Job> =>
@@ -185,7 +181,7 @@ const jobOf = (values: ReturnType<typeof arguments_>, io: Io): Checked<Job> =>
       io,
       "--scenario",
       values.scenario,
-      scenarios,
+      scenarios as Readonly<Record<string, Scenario>>,
       (document) => Result.map(validate(document as Scenario), () => document as Scenario)
     )
     const clients = yield* numberOf("--clients", values.clients)
@@ -195,7 +191,7 @@ const jobOf = (values: ReturnType<typeof arguments_>, io: Io): Checked<Job> =>
     if (load !== undefined && (load <= 0 || load > 1_000_000)) {
       return yield* invalid("--load", `must be greater than 0 and at most 1000000, got ${load}`)
     }
-    if (loadOf(valid) === 0) {
+    if (Headroom.loadOf(valid) === 0) {
       return yield* invalid("--scenario", "must have calls: its trace is empty")
     }
     const seed = yield* checkNumber(where, "--seed", (yield* numberOf("--seed", values.seed)) ?? 1, {
@@ -203,16 +199,16 @@ const jobOf = (values: ReturnType<typeof arguments_>, io: Io): Checked<Job> =>
       max: 2 ** 32 - 1,
       integer: true
     })
-    const needsFault = values.headroom || bounds.some(({ name }) => name === "headroom")
-    if (needsFault && valid.faultsEnd === undefined) {
-      return yield* invalid("--headroom", "needs a scenario with a fault to recover from")
+    const headroom = values.headroom || bounds.some(({ name }) => name === "headroom")
+    if (headroom || bounds.some(({ name }) => name === "recovery")) {
+      yield* checkCanRecover(where, valid)
     }
     return {
-      policy: policy(values.endpoints ? {} : undefined),
-      scenario: load === undefined ? valid : scaled(valid, load / loadOf(valid)),
+      strategy: policy(values.endpoints ? {} : undefined),
+      scenario: load === undefined ? valid : Headroom.scaled(valid, load / Headroom.loadOf(valid)),
       seed,
       bounds,
-      headroom: needsFault,
+      headroom,
       json: values.json
     }
   })
@@ -222,10 +218,10 @@ const progressOf = (io: Io, what: string): RunOptions["onProgress"] => ({ at, of
 
 const runJob = (job: Job, io: Io): Effect.Effect<number> =>
   Effect.gen(function*() {
-    const { policy, scenario, seed } = job
-    const report = yield* run(policy, scenario, { seed, onProgress: progressOf(io, scenario.name) })
+    const { scenario, seed, strategy } = job
+    const report = yield* run(strategy, scenario, { seed, onProgress: progressOf(io, scenario.name) })
     const found = job.headroom
-      ? yield* headroom(policy, scenario, { seed, within: Infinity, onProgress: progressOf(io, "headroom") })
+      ? yield* Headroom.headroom(strategy, scenario, { seed, within: Infinity, onProgress: progressOf(io, "headroom") })
       : undefined
     io.progress?.("")
     const measured = found === undefined ? report : { ...report, headroom: found }

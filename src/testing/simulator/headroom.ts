@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect"
 import { run, type RunOptions } from "./run.js"
 import type { Valid } from "./scenario.js"
-import type { Policy } from "./strategy.js"
+import type { Strategy } from "./strategy.js"
 
 /**
  * The highest load at which a system still recovers from the faults of a scenario.
@@ -84,7 +84,7 @@ const withoutLimit = 4
  * @internal
  */
 export const headroom = (
-  policy: Policy,
+  strategy: Strategy,
   scenario: Valid,
   options: RunOptions & { readonly within: number }
 ): Effect.Effect<Headroom> => {
@@ -97,7 +97,7 @@ export const headroom = (
     Effect.suspend(() => {
       const before = runs++ * scenario.duration
       return Effect.map(
-        run(policy, scaled(scenario, load / of), {
+        run(strategy, scaled(scenario, load / of), {
           seed: options.seed,
           untilRecovered: true,
           onProgress: ({ at }) => options.onProgress({ at: before + at, of: (halvings + 1) * scenario.duration })

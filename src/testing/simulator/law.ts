@@ -8,8 +8,7 @@ import * as Predicate from "effect/Predicate"
 import type { PCGRandom } from "effect/Utils"
 import { DurationText } from "../../internal/config/decode.js"
 import * as Result from "../../internal/result.js"
-import type { InvalidOption } from "../../InvalidOption.js"
-import { checkDuration, checkKnown, checkNumber } from "../../InvalidOption.js"
+import { checkDuration, checkKnown, checkNumber, InvalidOption } from "../../InvalidOption.js"
 
 /**
  * How long something takes: always the same, or drawn anew each time from a distribution.
@@ -117,14 +116,22 @@ export const validate = (where: string, field: string, law: unknown): Result.Res
       return { draw: () => same, mean: same }
     }
     yield* checkKnown(where, law, kinds, `${field}.`)
+    const invalid = (name: string, problem: string) =>
+      Result.fail(new InvalidOption({ where, field: `${field}${name}`, problem }))
     const fields = function*(kind: string, known: ReadonlyArray<string>) {
       yield* checkKnown(where, law[kind], known, `${field}.${kind}.`)
       return law[kind] as Record<string, unknown>
     }
     if ("uniform" in law) {
-      const [from, to] = Array.isArray(law["uniform"]) ? law["uniform"] : []
-      const least = yield* time(from, ".uniform[0]")
-      const greatest = yield* time(to, ".uniform[1]")
+      const uniform = law["uniform"]
+      if (!Array.isArray(uniform) || uniform.length !== 2) {
+        return yield* invalid(".uniform", "must be a list of the least and the greatest")
+      }
+      const least = yield* time(uniform[0], ".uniform[0]")
+      const greatest = yield* time(uniform[1], ".uniform[1]")
+      if (least > greatest) {
+        return yield* invalid(".uniform", "must have the least first, and then the greatest")
+      }
       return { draw: (random) => least + (greatest - least) * random.number(), mean: (least + greatest) / 2 }
     }
     if ("normal" in law) {

@@ -118,7 +118,8 @@ export class Recorder {
   private readonly offered: Float64Array
   private readonly attempts: Float64Array
   private readonly succeeded: Float64Array
-  private readonly latencies: ReadonlyArray<Array<number>>
+  /** Those of each step in which a call succeeded. */
+  private readonly latencies: Array<Array<number> | undefined>
   private readonly gauges: Array<Gauges> = []
   private readonly failures = new Map<string, number>()
   private readonly total = { ended: 0, succeeded: 0, shed: 0, failed: 0, explained: 0, attempts: 0, offered: 0 }
@@ -132,7 +133,7 @@ export class Recorder {
     this.offered = new Float64Array(steps)
     this.attempts = new Float64Array(steps)
     this.succeeded = new Float64Array(steps)
-    this.latencies = Array.from({ length: steps }, () => [])
+    this.latencies = Array.from({ length: steps })
   }
 
   private isCounted(startedAt: number): boolean {
@@ -161,7 +162,8 @@ export class Recorder {
   ended(startedAt: number, now: number, exit: Exit.Exit<unknown, unknown>): void {
     if (Exit.isSuccess(exit)) {
       this.succeeded[Math.floor(now / step)]!++
-      this.latencies[Math.floor(now / step)]!.push(now - startedAt)
+      const latencies = this.latencies[Math.floor(now / step)] ??= []
+      latencies.push(now - startedAt)
     } else if (Causes.hasDefect(exit.cause)) {
       this.defect ??= exit.cause
     }
@@ -205,7 +207,7 @@ export class Recorder {
   report(seed: number, now: number): Report {
     const { total } = this
     const seconds = Math.max(1e-3, now - this.scenario.warmUp) / 1000
-    const all = this.latencies.slice(Math.floor(this.scenario.warmUp / step)).flat()
+    const all = this.latencies.slice(Math.floor(this.scenario.warmUp / step)).flatMap((each) => each ?? [])
     return {
       scenario: this.scenario.name,
       seed,
@@ -225,7 +227,7 @@ export class Recorder {
         offered: this.offered[i]!,
         attempts: this.attempts[i]!,
         goodput: this.succeeded[i]!,
-        ...quantiles(this.latencies[i]!),
+        ...quantiles(this.latencies[i] ?? []),
         ...gauges
       }))
     }

@@ -8,6 +8,13 @@
 const windowMillis = 5_000
 /** How long it has to stay well, in milliseconds. */
 const holdMillis = 20_000
+/**
+ * How long after a fault a scenario has to go on at least: the shortest recovery takes as long to tell, in milliseconds.
+ *
+ * @internal
+ */
+export const leastAfterFaults = windowMillis + holdMillis
+
 /** The share of the demand that has to succeed. */
 const share = 0.95
 

@@ -53,7 +53,8 @@ class Simulation {
   readonly recorder: Recorder
   private readonly arrivals: PCGRandom
   private readonly servers: ServerGroup
-  private readonly callers: ReadonlyArray<Caller>
+  /** The clients that have made a call, by their numbers. */
+  private readonly callers: Array<Caller | undefined> = []
   private readonly scope: Scope.CloseableScope
   private readonly inFlight = new Set<Fiber.RuntimeFiber<unknown, unknown>>()
   private readonly fork: <A, E>(self: Effect.Effect<A, E>) => Fiber.RuntimeFiber<A, E>
@@ -63,7 +64,7 @@ class Simulation {
 
   constructor(
     private readonly scenario: Valid,
-    policy: Strategy.Policy,
+    private readonly strategy: Strategy.Strategy,
     { seed, untilRecovered = false }: RunOptions
   ) {
     // when calls are made does not depend on what becomes of them: policies are compared under the same load
@@ -74,16 +75,14 @@ class Simulation {
       sent: () => this.isOver || this.recorder.sent(this.time.now),
       done: (wasted) => this.recorder.served(wasted)
     })
-    const strategy = Strategy.fromPolicy(policy)
     this.scope = Effect.runSync(Scope.make())
-    this.callers = Array.from({ length: scenario.clients }, () => ({ client: this.make(strategy), calls: new Map() }))
     this.arrive()
     this.lookAt(1, untilRecovered)
   }
 
-  private make({ client }: Strategy.Strategy): Strategy.Client {
+  private make(): Strategy.Client {
     const made: Array<Strategy.Client> = []
-    const making = Scope.extend(client(this.scenario.servers.nodes), this.scope)
+    const making = Scope.extend(this.strategy.client(this.scenario.servers.nodes), this.scope)
     const fiber = this.fork(Effect.map(making, (client) => made.push(client)))
     this.time.drain()
     const exit = fiber.unsafePoll()
@@ -127,22 +126,47 @@ class Simulation {
     })
   }
 
+  /** The client of a number, made for its first call: a hundred thousand at once would hold up the program. */
+  private caller(number: number): Caller {
+    return this.callers[number] ??= { client: this.make(), calls: new Map() }
+  }
+
   private anyCaller(): Caller {
-    const { callers } = this
-    return callers.length === 1 ? callers[0]! : callers[Math.floor(this.arrivals.number() * callers.length)]!
+    const { clients } = this.scenario
+    return this.caller(clients === 1 ? 0 : Math.floor(this.arrivals.number() * clients))
   }
 
   private callAny(method = defaultMethod): void {
     this.call(this.anyCaller(), method, () => {})
   }
 
-  /** How many times as many calls there are now. */
-  private loadFactor(): number {
-    const { now } = this.time
+  /** How many times as many calls there are at an instant. */
+  private loadFactor(at = this.time.now): number {
     return this.scenario.faults.reduce(
-      (factor, fault) => fault.kind === "load" && fault.from <= now && now < fault.to ? factor * fault.factor : factor,
+      (factor, fault) => fault.kind === "load" && fault.from <= at && at < fault.to ? factor * fault.factor : factor,
       1
     )
+  }
+
+  /** The gap to the next call of evenly spaced ones: a load that changes meanwhile counts for its part of the gap. */
+  private gapOf(perSecond: number): number {
+    const changes = this.scenario.faults
+      .flatMap((fault) => fault.kind === "load" ? [fault.from, fault.to] : [])
+      .filter((at) => at > this.time.now)
+      .toSorted((a, b) => a - b)
+    let at = this.time.now
+    // what is left of the gap, in milliseconds without added load
+    let left = 1000 / perSecond
+    for (const change of [...changes, Infinity]) {
+      const factor = this.loadFactor(at)
+      if (left <= (change - at) * factor) {
+        at += left / factor
+        break
+      }
+      left -= (change - at) * factor
+      at = change
+    }
+    return at - this.time.now
   }
 
   /** Sets up the calls of the run. */
@@ -163,8 +187,8 @@ class Simulation {
       }
       case "Constant": {
         let turn = 0
-        return this.every(() => 1000 / (arrivals.perSecond * this.loadFactor()), () => {
-          this.call(this.callers[turn++ % this.callers.length]!, defaultMethod, () => {})
+        return this.every(() => this.gapOf(arrivals.perSecond), () => {
+          this.call(this.caller(turn++ % this.scenario.clients), defaultMethod, () => {})
         })
       }
       case "Trace": {
@@ -183,8 +207,12 @@ class Simulation {
       case "Closed": {
         const pause = () => Math.max(1, arrivals.pause.draw(this.arrivals, 0))
         for (let worker = 0; worker < arrivals.workers; worker++) {
-          const caller = this.callers[worker % this.callers.length]!
-          const work = () => this.call(caller, defaultMethod, () => this.time.at(this.time.now + pause(), work))
+          const work = () =>
+            this.call(
+              this.caller(worker % this.scenario.clients),
+              defaultMethod,
+              () => this.time.at(this.time.now + pause(), work)
+            )
           this.time.at(pause() * this.arrivals.number(), work)
         }
       }
@@ -214,8 +242,8 @@ class Simulation {
 
   private gauges(): Gauges {
     const now = Monotonic.now(this.time)
-    const policies = this.callers.flatMap(({ calls, client }) =>
-      client.policy === undefined ? [] : Array.from(calls.keys(), client.policy)
+    const policies = this.callers.flatMap((caller) =>
+      caller?.client.policy === undefined ? [] : Array.from(caller.calls.keys(), caller.client.policy)
     )
     return {
       budget: mean(policies.flatMap(({ budget }) => {
@@ -248,9 +276,9 @@ const mean = (numbers: ReadonlyArray<number>): number | null =>
  *
  * @internal
  */
-export const run = (policy: Strategy.Policy, scenario: Valid, options: RunOptions): Effect.Effect<Report> =>
+export const run = (strategy: Strategy.Strategy, scenario: Valid, options: RunOptions): Effect.Effect<Report> =>
   Effect.acquireUseRelease(
-    Effect.sync(() => new Simulation(scenario, policy, options)),
+    Effect.sync(() => new Simulation(scenario, strategy, options)),
     (simulation) => {
       const { recorder, time } = simulation
       const isDone = () => recorder.defect !== undefined || simulation.hasRecovered

@@ -8,6 +8,7 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "../../internal/result.js"
 import { checkKnown, checkNumber, InvalidOption } from "../../InvalidOption.js"
 import * as Law from "./law.js"
+import { leastAfterFaults } from "./recovery.js"
 
 /**
  * What is simulated, as a plain value: it can be written as JSON.
@@ -215,6 +216,16 @@ export type ValidArrivals =
 
 const where = "Simulator"
 
+/**
+ * The longest time, in milliseconds: there are counts for each second of a scenario.
+ *
+ * @internal
+ */
+export const longest = 31 * 86_400_000
+
+/** The most calls per second: with more, the time between them is lost in rounding. */
+const mostPerSecond = 1_000_000
+
 const fields = [
   "name",
   "about",
@@ -239,15 +250,40 @@ const millis = (field: string, input: Duration.DurationInput, zero = false): Che
 const count = (field: string, input: number, max: number): Checked<number> =>
   checkNumber(where, field, input, { min: 1, max, integer: true })
 
+/** Shows a value that may come from a file: none as long as a file. */
+const shown = (input: unknown): string => {
+  const text = Predicate.isString(input) ? JSON.stringify(input) : Array.isArray(input) ? "a list" : String(input)
+  return text.length <= 60 ? text : `${text.slice(0, 60)}...`
+}
+
 const oneOf = <A extends string>(field: string, input: A, known: ReadonlyArray<A>): Checked<A> =>
   known.includes(input)
     ? Result.succeed(input)
-    : invalid(field, `must be ${known.map((each) => `"${each}"`).join(" or ")}, got ${JSON.stringify(input)}`)
+    : invalid(field, `must be ${known.map((each) => `"${each}"`).join(" or ")}, got ${shown(input)}`)
 
 const rate = (field: string, input: number): Checked<number> =>
-  checkNumber(where, field, input, { min: Number.MIN_VALUE, max: 1_000_000 })
+  checkNumber(where, field, input, { min: Number.MIN_VALUE, max: mostPerSecond })
 
 const arrivalKinds = ["poisson", "constant", "closed", "trace"]
+
+const validateTrace = (trace: ReadonlyArray<Arrival>): Checked<ReadonlyArray<Arrival>> =>
+  Result.gen(function*() {
+    if (!Array.isArray(trace)) {
+      return yield* invalid("arrivals.trace", "must be a list of calls")
+    }
+    for (const [i, call] of (trace as ReadonlyArray<Arrival>).entries()) {
+      const path = `arrivals.trace[${i}]`
+      yield* checkKnown(where, call, ["at", "method"], `${path}.`)
+      yield* checkNumber(where, `${path}.at`, call.at, { min: 0, max: longest })
+      if (call.at < (trace[i - 1]?.at ?? 0)) {
+        return yield* invalid(`${path}.at`, "must not be before that of the call before it")
+      }
+      if (call.method !== undefined && !Predicate.isString(call.method)) {
+        return yield* invalid(`${path}.method`, `must be text, got ${shown(call.method)}`)
+      }
+    }
+    return trace
+  })
 
 const validateArrivals = (arrivals: Arrivals): Checked<ValidArrivals> =>
   Result.gen(function*() {
@@ -262,15 +298,7 @@ const validateArrivals = (arrivals: Arrivals): Checked<ValidArrivals> =>
       return { _tag: "Constant", perSecond: yield* rate("arrivals.constant", arrivals.constant) }
     }
     if ("trace" in arrivals) {
-      const { trace } = arrivals
-      const isInOrder = Array.isArray(trace) &&
-        trace.every((call, i) =>
-          Predicate.isRecord(call) && Predicate.isNumber(call["at"]) && Number.isFinite(call["at"]) &&
-          call["at"] >= (i === 0 ? 0 : trace[i - 1]!.at)
-        )
-      return isInOrder
-        ? { _tag: "Trace", calls: trace }
-        : yield* invalid("arrivals.trace", "must be a list of calls in the order of their time, from 0 on")
+      return { _tag: "Trace", calls: yield* validateTrace(arrivals.trace) }
     }
     const { closed } = arrivals
     yield* checkKnown(where, closed, ["workers", "pause"], "arrivals.closed.")
@@ -311,8 +339,42 @@ const validateFault = (fault: Fault, i: number, nodes: number): Checked<ValidFau
     return { ...fault, from, to: from + (yield* millis(`${path}.for`, fault.for)) }
   })
 
-/** The longest duration, in milliseconds: there are counts for each second of it. */
-const longest = 365 * 86_400_000
+/** The most faults: all are looked at for each request. */
+const mostFaults = 1_000
+
+/** The rate of the calls, with all load that is added to it, has a bound. */
+const checkLoad = (arrivals: ValidArrivals, faults: ReadonlyArray<ValidFault>): Checked<void> => {
+  if (arrivals._tag !== "Poisson" && arrivals._tag !== "Constant") {
+    return Result.void
+  }
+  const most = faults.reduce(
+    (rate, fault) => fault.kind === "load" ? rate * Math.max(1, fault.factor) : rate,
+    arrivals.perSecond
+  )
+  return most > mostPerSecond
+    ? invalid("faults", `must not add up to more than ${mostPerSecond} calls per second`)
+    : Result.void
+}
+
+/**
+ * Checks that a scenario has a fault to recover from, and goes on long enough for a recovery to be seen.
+ *
+ * @internal
+ */
+export const checkCanRecover = (where: string, scenario: Valid): Checked<Valid> => {
+  const { duration, faultsEnd } = scenario
+  return faultsEnd === undefined
+    ? Result.fail(new InvalidOption({ where, field: "faults", problem: "must have one that ends, to recover from" }))
+    : Math.floor(duration / 1000) - Math.ceil(faultsEnd / 1000) < leastAfterFaults / 1000
+    ? Result.fail(
+      new InvalidOption({
+        where,
+        field: "duration",
+        problem: `must end at least ${leastAfterFaults / 1000} seconds after the last fault, to show a recovery`
+      })
+    )
+    : Result.succeed(scenario)
+}
 
 /**
  * Checks a scenario.
@@ -323,7 +385,7 @@ export const validate = (scenario: Scenario): Checked<Valid> =>
   Result.gen(function*() {
     yield* checkKnown(where, scenario, fields)
     if (!Predicate.isString(scenario.name) || scenario.name === "") {
-      return yield* invalid("name", `must be a text that is not empty, got ${JSON.stringify(scenario.name)}`)
+      return yield* invalid("name", `must be a text that is not empty, got ${shown(scenario.name)}`)
     }
     yield* checkKnown(where, scenario.servers, ["nodes", "service", "concurrency", "queue", "cancel"], "servers.")
     const { cancel = "nothing", concurrency = 1, nodes = 1, queue = Infinity, service } = scenario.servers
@@ -332,23 +394,28 @@ export const validate = (scenario: Scenario): Checked<Valid> =>
     if (!Array.isArray(said)) {
       return yield* invalid("faults", "must be a list")
     }
+    if (said.length > mostFaults) {
+      return yield* invalid("faults", `must be at most ${mostFaults}, got ${said.length}`)
+    }
     const faults: Array<ValidFault> = []
     for (const [i, fault] of (said as ReadonlyArray<Fault>).entries()) {
       faults.push(yield* validateFault(fault, i, nodes))
     }
     const duration = yield* millis("duration", scenario.duration)
     if (duration > longest) {
-      return yield* invalid("duration", "must be at most 365 days")
+      return yield* invalid("duration", "must be at most 31 days")
     }
     const warmUp = yield* millis("warmUp", scenario.warmUp ?? 0, true)
     if (warmUp >= duration) {
       return yield* invalid("warmUp", "must be shorter than the duration")
     }
+    const arrivals = yield* validateArrivals(scenario.arrivals)
+    yield* checkLoad(arrivals, faults)
     return {
       name: scenario.name,
       duration,
       clients: yield* count("clients", scenario.clients ?? 1, 100_000),
-      arrivals: yield* validateArrivals(scenario.arrivals),
+      arrivals,
       servers: {
         nodes,
         service: yield* Law.validate(where, "servers.service", service),

@@ -90,15 +90,25 @@ const isStrategy = (u: Policy): u is Strategy => Predicate.hasProperty(u, TypeId
 /** @internal */
 export const fromClient = (client: Strategy["client"]): Strategy => ({ [TypeId]: TypeId, client })
 
-/** @internal */
-export const fromLayer = (options: RpcRetry.LayerOptions, endpoints?: Endpoints.Settings): Strategy =>
-  fromClient((nodes) => {
+/**
+ * Clients with a layer of their own each. Throws `InvalidOption` for bad options.
+ *
+ * @internal
+ */
+export const fromLayer = (options: RpcRetry.LayerOptions, endpoints?: Endpoints.Settings): Strategy => {
+  // both are made for what they throw
+  RpcRetry.make(options)
+  if (endpoints !== undefined) {
+    chooser(endpoints, 1)
+  }
+  return fromClient((nodes) => {
     // a client has no metrics: those of all would be one
     const service = RpcRetry.make({ ...options, metrics: "off" })
     return endpoints === undefined
       ? Effect.succeed(retryingClient(service, ({ call }) => call))
       : Effect.map(chooser(endpoints, nodes), (choose) => retryingClient(service, choose))
   })
+}
 
 /** Makes a choice of servers: one for all calls of a client. */
 const chooser = (settings: Endpoints.Settings, nodes: number) =>
@@ -134,7 +144,11 @@ const retryingClient = (service: RpcRetry.Service, choose: (wire: Wire) => Simul
 
 const withoutLayer = (options: RetryPolicy.Options) => fromLayer({ default: options, budget: "off" })
 
-/** @internal */
+/**
+ * Makes a strategy of all that can be simulated. Throws `InvalidOption` for bad options of a policy.
+ *
+ * @internal
+ */
 export const fromPolicy = (policy: Policy): Strategy =>
   isStrategy(policy)
     ? policy

@@ -7,9 +7,15 @@ import * as Predicate from "effect/Predicate"
 import { parsed } from "../../internal/config/decode.js"
 import * as Result from "../../internal/result.js"
 import { InvalidOption } from "../../InvalidOption.js"
-import type { Arrival } from "./scenario.js"
+import { type Arrival, longest } from "./scenario.js"
 
 const where = "Simulator.trace"
+
+/** The latest instant that a `Date` can be, in milliseconds since 1970. */
+const latest = 8.64e15
+
+/** The most calls that a trace is repeated to. */
+const mostCalls = 10_000_000
 
 /** The milliseconds of a `Duration` in JSON. */
 const millisOf = (duration: unknown): number =>
@@ -36,6 +42,8 @@ const startOf = (event: Record<string, unknown>): number | undefined => {
 export const parse = (text: string): Result.Result<ReadonlyArray<Arrival>, InvalidOption> =>
   Result.gen(function*() {
     const calls: Array<{ readonly at: number; readonly method: string | undefined }> = []
+    let first = Infinity
+    let last = -Infinity
     for (const [i, line] of text.replace(/^\uFEFF/, "").split(/\r\n|\r|\n/).entries()) {
       if (line.trim() === "") {
         continue
@@ -50,11 +58,22 @@ export const parse = (text: string): Result.Result<ReadonlyArray<Arrival>, Inval
       }
       const at = startOf(event as Record<string, unknown>)
       if (at !== undefined) {
+        if (!(Math.abs(at) <= latest)) {
+          return yield* Result.fail(
+            new InvalidOption({ where, field, problem: "must have an `at` in milliseconds since 1970" })
+          )
+        }
+        first = Math.min(first, at)
+        last = Math.max(last, at)
+        if (last - first > longest) {
+          return yield* Result.fail(
+            new InvalidOption({ where, field, problem: "must be within 31 days of the events before it" })
+          )
+        }
         const { method } = event as Record<string, unknown>
         calls.push({ at, method: Predicate.isString(method) ? method : undefined })
       }
     }
-    const first = calls.reduce((least, { at }) => Math.min(least, at), Infinity)
     return first === Infinity
       ? yield* Result.fail(
         new InvalidOption({ where, field: "the trace", problem: "must hold the start of a call, an AttemptStarted" })
@@ -65,16 +84,27 @@ export const parse = (text: string): Result.Result<ReadonlyArray<Arrival>, Inval
   })
 
 /**
- * Repeats a trace until it is as long as `duration`, in milliseconds.
+ * Repeats a trace until it is as long as `duration`, in milliseconds. One whose calls all start at the same instant does
+ * not say how long it is, and is an error.
  *
  * @internal
  */
-export const repeated = (calls: ReadonlyArray<Arrival>, duration: number): ReadonlyArray<Arrival> => {
+export const repeated = (
+  calls: ReadonlyArray<Arrival>,
+  duration: number
+): Result.Result<ReadonlyArray<Arrival>, InvalidOption> => {
+  const invalid = (problem: string) => Result.fail(new InvalidOption({ where, field: "the trace", problem }))
   const last = calls.at(-1)!.at
+  if (last === 0) {
+    return invalid("must hold calls that start at two instants at least, to be repeated")
+  }
   // the gap after the last call is like those before it
   const length = last + Math.max(1, last / calls.length)
-  return Array.from(
-    { length: Math.ceil(duration / length) },
-    (_, i) => calls.map((call) => ({ ...call, at: call.at + i * length }))
-  ).flat().filter(({ at }) => at < duration)
+  const times = Math.ceil(duration / length)
+  return times > 1 && times * calls.length > mostCalls
+    ? invalid(`must not come to more than ${mostCalls} calls in the time of the scenario`)
+    : Result.succeed(
+      Array.from({ length: times }, (_, i) => calls.map((call) => ({ ...call, at: call.at + i * length })))
+        .flat().filter(({ at }) => at < duration)
+    )
 }

@@ -211,6 +211,12 @@ describe.skipIf(Chromium.skipped !== undefined)("the playground", { timeout: 600
     assert.strictEqual(await other.locator("img").count(), 0)
     assert.deepStrictEqual(complaints, [])
     await other.close()
+    const { complaints: ofHuge, page: huge } = await openDone(
+      text({ ...Share.initial, written, script: "ok,".repeat(100_000), "__proto__": { seed: "5" } })
+    )
+    assert.include(await huge.locator("#script-problem").innerText(), "is none of ok, refused")
+    assert.deepStrictEqual(ofHuge, [])
+    await huge.close()
   })
 
   it("shows how far a long run is, and cancels it", async () => {
@@ -233,6 +239,80 @@ describe.skipIf(Chromium.skipped !== undefined)("the playground", { timeout: 600
     // the browser ends them in its own time
     await vi.waitUntil(() => page.workers().length === 0, patience)
     await said(page, () => page.locator("#load").fill("10"))
+    await page.close()
+  })
+
+  it("says what is wrong with a number beside the scenario, and runs nothing", async () => {
+    const { complaints, page } = await openDone(small)
+    for (
+      const [id, text, says] of [
+        ["load", "many", "calls per second must be a number, got many"],
+        ["load", "-5", "arrivals.poisson must be a number greater than 0"],
+        ["clients", "1.5", "clients must be an integer from 1 to 100000, got 1.5"],
+        ["seed", "4294967296", "seed must be an integer from 0 to 4294967295"]
+      ] as const
+    ) {
+      const before = await page.locator(`#${id}`).inputValue()
+      await page.locator(`#${id}`).fill(text)
+      await isIn(page, "something is wrong above")
+      assert.include(await page.locator("#scenario-problem").innerText(), says)
+      await said(page, () => page.locator(`#${id}`).fill(before))
+    }
+    assert.deepStrictEqual(complaints, [])
+    await page.close()
+  })
+
+  it("cancels a run that is about to start", async () => {
+    const { page } = await openDone(small)
+    await page.locator("#load").fill("20000")
+    await isIn(page, "running")
+    // both before the run that the change brings
+    await page.evaluate(() => {
+      const load = document.getElementById("load") as HTMLInputElement
+      load.value = "5"
+      load.dispatchEvent(new Event("input"))
+      document.getElementById("cancel")!.click()
+    })
+    await isIn(page, "cancelled")
+    // longer than it would have been about to start
+    await page.waitForTimeout(1_000)
+    assert.strictEqual(await page.locator("body").getAttribute("data-state"), "cancelled")
+    await page.close()
+  })
+
+  it("draws days of seconds, and the first of thousands of attempts", async () => {
+    const days = JSON.stringify({
+      name: "days",
+      duration: "3d",
+      arrivals: { poisson: 0.001 },
+      servers: { service: "100ms" }
+    })
+    const document = `{"default":{"schedule":{"base":"1ms","factor":1,"retries":5000}},"budget":"off"}`
+    const { complaints, page } = await openDone(
+      `#${Share.toFragment({ ...Share.initial, written: days, script: "refused", a: { kind: "document", document } })}`
+    )
+    assert.include(await page.locator("#call-a").innerText(), "5001 attempts")
+    assert.strictEqual(await page.locator("#call-a rect").count(), 100)
+    assert.deepStrictEqual(complaints, [])
+    await page.close()
+  })
+
+  it("goes back to what another link says", async () => {
+    const { page } = await openDone(small)
+    const other = Share.toFragment({ ...Share.initial, written, seed: "7" })
+    await said(page, () => page.evaluate((hash) => void (location.hash = hash), other))
+    assert.strictEqual(await page.locator("#seed").inputValue(), "7")
+    await said(page, () => page.goBack())
+    assert.strictEqual(await page.locator("#seed").inputValue(), "1")
+    await page.close()
+  })
+
+  it("shows its first chart soon", async () => {
+    const { page } = await openDone()
+    const millis = await page.evaluate(() => performance.getEntriesByName("chart")[0]!.startTime)
+    process.stderr.write(`\nthe first chart of the playground after ${Math.round(millis)} ms\n`)
+    // 2 seconds are meant; this is for a machine that does much else
+    assert.isBelow(millis, 20_000)
     await page.close()
   })
 

@@ -9,6 +9,7 @@ import {
   withRpcRetry
 } from "effect-rpc-retry"
 import * as Simulator from "effect-rpc-retry/testing/Simulator"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
@@ -200,6 +201,73 @@ describe("Simulator.run", () => {
       assert.throws(() => Simulator.layer({}, { endpoint: {} } as never), "did you mean endpoints?")
     }))
 
+  it("refuses the options of a layer, of a policy and of endpoints when they are given, before anything runs", () => {
+    assert.throws(
+      () => Simulator.layer({ default: { deadline: -1 } }),
+      "RetryPolicy.make: deadline must not be negative, got -1"
+    )
+    assert.throws(() => Simulator.layer({ budgt: "off" } as never), "did you mean budget?")
+    assert.throws(() => Simulator.layer({ metrics: { maxMethods: 0 } }), "metrics.maxMethods")
+    assert.throws(() => Simulator.layer({}, { endpoints: { pick: "any" as never } }), "Endpoints.make: pick must be")
+    assert.throws(() => Simulator.run({ deadline: -1 }, small), "deadline must not be negative")
+  })
+
+  it.effect("has as many evenly spaced calls after a time of very few as before it", () =>
+    Effect.gen(function*() {
+      const { series } = yield* Simulator.run(RetryPolicy.none, {
+        name: "few",
+        duration: "10 seconds",
+        arrivals: { constant: 10 },
+        servers: { service: "1 millis" },
+        faults: [{ kind: "load", factor: 0.001, at: "2 seconds", for: "3 seconds" }]
+      })
+      assert.deepStrictEqual(series.map(({ offered }) => offered), [9, 10, 1, 0, 0, 10, 10, 10, 10, 10])
+    }))
+
+  it.effect("dies, and does not hang, when retries go on without a delay and without an end", () =>
+    Effect.gen(function*() {
+      const down: Simulator.Scenario = {
+        ...small,
+        network: 0,
+        faults: [{ kind: "outage", requests: "refused", at: 0, for: "10 seconds" }]
+      }
+      for (
+        const policy of [
+          { schedule: Schedule.forever },
+          Simulator.client(Effect.succeed({ retrying: ({ call }) => Effect.retry(call, Schedule.forever) }))
+        ]
+      ) {
+        const exit = yield* Effect.exit(Simulator.run(policy, down))
+        assert.include(String(exit), "Die")
+        assert.include(Cause.pretty(exit._tag === "Failure" ? exit.cause : Cause.empty), "retries without a delay")
+      }
+    }))
+
+  it.effect("makes clients when they call: a hundred thousand of them do not hold up the program", () =>
+    Effect.gen(function*() {
+      let made = 0
+      const counted = Simulator.client(Effect.sync(() => {
+        made++
+        return { retrying: ({ call }) => call }
+      }))
+      const { calls } = yield* Simulator.run(counted, { ...small, clients: 100_000, faults: [] })
+      assert.isAtMost(made, calls)
+    }))
+
+  it.effect("gives the same bytes side by side, and after a run that was interrupted", () =>
+    Effect.gen(function*() {
+      const text = (policy: Simulator.Policy) => Effect.map(Simulator.run(policy, small), (x) => JSON.stringify(x))
+      const choosing = Simulator.layer({ default: { idempotent: true, hedge: { after: "100 millis", load: 0.2 } } }, {
+        endpoints: {}
+      })
+      const alone = [yield* text(everything), yield* text(choosing)]
+      yield* Effect.timeoutOption(text(everything), 0)
+      const together = yield* Effect.all([text(everything), text(choosing), text(everything)], {
+        concurrency: "unbounded"
+      })
+      assert.deepStrictEqual(together, [...alone, alone[0]!])
+    }))
+
   it.effect("ends calls that a caller has no patience for", () =>
     Effect.gen(function*() {
       const { failures } = yield* Simulator.run(RetryPolicy.default, {
@@ -252,7 +320,10 @@ describe("Simulator.run", () => {
     assert.include(invalid({ ...small, arivals: {} }), "did you mean arrivals?")
     assert.include(invalid({ ...small, arrivals: { poisson: 0 } }), "arrivals.poisson")
     assert.include(invalid({ ...small, arrivals: { closed: { workers: 0, pause: 1 } } }), "arrivals.closed.workers")
-    assert.include(invalid({ ...small, arrivals: { trace: [{ at: 5 }, { at: 4 }] } }), "in the order of their time")
+    assert.include(
+      invalid({ ...small, arrivals: { trace: [{ at: 5 }, { at: 4 }] } }),
+      "arrivals.trace[1].at must not be before"
+    )
     assert.include(
       invalid({ ...small, servers: { service: { normal: { mean: 1 } } } }),
       "servers.service.normal.deviation"
@@ -266,8 +337,25 @@ describe("Simulator.run", () => {
     assert.include(invalid({ ...small, faults: [{ kind: "slwo", at: 0, for: 1 }] }), "faults[0].kind")
     assert.include(invalid({ ...small, faults: [{ kind: "restart", node: 2, at: 0, for: 1 }] }), "faults[0].node")
     assert.include(invalid({ ...small, faults: {} }), "faults must be a list")
-    assert.include(invalid({ ...small, arrivals: { trace: [null] } }), "arrivals.trace must be a list of calls")
-    assert.include(invalid({ ...small, duration: "400 days" }), "duration must be at most 365 days")
+    const many = Array.from({ length: 200_000 }, () => ({ kind: "restart", at: 0, for: 1 }))
+    assert.include(invalid({ ...small, faults: many }), "faults must be at most 1000, got 200000")
+    assert.include(invalid({ ...small, arrivals: { trace: {} } }), "arrivals.trace must be a list of calls")
+    assert.include(invalid({ ...small, arrivals: { trace: [null] } }), "arrivals.trace[0] must be an object")
+    for (const at of [-1e308, 1e308, Number.NaN, "5"]) {
+      assert.include(
+        invalid({ ...small, arrivals: { trace: [{ at }] } }),
+        "arrivals.trace[0].at must be a number from 0"
+      )
+    }
+    assert.include(invalid({ ...small, arrivals: { trace: [{ at: 0, method: 5 }] } }), "arrivals.trace[0].method")
+    assert.include(invalid({ ...small, duration: "400 days" }), "duration must be at most 31 days")
+    assert.include(invalid({ ...small, network: { uniform: [5, 1] } }), "network.uniform must have the least first")
+    assert.include(invalid({ ...small, network: { uniform: [5] } }), "network.uniform must be a list of the least")
+    assert.include(
+      invalid({ ...small, faults: [{ kind: "load", factor: 1e5, at: 0, for: 1 }] }),
+      "faults must not add up to more than 1000000 calls per second"
+    )
+    assert.isBelow(invalid({ ...small, name: Array.from({ length: 1e5 }, () => "x") }).length, 200)
     assert.include(invalid({ ...small, warmUp: "40 seconds" }), "warmUp must be shorter than the duration")
     assert.throws(() => Simulator.run(RetryPolicy.none, { ...small, clients: 0 }), "clients")
     assert.throws(() => Simulator.run(RetryPolicy.none, small, { seed: -1 }), "seed")
@@ -313,7 +401,12 @@ describe("Simulator.assertRecovers", () => {
       assert.match(error.message, /^outage: the system recovers after \d+s/)
     }))
 
-  it("refuses a scenario without a fault, and bounds that it cannot read", () => {
+  it("refuses a scenario without a fault, one that ends too soon after it, and bounds that it cannot read", () => {
+    assert.throws(
+      () => Simulator.assertRecovers(RetryPolicy.none, { ...small, duration: "32 seconds" }),
+      "Simulator.assertRecovers: duration must end at least 25 seconds after the last fault, to show a recovery"
+    )
+    assert.throws(() => Simulator.assertRecovers(RetryPolicy.none, small, { failIf: ["success < 95"] }), "from 0 to 1")
     assert.throws(() => Simulator.assertRecovers(RetryPolicy.none, { ...small, faults: [] }), "faults must have one")
     assert.throws(
       () => Simulator.assertRecovers(RetryPolicy.none, small, { failIf: ["recvery > 1s"] }),

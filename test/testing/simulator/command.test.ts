@@ -1,5 +1,5 @@
 import * as Effect from "effect/Effect"
-import { execFile } from "node:child_process"
+import { type ChildProcess, execFile } from "node:child_process"
 import * as Path from "node:path"
 import * as Result from "../../../src/internal/result.js"
 import { simulate } from "../../../src/testing/simulator/command.js"
@@ -21,10 +21,26 @@ const files: Readonly<Record<string, unknown>> = {
     faults: [{ kind: "outage", requests: "held", at: "10s", for: "10s" }]
   },
   "calm.json": { name: "calm", duration: "10s", arrivals: { poisson: 5 }, servers: { service: "10ms" } },
+  "short.json": {
+    name: "short",
+    duration: "30s",
+    arrivals: { poisson: 5 },
+    servers: { service: "10ms" },
+    faults: [{ kind: "restart", at: "5s", for: "500ms" }]
+  },
   "wrongScenario.json": { name: "x", duration: "10s", arrivals: {}, servers: { service: 1 } }
 }
 
-const trace = [0, 1_000, 2_000].map((at) => JSON.stringify({ _tag: "AttemptStarted", attempt: 1, at: 5_000 + at }))
+const started = (at: number) => JSON.stringify({ _tag: "AttemptStarted", attempt: 1, at })
+
+/** Files of recorded events. */
+const traces: Readonly<Record<string, ReadonlyArray<string>>> = {
+  "./calls.ndjson": [0, 1_000, 2_000].map((at) => started(5_000 + at)),
+  "./huge.ndjson": [started(-1e308), started(1e308)],
+  "./wide.ndjson": [started(0), started(1e15)],
+  "./once.ndjson": [started(5_000), started(5_000)],
+  "./dense.ndjson": Array.from({ length: 1000 }, (_, i) => started(i / 1000))
+}
 
 /** Runs the command on files in memory. */
 const run = (...args: ReadonlyArray<string>) =>
@@ -37,8 +53,8 @@ const run = (...args: ReadonlyArray<string>) =>
       err: (text) => err.push(text),
       progress: (text) => progress.push(text),
       read: (path) =>
-        path === "./calls.ndjson"
-          ? Result.succeed(trace.join("\n"))
+        Object.hasOwn(traces, path)
+          ? Result.succeed(traces[path]!.join("\n"))
           : path.slice(2) in files
           ? Result.succeed(JSON.stringify(files[path.slice(2)]))
           : Result.fail(`ENOENT: no such file ${path}`)
@@ -97,7 +113,19 @@ describe("the command simulate", () => {
     [["--seed", "x"], "--seed must be a number"],
     [["--load", "0"], "--load must be greater than 0"],
     [["--load", "1e9"], "at most 1000000"],
-    [["--scenario", "./calm.json", "--headroom"], "needs a scenario with a fault"],
+    [["--scenario", "./calm.json", "--headroom"], "faults must have one that ends, to recover from"],
+    [["--scenario", "./calm.json", "--fail-if", "recovery > 60s"], "faults must have one that ends, to recover from"],
+    [["--scenario", "./short.json", "--fail-if", "recovery > 60s"], "duration must end at least 25 seconds after"],
+    [["--fail-if", "success < 95"], `must compare success to a share from 0 to 1, such as "99%" or 0.99, got "95"`],
+    [["--fail-if", "success < 101%"], "a share from 0 to 1"],
+    [["--fail-if", "wasted > 1.5"], "a share from 0 to 1"],
+    [["--fail-if", "amplification > 1e999"], "a number of at least 0"],
+    [["--fail-if", "amplification > -1"], "a number of at least 0"],
+    [["--fail-if", "goodput < Infinity"], "a number of at least 0"],
+    [["--trace", "./huge.ndjson"], "line 1 must have an `at` in milliseconds since 1970"],
+    [["--trace", "./wide.ndjson"], "line 2 must be within 31 days of the events before it"],
+    [["--trace", "./once.ndjson"], "must hold calls that start at two instants at least, to be repeated"],
+    [["--trace", "./dense.ndjson"], "must not come to more than 10000000 calls"],
     [["--scenario", "./calm.json", "--trace", "./layer.json"], "must hold the start of a call"]
   ]
   for (const [args, says] of wrong) {
@@ -117,26 +145,52 @@ describe("the command simulate", () => {
       assert.isTrue(out.split("\n").every((line) => line.length <= 80))
     }))
 
+  /** Runs the program itself. `whenStarted` may do something to it. */
+  const program = (
+    args: ReadonlyArray<string>,
+    whenStarted: (child: ChildProcess) => void = () => {},
+    options: ReadonlyArray<string> = []
+  ): Effect.Effect<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> =>
+    Effect.async((resume) => {
+      const root = Path.join(import.meta.dirname, "..", "..", "..")
+      const child = execFile(
+        "node",
+        ["--import", "tsx", ...options, "src/testing/simulator/cli.ts", ...args],
+        { cwd: root },
+        (_, stdout, stderr) => resume(Effect.succeed({ code: child.exitCode, stdout, stderr }))
+      )
+      whenStarted(child)
+    })
+
   it.live("runs as a program", () =>
     Effect.gen(function*() {
-      const root = Path.join(import.meta.dirname, "..", "..", "..")
-      const args = [
-        "--import",
-        "tsx",
-        "src/testing/simulator/cli.ts",
-        "--scenario",
-        "restart",
-        "--fail-if",
-        "success < 101%"
-      ]
-      const { code, stderr, stdout } = yield* Effect.async<
-        { readonly code: number | undefined; readonly stdout: string; readonly stderr: string }
-      >((resume) => {
-        const child = execFile("node", args, { cwd: root }, (_, stdout, stderr) =>
-          resume(Effect.sync(() => ({ code: child.exitCode ?? undefined, stdout, stderr }))))
-      })
+      const { code, stderr, stdout } = yield* program(["--scenario", "restart", "--fail-if", "success < 99.99%"])
       assert.strictEqual(code, 1, stderr)
       assert.include(stdout, "recovery")
       assert.include(stderr, "broken: success is 9")
+    }))
+
+  it.live("exits as it would when nobody reads its output to the end", () =>
+    Effect.gen(function*() {
+      const { code, stderr } = yield* program(
+        ["--scenario", "restart", "--json", "--fail-if", "success < 99.99%"],
+        // as `head` does
+        ({ stdout }) => stdout!.destroy()
+      )
+      assert.strictEqual(code, 1, stderr)
+      assert.match(stderr, /^broken: success is 9.*\n$/)
+    }))
+
+  it.live("exits with 130 when it is interrupted, and prints nothing", () =>
+    Effect.gen(function*() {
+      // says when there is something that listens to the signal: before, it would end the process
+      const saying =
+        `process.on("newListener", (name) => name === "SIGINT" && setImmediate(() => console.error("ready")))`
+      const { code, stderr, stdout } = yield* program(
+        ["--scenario", "tinyClients", "--load", "1000000"],
+        (child) => child.stderr!.once("data", () => child.kill("SIGINT")),
+        ["--import", `data:text/javascript,${encodeURIComponent(saying)}`]
+      )
+      assert.deepStrictEqual({ code, stderr, stdout }, { code: 130, stderr: "ready\n", stdout: "" })
     }))
 })
