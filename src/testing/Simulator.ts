@@ -33,6 +33,7 @@ import type { LayerOptions } from "../RpcRetry.js"
 import * as bounds from "./simulator/bounds.js"
 import * as internalHeadroom from "./simulator/headroom.js"
 import type { Report } from "./simulator/recorder.js"
+import { checkCanRecover } from "./simulator/recovery.js"
 import * as internalRun from "./simulator/run.js"
 import type { Arrival, Scenario } from "./simulator/scenario.js"
 import * as internalScenario from "./simulator/scenario.js"
@@ -268,7 +269,7 @@ export const headroom = (
 
 const withFault = (where: string, scenario: Scenario): internalScenario.Valid =>
   orThrow(
-    Result.flatMap(internalScenario.validate(scenario), (valid) => internalScenario.checkCanRecover(where, valid))
+    Result.flatMap(internalScenario.validate(scenario), (valid) => checkCanRecover(where, valid))
   )
 
 /**

@@ -158,3 +158,41 @@ export const validate = (where: string, field: string, law: unknown): Result.Res
     const mean = yield* time(law["exponential"], ".exponential")
     return { draw: (random) => exponential(random, mean), mean }
   })
+
+/**
+ * The longest time, in milliseconds: there are counts for each second of a scenario.
+ *
+ * @internal
+ */
+export const longest = 31 * 86_400_000
+
+/**
+ * Shows a value that may come from a file: none as long as a file.
+ *
+ * @internal
+ */
+export const shown = (input: unknown): string => {
+  const text = Predicate.isString(input) ? JSON.stringify(input) : Array.isArray(input) ? "a list" : String(input)
+  return text.length <= 60 ? text : `${text.slice(0, 60)}...`
+}
+
+/**
+ * Checks that a word is one of those that are known.
+ *
+ * @internal
+ */
+export const oneOf = <A extends string>(
+  where: string,
+  field: string,
+  input: A,
+  known: ReadonlyArray<A>
+): Result.Result<A, InvalidOption> =>
+  known.includes(input)
+    ? Result.succeed(input)
+    : Result.fail(
+      new InvalidOption({
+        where,
+        field,
+        problem: `must be ${known.map((each) => `"${each}"`).join(" or ")}, got ${shown(input)}`
+      })
+    )

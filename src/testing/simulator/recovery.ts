@@ -3,17 +3,16 @@
  *
  * @internal
  */
+import * as Result from "../../internal/result.js"
+import { InvalidOption } from "../../InvalidOption.js"
+import type { Valid } from "./scenario.js"
 
 /** What is looked at, in milliseconds. */
 const windowMillis = 5_000
 /** How long it has to stay well, in milliseconds. */
 const holdMillis = 20_000
-/**
- * How long after a fault a scenario has to go on at least: the shortest recovery takes as long to tell, in milliseconds.
- *
- * @internal
- */
-export const leastAfterFaults = windowMillis + holdMillis
+/** How long after a fault a scenario has to go on at least: the shortest recovery takes as long to tell, in milliseconds. */
+const leastAfterFaults = windowMillis + holdMillis
 
 /** The share of the demand that has to succeed. */
 const share = 0.95
@@ -65,4 +64,24 @@ export const recovery = (counts: Counts, from: number, to: number): number | und
     }
   }
   return undefined
+}
+
+/**
+ * Checks that a scenario has a fault to recover from, and goes on long enough for a recovery to be seen.
+ *
+ * @internal
+ */
+export const checkCanRecover = (where: string, scenario: Valid): Result.Result<Valid, InvalidOption> => {
+  const { duration, faultsEnd } = scenario
+  return faultsEnd === undefined
+    ? Result.fail(new InvalidOption({ where, field: "faults", problem: "must have one that ends, to recover from" }))
+    : Math.floor(duration / 1000) - Math.ceil(faultsEnd / 1000) < leastAfterFaults / 1000
+    ? Result.fail(
+      new InvalidOption({
+        where,
+        field: "duration",
+        problem: `must end at least ${leastAfterFaults / 1000} seconds after the last fault, to show a recovery`
+      })
+    )
+    : Result.succeed(scenario)
 }

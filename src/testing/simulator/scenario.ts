@@ -8,7 +8,6 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "../../internal/result.js"
 import { checkKnown, checkNumber, InvalidOption } from "../../InvalidOption.js"
 import * as Law from "./law.js"
-import { leastAfterFaults } from "./recovery.js"
 
 /**
  * What is simulated, as a plain value: it can be written as JSON.
@@ -216,13 +215,6 @@ export type ValidArrivals =
 
 const where = "Simulator"
 
-/**
- * The longest time, in milliseconds: there are counts for each second of a scenario.
- *
- * @internal
- */
-export const longest = 31 * 86_400_000
-
 /** The most calls per second: with more, the time between them is lost in rounding. */
 const mostPerSecond = 1_000_000
 
@@ -250,17 +242,6 @@ const millis = (field: string, input: Duration.DurationInput, zero = false): Che
 const count = (field: string, input: number, max: number): Checked<number> =>
   checkNumber(where, field, input, { min: 1, max, integer: true })
 
-/** Shows a value that may come from a file: none as long as a file. */
-const shown = (input: unknown): string => {
-  const text = Predicate.isString(input) ? JSON.stringify(input) : Array.isArray(input) ? "a list" : String(input)
-  return text.length <= 60 ? text : `${text.slice(0, 60)}...`
-}
-
-const oneOf = <A extends string>(field: string, input: A, known: ReadonlyArray<A>): Checked<A> =>
-  known.includes(input)
-    ? Result.succeed(input)
-    : invalid(field, `must be ${known.map((each) => `"${each}"`).join(" or ")}, got ${shown(input)}`)
-
 const rate = (field: string, input: number): Checked<number> =>
   checkNumber(where, field, input, { min: Number.MIN_VALUE, max: mostPerSecond })
 
@@ -274,12 +255,12 @@ const validateTrace = (trace: ReadonlyArray<Arrival>): Checked<ReadonlyArray<Arr
     for (const [i, call] of (trace as ReadonlyArray<Arrival>).entries()) {
       const path = `arrivals.trace[${i}]`
       yield* checkKnown(where, call, ["at", "method"], `${path}.`)
-      yield* checkNumber(where, `${path}.at`, call.at, { min: 0, max: longest })
+      yield* checkNumber(where, `${path}.at`, call.at, { min: 0, max: Law.longest })
       if (call.at < (trace[i - 1]?.at ?? 0)) {
         return yield* invalid(`${path}.at`, "must not be before that of the call before it")
       }
       if (call.method !== undefined && !Predicate.isString(call.method)) {
-        return yield* invalid(`${path}.method`, `must be text, got ${shown(call.method)}`)
+        return yield* invalid(`${path}.method`, `must be text, got ${Law.shown(call.method)}`)
       }
     }
     return trace
@@ -323,10 +304,10 @@ const validateFault = (fault: Fault, i: number, nodes: number): Checked<ValidFau
     if (!Predicate.isRecord(fault)) {
       return yield* invalid(path, "must be an object")
     }
-    yield* oneOf(`${path}.kind`, fault.kind, Object.keys(faultFields) as Array<Fault["kind"]>)
+    yield* Law.oneOf(where, `${path}.kind`, fault.kind, Object.keys(faultFields) as Array<Fault["kind"]>)
     yield* checkKnown(where, fault, ["kind", "at", "for", "node", ...faultFields[fault.kind]], `${path}.`)
     if (fault.kind === "outage") {
-      yield* oneOf(`${path}.requests`, fault.requests, ["refused", "lost", "held"])
+      yield* Law.oneOf(where, `${path}.requests`, fault.requests, ["refused", "lost", "held"])
     } else if (fault.kind === "errors") {
       yield* checkNumber(where, `${path}.rate`, fault.rate, { min: 0, max: 1 })
     } else if (fault.kind !== "restart") {
@@ -357,26 +338,6 @@ const checkLoad = (arrivals: ValidArrivals, faults: ReadonlyArray<ValidFault>): 
 }
 
 /**
- * Checks that a scenario has a fault to recover from, and goes on long enough for a recovery to be seen.
- *
- * @internal
- */
-export const checkCanRecover = (where: string, scenario: Valid): Checked<Valid> => {
-  const { duration, faultsEnd } = scenario
-  return faultsEnd === undefined
-    ? Result.fail(new InvalidOption({ where, field: "faults", problem: "must have one that ends, to recover from" }))
-    : Math.floor(duration / 1000) - Math.ceil(faultsEnd / 1000) < leastAfterFaults / 1000
-    ? Result.fail(
-      new InvalidOption({
-        where,
-        field: "duration",
-        problem: `must end at least ${leastAfterFaults / 1000} seconds after the last fault, to show a recovery`
-      })
-    )
-    : Result.succeed(scenario)
-}
-
-/**
  * Checks a scenario.
  *
  * @internal
@@ -385,7 +346,7 @@ export const validate = (scenario: Scenario): Checked<Valid> =>
   Result.gen(function*() {
     yield* checkKnown(where, scenario, fields)
     if (!Predicate.isString(scenario.name) || scenario.name === "") {
-      return yield* invalid("name", `must be a text that is not empty, got ${shown(scenario.name)}`)
+      return yield* invalid("name", `must be a text that is not empty, got ${Law.shown(scenario.name)}`)
     }
     yield* checkKnown(where, scenario.servers, ["nodes", "service", "concurrency", "queue", "cancel"], "servers.")
     const { cancel = "nothing", concurrency = 1, nodes = 1, queue = Infinity, service } = scenario.servers
@@ -402,7 +363,7 @@ export const validate = (scenario: Scenario): Checked<Valid> =>
       faults.push(yield* validateFault(fault, i, nodes))
     }
     const duration = yield* millis("duration", scenario.duration)
-    if (duration > longest) {
+    if (duration > Law.longest) {
       return yield* invalid("duration", "must be at most 31 days")
     }
     const warmUp = yield* millis("warmUp", scenario.warmUp ?? 0, true)
@@ -423,7 +384,7 @@ export const validate = (scenario: Scenario): Checked<Valid> =>
         queue: queue === Infinity
           ? queue
           : yield* checkNumber(where, "servers.queue", queue, { min: 0, max: Number.MAX_SAFE_INTEGER, integer: true }),
-        cancel: yield* oneOf("servers.cancel", cancel, ["nothing", "queued", "all"])
+        cancel: yield* Law.oneOf(where, "servers.cancel", cancel, ["nothing", "queued", "all"])
       },
       network: yield* Law.validate(where, "network", scenario.network ?? 0),
       attemptTimeout: yield* millis("attemptTimeout", scenario.attemptTimeout ?? "1 second"),

@@ -7,7 +7,8 @@ import * as Predicate from "effect/Predicate"
 import { parsed } from "../../internal/config/decode.js"
 import * as Result from "../../internal/result.js"
 import { InvalidOption } from "../../InvalidOption.js"
-import { type Arrival, longest } from "./scenario.js"
+import { longest } from "./law.js"
+import type { Arrival } from "./scenario.js"
 
 const where = "Simulator.trace"
 

@@ -244,20 +244,20 @@ describe.skipIf(Chromium.skipped !== undefined)("the playground", { timeout: 600
 
   it("says what is wrong with a number beside the scenario, and runs nothing", async () => {
     const { complaints, page } = await openDone(small)
-    for (
-      const [id, text, says] of [
-        ["load", "many", "calls per second must be a number, got many"],
-        ["load", "-5", "arrivals.poisson must be a number greater than 0"],
-        ["clients", "1.5", "clients must be an integer from 1 to 100000, got 1.5"],
-        ["seed", "4294967296", "seed must be an integer from 0 to 4294967295"]
-      ] as const
-    ) {
+    const wrong = [
+      ["load", "many", "calls per second must be a number, got many"],
+      ["load", "-5", "arrivals.poisson must be a number greater than 0"],
+      ["clients", "1.5", "clients must be an integer from 1 to 100000, got 1.5"],
+      ["seed", "4294967296", "seed must be an integer from 0 to 4294967295"]
+    ] as const
+    const tried = async ([id, text, says]: (typeof wrong)[number]) => {
       const before = await page.locator(`#${id}`).inputValue()
       await page.locator(`#${id}`).fill(text)
       await isIn(page, "something is wrong above")
       assert.include(await page.locator("#scenario-problem").innerText(), says)
       await said(page, () => page.locator(`#${id}`).fill(before))
     }
+    await wrong.reduce((last, next) => last.then(() => tried(next)), Promise.resolve())
     assert.deepStrictEqual(complaints, [])
     await page.close()
   })

@@ -99,7 +99,7 @@ const predicted = (options: Layers.LayerOptions, { arrivals }: Measured) =>
     ...scenario,
     arrivals: { trace: arrivals },
     // the server counts from the first call
-    faults: scenario.faults!.map((fault) => ({ ...fault, at: arrivals[0]!.at + holdAt * 1000 }))
+    faults: scenario.faults!.map((fault) => Object.assign({}, fault, { at: arrivals[0]!.at + holdAt * 1000 }))
   })
 
 const isWithin = (actual: number, expected: number, tolerance: number) => Math.abs(actual - expected) <= tolerance
