@@ -58,7 +58,7 @@ const sizeOf = async (program: string): Promise<number> => {
  * lower it when the size falls.
  */
 const limits: Readonly<Record<string, readonly [limit: number, program: string]>> = {
-  "withRpcRetry alone": [19_500, `export { withRpcRetry } from "effect-rpc-retry/index"`],
+  "withRpcRetry alone": [20_200, `export { withRpcRetry } from "effect-rpc-retry/index"`],
   "withRpcRetry and RpcRetry.layer": [
     38_700,
     `import { RpcRetry, withRpcRetry } from "effect-rpc-retry/index"; export const { layer } = RpcRetry; export { withRpcRetry }`
@@ -67,21 +67,21 @@ const limits: Readonly<Record<string, readonly [limit: number, program: string]>
   "RetrySchedule.exponential": [1_700, `export { exponential } from "effect-rpc-retry/RetrySchedule"`],
   "everything of the index": [58_100, `export * from "effect-rpc-retry/index"`],
   "testing/Faults": [4_200, `export * from "effect-rpc-retry/testing/Faults"`],
-  "testing/Simulator": [51_000, `export * from "effect-rpc-retry/testing/Simulator"`],
+  "testing/Simulator": [52_800, `export * from "effect-rpc-retry/testing/Simulator"`],
   "testing/FlakyServer": [3_900, `export * from "effect-rpc-retry/testing/FlakyServer"`],
   Connect: [11_800, `export * from "effect-rpc-retry/transport/Connect"`],
   ConnectNode: [7_200, `export * from "effect-rpc-retry/transport/ConnectNode"`],
   Connection: [3_500, `export * from "effect-rpc-retry/transport/Connection"`],
-  Consul: [6_850, `export * from "effect-rpc-retry/transport/Consul"`],
-  Dns: [4_200, `export * from "effect-rpc-retry/transport/Dns"`],
-  EndpointsFile: [4_020, `export * from "effect-rpc-retry/transport/EndpointsFile"`],
+  Consul: [7_050, `export * from "effect-rpc-retry/transport/Consul"`],
+  Dns: [4_800, `export * from "effect-rpc-retry/transport/Dns"`],
+  EndpointsFile: [4_600, `export * from "effect-rpc-retry/transport/EndpointsFile"`],
   Etcd: [7_450, `export * from "effect-rpc-retry/transport/Etcd"`],
-  Kubernetes: [7_750, `export * from "effect-rpc-retry/transport/Kubernetes"`],
-  EffectRpc: [14_600, `export * from "effect-rpc-retry/transport/EffectRpc"`],
+  Kubernetes: [7_950, `export * from "effect-rpc-retry/transport/Kubernetes"`],
+  EffectRpc: [15_100, `export * from "effect-rpc-retry/transport/EffectRpc"`],
   Gob: [12_850, `export * from "effect-rpc-retry/transport/Gob"`],
   GoRpc: [26_800, `export * from "effect-rpc-retry/transport/GoRpc"`],
   Grpc: [13_500, `export * from "effect-rpc-retry/transport/Grpc"`],
-  HttpPool: [9_000, `export * from "effect-rpc-retry/transport/HttpPool"`],
+  HttpPool: [9_300, `export * from "effect-rpc-retry/transport/HttpPool"`],
   HttpRpc: [10_900, `export * from "effect-rpc-retry/transport/HttpRpc"`],
   JsonRpc: [16_800, `export * from "effect-rpc-retry/transport/JsonRpc"`],
   Thrift: [18_900, `export * from "effect-rpc-retry/transport/Thrift"`]

@@ -53,7 +53,7 @@ const describeHedge = (policy: RetryPolicy): Description["hedge"] => {
     return undefined
   }
   const { after, load, max } = hedge.core.settings
-  return { after: typeof after === "number" ? Duration.millis(after) : after, max, load }
+  return { after: typeof after === "number" ? Duration.millis(after) : after, max, load: Math.min(load, max - 1) }
 }
 
 /**

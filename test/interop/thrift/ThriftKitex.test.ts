@@ -213,7 +213,7 @@ describe.skipIf(GoServer.skipped !== undefined)(`Thrift and Kitex ${GoServer.ski
       yield* Effect.flip(
         probe.echo("x").pipe(
           Deadline.within("2 seconds"),
-          Effect.timeout("1 minute")
+          Effect.timeout("5 seconds")
         )
       )
       assert.isTrue((yield* cancelled(1)).contextDone)
