@@ -35,12 +35,15 @@ const makeLedger = () => {
     stalled: () => stalled,
     /** How many of those that were left without an answer were cancelled. */
     cancelled: () => cancelled,
-    /** Answers a request, or leaves it without an answer: one first request in ten. Returns what to call when it is cancelled. */
+    /**
+     * Answers a request, or leaves it without an answer: one first request in twenty, as a server of Node closes a connection on which
+     * a thousand are reset in a short time. Returns what to call when it is cancelled.
+     */
     request: (text: string, answer: () => void): () => void => {
       open++
       const isFirst = !seen.has(text)
       seen.add(text)
-      if (isFirst && random(10) === 0) {
+      if (isFirst && random(20) === 0) {
         stalled++
         return () => {
           open--
@@ -159,19 +162,19 @@ describe("ten thousand hedged calls over real sockets", () => {
         )
         yield* Effect.gen(function*() {
           const echo = yield* peer(ledger)
-          const hedge = yield* Hedge.make({ after: "20 millis", load: 1 })
+          const hedge = yield* Hedge.make({ after: "100 millis", load: 1 })
           const call = (text: string) => echo(text).pipe(withRpcRetry({ hedge, idempotent: true, logs: false }))
           const texts = Array.from({ length: calls }, (_, i) => `call-${i}`)
           const answers = yield* Effect.forEach(texts, call, { concurrency: 20 })
           assert.deepStrictEqual(answers, texts)
           yield* eventually(() => ledger.open() === 0)
           const { extraLegs } = yield* hedge.state
-          assert.isAtLeast(extraLegs, calls / 20)
+          assert.isAtLeast(extraLegs, calls / 30)
         }).pipe(Effect.scoped, Effect.supervised(supervisor))
         yield* eventually(() => handles().length <= before.length)
         // those of pools end with the scope; a leg belongs to nobody, and would be left
         yield* eventually(Effect.map(running, (now) => now === 0))
-        assert.isAbove(ledger.stalled(), calls / 20)
+        assert.isAbove(ledger.stalled(), calls / 30)
         assert.strictEqual(ledger.cancelled(), ledger.stalled())
       }))
   }

@@ -14,6 +14,7 @@ import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
 import * as Random from "effect/Random"
 import * as TestClock from "effect/TestClock"
 import { exhaustedOf, play } from "../../support/play.js"
@@ -202,7 +203,7 @@ const hedged = (document: unknown, attempts: Attempts, options: RpcRetry.Options
   })
 
 describe("backup and mixed policies as documents", () => {
-  it("are read with their delay and their retries, whatever stands beside them", () => {
+  it("cases 35, 50, 75: are read with their delay and their retries, whatever stands beside them", () => {
     decoded(backup(10))
     decoded(hedging(2, 10))
     decoded({ ...failure(), ...hedging(2, 10), backup_policy: {}, unknown: [1] })
@@ -210,7 +211,7 @@ describe("backup and mixed policies as documents", () => {
     assert.strictEqual(decoded(JSON.stringify(hedging(2, 10, {}, fixed(5)))).retryRatio, 0.1)
   })
 
-  it("the policy of another type, or none, is refused with the name of the one that is missing", () => {
+  it("cases 29, 35, 50, 60: the policy of another type, or none, is refused with the name of the one that is missing", () => {
     refuses({ ...failure(), type: 1 }, "backup_policy", "is missing, and the type is 1")
     refuses({ ...hedging(2, 10), type: 1 }, "backup_policy", "is missing, and the type is 1")
     refuses({ ...failure(), type: 2 }, "mixed_policy", "is missing, and the type is 2")
@@ -218,7 +219,7 @@ describe("backup and mixed policies as documents", () => {
     refuses({ enable: true, type: 2, mixed_policy: null }, "mixed_policy", "is missing, and the type is 2")
   })
 
-  it("a delay of zero, or none, is refused with its path", () => {
+  it("case 61: a delay of zero, or none, is refused with its path", () => {
     for (const [type, field] of [[1, "backup_policy"], [2, "mixed_policy"]] as const) {
       refuses(hedging(type, 0), `${field}.retry_delay_ms`, "must be an integer from 1")
       refuses(hedging(type, -5), `${field}.retry_delay_ms`, "must be an integer from 1")
@@ -228,7 +229,7 @@ describe("backup and mixed policies as documents", () => {
     }
   })
 
-  it("a backup policy has 2 retries at most, a mixed one 3", () => {
+  it("case 57: a backup policy has 2 retries at most, a mixed one 3", () => {
     decoded(backup(5, { max_retry_times: 2 }))
     decoded(hedging(2, 5, { max_retry_times: 3 }))
     refuses(backup(5, { max_retry_times: 3 }), "backup_policy.stop_policy.max_retry_times", "from 0 to 2, got 3")
@@ -236,7 +237,7 @@ describe("backup and mixed policies as documents", () => {
     refuses(hedging(2, 5, { max_retry_times: -1 }), "mixed_policy.stop_policy.max_retry_times", "from 0 to 3, got -1")
   })
 
-  it("a bad error rate or backoff is refused with its path", () => {
+  it("cases 62, 64, stricter here: a bad error rate or backoff is refused with its path", () => {
     const rate = { cb_policy: { error_rate: 0.4 } }
     refuses(backup(5, rate), "backup_policy.stop_policy.cb_policy.error_rate", "at most 0.3, got 0.4")
     const backoff_policy = { backoff_type: "random", cfg_items: { min_ms: 20, max_ms: 10 } }
@@ -247,7 +248,7 @@ describe("backup and mixed policies as documents", () => {
     )
   })
 
-  it.effect("a disabled one makes one attempt", () =>
+  it.effect("case 50: a disabled one makes one attempt", () =>
     Effect.gen(function*() {
       const result = yield* hedged({ ...backup(10), enable: false }, [[50, ok]])
       assert.deepStrictEqual(result, { end: "ok", attempts: 1, cut: 0, took: 50 })
@@ -266,17 +267,25 @@ describe("backup and mixed policies as documents", () => {
 })
 
 describe("a call with a backup policy", () => {
-  it.effect("a slow first attempt is made twice, and the first answer is taken", () =>
+  it.effect("cases 9, 33, 34: a slow first attempt is made twice, and the first answer is taken", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(
         yield* hedged(backup(10), [[15, ok], [100, ok]]),
         { end: "ok", attempts: 2, cut: 1, took: 15 }
       )
+      assert.deepStrictEqual(
+        yield* hedged(backup(10, { max_retry_times: 1 }), [[100, ok], [100, ok]]),
+        { end: "ok", attempts: 2, cut: 1, took: 100 }
+      )
+      assert.deepStrictEqual(
+        yield* hedged(backup(30), [[50, ok], [10, Effect.succeed("second")]]),
+        { end: "second", attempts: 2, cut: 1, took: 40 }
+      )
       const third = yield* hedged(backup(30), [[200, ok], [100, Effect.succeed("second")], [90, ok]])
       assert.deepStrictEqual(third, { end: "second", attempts: 3, cut: 2, took: 130 })
     }))
 
-  it.effect("a failure is not retried, whatever it is", () =>
+  it.effect("cases 11, 16: a failure is not retried, whatever it is", () =>
     Effect.gen(function*() {
       const result = yield* hedged(backup(10), [[5, timeout], [5, ok]])
       assert.deepStrictEqual(result, { end: "NotRetried", attempts: 1, cut: 0, took: 5 })
@@ -288,7 +297,7 @@ describe("a call with a backup policy", () => {
       assert.deepStrictEqual(result, { end: "ok", attempts: 2, cut: 0, took: 70 })
     }))
 
-  it.effect("with 0 retries a slow call is made exactly once", () =>
+  it.effect("case 71: with 0 retries a slow call is made exactly once", () =>
     Effect.gen(function*() {
       const result = yield* hedged(backup(10, { max_retry_times: 0 }), [[500, ok]])
       assert.deepStrictEqual(result, { end: "ok", attempts: 1, cut: 0, took: 500 })
@@ -300,7 +309,7 @@ describe("a call with a backup policy", () => {
       assert.deepStrictEqual(result, { end: "ok", attempts: 1, cut: 0, took: 500 })
     }))
 
-  it.effect("all of 300 calls succeed where one in ten is slow", () =>
+  it.effect("case 142: all of 300 calls succeed where one in ten is slow", () =>
     Effect.gen(function*() {
       let calls = 0
       const call = Effect.suspend(() => Effect.delay(ok, ++calls % 10 === 0 ? 100 : 1))
@@ -310,20 +319,47 @@ describe("a call with a backup policy", () => {
       assert.isAtMost(calls, 330)
       assert.isAtLeast(calls, 320)
     }))
+
+  it.effect("cases 145, 146, by its load: of slow calls a tenth is made twice, and more when an update raises it", () =>
+    Effect.gen(function*() {
+      let attempts = 0
+      const slow = Effect.suspend(() => {
+        attempts++
+        return Effect.delay(ok, 100)
+      }).pipe(withRpcRetry({ method: "A.B", logs: false }))
+      const limited = (error_rate: number) =>
+        RpcRetry.update("A.B", decoded(backup(10, { cb_policy: { error_rate } })).policy, { replace: true })
+      const calls = (count: number) => Effect.replicateEffect(slow, count, { discard: true })
+      const { exit } = yield* play(
+        limited(0.1).pipe(
+          Effect.andThen(calls(50)),
+          Effect.andThen(Effect.sync(() => attempts)),
+          Effect.tap(limited(0.3)),
+          Effect.flatMap((before) => Effect.map(calls(50), () => [before, attempts - before])),
+          Effect.provide(RpcRetry.layer({ budget: "off" }))
+        )
+      )
+      assert.deepStrictEqual(exit, Exit.succeed([55, 65]))
+    }))
 })
 
 describe("a call with a mixed policy", () => {
   const timed = { attemptTimeout: "200 millis" } as const
 
-  it.effect("is hedged when it is slow, where a failure policy would wait for the timeout", () =>
+  it.effect("cases 42, 43: is hedged when it is slow, where a failure policy would wait for the timeout", () =>
     Effect.gen(function*() {
       const attempts: Attempts = [[300, ok], [150, ok]]
       const mixed = yield* hedged(hedging(2, 100, { max_retry_times: 1 }), attempts, timed)
       assert.deepStrictEqual(mixed, { end: "ok", attempts: 2, cut: 1, took: 250 })
       assert.strictEqual((yield* hedged(failure(), attempts, timed)).took, 350)
+      const later = { attemptTimeout: "300 millis" } as const
+      const slower: Attempts = [[310, ok], [150, ok]]
+      assert.strictEqual((yield* hedged(hedging(2, 100, { max_retry_times: 1 }), slower, later)).took, 250)
+      assert.strictEqual((yield* hedged(backup(100, { max_retry_times: 1 }), slower, later)).took, 250)
+      assert.strictEqual((yield* hedged(failure(), slower, later)).took, 450)
     }))
 
-  it.effect("makes no more attempts than a failure policy when all of them time out, in less time", () =>
+  it.effect("case 44: makes no more attempts than a failure policy when all of them time out, in less time", () =>
     Effect.gen(function*() {
       const never: Attempts = [[1000, ok]]
       const mixed = yield* hedged(hedging(2, 60), never, { attemptTimeout: "100 millis" })
@@ -332,7 +368,7 @@ describe("a call with a mixed policy", () => {
       assert.deepStrictEqual([retried.end, retried.attempts, retried.took], ["AttemptsExhausted", 3, 300])
     }))
 
-  it.effect("delays retries by its backoff, and answers by nothing", () =>
+  it.effect("cases 46 to 49: delays retries by its backoff, and answers by nothing", () =>
     Effect.gen(function*() {
       const document = hedging(2, 300, {}, fixed(100))
       const first = yield* hedged(document, [[100, ok]])
@@ -348,12 +384,15 @@ describe("a call with a mixed policy", () => {
       assert.deepStrictEqual([beside.attempts, beside.took], [2, 55])
     }))
 
-  it.effect("retries timeouts only, unless a condition says otherwise", () =>
+  it.effect("cases 38 to 40, 45: retries timeouts only, unless a condition says otherwise", () =>
     Effect.gen(function*() {
       const lost = yield* hedged(hedging(2, 100), [[5, Faults.reset], [5, ok]])
       assert.deepStrictEqual([lost.end, lost.attempts], ["NotRetried", 1])
       const wider = yield* hedged(hedging(2, 100), [[5, Faults.reset], [5, ok]], { retryIf: () => true })
       assert.deepStrictEqual([wider.end, wider.attempts], ["ok", 2])
+      const each: Attempts = [[250, Faults.reset], [250, Faults.reset], [250, ok]]
+      const three = yield* hedged(hedging(2, 100, { max_retry_times: 3 }), each, { retryIf: () => true })
+      assert.deepStrictEqual([three.end, three.took], ["ok", 450])
     }))
 
   it.effect("max_duration_ms abandons no attempt that is in flight before it has passed", () =>
@@ -364,7 +403,7 @@ describe("a call with a mixed policy", () => {
 })
 
 describe("policies in a container", () => {
-  it.effect("one method is retried by its failure policy, another is hedged by the backup policy of *", () =>
+  it.effect("case 68: one method is retried by its failure policy, another is hedged by the backup policy of *", () =>
     Effect.gen(function*() {
       const slow = yield* Faults.script([Effect.delay(ok, 100)])
       yield* Effect.replicateEffect(ok.pipe(withRpcRetry({ method: "A.C" })), 20)
@@ -384,7 +423,7 @@ describe("policies in a container", () => {
       }))
     ))
 
-  it.effect("an update changes the type of a policy while the program runs", () =>
+  it.effect("case 59: an update changes the type of a policy while the program runs", () =>
     Effect.gen(function*() {
       const slow = (expected: number) =>
         Effect.gen(function*() {

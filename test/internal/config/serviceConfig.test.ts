@@ -336,13 +336,13 @@ describe("a hedging policy of a service config", () => {
       return { end, attempts: yield* call.attempts, cut: yield* call.interrupted, took }
     })
 
-  it.effect("without a delay all attempts start at once, and the first answer is taken", () =>
+  it.effect("case 12: without a delay all attempts start at once, and the first answer is taken", () =>
     Effect.gen(function*() {
       const calls = [after(30, ok), after(10, ok), after(20, ok)] as const
       assert.deepStrictEqual(yield* hedged(three(), calls), { end: "ok", attempts: 3, cut: 2, took: 10 })
     }))
 
-  it.effect("a call succeeds when only its third attempt does", () =>
+  it.effect("case 13: a call succeeds when only its third attempt does", () =>
     Effect.gen(function*() {
       const calls = [status(14), status(8), ok] as const
       const result = { end: "ok", attempts: 3, cut: 0, took: 0 }
@@ -350,20 +350,20 @@ describe("a hedging policy of a service config", () => {
       assert.deepStrictEqual(yield* hedged(three({ hedgingDelay: "1s" }), calls), result)
     }))
 
-  it.effect("when all attempts have failed, no other follows", () =>
+  it.effect("case 14: when all attempts have failed, no other follows", () =>
     Effect.gen(function*() {
       const calls = [status(14), status(14), status(14), status(8), ok] as const
       const { attempts, end } = yield* hedged(three(), calls)
       assert.deepStrictEqual([end, attempts], ["AttemptsExhausted 14", 3])
     }))
 
-  it.effect("a final failure ends the call, and cancels the others", () =>
+  it.effect("case 15: a final failure ends the call, and cancels the others", () =>
     Effect.gen(function*() {
       const calls = [after(50, ok), after(10, status(5)), after(50, ok)] as const
       assert.deepStrictEqual(yield* hedged(three(), calls), { end: "Fatal 5", attempts: 3, cut: 2, took: 10 })
     }))
 
-  it.effect("maxAttempts above 5 is 5", () =>
+  it.effect("case 16: maxAttempts above 5 is 5", () =>
     Effect.gen(function*() {
       const fails = Array(6).fill(status(14)) as Array<ReturnType<typeof status>>
       const { attempts, end } = yield* hedged(three({ maxAttempts: 10 }), [status(14), ...fails])
@@ -408,7 +408,7 @@ describe("a hedging policy of a service config", () => {
       assert.deepStrictEqual(result, { end: "ok", attempts: 2, cut: 0, took: 50 })
     }))
 
-  it.effect("told not to retry, a call starts no other attempt, and those in flight go on", () =>
+  it.effect("case 107: told not to retry, a call starts no other attempt, and those in flight go on", () =>
     Effect.gen(function*() {
       const delay = { hedgingDelay: "0.02s" }
       const result = yield* hedged(three(delay), [after(50, ok), after(10, pushback("Never")), ok])
@@ -475,10 +475,10 @@ describe("validation of a service config", () => {
     ],
     ["what is not about retries", { loadBalancingConfig: [{ round_robin: {} }], ...config({}) }],
     ["JSON text", JSON.stringify(config({}))],
-    ["a hedge that says only how many attempts", hedging({ maxAttempts: 2 })],
-    ["a hedge after 1s", hedging({ maxAttempts: 2, hedgingDelay: "1s" })],
+    ["case 28: a hedge that says only how many attempts", hedging({ maxAttempts: 2 })],
+    ["case 28: a hedge after 1s", hedging({ maxAttempts: 2, hedgingDelay: "1s" })],
     [
-      "a hedge after 0s, with codes",
+      "case 28: a hedge after 0s, with codes",
       hedging({ maxAttempts: 2, hedgingDelay: "0s", nonFatalStatusCodes: [14, "aborted"] })
     ],
     ["a hedge without any code", hedging({ maxAttempts: 2, nonFatalStatusCodes: [] })],
@@ -513,18 +513,18 @@ describe("validation of a service config", () => {
     ["case 26: an empty list", config({ retryableStatusCodes: [] }), `${policy}.retryableStatusCodes[0]`],
     ["case 27: abcd", config({ retryableStatusCodes: ["abcd"] }), `${policy}.retryableStatusCodes[0]`],
     ["case 27: 12345", config({ retryableStatusCodes: [14, 12345] }), `${policy}.retryableStatusCodes[1]`],
-    ["a hedge of no said number of attempts", hedging({ hedgingDelay: "1s" }), `${hedge}.maxAttempts`],
-    ["a hedge of one attempt", hedging({ maxAttempts: 1 }), `${hedge}.maxAttempts`],
+    ["case 29: a hedge of no said number of attempts", hedging({ hedgingDelay: "1s" }), `${hedge}.maxAttempts`],
+    ["case 29: a hedge of one attempt", hedging({ maxAttempts: 1 }), `${hedge}.maxAttempts`],
     ["a hedge of \"2\" attempts", hedging({ maxAttempts: "2" }), `${hedge}.maxAttempts`],
-    ["a hedge after abcs", hedging({ maxAttempts: 2, hedgingDelay: "abcs" }), `${hedge}.hedgingDelay`],
-    ["a hedge after 123", hedging({ maxAttempts: 2, hedgingDelay: "123" }), `${hedge}.hedgingDelay`],
+    ["case 30: a hedge after abcs", hedging({ maxAttempts: 2, hedgingDelay: "abcs" }), `${hedge}.hedgingDelay`],
+    ["case 30: a hedge after 123", hedging({ maxAttempts: 2, hedgingDelay: "123" }), `${hedge}.hedgingDelay`],
     [
-      "a hedge with the code abcd",
+      "case 31: a hedge with the code abcd",
       hedging({ maxAttempts: 2, nonFatalStatusCodes: [14, "abcd"] }),
       `${hedge}.nonFatalStatusCodes[1]`
     ],
     [
-      "a hedge with the code 12345",
+      "case 31: a hedge with the code 12345",
       hedging({ maxAttempts: 2, nonFatalStatusCodes: [12345] }),
       `${hedge}.nonFatalStatusCodes[0]`
     ],

@@ -57,7 +57,7 @@ for (const [name, server, skipped] of [["grpc-js", ofNode, undefined], ["grpc-go
         return { exit, seen: Effect.map(seen, (all) => all.slice(1)) }
       })
 
-    it.scopedLive("without a delay three requests are sent, one answers, and the others are cancelled", () =>
+    it.scopedLive("12. without a delay three requests are sent, one answers, and the others are cancelled", () =>
       Effect.gen(function*() {
         const { exit, seen } = yield* calling(hedging({}), stall, stall, answer)
         assert.strictEqual(exit._tag === "Right" && exit.right, "x")
@@ -67,14 +67,14 @@ for (const [name, server, skipped] of [["grpc-js", ofNode, undefined], ["grpc-go
         assert.strictEqual(rest.length, 1)
       }))
 
-    it.scopedLive("a call succeeds when only its third request does", () =>
+    it.scopedLive("13. a call succeeds when only its third request does", () =>
       Effect.gen(function*() {
         const { exit, seen } = yield* calling(hedging({ hedgingDelay: "60s" }), retryable, retryable, answer)
         assert.strictEqual(exit._tag === "Right" && exit.right, "x")
         assert.deepStrictEqual((yield* seen).map(({ previousAttempts }) => previousAttempts), [0, 1, 2])
       }))
 
-    it.scopedLive("when all three requests fail, no other is sent", () =>
+    it.scopedLive("14. when all three requests fail, no other is sent", () =>
       Effect.gen(function*() {
         const { exit, seen } = yield* calling(hedging({}), retryable, retryable, retryable)
         const error = exit._tag === "Left" ? exit.left : undefined
@@ -83,7 +83,7 @@ for (const [name, server, skipped] of [["grpc-js", ofNode, undefined], ["grpc-go
         assert.strictEqual((yield* seen).length, 3)
       }))
 
-    it.scopedLive("a final status ends the call, and cancels the requests beside it", () =>
+    it.scopedLive("15. a final status ends the call, and cancels the requests beside it", () =>
       Effect.gen(function*() {
         const { exit, seen } = yield* calling(hedging({}), stall, stall, fatal)
         assert.instanceOf(exit._tag === "Left" ? exit.left : undefined, Fatal)
@@ -92,14 +92,14 @@ for (const [name, server, skipped] of [["grpc-js", ofNode, undefined], ["grpc-go
         yield* second!.cancelled
       }))
 
-    it.scopedLive("of maxAttempts 10 five requests are sent", () =>
+    it.scopedLive("16. of maxAttempts 10 five requests are sent", () =>
       Effect.gen(function*() {
         const { exit, seen } = yield* calling(hedging({ maxAttempts: 10 }), ...Array(10).fill(retryable))
         assert.instanceOf(exit._tag === "Left" ? exit.left : undefined, RetryExhausted)
         assert.strictEqual((yield* seen).length, 5)
       }))
 
-    it.scopedLive("told not to retry, no other request is sent, and the one in flight goes on", () =>
+    it.scopedLive("107. told not to retry, no other request is sent, and the one in flight goes on", () =>
       Effect.gen(function*() {
         const { address, script, seen } = yield* server
         const echo = textOf(Grpc.unary(yield* client(address, Grpc.channelOptions), "Echo")({ value: "x" }))
