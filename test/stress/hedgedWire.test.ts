@@ -22,6 +22,9 @@ import { assert, describe, it } from "../support/vitest.js"
 
 const calls = 10_000
 
+/** The calls in flight. Each may have two legs, and where a connection carries one request at a time, each leg needs one. */
+const atOnce = 20
+
 /** What a server does with its requests, and what becomes of them. */
 const makeLedger = () => {
   const random = Random.make(15)
@@ -95,7 +98,7 @@ const overHttp: Peer = (ledger) =>
       response.on("close", ledger.request(text, () => response.end(text)))
     })
     const port = yield* Loopback.listen(server, () => server.closeAllConnections())
-    const client = yield* HttpPool.make()
+    const client = yield* HttpPool.make({ connections: 2 * atOnce })
     return (text: string) =>
       HttpRpc.call(client, HttpClientRequest.get(`http://127.0.0.1:${port}/${text}`), {
         method: "Echo.Echo",
@@ -131,7 +134,8 @@ const overThrift: Peer = (ledger) =>
       client: ThriftServer.generated.es5.Client,
       host: "127.0.0.1",
       port,
-      transport: "framed"
+      transport: "framed",
+      connections: 2 * atOnce
     })
     // the server declares an error that it never answers with
     return (text: string) =>
@@ -165,7 +169,7 @@ describe("ten thousand hedged calls over real sockets", () => {
           const hedge = yield* Hedge.make({ after: "100 millis", load: 1 })
           const call = (text: string) => echo(text).pipe(withRpcRetry({ hedge, idempotent: true, logs: false }))
           const texts = Array.from({ length: calls }, (_, i) => `call-${i}`)
-          const answers = yield* Effect.forEach(texts, call, { concurrency: 20 })
+          const answers = yield* Effect.forEach(texts, call, { concurrency: atOnce })
           assert.deepStrictEqual(answers, texts)
           yield* eventually(() => ledger.open() === 0)
           const { extraLegs } = yield* hedge.state
