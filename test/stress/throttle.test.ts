@@ -252,33 +252,3 @@ describe("a throttle", () => {
     }
   })
 })
-
-describe("the window", () => {
-  it("counts as a list does of all that happened in it, to one bucket", () => {
-    for (let seed = 1; seed <= 50; seed++) {
-      const random = Random.make(seed)
-      const counts = new Throttle.Window(60_000)
-      const calls: Array<number> = []
-      const accepts: Array<number> = []
-      let now = seed % 2 === 0 ? 0 : epoch
-      const within = (all: ReadonlyArray<number>, buckets: number) =>
-        all.filter((at) => Math.floor(at / 1000) > Math.floor(now / 1000) - buckets).length
-      for (let i = 0; i < 500; i++) {
-        now += [0, 1, 300, 1000, 7000, 70_000][random(random(20) === 0 ? 6 : 4)]!
-        const what = random(3)
-        if (what === 0 && calls.length > 0) {
-          const [gone] = calls.splice(random(calls.length), 1)
-          counts.uncalled(gone!, now)
-        } else if (what === 1) {
-          counts.accepted(now)
-          accepts.push(now)
-        } else {
-          counts.called(now)
-          calls.push(now)
-        }
-        assert.deepStrictEqual(counts.whole(now), { calls: within(calls, 60), accepts: within(accepts, 60) })
-        assert.deepStrictEqual(counts.lastQuarter(now), { calls: within(calls, 15), accepts: within(accepts, 15) })
-      }
-    }
-  })
-})

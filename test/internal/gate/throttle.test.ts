@@ -24,16 +24,17 @@ const after = (n: number, verdict: Throttle.Verdict, { k = 2, at = epoch } = {})
 
 describe("the window of a throttle", () => {
   it("counts as a list does of all that happened in it and in its last quarter, to one bucket", () => {
-    for (const start of [0, 7, 60_000, epoch]) {
-      const random = Random.make(start + 1)
+    const starts = [0, 7, 60_000, epoch]
+    for (let seed = 1; seed <= 50; seed++) {
+      const random = Random.make(seed)
       const counts = new Throttle.Window(60_000)
       const calls: Array<number> = []
       const accepts: Array<number> = []
-      let now = start
+      let now = starts[seed % 4]!
       const within = (all: ReadonlyArray<number>, buckets: number) =>
         all.filter((at) => Math.floor(at / 1000) > Math.floor(now / 1000) - buckets).length
-      for (let i = 0; i < 250; i++) {
-        now += [0, 1, 300, 1000, 7000, 59_000, 60_000, 61_000][random(random(10) === 0 ? 8 : 4)]!
+      for (let i = 0; i < 500; i++) {
+        now += [0, 1, 300, 1000, 7000, 59_000, 60_000, 61_000, 70_000][random(random(20) === 0 ? 9 : 4)]!
         const what = random(3)
         if (what === 0 && calls.length > 0) {
           const [gone] = calls.splice(random(calls.length), 1)
