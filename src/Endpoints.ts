@@ -170,7 +170,7 @@ export interface EjectionOptions {
   readonly consecutive?: number | undefined
   /**
    * How success rates are compared, `"off"` for not at all. An endpoint is ejected whose rate is below the mean by more
-   * than `deviations` standard deviations, and by more than 5 percentage points.
+   * than `deviations` standard deviations, and by more than 5 percentage points. Default: on, as these options say.
    */
   readonly successRate?: "off" | {
     /** The time over which attempts are counted. Default 10 seconds. */
@@ -187,7 +187,7 @@ export interface EjectionOptions {
    * the endpoint was back for as long as it was last out. Default 30 seconds.
    */
   readonly ejectFor?: Duration.DurationInput | undefined
-  /** How long an ejection lasts at most. Default 5 minutes. */
+  /** How long an ejection lasts at most. Default 5 minutes, or `ejectFor` if more. */
   readonly maxEjectFor?: Duration.DurationInput | undefined
 }
 
@@ -215,11 +215,11 @@ export interface Settings {
      */
     readonly spillBelow?: number | undefined
   } | undefined
-  /** Which endpoints are ejected, `"off"` for none. Default: as {@link EjectionOptions} says. */
+  /** Which endpoints are ejected, `"off"` for none. Default: on, as {@link EjectionOptions} says. */
   readonly ejection?: EjectionOptions | "off" | undefined
   /**
    * The options of the circuit breakers, of which each endpoint has one, or `"off"` for none. An open one takes its
-   * endpoint out; it turns no call away. Default: those of `CircuitBreaker.make`.
+   * endpoint out; it turns no call away. Default: on, with the defaults of `CircuitBreaker.make`.
    */
   readonly breaker?: CircuitBreaker.Options | "off" | undefined
   /**
