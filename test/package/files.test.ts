@@ -43,4 +43,13 @@ describe("the package", () => {
       "src .ts"
     ])
   })
+
+  it("leaves out the playground, the demo, the site, the tests and the tools: a user has no need of them", () => {
+    const unneeded = packed().filter((path) =>
+      /^(?:test|node_modules)\/|\/(?:playground|demo)\/|(?:^|\/)\.|tsconfig|\.tsbuildinfo$|package-lock/.test(path) ||
+      // of the documents only the examples are programs, of which one is a test
+      (!path.startsWith("docs/examples/") && (/^docs\/.*\.(?:ts|js|css|html)$/.test(path) || path.includes(".test.")))
+    )
+    assert.deepStrictEqual(unneeded, [])
+  })
 })
