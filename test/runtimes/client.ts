@@ -1,6 +1,6 @@
 /**
- * Calls the servers of `server.ts` through each transport, in the runtime that runs it, and prints what is wrong with
- * each as JSON.
+ * Calls the servers of `server.ts` through each transport and discovers endpoints, in the runtime that runs it, and
+ * prints what is wrong with each as JSON.
  */
 import { createConnectTransport } from "@connectrpc/connect-node"
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
@@ -23,6 +23,7 @@ import { EchoService } from "../support/connectServer.js"
 import * as EffectRpcServer from "../support/effectRpcServer.js"
 import type * as Probe from "../support/thriftGen/es6/Probe.js"
 import * as Core from "./core.js"
+import * as Discovery from "./discovery.js"
 import * as Generated from "./grpc.js"
 
 const { expect } = Core
@@ -87,7 +88,8 @@ const cases = (ports: Core.Ports): Readonly<Record<string, Core.Case>> => ({
       retryOn: () => true
     })
     yield* Effect.flatMap(withRpcRetry(probe.echo("x")), expect("x"))
-  }).pipe(Effect.scoped)
+  }).pipe(Effect.scoped),
+  ...Discovery.cases(ports)
 })
 
 const wrong = await Core.run(cases(JSON.parse(process.argv[2]!) as Core.Ports))

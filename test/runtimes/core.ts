@@ -15,10 +15,14 @@ import * as Result from "../../src/internal/result.js"
 export interface Ports {
   readonly connect: number
   readonly connectNode: number
+  readonly consul: number
+  readonly dns: number
   readonly effectRpc: number
+  readonly etcd: number
   readonly goRpc: number
   readonly grpc: number
   readonly http: number
+  readonly kubernetes: number
   readonly thrift: number
 }
 

@@ -1,6 +1,6 @@
 /**
- * One server of each protocol, in a process of Node. The first request to each fails in a way that is to be retried. It
- * prints the ports as a line of JSON, and ends with its standard input.
+ * One server of each protocol and a stand-in for each registry, in a process of Node. The first request to each fails in
+ * a way that is to be retried. It prints the ports as a line of JSON, and ends with its standard input.
  */
 import { Code } from "@connectrpc/connect"
 import * as grpc from "@grpc/grpc-js"
@@ -12,6 +12,7 @@ import * as ConnectServer from "../support/connectServer.js"
 import * as EffectRpcServer from "../support/effectRpcServer.js"
 import * as ThriftServer from "../support/thriftServer.js"
 import * as Grpc from "./grpc.js"
+import * as Registries from "./registries.js"
 
 const http = Effect.async<number>((resume) => {
   const seen = new Set<string>()
@@ -63,7 +64,8 @@ const program = Effect.gen(function*() {
     goRpc: goRpc.address.port,
     grpc: yield* grpcServer,
     http: yield* http,
-    thrift: thrift.port
+    thrift: thrift.port,
+    ...(yield* Registries.ports)
   }
   process.stdout.write(`${JSON.stringify(ports)}\n`)
   yield* Effect.never
