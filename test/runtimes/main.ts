@@ -2,8 +2,8 @@
  * Runs the package under each runtime, and writes what worked into the README: `npm run test:runtimes`.
  *
  * The runtimes are npm packages, installed into a folder of the system that is kept for the next time. With
- * `RUNTIMES=node-20,bun` only these run, and the README is left as it is. `--unit` runs the unit tests under each Node too,
- * which takes minutes.
+ * `RUNTIMES=node-20,bun` only these run, and the README is left as it is. `--unit` runs all unit tests under each Node
+ * too, which takes minutes; those of the core run in any case.
  */
 import { build } from "esbuild"
 import { execFileSync, spawn } from "node:child_process"
@@ -15,6 +15,7 @@ import { tmpdir } from "node:os"
 import * as Path from "node:path"
 import { createInterface } from "node:readline"
 import type { Ports } from "./core.js"
+import * as Unit from "./unit.js"
 
 interface Runtime {
   readonly id: string
@@ -215,9 +216,9 @@ const run = (runtime: Runtime): Promise<Wrong> =>
 
 /** Runs the unit tests; throws when one fails. */
 const unitTests = (runtime: Runtime): void => {
-  const [command, ...args] = runtime.command(install(runtime), Path.join(root, "node_modules/vitest/vitest.mjs"))
+  const [command, ...args] = runtime.command(install(runtime), Unit.vitest)
   const unit = ["run", "--pool=threads", "--exclude", "test/{interop,stress,package}/**"]
-  process.stdout.write(`unit tests under ${runtime.name}\n`)
+  process.stdout.write(`all unit tests under ${runtime.name}\n`)
   execFileSync(command!, [...args, ...unit], { cwd: root, stdio: "inherit" })
 }
 
@@ -230,8 +231,13 @@ const results: Array<{ readonly runtime: Runtime; readonly wrong: Wrong }> = []
 for (const runtime of runtimes) {
   const isThere = runtime.isBrowser !== true || existsSync(chromium)
   if (only === undefined ? isThere : only.includes(runtime.id)) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other, as a machine may have few cores
-    results.push({ runtime, wrong: await run(runtime) })
+    // oxlint-disable no-await-in-loop -- one after the other, as a machine may have few cores
+    const wrong = await run(runtime)
+    const tests: Wrong = runtime.isBrowser === true
+      ? {}
+      : { "tests of the core": await Unit.coreTests(runtime.id, runtime.command(install(runtime), Unit.vitest)) }
+    // oxlint-enable no-await-in-loop
+    results.push({ runtime, wrong: { ...tests, ...wrong } })
     if (process.argv.includes("--unit") && runtime.id.startsWith("node-")) {
       unitTests(runtime)
     }
