@@ -1,13 +1,14 @@
 /**
  * The simulator against numbers that others have published, or that runs of their simulators gave. `docs/simulator.md` has
- * them all; these are some of them, on fewer calls.
+ * them all; these are some of them, on fewer calls. Where it says what these runs give, it says just that.
  */
-import { Retryable, RetryBudget, RetryPolicy, RetrySchedule, withRpcRetry } from "effect-rpc-retry"
+import { Retryable, RetryBudget, RetryPolicy, RetrySchedule, type RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Simulator from "effect-rpc-retry/testing/Simulator"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import { breakerOfRetries, envoy, finagle, onStart } from "../support/budgets.js"
+import * as Markdown from "../support/markdown.js"
 import * as VirtualTime from "../support/virtualTime.js"
 import { assert, describe, it } from "../support/vitest.js"
 
@@ -27,6 +28,14 @@ const failing = (clients: number, perSecond: number, rate: number, seconds = 45)
 const near = (actual: number, published: number, tolerance: number, what: string) =>
   assert.approximately(actual, published, tolerance, what)
 
+const rows = Markdown.read("docs/simulator.md").split("\n").filter((line) => line.startsWith("|")).map((line) =>
+  line.split("|").slice(1, -1).map((cell) => cell.trim())
+)
+
+/** A cell of `docs/simulator.md`, in the row that begins with these cells. */
+const onPage = (begin: ReadonlyArray<string>, column: number): string | undefined =>
+  rows.find((cells) => begin.every((cell, i) => cells[i] === cell))?.[column]
+
 describe("Brooker's simulator of retry strategies (2022)", () => {
   const cases: ReadonlyArray<
     readonly [name: string, policy: Simulator.Policy, rate: number, success: number, amplification: number]
@@ -36,8 +45,9 @@ describe("Brooker's simulator of retry strategies (2022)", () => {
     ["3 retries", threeRetries, 0.1, 0.9999, 1.111],
     ["3 retries", threeRetries, 0.5, 0.938, 1.875],
     ["3 retries", threeRetries, 1, 0, 4],
-    ["a bucket filled by calls", onStart(threeRetries, 0.1, 5), 0.5, 0.551, 1.102],
-    ["a bucket filled by calls", onStart(threeRetries, 0.1, 5), 1, 0, 1.102],
+    ["a bucket that calls fill, 0.1 and 5", onStart(threeRetries, 0.1, 5), 0.1, 0.984, 1.093],
+    ["a bucket that calls fill, 0.1 and 5", onStart(threeRetries, 0.1, 5), 0.5, 0.551, 1.102],
+    ["a bucket that calls fill, 0.1 and 5", onStart(threeRetries, 0.1, 5), 1, 0, 1.102],
     ["a breaker of retries at 10 %", breakerOfRetries(threeRetries, 0.1), 0.05, 0.999, 1.053],
     ["a breaker of retries at 10 %", breakerOfRetries(threeRetries, 0.1), 0.1, 0.934, 1.036],
     ["a breaker of retries at 10 %", breakerOfRetries(threeRetries, 0.1), 0.2, 0.799, 1],
@@ -49,6 +59,8 @@ describe("Brooker's simulator of retry strategies (2022)", () => {
         const result = yield* Simulator.run(policy, failing(4, 80, rate))
         near(result.success, success, 0.02, "success")
         near(result.amplification, amplification, 0.03 * amplification, "amplification")
+        const ours = `${Number((100 * result.success).toFixed(1))} %, ${result.amplification.toFixed(3)}`
+        assert.strictEqual(onPage([String(rate), name], 3), ours)
       }))
   }
 })
@@ -57,10 +69,10 @@ describe("budgets of others, for one client and for many small ones", () => {
   const cases: ReadonlyArray<
     readonly [name: string, policy: Simulator.Policy, one: number, hundred: number, tolerance: number]
   > = [
-    ["Finagle, 20 % and 10 per second", finagle(threeRetries, 0.2, 10), 1.3, 4, 0.06],
+    ["Finagle, 20 % and 10 /s", finagle(threeRetries, 0.2, 10), 1.3, 4, 0.06],
     ["Finagle, 20 % alone", finagle(threeRetries, 0.2, 0), 1.2, 1.17, 0.08],
-    ["Envoy, 20 % and 3", envoy(threeRetries, 0.2, 3), 1.32, 3.99, 0.1],
-    ["ours, fed by successes", Effect.map(brooker(), (budget) => ({ ...threeRetries, budget })), 1, 1, 0.06]
+    ["Envoy, 20 %, at least 3", envoy(threeRetries, 0.2, 3), 1.32, 3.99, 0.1],
+    ["fed by successes (0.1, 5)", Effect.map(brooker(), (budget) => ({ ...threeRetries, budget })), 1, 1, 0.06]
   ]
   for (const [name, policy, one, hundred, tolerance] of cases) {
     it.effect(`${name}: ${one} attempts per call of one client when all fails, ${hundred} for a hundred`, () =>
@@ -69,6 +81,8 @@ describe("budgets of others, for one client and for many small ones", () => {
         const small = yield* Simulator.run(policy, failing(100, 100, 1))
         near(busy.amplification, one, tolerance * one, "one client")
         near(small.amplification, hundred, tolerance * hundred, "a hundred clients")
+        assert.strictEqual(onPage([name], 2), busy.amplification.toFixed(2))
+        assert.strictEqual(onPage([name], 4), small.amplification.toFixed(2))
       }))
   }
 })
@@ -167,6 +181,35 @@ describe("a closed loop that meets a total outage", () => {
     }))
 })
 
+describe("a slow node, of clients that choose servers and that do not", () => {
+  const hedged = { default: { hedge: { after: "150 millis", load: 0.1 }, idempotent: true } } as const
+  const cases: ReadonlyArray<
+    readonly [options: RpcRetry.LayerOptions, endpoints: boolean, begin: ReadonlyArray<string>]
+  > = [
+    [{}, false, ["a layer, servers at random", "96.1 %"]],
+    [hedged, false, ["the same, a hedge after 150 ms with a load of 0.1", "95.7 %"]],
+    [{}, true, ["a layer, servers by `Endpoints`", "100 %"]],
+    [hedged, true, ["the same, a hedge after 150 ms with a load of 0.1", "100 %"]]
+  ]
+  for (const [options, endpoints, begin] of cases) {
+    it.effect(`${begin.join(": ")} of calls succeed, with the attempts and in the time that the page says`, () =>
+      Effect.gen(function*() {
+        const policy = Simulator.layer(options, endpoints ? { endpoints: {} } : {})
+        const { amplification, p95, p99, success } = yield* Simulator.run(policy, Simulator.scenarios.slowNode)
+        const ours = [
+          `${Number((100 * success).toFixed(1))} %`,
+          amplification.toFixed(2),
+          `${Math.round(p95!)} ms`,
+          `${Math.round(p99!)} ms`
+        ]
+        assert.deepStrictEqual([1, 2, 3, 4].map((column) => onPage(begin, column)), ours)
+      }))
+  }
+})
+
+/** From 1000 on, as in `35 154`. */
+const thousands = (number: number): string => String(Math.round(number)).replace(/(?=\d{3}$)/, " ")
+
 describe("Exponential Backoff and Jitter (AWS, 2015)", () => {
   const network = Random.nextRange(0, 1).pipe(
     Effect.zip(Random.nextRange(0, 1)),
@@ -229,6 +272,8 @@ describe("Exponential Backoff and Jitter (AWS, 2015)", () => {
             trials.reduce((sum, trial) => sum + of(trial), 0) / trials.length
           near(mean((trial) => trial.writes), writes, 0.05 * writes, "writes")
           near(mean((trial) => trial.millis), millis, 0.15 * millis, "millis")
+          const ours = `${Math.round(mean((trial) => trial.writes))}, ${thousands(mean((trial) => trial.millis))}`
+          assert.strictEqual(onPage([name], clients === 50 ? 2 : 4), ours)
         }))
     }
   }

@@ -170,6 +170,19 @@ describe("the command simulate", () => {
       assert.include(stderr, "broken: success is 9")
     }))
 
+  it.live("prints the same bytes in two processes for the same seed, and others for another one", () =>
+    Effect.gen(function*() {
+      const [first, again, other] = yield* Effect.forEach(
+        ["7", "7", "8"],
+        (seed) => program(["--scenario", "restart", "--json", "--seed", seed]),
+        { concurrency: "unbounded" }
+      )
+      assert.deepStrictEqual([first!.code, again!.code, other!.code], [0, 0, 0], first!.stderr)
+      assert.isAbove(first!.stdout.length, 10_000)
+      assert.isTrue(again!.stdout === first!.stdout, "the same seed")
+      assert.isFalse(other!.stdout === first!.stdout, "another seed")
+    }))
+
   it.live("exits as it would when nobody reads its output to the end", () =>
     Effect.gen(function*() {
       const { code, stderr } = yield* program(
