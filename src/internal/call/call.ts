@@ -111,6 +111,10 @@ export class Call {
   declare readonly annotateLogs: boolean
   /** Receives the events of the call; `undefined` when nobody listens. */
   declare observer: Observer | undefined
+  /** Whether its end is reported by what is around its attempts. */
+  declare isReported: boolean
+  /** Whether the caller can interrupt it. */
+  declare readonly isInterruptible: boolean
   /** The number of the call in its events; 0 for a call that is not observed. */
   declare readonly id: number
   declare readonly services: Services
@@ -169,6 +173,7 @@ export class Call {
     this.method = settings.method
     this.annotateLogs = read(ambient, AnnotateLogs, false)
     this.observer = observer
+    this.isReported = false
     this.id = observer !== undefined || policy.spans === true ? settings.telemetry.nextCall() : 0
     this.services = fiber.currentDefaultServices
     this.clock = clock

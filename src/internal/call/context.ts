@@ -9,6 +9,7 @@ import { CurrentAttempt, CurrentDeadline, IdempotencyKey } from "../../Deadline.
 import { copy, read } from "../ambient/context.js"
 import * as Progress from "../ambient/progress.js"
 import { LegEndpoints, noneTried, TriedEndpoints } from "../ambient/tried.js"
+import * as Gate from "../gate/gate.js"
 
 /**
  * How the context of the attempts differs from that of the caller.
@@ -126,7 +127,8 @@ export const withLegs = (context: AttemptContext): AttemptContext =>
 const maxTried = 99
 
 /**
- * Returns whether an attempt without a timeout sees the context of the caller as it is. Most first attempts do.
+ * Returns whether an attempt without a timeout, and without a place in a gate, sees the context of the caller as it is.
+ * Most first attempts do.
  *
  * @internal
  */
@@ -136,6 +138,7 @@ export const isAmbient = ({ ambientAttempt, deadline, key, tried }: AttemptConte
 /**
  * Returns the context of an attempt, given that of the caller.
  *
+ * - `held`: the gates that keep a place for the attempt.
  * - `progress`: the progress of an attempt that has a timeout or a deadline, `undefined` for others.
  *
  * @internal
@@ -144,9 +147,13 @@ export const contextOf = (
   { ambientAttempt, deadline, key, legs, tried }: AttemptContext,
   ambient: Context.Context<never>,
   attempt: number,
+  held: ReadonlyArray<Gate.Gate>,
   progress: Progress.AttemptProgress | undefined
 ): Context.Context<never> => {
   const context = copy(ambient)
+  if (held.length > 0) {
+    Gate.setHeld(context, ambient, held)
+  }
   if (deadline !== undefined) {
     context.set(CurrentDeadline, deadline)
   }

@@ -40,6 +40,12 @@ export const onlyFailure = <E>(cause: Cause.Cause<E>): Option.Option<E> =>
 /** Returns all failures of a cause. @internal */
 export const failures = <E>(cause: Cause.Cause<E>): ReadonlyArray<E> => Chunk.toReadonlyArray(Cause.failures(cause))
 
+/** Removes all failures, as an interruption does. @internal */
+export const stripFailures = (cause: Cause.Cause<unknown>): Cause.Cause<never> => Cause.stripFailures(cause)
+
+/** Makes the cause of one failure. @internal */
+export const failing = <E>(error: E): Cause.Cause<E> => Cause.fail(error)
+
 /** Removes the failures for which `isLeftOut` holds. @internal */
 export const withoutFailures = <E, Out extends E>(
   cause: Cause.Cause<E>,

@@ -3,8 +3,10 @@
  *
  * @internal
  */
+import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import * as Values from "effect/FiberRefs"
@@ -16,6 +18,10 @@ import { Handlers } from "./ends.js"
 /** Returns the labels that `Effect.tagMetrics` has set in a fiber. @internal */
 export const metricLabels = (fiber: Fiber.RuntimeFiber<unknown, unknown>): ReadonlyArray<MetricLabel.MetricLabel> =>
   fiber.getFiberRef(FiberRef.currentMetricLabels)
+
+/** Returns whether a fiber was interrupted, though it may not have ended yet. @internal */
+export const isInterrupted = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
+  !Cause.isEmpty(fiber.getFiberRef(FiberRef.interruptedCause))
 
 /** Returns whether the minimum log level of a fiber lets lines of `level` through. @internal */
 export const isLogged = (fiber: Fiber.RuntimeFiber<unknown, unknown>, level: LogLevel.LogLevel): boolean =>
@@ -87,14 +93,31 @@ export const swapContext = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   change: (ambient: Context.Context<never>) => Context.Context<never>
 ): Effect.Effect<A, E, R> =>
-  Effect.withFiberRuntime(({ currentContext }) => {
-    const back = FiberRef.set(FiberRef.currentContext, currentContext)
-    const ends = new Handlers<A, E, A, E, R>(
-      (value) => Effect.as(back, value),
-      (cause) => Effect.andThen(back, Effect.failCause(cause))
-    )
-    return Effect.flatMap(
-      FiberRef.set(FiberRef.currentContext, change(currentContext)),
-      () => Effect.matchCauseEffect(self, ends)
+  Effect.withFiberRuntime((fiber) => {
+    const { currentContext } = fiber
+    setContext(fiber, change(currentContext))
+    return Effect.matchCauseEffect(
+      self,
+      new Handlers<A, E, A, E, never>(
+        (value) => {
+          setContext(fiber, currentContext)
+          return Exit.succeed(value)
+        },
+        (cause) => {
+          setContext(fiber, currentContext)
+          return Exit.failCause(cause)
+        }
+      )
     )
   })
+
+/**
+ * Sets the context of the current fiber, as `FiberRef.set` does with three steps of Effect. The method is missing in the
+ * type of a fiber alone; Effect 4 has it there as `setContext`.
+ */
+const setContext = (fiber: Fiber.RuntimeFiber<unknown, unknown>, context: Context.Context<never>): void =>
+  (fiber as unknown as Settable).setFiberRef(FiberRef.currentContext, context)
+
+interface Settable {
+  readonly setFiberRef: <A>(ref: FiberRef.FiberRef<A>, value: A) => void
+}

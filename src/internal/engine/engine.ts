@@ -9,52 +9,42 @@
  *
  * A round is one attempt or, with a hedge, a race of several: see `hedge.ts`.
  *
- * `decision.ts` answers the questions and does nothing else. Here is what follows from the answers: paying, refunding,
- * waiting, failing. `observe.ts` is told of it, and changes nothing.
+ * `attempt.ts` makes one attempt, `end.ts` the errors that a call ends with. `decision.ts` answers the questions and does
+ * nothing else. Here is what follows from the answers: paying, refunding, waiting, failing. `observe.ts` is told of it,
+ * and changes nothing.
  *
  * @internal
  */
 import type * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type { LazyArg } from "effect/Function"
+import { identity, type LazyArg } from "effect/Function"
 import * as Option from "effect/Option"
-import {
-  CallRejected,
-  type ExhaustedReason,
-  isCallRejected,
-  isRetryable,
-  isRpcError,
-  type RejectedReason,
-  Retryable,
-  RetryExhausted
-} from "../../RpcError.js"
+import { type CallRejected, isCallRejected, isRpcError, type Retryable } from "../../RpcError.js"
 import * as Monotonic from "../ambient/monotonic.js"
-import { AttemptProgress } from "../ambient/progress.js"
 import type { Attempt } from "../call/attempt.js"
 import * as Call from "../call/call.js"
-import * as AttemptContext from "../call/context.js"
 import * as History from "../call/history.js"
 import * as Causes from "../effect/cause.js"
 import * as Ends from "../effect/ends.js"
 import * as FiberRefs from "../effect/fiberRefs.js"
 import * as Step from "../effect/step.js"
-import { retryableOf, withoutRetryable } from "../errors/cause.js"
+import { retryableOf } from "../errors/cause.js"
 import * as Gate from "../gate/gate.js"
-import { type Rejection, rejectionOf } from "../gate/outcome.js"
+import { Rejected, type Rejection, rejectionOf } from "../gate/outcome.js"
 import * as Throttling from "../gate/throttle.js"
+import type { Core as Hedge } from "../hedge/core.js"
+import type * as RetryPolicy from "../policy/policy.js"
 import * as Logs from "../telemetry/logs.js"
 import * as Observe from "../telemetry/observe.js"
-import { attemptTimeout } from "./attemptTimeout.js"
+import * as Attempts from "./attempt.js"
 import * as Decision from "./decision.js"
 import * as Delay from "./delay.js"
+import type { Ended } from "./end.js"
+import * as End from "./end.js"
 import * as Hedging from "./hedge.js"
 import * as Payment from "./payment.js"
-
-/** The errors that a call ends with in place of `Retryable`. */
-type Ended = RetryExhausted | CallRejected
 
 /**
  * Makes attempts until one ends in something other than `Retryable`, or the policy says stop. A plain call has no state
@@ -72,69 +62,160 @@ export const run = <A, E, R>(
       return Effect.catchAllCause(self, (cause) => {
         const call = new Call.Call(begun)
         Call.nextAttempt(call)
-        return failed(self, call, cause)
+        return failed(self, call, Gate.unmasked, cause)
       })
     }
     const call = new Call.Call(begun)
-    return Observe.call(
-      call,
-      () =>
-        call.startedAt >= call.deadline ? reject(call, "DeadlineExceeded") : throttled(call, () => attempts(self, call))
-    )
+    Observe.started(call)
+    if (call.startedAt >= call.deadline) {
+      return Observe.call(call, () => End.reject(call, "DeadlineExceeded"))
+    }
+    const { spans, throttle = "off" } = call.policy
+    return spans === true || throttle !== "off"
+      ? Observe.call(call, () => throttled(call, throttle, () => attempts(self, call)))
+      : attempts(self, call)
   })
 
 /** The attempts of a call, unless its throttle holds it back. */
 const throttled = <A, E, R>(
   call: Call.Call,
+  throttle: RetryPolicy.Complete["throttle"],
   attempts: LazyArg<Effect.Effect<A, E, R>>
-): Effect.Effect<A, E | CallRejected, R> => {
-  const { throttle = "off" } = call.policy
-  return throttle === "off"
+): Effect.Effect<A, E | CallRejected, R> =>
+  throttle === undefined || throttle === "off"
     ? attempts()
-    : Throttling.through(throttle.core, call.services, attempts, () => reject(call, "Throttled"))
-}
+    : Throttling.through(throttle.core, call.services, attempts, () => End.reject(call, "Throttled"))
 
 /**
  * The retry loop: makes an attempt and, when it failed and the policy allows it, waits and begins again.
  *
- * A closed breaker around a single attempt admits it, and is told of its end, in the steps of the loop itself.
+ * All that follows the failure of a first attempt runs inside of what it passed; a later one leaves its gates first, so
+ * that a call can go on for ever.
  */
 const attempts = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   call: Call.Call
 ): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> => {
-  const permit = call.hedge === undefined ? Gate.passFree(call.gates, call.services) : undefined
-  const round = gated(self, call, permit === undefined ? call.gates : call.gates.slice(1))
-  if (permit === undefined && call.budget === undefined) {
-    return Effect.catchAllCause(round, (cause) => failed(self, call, cause))
-  }
-  const end = permit === undefined
-    ? undefined
-    : Gate.ending<A, E | Retryable>(permit, new Gate.Passage(call.services, call.deadline, call))
-  const ends = new Ends.Handlers<A, E | Retryable, A, Exclude<E, Retryable> | Ended, R>(
-    (answer) => {
-      if (call.hedge === undefined) {
-        Payment.credit(call, call.attempt!)
-      }
-      return end === undefined ? Exit.succeed(answer) : end.onSuccess(answer) as Exit.Exit<A>
-    },
-    (cause) => {
-      end?.onFailure(cause)
-      return failed(self, call, cause)
-    }
-  )
-  return Effect.matchCauseEffect(round, ends)
+  const isFirst = call.failedRounds === 0
+  const isReporting = Observe.reportsSuccess(call)
+  const round = new Round<A, E, R>(self, call, isFirst, isReporting)
+  const passed = Gate.cross<A, Exclude<E, Retryable> | Ended, R>(call.gates, isReporting, round.passage, round)
+  return isFirst
+    ? passed
+    : Effect.catchAllCause(passed, (cause) => goOn(self, call, Gate.unmasked, cause as Cause.Cause<E>))
 }
+
+/** What follows a round that has failed, in a region that may be uninterruptible. */
+const goOn = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  call: Call.Call,
+  region: Gate.Region,
+  cause: Cause.Cause<E | Retryable>
+): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> =>
+  Observe.ending(call, () => unlessInterrupted(call, region, cause, () => failed(self, call, region, cause)))
+
+/** One round: an attempt, or a race of several. Its end is told to gates, budget and observer in one step of Effect. */
+class Round<A, E, R> implements Gate.Crossing<A, Exclude<E, Retryable> | Ended, R> {
+  declare readonly passage: Gate.Passage
+  declare private readonly self: Effect.Effect<A, E, R>
+  declare private readonly call: Call.Call
+  declare private readonly isFirst: boolean
+  declare private readonly isReporting: boolean
+
+  constructor(self: Effect.Effect<A, E, R>, call: Call.Call, isFirst: boolean, isReporting: boolean) {
+    this.passage = new Gate.Passage(call.services, call.deadline, call)
+    this.self = self
+    this.call = call
+    this.isFirst = isFirst
+    this.isReporting = isReporting
+  }
+
+  admitted(
+    permit: Gate.Permit | undefined,
+    region: Gate.Region
+  ): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> {
+    const { call, self } = this
+    const round = call.hedge === undefined
+      ? Attempts.run(self, call, region)
+      : region.restore(raced(self, call, call.hedge))
+    return permit === undefined && call.budget === undefined && !this.isReporting
+      ? Effect.catchAllCause(round, (cause) => this.failed(region, cause))
+      : Effect.matchCauseEffect(
+        round,
+        new Ends.Handlers(
+          (answer) => this.succeeded(permit, answer),
+          (cause) => {
+            if (permit !== undefined) {
+              Gate.failed(permit, this.passage, Exit.failCause(cause))
+            }
+            return this.failed(region, cause)
+          }
+        )
+      )
+  }
+
+  turnedAway(rejection: Rejection): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> {
+    return this.failed(Gate.unmasked, Causes.failing(new Rejected(rejection) as never))
+  }
+
+  waiting<B, E2, R2>(self: Effect.Effect<B, E2, R2>): Effect.Effect<B, E2, R2> {
+    return Observe.ending(this.call, () => self)
+  }
+
+  refusal(): Rejection | undefined {
+    return lateRefusal(this.call)
+  }
+
+  private succeeded(permit: Gate.Permit | undefined, answer: A): Effect.Effect<A> {
+    const { call } = this
+    const exit = Exit.succeed(answer)
+    if (call.hedge === undefined) {
+      Payment.credit(call, call.attempt!)
+    }
+    permit?.end("Success", exit, call.services, call.attempt!.startedAt)
+    if (this.isReporting) {
+      Observe.succeeded(call)
+    }
+    return exit
+  }
+
+  private failed(
+    region: Gate.Region,
+    cause: Cause.Cause<E | Retryable>
+  ): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> {
+    return this.isFirst
+      ? goOn(this.self, this.call, region, cause)
+      : Exit.failCause(cause as Cause.Cause<never>)
+  }
+}
+
+/** Why an attempt is not made that had to wait behind a breaker for a permit of the bulkhead: it has opened. */
+const lateRefusal = (call: Call.Call): Rejection | undefined => Gate.refusalAt(call.gates, Monotonic.now(call.clock))
+
+/** Goes on after an attempt that has failed in a region that cannot be interrupted, unless the caller was. */
+const unlessInterrupted = <A, E, R>(
+  { fiber }: Call.Call,
+  { restore }: Gate.Region,
+  cause: Cause.Cause<unknown>,
+  next: LazyArg<Effect.Effect<A, E, R>>
+): Effect.Effect<A, E, R> =>
+  FiberRefs.isInterrupted(fiber)
+    ? Effect.matchCauseEffect(restore(Effect.void), {
+      onSuccess: next,
+      onFailure: () => Effect.failCause(Causes.stripFailures(cause))
+    })
+    : next()
 
 /** What follows a round that failed: the end of the call, or the next attempt. */
 const failed = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   call: Call.Call,
+  region: Gate.Region,
   cause: Cause.Cause<E | Retryable>
 ): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> => {
   const rejection = rejectionOf(cause)
   if (rejection !== undefined) {
-    return turnAway(call, rejection)
+    return End.turnAway(call, rejection)
   }
   const attempt = call.attempt!
   const error = retryableOf(cause)
@@ -151,16 +232,20 @@ const failed = <A, E, R>(
     if (isDomainError(cause)) {
       Payment.credit(call, attempt)
     }
-    return endAs(call, cause as Cause.Cause<E>)
+    return End.endAs(call, cause as Cause.Cause<E>)
   }
   const next = () => afterFailure(self, call, attempt, error)
   // once is enough: all later rounds run inside
-  return isFirst ? cleared(call, next) : next()
+  return isFirst ? cleared(call, region, next) : region.isMasked ? region.restore(Effect.suspend(next)) : next()
 }
 
 /** Leaves nothing of a delay behind: no timer, no watch of a breaker, no cost of a retry that was not made. */
-const cleared = <A, E, R>(call: Call.Call, self: LazyArg<Effect.Effect<A, E, R>>): Effect.Effect<A, E, R> =>
-  Effect.uninterruptibleMask((restore) =>
+const cleared = <A, E, R>(
+  call: Call.Call,
+  { isMasked, restore }: Gate.Region,
+  self: LazyArg<Effect.Effect<A, E, R>>
+): Effect.Effect<A, E, R> => {
+  const clearing = (restore: Gate.Restore) =>
     Effect.matchCauseEffect(restore(Effect.suspend(self)), {
       onSuccess: Effect.succeed,
       onFailure: (cause) => {
@@ -168,7 +253,8 @@ const cleared = <A, E, R>(call: Call.Call, self: LazyArg<Effect.Effect<A, E, R>>
         return Effect.andThen(Delay.stop(call), Effect.failCause(cause))
       }
     })
-  )
+  return isMasked ? clearing(restore) : Effect.uninterruptibleMask(clearing)
+}
 
 /**
  * The end of a call whose attempt was turned away inside, by a breaker or a bulkhead of its own, after another one had
@@ -185,55 +271,28 @@ const rejectedInside = (
   }
   // it was not made
   call.attempts--
-  return giveUp(call, after, failure.reason)
+  return End.giveUp(call, after, failure.reason)
 }
 
-/** One round, if each of these gates admits it. */
-const gated = <A, E, R>(
+/** A race of several attempts, the legs. Each of them passes the gates of legs by itself. */
+const raced = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   call: Call.Call,
-  gates: ReadonlyArray<Gate.Gate>
-): Effect.Effect<A, E | Retryable, R> => through(gates, call, call, () => hedged(self, call))
-
-/** One attempt, or a race of several. Each of them passes the gates of legs by itself. */
-const hedged = <A, E, R>(self: Effect.Effect<A, E, R>, call: Call.Call): Effect.Effect<A, E | Retryable, R> =>
-  call.hedge === undefined
-    ? admitted(self, call)
-    : Hedging.race(
-      call,
-      call.hedge,
-      (leg) => through(call.legGates, call, leg, () => Hedging.ofLeg(leg, () => admitted(self, call, leg)))
-    )
-
-/**
- * What is behind the gates, if all of them admit it.
- *
- * - `of`: whose attempt the gates are told of, once it has started.
- */
-const through = <A, E, R>(
-  gates: ReadonlyArray<Gate.Gate>,
-  { deadline, services }: Call.Call,
-  of: { readonly attempt: Attempt | undefined },
-  behind: LazyArg<Effect.Effect<A, E, R>>
-): Effect.Effect<A, E, R> => {
-  if (gates.length === 0) {
-    return behind()
-  }
-  const passage = new Gate.Passage(services, deadline, of)
-  return gates.reduceRight((attempt, gate) => () => Gate.through(gate, passage, attempt), behind)()
-}
-
-/** The attempt, unless a breaker has opened while it waited behind it for a permit of the bulkhead. */
-const admitted = <A, E, R>(
-  self: Effect.Effect<A, E, R>,
-  call: Call.Call,
-  leg?: Call.Leg
-): Effect.Effect<A, E | Retryable, R> => {
-  const refusal = call.gates.length + call.legGates.length < 2
-    ? undefined
-    : Gate.refusalAt(call.gates, Monotonic.now(call.clock))
-  return refusal === undefined ? runAttempt(self, call, leg) : Gate.turnAway(refusal)
-}
+  hedge: Hedge
+): Effect.Effect<A, E | Retryable, R> =>
+  Hedging.race(call, hedge, (leg) => {
+    const passage = new Gate.Passage(call.services, call.deadline, leg)
+    return Gate.cross(call.legGates, false, passage, {
+      admitted: (permit, { held, restore }) => {
+        const attempt = Hedging.ofLeg(leg, () => Attempts.run(self, call, new Gate.Region(false, identity, held), leg))
+        return permit === undefined
+          ? attempt
+          : Effect.matchCauseEffect(restore(attempt), Gate.ending<A, E | Retryable>(permit, passage))
+      },
+      turnedAway: Gate.turnAway,
+      refusal: () => lateRefusal(call)
+    })
+  })
 
 /** The next attempt, unless the deadline passed in the delay: it can take longer than asked for. */
 const again = <A, E, R>(
@@ -241,61 +300,7 @@ const again = <A, E, R>(
   call: Call.Call,
   error: Retryable
 ): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> =>
-  Call.isPastDeadline(call) ? giveUp(call, error, "DeadlineExceeded") : attempts(self, call)
-
-/** One attempt: it sees the context of its call, and is cut at its timeout or at the deadline, whichever is first. */
-const runAttempt = <A, E, R>(
-  self: Effect.Effect<A, E, R>,
-  call: Call.Call,
-  leg?: Call.Leg
-): Effect.Effect<A, E | Retryable, R> => {
-  const attempt = Call.nextAttempt(call, leg)
-  Observe.attemptStarted(call, attempt)
-  const timeout = call.policy.attemptTimeout === undefined ? Infinity : Duration.toMillis(call.policy.attemptTimeout)
-  const remaining = call.deadline - attempt.startedAt
-  const progress = timeout === Infinity && remaining === Infinity && leg === undefined
-    ? undefined
-    : new AttemptProgress(call.attemptContext.ambientProgress)
-  if (leg !== undefined) {
-    leg.progress = progress
-  }
-  if (call.settings.identity !== undefined) {
-    ;(progress ?? call.attemptContext.ambientProgress)?.callStarted(call.settings.identity)
-  }
-  const logged = call.annotateLogs ? Logs.ofAttempt(call, attempt, self) : self
-  const contextOf = (ambient: Context.Context<never>) =>
-    AttemptContext.contextOf(call.attemptContext, ambient, attempt.number, progress)
-  const bounded = progress === undefined || (timeout === Infinity && remaining === Infinity)
-    ? progress === undefined && AttemptContext.isAmbient(call.attemptContext, attempt.number)
-      ? logged
-      : FiberRefs.withContext(logged, contextOf)
-    : attemptTimeout(logged, {
-      contextOf,
-      clock: call.clock,
-      millis: Math.min(timeout, remaining),
-      onTimeout: () => {
-        attempt.isCutByDeadline = remaining <= timeout
-        const { method, ...cut } = progress.cut(attempt.isCutByDeadline)
-        return new Retryable({ reason: "AttemptTimeout", method: call.method ?? method, ...cut })
-      }
-    })
-  const judged = remaining === Infinity ? bounded : arbitrated(bounded, call, attempt)
-  return Observe.attempt(call, attempt, leg === undefined ? judged : Payment.credited(judged, call, attempt))
-}
-
-/**
- * Treats an attempt that a transport ended in `AttemptTimeout` at or after the deadline of the call as cut by the
- * deadline: the timer of the transport and that of the engine end at the same time, and either may be first.
- */
-const arbitrated = <A, E, R>(
-  self: Effect.Effect<A, E, R>,
-  call: Call.Call,
-  attempt: Attempt
-): Effect.Effect<A, E, R> =>
-  Effect.tapError(self, (error) =>
-    Effect.sync(() => {
-      attempt.isCutByDeadline ||= isRetryable(error) && error.reason === "AttemptTimeout" && Call.isPastDeadline(call)
-    }))
+  Call.isPastDeadline(call) ? End.giveUp(call, error, "DeadlineExceeded") : attempts(self, call)
 
 /** What follows a failed attempt, once it is decided: at once, but for a schedule that runs effects. */
 const afterFailure = <A, E, R>(
@@ -314,7 +319,7 @@ const afterFailure = <A, E, R>(
     Decision.decide(call, attempt, error, isWanted),
     (decision) =>
       decision._tag === "Stop"
-        ? giveUp(call, error, decision.reason)
+        ? End.giveUp(call, error, decision.reason)
         : retry(self, call, attempt, error, decision.delay)
   )
 }
@@ -329,61 +334,20 @@ const retry = <A, E, R>(
 ): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> => {
   const refusal = Gate.refusalAt(call.gates, attempt.endedAt + delay)
   if (refusal !== undefined) {
-    return giveUp(call, error, refusal.reason)
+    return End.giveUp(call, error, refusal.reason)
   }
   if (!Payment.payRetry(call, attempt.endedAt, error)) {
-    return giveUp(call, error, "BudgetExhausted")
+    return End.giveUp(call, error, "BudgetExhausted")
   }
   History.waits(call.history!, delay)
   return Logs.andThen(
     Observe.retryScheduled(call, attempt, error, delay),
     Effect.flatMap(
       Delay.wait(call, delay, attempt.endedAt + delay),
-      (refusal) => refusal ? giveUp(call, error, refusal.reason) : again(self, call, error)
+      (refusal) => refusal ? End.giveUp(call, error, refusal.reason) : again(self, call, error)
     )
   )
 }
 
 const isDomainError = (cause: Cause.Cause<unknown>): boolean =>
   Option.exists(Causes.firstFailure(cause), (error) => !isRpcError(error))
-
-/** Ends a call that is not retried any more: its attempts have been recorded. A retry that was paid for is not made. */
-const giveUp = (
-  call: Call.Call,
-  last: Retryable,
-  reason: ExhaustedReason
-): Effect.Effect<never, RetryExhausted> => {
-  Call.refund(call)
-  const error = new RetryExhausted({
-    method: call.method ?? last.method,
-    reason,
-    attempts: call.attempts,
-    elapsed: Duration.millis(Monotonic.between(call.startedAt, Monotonic.now(call.clock))),
-    last,
-    history: History.shown(call.history!, call.startedAt)
-  })
-  return Logs.andThen(Observe.gaveUp(call, error), Effect.fail(error))
-}
-
-/** Ends a call whose next attempt was turned away: between two attempts it keeps the last error. */
-const turnAway = (call: Call.Call, { reason, retryIn }: Rejection): Effect.Effect<never, Ended> => {
-  const last = call.attempt?.error
-  return last === undefined
-    ? reject(call, reason, retryIn)
-    : giveUp(call, last, reason)
-}
-
-/** Ends a call before its first attempt. */
-const reject = (
-  call: Call.Call,
-  reason: RejectedReason,
-  retryIn?: Duration.Duration
-): Effect.Effect<never, CallRejected> => {
-  const error = new CallRejected({ method: call.method, reason, retryIn })
-  Observe.shed(call, error)
-  return Logs.andThen(Observe.notRetried(call, error), Effect.fail(error))
-}
-
-/** Ends the call as its last attempt ended. */
-const endAs = <E>(call: Call.Call, cause: Cause.Cause<E>): Effect.Effect<never, Exclude<E, Retryable>> =>
-  Logs.andThen(Observe.ended(call, cause), Effect.failCause(withoutRetryable(cause)))

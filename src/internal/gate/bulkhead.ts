@@ -6,12 +6,13 @@
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Monotonic from "../ambient/monotonic.js"
 import * as Result from "../result.js"
 import type { Gate, Permit, Restore } from "./gate.js"
 import { type Limit, signalOf } from "./limit.js"
-import type { Rejection } from "./outcome.js"
+import type { Outcome, Rejection } from "./outcome.js"
 import { Permits, Waiter } from "./permits.js"
 
 /**
@@ -62,6 +63,38 @@ const makeMedian = () => {
   }
 }
 
+/** The place of one attempt. */
+class Place implements Permit {
+  declare private readonly clock: Clock.Clock
+  declare private readonly permits: Permits
+  declare private readonly limit: Limit
+  declare private readonly median: ReturnType<typeof makeMedian>
+  declare private readonly startedAt: number
+  declare private readonly startedWith: number
+  declare private readonly epoch: number
+
+  constructor(clock: Clock.Clock, permits: Permits, limit: Limit, median: ReturnType<typeof makeMedian>) {
+    this.clock = clock
+    this.permits = permits
+    this.limit = limit
+    this.median = median
+    this.startedAt = Monotonic.now(clock)
+    this.startedWith = permits.inFlight
+    this.epoch = limit.epoch()
+  }
+
+  end(outcome: Outcome, exit: Exit.Exit<unknown, unknown>): void {
+    const { limit, permits } = this
+    // one that was interrupted says nothing, not even how long attempts take
+    if (outcome !== "Ignored") {
+      this.median.add(Monotonic.between(this.startedAt, Monotonic.now(this.clock)))
+      limit.ended(signalOf(outcome, exit), this.epoch, Math.max(this.startedWith, permits.inFlight))
+    }
+    permits.resize(limit.current())
+    permits.release()
+  }
+}
+
 /**
  * - `limit`: how many may be in flight, which it may change.
  * - `queue`: how many may wait.
@@ -72,22 +105,8 @@ export const make = (limit: Limit, queue: number): Bulkhead => {
   const permits = new Permits(limit.current(), queue)
   const median = makeMedian()
 
-  const admitted = (clock: Clock.Clock): Result.Result<Permit> => {
-    const startedAt = Monotonic.now(clock)
-    const startedWith = permits.inFlight
-    const epoch = limit.epoch()
-    return Result.succeed({
-      end: (outcome, exit) => {
-        // one that was interrupted says nothing, not even how long attempts take
-        if (outcome !== "Ignored") {
-          median.add(Monotonic.between(startedAt, Monotonic.now(clock)))
-          limit.ended(signalOf(outcome, exit), epoch, Math.max(startedWith, permits.inFlight))
-        }
-        permits.resize(limit.current())
-        permits.release()
-      }
-    })
-  }
+  const admitted = (clock: Clock.Clock): Result.Result<Permit> =>
+    Result.succeed(new Place(clock, permits, limit, median))
 
   /** Waits until it is granted a permit, for at most `remaining` milliseconds. */
   const wait = (waiter: Waiter, remaining: number, restore: Restore): Effect.Effect<void> => {

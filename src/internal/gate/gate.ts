@@ -9,8 +9,8 @@ import * as Context from "effect/Context"
 import type * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { identity, type LazyArg } from "effect/Function"
-import { copy, read } from "../ambient/context.js"
+import { identity } from "effect/Function"
+import { type Copy, copy, read } from "../ambient/context.js"
 import * as Ends from "../effect/ends.js"
 import * as FiberRefs from "../effect/fiberRefs.js"
 import * as Result from "../result.js"
@@ -129,51 +129,91 @@ export class Passage {
   }
 }
 
-/**
- * Makes an attempt if the gate admits it, and tells the gate how it ended. An attempt that is turned away fails with
- * `Rejected`.
- *
- * @internal
- */
-export const through = <A, E, R>(
-  gate: Gate,
-  passage: Passage,
-  attempt: LazyArg<Effect.Effect<A, E, R>>
-): Effect.Effect<A, E, R> => gate.isFree() ? unheld(gate, passage, attempt) : held(gate, passage, attempt)
-
 /** Fails with a rejection, for the engine to see. @internal */
 export const turnAway = (rejection: Rejection): Effect.Effect<never> => Effect.fail(new Rejected(rejection) as never)
 
 /**
- * Tells a permit how its attempt ended, and ends as it did.
+ * Where an attempt runs that the gates have admitted.
  *
  * @internal
  */
-export const ending = <A, E>(
-  permit: Permit,
-  passage: Passage
-): Ends.Handlers<A, E, A, E, never> =>
-  new Ends.Handlers<A, E, A, E, never>(
-    (value) => {
-      const exit = Exit.succeed(value)
-      permit.end("Success", exit, passage.services, passage.startedAt())
-      return exit
-    },
-    (cause) => {
-      const exit = Exit.failCause(cause)
-      permit.end(passage.isCut() ? "Ignored" : outcomeOf(exit), exit, passage.services, passage.startedAt())
-      return exit
-    }
-  )
+export class Region {
+  /** Whether the region cannot be interrupted. */
+  declare readonly isMasked: boolean
+  /** Makes the attempt interruptible, if the call is. */
+  declare readonly restore: Restore
+  /** The gates that keep a place for the attempt, for {@link HeldGates}. */
+  declare readonly held: ReadonlyArray<Gate>
+
+  constructor(isMasked: boolean, restore: Restore, held: ReadonlyArray<Gate>) {
+    this.isMasked = isMasked
+    this.restore = restore
+    this.held = held
+  }
+}
+
+const nothingHeld: ReadonlyArray<Gate> = []
 
 /**
- * Passes the outermost gate at once, where every attempt is admitted and the permit holds no place. Returns the permit,
- * which is then for the caller to end; `undefined` where there is no such gate.
+ * Where nothing keeps a place for the attempt, which is as interruptible as its call.
  *
  * @internal
  */
-export const passFree = (gates: ReadonlyArray<Gate>, services: Services): Permit | undefined =>
-  gates.length > 0 && gates[0]!.isFree() ? permitOf(gates[0]!.admit(services, Infinity, identity)) : undefined
+export const unmasked: Region = new Region(false, identity, nothingHeld)
+
+/**
+ * What happens at the gates.
+ *
+ * @internal
+ */
+export interface Crossing<A, E, R> {
+  /** Makes the attempt, and ends the permit when it has ended; `undefined` where there are no gates. */
+  readonly admitted: (permit: Permit | undefined, region: Region) => Effect.Effect<A, E, R>
+  /** Ends the attempt that is turned away. */
+  readonly turnedAway: (rejection: Rejection) => Effect.Effect<A, E, R>
+  /** Returns what is around an attempt that has to wait for its permit. Default: nothing. */
+  readonly waiting?: (self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** Returns why an attempt that has waited for its permit is turned away all the same. Default: it is not. */
+  readonly refusal?: () => Rejection | undefined
+}
+
+/**
+ * Makes an attempt if all gates admit it.
+ *
+ * The attempt runs in an uninterruptible region where a gate keeps a place for it, or where `isWatched` says that its
+ * end must be seen whatever becomes of it.
+ *
+ * @internal
+ */
+export const cross = <A, E, R>(
+  gates: ReadonlyArray<Gate>,
+  isWatched: boolean,
+  passage: Passage,
+  crossing: Crossing<A, E, R>
+): Effect.Effect<A, E, R> => {
+  const held = holding(gates)
+  const enter = (region: Region): Effect.Effect<A, E, R> => {
+    const admission = gates.length === 0 ? undefined : admissionOf(gates, passage, region.restore)
+    if (admission === undefined) {
+      return crossing.admitted(undefined, region)
+    }
+    const entered = (admission: Admission) =>
+      Result.isFailure(admission)
+        ? crossing.turnedAway(Result.failureOf(admission))
+        : crossing.admitted(Result.successOf(admission), region)
+    if (Result.isResult(admission)) {
+      return entered(admission)
+    }
+    const waits = Effect.flatMap(
+      admission,
+      (admission) => entered(reconsidered(admission, passage, crossing.refusal?.()))
+    )
+    return crossing.waiting === undefined ? waits : crossing.waiting(waits)
+  }
+  return held.length === 0 && !isWatched
+    ? enter(unmasked)
+    : Effect.uninterruptibleMask((restore) => enter(new Region(true, restore, held)))
+}
 
 /**
  * Returns the permit of an admission that needs no wait; `undefined` for any other one.
@@ -183,17 +223,92 @@ export const passFree = (gates: ReadonlyArray<Gate>, services: Services): Permit
 export const permitOf = (admission: Admission | Effect.Effect<Admission>): Permit | undefined =>
   Result.isResult(admission) && Result.isSuccess(admission) ? Result.successOf(admission) : undefined
 
-/** The permit holds no place, so an interruption, which says nothing, may pass without a word. */
-const unheld = <A, E, R>(
-  gate: Gate,
-  passage: Passage,
-  attempt: LazyArg<Effect.Effect<A, E, R>>
-): Effect.Effect<A, E, R> => {
-  const permit = permitOf(gate.admit(passage.services, passage.deadline, identity))
-  return permit === undefined
-    ? held(gate, passage, attempt)
-    : Effect.matchCauseEffect(attempt(), ending(permit, passage))
+/** The admission of an attempt that has waited for it, which is not made where there is a `refusal`. */
+const reconsidered = (admission: Admission, { services }: Passage, refusal: Rejection | undefined): Admission => {
+  if (refusal === undefined || Result.isFailure(admission)) {
+    return admission
+  }
+  Result.successOf(admission).end("Ignored", Exit.fail(new Rejected(refusal)), services)
+  return Result.fail(refusal)
 }
+
+const isHolding = (gate: Gate): boolean => !gate.isFree()
+
+/** The gates that keep a place for an attempt that starts now. */
+const holding = (gates: ReadonlyArray<Gate>): ReadonlyArray<Gate> =>
+  gates.some(isHolding) ? gates.filter(isHolding) : nothingHeld
+
+/** A permit of several gates, which are told in the order in which the attempt leaves them. */
+class Both implements Permit {
+  constructor(readonly outer: Permit, readonly inner: Permit) {}
+
+  end(outcome: Outcome, exit: Exit.Exit<unknown, unknown>, services: Services, startedAt?: number): void {
+    this.inner.end(outcome, exit, services, startedAt)
+    this.outer.end(outcome, exit, services, startedAt)
+  }
+}
+
+/** Asks all gates from the one at `index` on: those before it have given the permit `outer`. */
+const admissionOf = (
+  gates: ReadonlyArray<Gate>,
+  passage: Passage,
+  restore: Restore,
+  index = 0,
+  outer?: Permit
+): Admission | Effect.Effect<Admission> => {
+  const { deadline, services } = passage
+  const leave = (exit: Exit.Exit<never, unknown>) => outer?.end("Ignored", exit, services)
+  const next = (admission: Admission): Admission | Effect.Effect<Admission> => {
+    if (Result.isFailure(admission)) {
+      leave(Exit.fail(new Rejected(Result.failureOf(admission))))
+      return admission
+    }
+    const permit = Result.successOf(admission)
+    const all = outer === undefined ? permit : new Both(outer, permit)
+    return index + 1 === gates.length
+      ? outer === undefined ? admission : Result.succeed(all)
+      : admissionOf(gates, passage, restore, index + 1, all)
+  }
+  const admission = gates[index]!.admit(services, deadline, restore)
+  return Result.isResult(admission) ? next(admission) : Effect.matchCauseEffect(admission, {
+    onSuccess: (admission) => {
+      const rest = next(admission)
+      return Result.isResult(rest) ? Effect.succeed(rest) : rest
+    },
+    onFailure: (cause) => {
+      const exit = Exit.failCause(cause)
+      leave(exit)
+      return exit
+    }
+  })
+}
+
+/**
+ * Tells a permit how its attempt ended, and ends as it did.
+ *
+ * @internal
+ */
+export const ending = <A, E>(permit: Permit, passage: Passage): Ends.Handlers<A, E, A, E, never> =>
+  new Ends.Handlers<A, E, A, E, never>(
+    (value) => {
+      const exit = Exit.succeed(value)
+      permit.end("Success", exit, passage.services, passage.startedAt())
+      return exit
+    },
+    (cause) => {
+      const exit = Exit.failCause(cause)
+      failed(permit, passage, exit)
+      return exit
+    }
+  )
+
+/**
+ * Tells a permit of an attempt that failed.
+ *
+ * @internal
+ */
+export const failed = (permit: Permit, passage: Passage, exit: Exit.Exit<never, unknown>): void =>
+  permit.end(passage.isCut() ? "Ignored" : outcomeOf(exit), exit, passage.services, passage.startedAt())
 
 /**
  * The gates whose permits are held by the attempts around this one. An attempt within an attempt passes them without
@@ -205,27 +320,24 @@ export class HeldGates extends Context.Reference<HeldGates>()("effect-rpc-retry/
   defaultValue: (): ReadonlyArray<Gate> => []
 }) {}
 
-const nothingHeld: ReadonlyArray<Gate> = []
+/**
+ * Sets the gates that keep a place for an attempt, beside those of the attempts around it.
+ *
+ * @internal
+ */
+export const setHeld = (context: Copy, ambient: Context.Context<never>, held: ReadonlyArray<Gate>): void => {
+  const around = read(ambient, HeldGates, nothingHeld)
+  context.set(HeldGates, around.length === 0 ? held : [...around, ...held])
+}
 
-/** Uninterruptible but for the attempt, so that the permit comes back whatever becomes of it. */
-const held = <A, E, R>(
-  gate: Gate,
-  passage: Passage,
-  attempt: LazyArg<Effect.Effect<A, E, R>>
-): Effect.Effect<A, E, R> =>
-  Effect.uninterruptibleMask((restore) => {
-    const { deadline, services } = passage
-    const enter = (admission: Admission): Effect.Effect<A, E, R> =>
-      Result.isFailure(admission)
-        ? turnAway(Result.failureOf(admission))
-        : Effect.matchCauseEffect(
-          FiberRefs.swapContext(restore(Effect.suspend(attempt)), (ambient) => {
-            const context = copy(ambient)
-            context.set(HeldGates, [...read(ambient, HeldGates, nothingHeld), gate])
-            return context.done
-          }),
-          ending(Result.successOf(admission), passage)
-        )
-    const admission = gate.admit(services, deadline, restore)
-    return Result.isResult(admission) ? enter(admission) : Effect.flatMap(admission, enter)
+/**
+ * Runs an effect in the context of an attempt that these gates keep a place for, in a region that cannot be interrupted.
+ *
+ * @internal
+ */
+export const provideHeld = <A, E, R>(self: Effect.Effect<A, E, R>, held: ReadonlyArray<Gate>): Effect.Effect<A, E, R> =>
+  FiberRefs.swapContext(self, (ambient) => {
+    const context = copy(ambient)
+    setHeld(context, ambient, held)
+    return context.done
   })

@@ -25,32 +25,35 @@ import type * as Metrics from "./metrics.js"
 import * as Spans from "./spans.js"
 
 /**
- * Reports the end of a call. A call without an observer is returned as it is. The observation is installed before the
- * call starts, so that an interruption cannot leave a started attempt without an end.
+ * Opens a span for a call, if its policy asks for spans, and reports its end.
  *
  * @internal
  */
-export const call = <A, E, R>(call: Call.Call, self: LazyArg<Effect.Effect<A, E, R>>): Effect.Effect<A, E, R> => {
-  if (call.policy.spans === true) {
-    return Spans.ofCall(call, (observer) => {
+export const call = <A, E, R>(call: Call.Call, self: LazyArg<Effect.Effect<A, E, R>>): Effect.Effect<A, E, R> =>
+  call.policy.spans === true
+    ? Spans.ofCall(call, (observer) => {
       call.observer = both(call.observer, observer)
-      return watched(call, self)
+      return ending(call, self)
     })
-  }
-  return call.observer === undefined ? self() : watched(call, self)
-}
+    : ending(call, self)
 
-/** Does what `Effect.onExit` does, in half the steps. */
-const watched = <A, E, R>(call: Call.Call, self: LazyArg<Effect.Effect<A, E, R>>): Effect.Effect<A, E, R> => {
-  if (!isRecorder(call.observer!)) {
-    call.wallOffset = call.clock.unsafeCurrentTimeMillis() - call.startedAt
+/**
+ * Reports how what is left of a call ends, and so how the call does, unless that is reported around it. The report is
+ * installed before anything else happens, so that an interruption cannot leave a started attempt without an end.
+ *
+ * @internal
+ */
+export const ending = <A, E, R>(call: Call.Call, self: LazyArg<Effect.Effect<A, E, R>>): Effect.Effect<A, E, R> => {
+  if (call.observer === undefined || call.isReported) {
+    return self()
   }
+  call.isReported = true
   return Effect.uninterruptibleMask((restore) =>
     Effect.matchCauseEffect(
       restore(self()),
       new Ends.Handlers<A, E, A, E, never>(
         (value) => {
-          succeeded(call, call.attempt!, call.answeredAt ?? Monotonic.now(call.clock))
+          succeeded(call)
           return Exit.succeed(value)
         },
         (cause) => {
@@ -62,11 +65,36 @@ const watched = <A, E, R>(call: Call.Call, self: LazyArg<Effect.Effect<A, E, R>>
   )
 }
 
+/**
+ * Returns whether a call that has an observer reports its success by itself, with {@link succeeded}.
+ *
+ * @internal
+ */
+export const reportsSuccess = ({ isReported, observer }: Call.Call): boolean => observer !== undefined && !isReported
+
+/**
+ * Tells the instants of a call on the wall clock, which an observer shows. The metrics show none.
+ *
+ * @internal
+ */
+export const started = (call: Call.Call): void => {
+  if (call.policy.spans === true || (call.observer !== undefined && !isRecorder(call.observer))) {
+    call.wallOffset = call.clock.unsafeCurrentTimeMillis() - call.startedAt
+  }
+}
+
 /** Returns whether only the metrics observe a call: then most of its steps need no event. */
 const isRecorder = (observer: Observer): observer is Metrics.Recorder => "succeeded" in observer
 
-const succeeded = (call: Call.Call, attempt: Attempt.Attempt, now: number): void => {
+/**
+ * Reports the success of an observed call and of its last attempt.
+ *
+ * @internal
+ */
+export const succeeded = (call: Call.Call): void => {
   const observer = call.observer!
+  const attempt = call.attempt!
+  const now = call.answeredAt ?? Monotonic.now(call.clock)
   if (isRecorder(observer)) {
     const took = Monotonic.between(attempt.startedAt, now)
     const elapsed = Monotonic.between(call.startedAt, now)
