@@ -45,7 +45,7 @@ const run = <A, E>(self: Effect.Effect<A, E>, gate: Gate.Gate, policy: RetryPoli
 /** One attempt through the gate, as the engine makes it: whether it was made. */
 const attempt = <A, E>(gate: Gate.Gate, self: Effect.Effect<A, E>, deadline = Infinity) =>
   Effect.withFiberRuntime<A, E>((fiber) =>
-    Gate.through(gate, new Gate.Passage(fiber.currentDefaultServices, deadline), () => self)
+    Gate.through(gate, new Gate.Passage(fiber.currentDefaultServices, deadline), self, Gate.turnAway)
   )
 
 const isFull = (exit: Exit.Exit<unknown, unknown>): boolean =>

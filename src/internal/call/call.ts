@@ -113,8 +113,6 @@ export class Call {
   declare observer: Observer | undefined
   /** Whether its end is reported by what is around its attempts. */
   declare isReported: boolean
-  /** Whether the caller can interrupt it. */
-  declare readonly isInterruptible: boolean
   /** The number of the call in its events; 0 for a call that is not observed. */
   declare readonly id: number
   declare readonly services: Services

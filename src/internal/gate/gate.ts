@@ -341,3 +341,22 @@ export const provideHeld = <A, E, R>(self: Effect.Effect<A, E, R>, held: Readonl
     setHeld(context, ambient, held)
     return context.done
   })
+
+/**
+ * Runs an effect if a gate admits it, and tells the gate how it ended.
+ *
+ * - `turnedAway`: ends it where it is turned away.
+ *
+ * @internal
+ */
+export const through = <A, E, R, E2>(
+  gate: Gate,
+  passage: Passage,
+  self: Effect.Effect<A, E, R>,
+  turnedAway: (rejection: Rejection) => Effect.Effect<never, E2>
+): Effect.Effect<A, E | E2, R> =>
+  cross<A, E | E2, R>([gate], false, passage, {
+    admitted: (permit, { held, restore }) =>
+      Effect.matchCauseEffect(provideHeld(restore(self), held), ending<A, E>(permit!, passage)),
+    turnedAway
+  })

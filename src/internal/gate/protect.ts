@@ -22,7 +22,6 @@ export const protect = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   gate: Gate.Gate
 ): Effect.Effect<A, E | CallRejected, R> => {
-  const gates = [gate]
   // while a breaker is closed all attempts have one permit, so that what tells it of their ends is made once
   let permit: Gate.Permit | undefined
   let services: Gate.Services | undefined
@@ -46,10 +45,6 @@ export const protect = <A, E, R>(
       return passed
     }
     const passage = new Gate.Passage(currentDefaultServices, read(currentContext, CurrentDeadline, Infinity))
-    return Gate.cross<A, E | CallRejected, R>(gates, false, passage, {
-      admitted: (permit, { held, restore }) =>
-        Effect.matchCauseEffect(Gate.provideHeld(restore(self), held), Gate.ending<A, E>(permit!, passage)),
-      turnedAway: (rejection) => Effect.fail(new CallRejected(rejection))
-    })
+    return Gate.through(gate, passage, self, (rejection) => Effect.fail(new CallRejected(rejection)))
   })
 }

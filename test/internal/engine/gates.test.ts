@@ -329,12 +329,15 @@ describe("a bulkhead in a policy", () => {
   it.effect("a call whose caller is interrupted while its attempt fails is not retried, unless nothing may interrupt it", () =>
     Effect.gen(function*() {
       const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 0 })
-      const run = Effect.fnUntraced(function*(around: <A, E>(call: Effect.Effect<A, E>) => Effect.Effect<A, E>) {
+      const run = Effect.fnUntraced(function*<E1>(
+        error: E1,
+        around: <A, E>(call: Effect.Effect<A, E>) => Effect.Effect<A, E>
+      ) {
         let attempts = 0
         const events: Array<string> = []
-        const attempt = Effect.withFiberRuntime<string, Retryable>((fiber) => {
+        const attempt = Effect.withFiberRuntime<string, E1>((fiber) => {
           fiber.unsafeInterruptAsFork(fiber.id())
-          return ++attempts === 1 ? Effect.fail(unavailable) : Effect.succeed("again")
+          return ++attempts === 1 ? Effect.fail(error) : Effect.succeed("again")
         })
         const onEvent = ({ _tag }: RetryEvent.RetryEvent) => Effect.sync(() => events.push(_tag))
         const call = Effect.uninterruptible(attempt).pipe(withRpcRetry({ ...spaced, bulkhead, onEvent }))
@@ -344,8 +347,10 @@ describe("a bulkhead in a policy", () => {
         assert.strictEqual(yield* bulkhead.inFlight, 0)
         return [attempts, events.at(-1)]
       })
-      assert.deepStrictEqual(yield* run((call) => call), [1, "CallInterrupted"])
-      assert.deepStrictEqual(yield* run(Effect.uninterruptible), [2, "CallSucceeded"])
+      assert.deepStrictEqual(yield* run(unavailable, (call) => call), [1, "CallInterrupted"])
+      assert.deepStrictEqual(yield* run("no such user", (call) => call), [1, "CallInterrupted"])
+      assert.deepStrictEqual(yield* run(unavailable, Effect.uninterruptible), [2, "CallSucceeded"])
+      assert.deepStrictEqual(yield* run("no such user", Effect.uninterruptible), [1, "CallFailed"])
     }))
 
   it.effect("that is full rejects the call before its first attempt", () =>
