@@ -22,15 +22,17 @@ import thrift from "thrift"
 import { EchoService } from "../support/connectServer.js"
 import { Echo, type Text } from "../support/grpcClient.js"
 import { generated } from "../support/thriftServer.js"
-import { type Case, concurrently, concurrentPromises, cpu, type Group, isQuick, type Row } from "./case.js"
+import { type Case, concurrently, concurrentPromises, each, type Group, type Round, type Row } from "./case.js"
 import { Group as EffectGroup } from "./servers.js"
 
 const host = "127.0.0.1"
 const callers = 64
-const count = isQuick ? callers : callers * 64
 
-const measured = (run: (callers: number, calls: number) => Promise<unknown>) => async () =>
-  await cpu(() => run(callers, count)) / count
+/** Processor time of a call, once it gets no faster. */
+const measured = async (run: (callers: number, calls: number) => Promise<unknown>): Promise<Round> => {
+  const round = await each((n) => run(callers, n * callers))
+  return async () => Number(await round()) / callers
+}
 
 /** Keeps what is made until the process ends. */
 const kept = <A, E>(self: Effect.Effect<A, E, Scope.Scope>): Promise<A> =>
@@ -46,8 +48,7 @@ const adapter = (port: string, make: (port: number) => Promise<Call>): readonly 
   async (prepared) => {
     const call = await make(Number(prepared[port]))
     const service = layer()
-    const retried = (i: number) => Effect.provideService(withRpcRetry(call(i)), RpcRetry.RpcRetry, service)
-    return measured(concurrently(retried))
+    return measured(concurrently((i) => withRpcRetry(call(i)), service))
   }
 ]
 
@@ -112,6 +113,20 @@ const [thriftOurs, thriftLayer] = adapter("thrift", (port) =>
     )
   ))
 
+const thriftCall = (port: number) => {
+  const connection = thrift.createConnection(host, port, {
+    transport: thrift.TFramedTransport,
+    protocol: thrift.TBinaryProtocol
+  })
+  const client = thrift.createClient(generated.es5 as never, connection) as unknown as {
+    readonly echo: (text: string, answer: (error: unknown, text?: string) => void) => void
+  }
+  return (i: number) =>
+    new Promise((resolve, reject) =>
+      client.echo(`${i}`, (error, text) => error === null ? resolve(text) : reject(error))
+    )
+}
+
 const effectLibrary: Case = async (prepared) => {
   const client = await kept(
     Effect.flatMap(
@@ -158,18 +173,21 @@ export const group: Group = {
     "EffectRpc: the library": effectLibrary,
     "EffectRpc: ours": effectOurs,
     "EffectRpc: ours, layer, both timeouts": effectLayer,
-    "Thrift: the library": library("thrift", (port) => {
-      const connection = thrift.createConnection(host, port, {
-        transport: thrift.TFramedTransport,
-        protocol: thrift.TBinaryProtocol
-      })
-      const client = thrift.createClient(generated.es5 as never, connection) as unknown as {
-        readonly echo: (text: string, answer: (error: unknown, text?: string) => void) => void
+    "Thrift: the library": library("thrift", thriftCall),
+    "Thrift: the library, 16 connections with a call each": library("thrift", (port) => {
+      const calls = Array.from({ length: 16 }, () => thriftCall(port))
+      const waiting: Array<(call: ReturnType<typeof thriftCall>) => void> = []
+      return async (i) => {
+        const call = calls.pop() ?? await new Promise<ReturnType<typeof thriftCall>>((resolve) => waiting.push(resolve))
+        const answer = await call(i)
+        const next = waiting.shift()
+        if (next === undefined) {
+          calls.push(call)
+        } else {
+          next(call)
+        }
+        return answer
       }
-      return (i) =>
-        new Promise((resolve, reject) =>
-          client.echo(`${i}`, (error, text) => error === null ? resolve(text) : reject(error))
-        )
     }),
     "Thrift: ours": thriftOurs,
     "Thrift: ours, layer, both timeouts": thriftLayer
@@ -186,6 +204,10 @@ export const group: Group = {
       atLeast: 0.65
     }
   ]).concat([
+    {
+      what: "calls of `Thrift` / of the library, where it has 16 connections with a call each, as `Thrift` has",
+      ratio: (of) => of("Thrift: the library, 16 connections with a call each") / of("Thrift: ours")
+    },
     {
       what: "calls of `Grpc` with a layer and both timeouts / of grpc-js with its own retries",
       ratio: (of) => of("Grpc: the library, with its own retries") / of("Grpc: ours, layer, both timeouts")

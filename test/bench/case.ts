@@ -122,21 +122,26 @@ export const perSecond = async (
   }
 }
 
-/** So many fibers, each with one call after the other. */
+/**
+ * So many fibers, each with one call after the other; `service` is the service that they find, provided once to all, as
+ * a program provides its layer.
+ */
 export const concurrently =
-  (call: (i: number) => Effect.Effect<unknown, unknown>) => (callers: number, calls: number) =>
-    Effect.runPromise(
-      Effect.forEach(Array.from({ length: callers }), (_, caller) => {
-        let i = caller
-        return Effect.whileLoop({
-          while: () => i < calls,
-          body: () => call(i),
-          step: () => {
-            i += callers
-          }
-        })
-      }, { concurrency: "unbounded", discard: true }) as Effect.Effect<void>
-    )
+  (call: (i: number) => Effect.Effect<unknown, unknown>, service?: RpcRetry.Service) =>
+  (callers: number, calls: number) => {
+    const all = Effect.forEach(Array.from({ length: callers }), (_, caller) => {
+      let i = caller
+      return Effect.whileLoop({
+        while: () => i < calls,
+        body: () => call(i),
+        step: () => {
+          i += callers
+        }
+      })
+    }, { concurrency: "unbounded", discard: true })
+    const served = service === undefined ? all : Effect.provideService(all, RpcRetry.RpcRetry, service)
+    return Effect.runPromise(served as Effect.Effect<void>)
+  }
 
 /** As {@link concurrently}, of promises. */
 export const concurrentPromises = (call: (i: number) => Promise<unknown>) => (callers: number, calls: number) =>

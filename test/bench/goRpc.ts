@@ -35,9 +35,7 @@ const ours = (codec: Codec, callers: number, isBounded = false): Case => async (
   )
   const service = RpcRetry.make({ default: { attemptTimeout: "1 second", deadline: "5 seconds" } })
   const call = (i: number) => rpc.call("Arith.Multiply", { A: i, B: 2 }, { args: Args, reply: Gob.Int })
-  const run = concurrently(
-    isBounded ? (i) => Effect.provideService(withRpcRetry(call(i)), RpcRetry.RpcRetry, service) : call
-  )
+  const run = isBounded ? concurrently((i) => withRpcRetry(call(i)), service) : concurrently(call)
   return perSecond(callers, calls, run)
 }
 

@@ -4,7 +4,9 @@
  * @internal
  */
 import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
 import type { Progress } from "../../Deadline.js"
+import * as FiberRefs from "../../internal/effect/fiberRefs.js"
 
 /**
  * The state of an attempt.
@@ -47,6 +49,19 @@ export class CurrentProgress
     defaultValue: (): Progress | undefined => undefined
   })
 {}
+
+/**
+ * Sends a request out of sight of its attempt: the calls that sending it makes are not the attempt.
+ *
+ * - `progress`: is asked right before it is written; `undefined` for a protocol that cannot ask.
+ *
+ * @internal
+ */
+export const alone = <A, E>(send: Effect.Effect<A, E>, progress?: Progress): Effect.Effect<A, E> =>
+  FiberRefs.withContext(
+    send,
+    (ambient) => Context.add(Context.add(ambient, CurrentAttemptState, undefined), CurrentProgress, progress)
+  )
 
 /**
  * A defect that ends calls which the library would leave pending. The library decodes defects, and keeps the original

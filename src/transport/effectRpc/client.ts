@@ -35,7 +35,7 @@ interface CallOptions {
 }
 
 /** A method of the library's client. */
-type Method = (payload: unknown, options: CallOptions) => unknown
+type Method = (payload: unknown, options: CallOptions | undefined) => unknown
 
 /** @internal */
 export interface Named {
@@ -51,14 +51,20 @@ interface Known {
 }
 
 /** Adds the headers of the attempt. Headers of the caller, for this call or around it, win. */
-const withFacts = (options: CallOptions | undefined) =>
-  Effect.zipWith(Deadline.facts, FiberRefs.get(RpcClient.currentHeaders), (facts, current): CallOptions => ({
-    ...options,
-    headers: Headers.merge(
-      Headers.merge(Headers.fromInput(httpHeadersOf(facts)), current),
-      Headers.fromInput(options?.headers)
-    )
-  }))
+const withFacts = (options: CallOptions | undefined): Effect.Effect<CallOptions | undefined> =>
+  Effect.flatMap(Deadline.facts, (facts) => {
+    const headers = httpHeadersOf(facts)
+    return Object.keys(headers).length === 0
+      ? Effect.succeed(options)
+      // the library puts those around the call before those of the call
+      : Effect.map(FiberRefs.get(RpcClient.currentHeaders), (current): CallOptions => ({
+        ...options,
+        headers: Headers.merge(
+          Headers.merge(Headers.fromInput(headers), current),
+          Headers.fromInput(options?.headers)
+        )
+      }))
+  })
 
 /** Replaces the cause of a failed call by a typed failure when the transport failed. */
 const recover = (attempt: Attempt.AttemptState, { method }: Named, known: Known) => (cause: Cause.Cause<unknown>) =>

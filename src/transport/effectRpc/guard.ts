@@ -17,7 +17,7 @@ import type * as Scope from "effect/Scope"
 import * as Deadline from "../../Deadline.js"
 import * as Excerpt from "../../internal/errors/excerpt.js"
 import { Fatal, Retryable } from "../../RpcError.js"
-import { type AttemptState, CallDefect, CurrentAttemptState, CurrentProgress, unsent } from "./attempt.js"
+import { alone, type AttemptState, CallDefect, CurrentAttemptState, unsent } from "./attempt.js"
 import * as Message from "./message.js"
 
 type Protocol = RpcClient.Protocol["Type"]
@@ -110,21 +110,14 @@ export const make = (protocol: Protocol, kind?: Kind): Effect.Effect<Protocol, n
       Effect.suspend(() => {
         const attempt = message._tag === "Exit" ? pending.get(String(message.requestId))?.attempt : undefined
         settle(pending, message)
-        return Effect.forEach(
-          clients,
-          (client) =>
-            Effect.suspend(() => client(message)).pipe(
-              Effect.catchAllDefect((defect) => spoiled(client, message, defect, attempt, interrupt))
-            ),
-          { discard: true }
-        )
+        return forEach(Array.from(clients), (client) =>
+          Effect.suspend(() => client(message)).pipe(
+            Effect.catchAllDefect((defect) => spoiled(client, message, defect, attempt, interrupt))
+          ))
       })
 
     yield* protocol.run((message) =>
-      Effect.flatMap(
-        received(message, kind, pending),
-        (messages) => Effect.forEach(messages, deliver, { discard: true })
-      )
+      Effect.flatMap(received(message, kind, pending), (messages) => forEach(messages, deliver))
     ).pipe(
       Effect.interruptible,
       Effect.forkScoped
@@ -149,13 +142,13 @@ export const make = (protocol: Protocol, kind?: Kind): Effect.Effect<Protocol, n
       )
 
     const request = (request: Request, transferables: ReadonlyArray<globalThis.Transferable> | undefined) =>
-      Effect.flatMap(CurrentAttemptState, (current) => {
+      Effect.withFiberRuntime<void, RpcClientError>(({ currentContext }) => {
+        const current = Context.get(currentContext, CurrentAttemptState)
         // a middleware's own calls run before, and their refusal is not that of this call
         const attempt = current?.tag === request.tag ? Object.assign(current, unsent) : undefined
         pending.set(request.id, { tag: request.tag, attempt })
         const send = encode(() => protocol.send(request, transferables), attempt, request)
         return sending(send, kind, attempt, request).pipe(
-          Effect.provideService(CurrentAttemptState, undefined),
           Effect.tapError(() => forget(request)),
           // an HTTP response contains everything
           kind?._tag === "Http" ? Effect.ensuring(Effect.sync(() => pending.delete(request.id))) : Function.identity
@@ -203,6 +196,10 @@ const encode = (
     }
   )
 
+/** Does what `Effect.forEach` does. Most messages are one, for one client. */
+const forEach = <A>(self: ReadonlyArray<A>, f: (value: A) => Effect.Effect<void>): Effect.Effect<void> =>
+  self.length === 1 ? f(self[0]!) : Effect.forEach(self, f, { discard: true })
+
 /** Suppresses the library's log of a defect that becomes the error of the call: it would quote the message. */
 const quiet = Effect.withUnhandledErrorLogLevel(Option.none())
 
@@ -214,22 +211,30 @@ const sending = (
 ): Effect.Effect<void, RpcClientError> => {
   switch (kind?._tag) {
     case "Http":
-      return onHttp(quiet(send), request)
+      return alone(onHttp(quiet(send), request))
     case "Socket":
       return Deadline.whileUnsent((progress) =>
-        Effect.tapErrorTag(send, "RpcClientError", (error) => Effect.sync(() => progress.failed(error.cause))).pipe(
-          Effect.catchTag("RpcClientError", () => Effect.andThen(kind.opened, send)),
-          Effect.provideService(CurrentProgress, progress),
-          (sent) => onSocket(sent, attempt)
+        alone(
+          Effect.catchAllCause(send, (cause) => onSocket(cause, send, kind, attempt, progress)),
+          progress
         )
       )
     default:
-      return Effect.catchAllDefect(quiet(send), (defect) => Effect.fail(ofSend(defect)))
+      return alone(Effect.catchAllDefect(quiet(send), (defect) => Effect.fail(ofSend(defect))))
   }
 }
 
-const onSocket = (send: Effect.Effect<void, RpcClientError>, attempt: AttemptState | undefined) =>
-  send.pipe(
+/** Sends a request again where the socket had no connection, once a dial in progress has ended. */
+const onSocket = (
+  cause: Cause.Cause<RpcClientError>,
+  send: Effect.Effect<void, RpcClientError>,
+  { opened }: Extract<Kind, { readonly _tag: "Socket" }>,
+  attempt: AttemptState | undefined,
+  progress: Deadline.Progress
+) =>
+  Effect.failCause(cause).pipe(
+    Effect.tapErrorTag("RpcClientError", (error) => Effect.sync(() => progress.failed(error.cause))),
+    Effect.catchTag("RpcClientError", () => Effect.andThen(opened, send)),
     Effect.tapError(() =>
       Effect.sync(() => {
         if (attempt !== undefined) {

@@ -51,15 +51,20 @@ export const callOptions: Check = (value) =>
 const hidden = (thrown: unknown): unknown =>
   thrown instanceof Error && /^Metadata (string|key|keys|binary)\b/.test(thrown.message) ? Excerpt.of(thrown) : thrown
 
-/** Returns the value for one attempt. A function that throws, or returns an invalid value, ends the call. @internal */
+/**
+ * Returns the value for one attempt. A function that throws, or returns an invalid value, ends the call. A value that is
+ * no function was checked when the client was made.
+ *
+ * @internal
+ */
 export const forAttempt = <A extends object>(
   method: string,
   field: string,
   check: Check,
-  value: A | (() => A)
-): Result.Result<A, Fatal> =>
-  Result.try({
-    try: () => Predicate.isFunction(value) ? value() : value,
+  value: A | (() => A) | undefined
+): Result.Result<A | undefined, Fatal> =>
+  !Predicate.isFunction(value) ? Result.succeed(value) : Result.try({
+    try: value,
     catch: (cause) =>
       new Fatal({ reason: "Custom", method, message: `the function for ${field} has thrown`, cause: hidden(cause) })
   }).pipe(Result.filterOrFail(

@@ -5,6 +5,7 @@
  */
 import * as Grpc from "@grpc/grpc-js"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Classify from "../../Classify.js"
@@ -39,13 +40,16 @@ export interface Outgoing {
  */
 const farthest = 2 ** 31 - 1
 
+/** Tells wall time, whatever the clock of the program. */
+const wall = Clock.make()
+
 /**
  * Returns the deadline for grpc-js, which counts in wall time whatever the clock of the program. It converts the
  * deadline to a duration when the call is made, so that is when this runs, and a wall clock that is set meanwhile has
  * no effect.
  */
 const earlier = (own: Grpc.CallOptions["deadline"], { clock, deadline }: Outgoing): number => {
-  const now = Clock.make().unsafeCurrentTimeMillis()
+  const now = wall.unsafeCurrentTimeMillis()
   const remaining = Math.max(1, Math.floor(deadline - Deadline.unsafeNow(clock)))
   const earliest = Math.min(Number(own ?? Infinity), now + remaining)
   return earliest - now < farthest ? earliest : Infinity
@@ -60,12 +64,15 @@ const cut = () => new Error("the attempt was cut before its request was written"
 const announced = (own: Grpc.CallCredentials | undefined, { sending }: Deadline.Progress): Grpc.CallCredentials =>
   Grpc.credentials.createFromMetadataGenerator((options, callback) => {
     const send = (metadata: Grpc.Metadata) => sending() ? callback(null, metadata) : callback(cut())
-    return own === undefined ? send(new Grpc.Metadata()) : void own.generateMetadata(options).then(send, callback)
+    return own === undefined ? send(nothing) : void own.generateMetadata(options).then(send, callback)
   })
 
-/** Adds the ambient facts; metadata of the user wins. */
-const withFacts = (metadata: Grpc.Metadata, facts: Deadline.Facts): Grpc.Metadata => {
-  const sent = metadata.clone()
+/** The metadata of credentials that add none. The library copies it. */
+const nothing = new Grpc.Metadata()
+
+/** Returns the metadata of the user, which wins, with the ambient facts. */
+const withFacts = (own: Grpc.Metadata | undefined, facts: Deadline.Facts): Grpc.Metadata => {
+  const sent = own?.clone() ?? new Grpc.Metadata()
   const add = (key: string, value: string) => sent.get(key).length === 0 ? sent.set(key, value) : undefined
   if (facts.previousAttempts > 0) {
     add("grpc-previous-rpc-attempts", String(facts.previousAttempts))
@@ -81,21 +88,22 @@ const withFacts = (metadata: Grpc.Metadata, facts: Deadline.Facts): Grpc.Metadat
  *
  * @internal
  */
-export const outgoing = (method: Method, settings: Settings): Effect.Effect<Outgoing, Fatal> =>
-  Effect.gen(function*() {
-    const facts = yield* Deadline.facts
-    const clock = yield* Effect.clock
-    const deadline = method.kind === "serverStream" ? Infinity : yield* Deadline.CurrentDeadline
-    const own = settings.metadata ?? new Grpc.Metadata()
-    const metadata = yield* AttemptOptions.forAttempt(method.name, "metadata", AttemptOptions.metadata, own)
-    const options = yield* AttemptOptions.forAttempt(
-      method.name,
-      "callOptions",
-      AttemptOptions.callOptions,
-      settings.callOptions ?? {}
-    )
-    return { metadata: withFacts(metadata, facts), options, clock, deadline }
-  })
+export const outgoing = ({ kind, name }: Method, settings: Settings): Effect.Effect<Outgoing, Fatal> =>
+  Effect.flatMap(Deadline.facts, (facts) =>
+    Effect.withFiberRuntime(({ currentContext, currentDefaultServices }) => {
+      const optionsOf = () =>
+        AttemptOptions.forAttempt(name, "callOptions", AttemptOptions.callOptions, settings.callOptions)
+      return Result.flatMap(
+        AttemptOptions.forAttempt(name, "metadata", AttemptOptions.metadata, settings.metadata),
+        (metadata) =>
+          Result.map(optionsOf(), (options = {}): Outgoing => ({
+            metadata: withFacts(metadata, facts),
+            options,
+            clock: Context.get(currentDefaultServices, Clock.Clock),
+            deadline: kind === "serverStream" ? Infinity : Context.get(currentContext, Deadline.CurrentDeadline)
+          }))
+      )
+    }))
 
 /** Returns whether an error is one that grpc-js made of a status, by its message. */
 const isServiceError = (u: unknown): u is Grpc.ServiceError =>
@@ -206,16 +214,17 @@ export const unary = (
     Effect.flatMap(outgoing(method, settings), (out) =>
       Effect.async<unknown, Retryable | Fatal>((resume) => {
         const { fail, start } = attempt(client, method, settings, out, progress)
+        const failed = (failure: Failing) => resume(Effect.catchAll(failure, untilDeadline(out)))
         const started = start((options) =>
           methods[method.key]!(request, out.metadata, options, (error, answer) =>
-            resume(error === null ? Effect.succeed(answer) : fail(error)))
+            error === null ? resume(Effect.succeed(answer)) : failed(fail(error)))
         )
-        return Result.isFailure(started) ?
-          resume(Result.failureOf(started)) :
-          Effect.sync(() =>
+        return Result.isFailure(started)
+          ? failed(Result.failureOf(started))
+          : Effect.sync(() =>
             Result.successOf(started).cancel()
           )
-      }).pipe(Effect.catchAll(untilDeadline(out))))
+      }))
   )
   return repeatUnprocessed(once, Failure.isUnprocessed)
 }

@@ -125,32 +125,29 @@ export const caller = ({ codec, frames, pool, retryOn }: Options) => {
       const read = procedure.isOneway
         ? undefined
         : reader(frames, (message) => codec.decode(procedure, id, message))
-      const written = (message: Uint8Array) =>
-        Effect.flatMap(Deadline.facts, (facts) =>
-          Result.try({
-            try: () => frames.write(message, procedure, id, facts),
-            catch: (failure) => {
-              const { cause, words } = Excerpt.explain(failure)
-              return new Fatal({ reason: "InvalidArgument", message: `the headers cannot be written: ${words}`, cause })
-            }
-          }))
-      return codec.encode(procedure, id, args).pipe(
-        Effect.flatMap((message) =>
-          Deadline.whileUnsent((progress) =>
-            pool(
-              progress,
-              (session) =>
-                Effect.flatMap(
-                  written(message),
-                  (bytes) => session.call({ id, bytes, sending: progress.sending, read })
-                )
-            )
-          )
-        ),
-        Effect.matchEffect({
-          onFailure: (error) => Effect.fail(withMethod(error, method)),
-          onSuccess: (answer) => resultOf(answer, method)
-        })
+      const encoded = codec.encode(procedure, id, args)
+      if (Result.isFailure(encoded)) {
+        return Effect.fail(withMethod(Result.failureOf(encoded), method))
+      }
+      const message = Result.successOf(encoded)
+      // the time that remains is that of the moment when a connection is there
+      const written = Effect.flatMap(Deadline.facts, (facts) =>
+        Result.try({
+          try: () => frames.write(message, procedure, id, facts),
+          catch: (failure) => {
+            const { cause, words } = Excerpt.explain(failure)
+            return new Fatal({ reason: "InvalidArgument", message: `the headers cannot be written: ${words}`, cause })
+          }
+        }))
+      const answered = Deadline.whileUnsent((progress) =>
+        pool(
+          progress,
+          (session) => Effect.flatMap(written, (bytes) => session.call({ id, bytes, sending: progress.sending, read }))
+        )
       )
+      return Effect.matchEffect(answered, {
+        onFailure: (error) => Effect.fail(withMethod(error, method)),
+        onSuccess: (answer) => resultOf(answer, method)
+      })
     })
 }

@@ -59,7 +59,7 @@ class Waiter<A> {
 }
 
 /** The error of a call that waits because every connection serves another one. */
-const busy = () => new Retryable({ reason: "Unavailable", delivery: "NotSent", code: "ALL_CONNECTIONS_BUSY" })
+const busy = new Retryable({ reason: "Unavailable", delivery: "NotSent", code: "ALL_CONNECTIONS_BUSY" })
 
 class PoolImpl<A> {
   private readonly stall = new ConnectionPool.StallDetector()
@@ -98,17 +98,16 @@ class PoolImpl<A> {
       })
   }
 
-  private acquire(waiter: Waiter<A>, progress: Progress): Effect.Effect<Pooled<A>> {
-    return Effect.suspend(() =>
-      this.shared.join(waiter) ? Effect.succeed(waiter.pooled!) : Effect.async((resume) => {
-        progress.failed(busy())
-        waiter.wake = (pooled) => resume(Effect.succeed(pooled))
-        // granted since it joined
-        if (waiter.pooled !== undefined) {
-          waiter.wake(waiter.pooled)
-        }
-      })
-    )
+  /** Waits until a waiter of the queue is granted a connection. */
+  private granted(waiter: Waiter<A>, progress: Progress): Effect.Effect<Pooled<A>> {
+    return Effect.async((resume) => {
+      progress.failed(busy)
+      waiter.wake = (pooled) => resume(Effect.succeed(pooled))
+      // granted since it joined
+      if (waiter.pooled !== undefined) {
+        waiter.wake(waiter.pooled)
+      }
+    })
   }
 
   /**
@@ -142,7 +141,9 @@ class PoolImpl<A> {
   readonly use: Pool<A> = (progress, f) =>
     Effect.uninterruptibleMask((restore) => {
       const waiter = new Waiter<A>()
-      const used = Effect.flatMap(this.acquire(waiter, progress), (pooled) => this.useAt(pooled, progress, f))
+      const used = this.shared.join(waiter)
+        ? Effect.suspend(() => this.useAt(waiter.pooled!, progress, f))
+        : Effect.flatMap(this.granted(waiter, progress), (pooled) => this.useAt(pooled, progress, f))
       return Effect.matchCauseEffect(restore(used), {
         onFailure: (cause) => {
           // a call can be interrupted after it was granted a connection and before it goes on

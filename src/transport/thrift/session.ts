@@ -190,29 +190,44 @@ class SessionImpl<A> extends Duplex.Session implements Session<A> {
   }
 
   protected writeAll(write: Duplex.Write): Effect.Effect<never, Socket.SocketError> {
-    return Effect.gen(this, function*() {
-      while (true) {
-        this.outboxFilled.unsafeClose()
-        const { pending } = this
-        if (pending === undefined || pending.isSent) {
-          yield* this.outboxFilled.await
-          continue
-        }
-        if (!pending.request.sending()) {
-          this.pending = undefined
-          pending.resume(Effect.fail(cut()))
-          continue
-        }
-        pending.isSent = true
-        yield* write(pending.request.bytes)
-        if (pending.request.read === undefined && this.pending === pending) {
-          this.oneway ??= pending.request.id
-          // a oneway request gets no other sign that the peer is there
-          yield* this.healthy
+    return Effect.andThen(
+      Effect.whileLoop({ while: () => true, body: () => this.writeNext(write), step: () => {} }),
+      Effect.never
+    )
+  }
+
+  /** Writes the request, or waits until there is one. */
+  private writeNext(write: Duplex.Write): Effect.Effect<void, Socket.SocketError> {
+    this.outboxFilled.unsafeClose()
+    const { pending } = this
+    if (pending === undefined || pending.isSent) {
+      return this.outboxFilled.await
+    }
+    const { bytes, id, read, sending } = pending.request
+    if (!sending()) {
+      this.pending = undefined
+      pending.resume(Effect.fail(cut()))
+      return Effect.void
+    }
+    pending.isSent = true
+    return read === undefined ? Effect.andThen(write(bytes), this.onewayWritten(pending, id)) : write(bytes)
+  }
+
+  /** Ends a oneway request that was written. */
+  private onewayWritten(pending: PendingRequest<A>, id: number): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.pending !== pending) {
+        return Effect.void
+      }
+      this.oneway ??= id
+      // a oneway request gets no other sign that the peer is there
+      return Effect.andThen(
+        this.healthy,
+        Effect.sync(() => {
           this.pending = undefined
           pending.resume(Effect.succeed(undefined))
-        }
-      }
+        })
+      )
     })
   }
 }
