@@ -4,6 +4,7 @@
 import * as Cockatiel from "cockatiel"
 import { Bulkhead, CircuitBreaker, Throttle } from "effect-rpc-retry"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import Opossum from "opossum"
 import { beyond, calls, type Case, type Figures, type Group, promises } from "./case.js"
 import { succeeding, succeedingPromise } from "./success.js"
@@ -34,6 +35,11 @@ const opossum: Case = (prepared) => {
   return promises(() => breaker.fire())(prepared)
 }
 
+/** The least that a gate needs of Effect: to see an effect before it starts, and how it ends. */
+const seen = Effect.suspend(() =>
+  Effect.matchCauseEffect(succeeding, { onSuccess: Exit.succeed, onFailure: Exit.failCause })
+)
+
 const against = (name: string, peer: string) => (of: Figures) => beyond(of, name) / beyond(of, peer, "bare promise")
 
 export const group: Group = {
@@ -46,6 +52,7 @@ export const group: Group = {
     "CircuitBreaker, calls": ours(CircuitBreaker.rate({ window: CircuitBreaker.calls(100) })),
     "CircuitBreaker, time": ours(CircuitBreaker.rate({ window: "10 seconds" })),
     "CircuitBreaker, open": open,
+    "a step before and one after": calls(seen),
     Bulkhead: calls(Bulkhead.protect(succeeding, Effect.runSync(Bulkhead.make({ concurrency: 10, queue: 10 })))),
     Throttle: calls(Throttle.protect(succeeding, Effect.runSync(Throttle.make()))),
     "bare promise": promises(succeedingPromise),
@@ -75,6 +82,10 @@ export const group: Group = {
       what: "breaker, rate of the last seconds / opossum's",
       ratio: against("CircuitBreaker, time", "opossum"),
       atMost: 1
+    },
+    {
+      what: "a step of Effect before and one after / cockatiel's breaker",
+      ratio: against("a step before and one after", "cockatiel, consecutive")
     },
     {
       what: "turned away by an open breaker / by cockatiel's",

@@ -26,7 +26,9 @@ class DataError extends Data.TaggedError("DataError")<typeof fields> {}
 
 const cockatiel = Cockatiel.retry(Cockatiel.handleAll, { maxAttempts: 3, backoff: new Cockatiel.ExponentialBackoff() })
 
+const bulkhead = { concurrency: 10, queue: 10 }
 const all = "layer, method policy, budget, breaker, metrics"
+const everything = `${all}, bulkhead`
 
 export const group: Group = {
   title: "A call that succeeds",
@@ -49,6 +51,8 @@ export const group: Group = {
     "layer, method policy, breaker": calls(named, () => RpcRetry.make({ ...off, breaker: {} })),
     "layer, method policy, metrics": calls(named, () => RpcRetry.make({ methods, budget: "off" })),
     [all]: calls(named, () => RpcRetry.make({ methods, breaker: {} })),
+    "layer, method policy, bulkhead": calls(named, () => RpcRetry.make({ ...off, bulkhead })),
+    [everything]: calls(named, () => RpcRetry.make({ methods, breaker: {}, bulkhead })),
     "layer, onEvent": calls(
       succeeding.pipe(withRpcRetry({ method: "Users.Get", onEvent: () => Effect.void })),
       () => RpcRetry.make(off)
@@ -95,6 +99,11 @@ export const group: Group = {
       what: "with a layer, a policy of the method, a budget, a breaker and metrics / `Effect.retry(schedule)`",
       ratio: (of) => beyond(of, all) / beyond(of, "Effect.retry(schedule)"),
       atMost: 0.45
+    },
+    {
+      what: "the same, with a bulkhead / `Effect.retry(schedule)`",
+      ratio: (of) => beyond(of, everything) / beyond(of, "Effect.retry(schedule)"),
+      atMost: 0.5
     },
     {
       what: "spans / two of `Effect.withSpan`",
