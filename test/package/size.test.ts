@@ -58,18 +58,18 @@ const sizeOf = async (program: string): Promise<number> => {
  * lower it when the size falls.
  */
 const limits: Readonly<Record<string, readonly [limit: number, program: string]>> = {
-  "withRpcRetry alone": [20_200, `export { withRpcRetry } from "effect-rpc-retry/index"`],
+  "withRpcRetry alone": [20_700, `export { withRpcRetry } from "effect-rpc-retry/index"`],
   "withRpcRetry and RpcRetry.layer": [
-    38_700,
+    39_700,
     `import { RpcRetry, withRpcRetry } from "effect-rpc-retry/index"; export const { layer } = RpcRetry; export { withRpcRetry }`
   ],
   "the four errors": [3_400, `export { CallRejected, Fatal, Retryable, RetryExhausted } from "effect-rpc-retry/index"`],
   "RetrySchedule.exponential": [1_700, `export { exponential } from "effect-rpc-retry/RetrySchedule"`],
-  "everything of the index": [58_100, `export * from "effect-rpc-retry/index"`],
+  "everything of the index": [59_400, `export * from "effect-rpc-retry/index"`],
   "testing/Faults": [4_200, `export * from "effect-rpc-retry/testing/Faults"`],
   "testing/Simulator": [52_800, `export * from "effect-rpc-retry/testing/Simulator"`],
   "testing/FlakyServer": [3_900, `export * from "effect-rpc-retry/testing/FlakyServer"`],
-  Connect: [11_800, `export * from "effect-rpc-retry/transport/Connect"`],
+  Connect: [12_100, `export * from "effect-rpc-retry/transport/Connect"`],
   ConnectNode: [7_200, `export * from "effect-rpc-retry/transport/ConnectNode"`],
   Connection: [3_500, `export * from "effect-rpc-retry/transport/Connection"`],
   Consul: [7_050, `export * from "effect-rpc-retry/transport/Consul"`],
