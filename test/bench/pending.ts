@@ -5,6 +5,7 @@
 import { Retryable, RpcRetry, withRpcRetry } from "effect-rpc-retry"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Runtime from "effect/Runtime"
 import * as Schedule from "effect/Schedule"
 import { type Case, cpu, type Group, isQuick } from "./case.js"
 
@@ -32,11 +33,14 @@ const held =
     const before = used()
     attempts = 0
     const made = service?.()
-    const one = made === undefined ? call : Effect.provideService(call, RpcRetry.RpcRetry, made)
+    // provided once to all fibers, as a program provides its layer
+    const fork = made === undefined
+      ? Effect.runFork
+      : Runtime.runFork(Runtime.provideService(Runtime.defaultRuntime, RpcRetry.RpcRetry, made))
     const fibers: Array<Fiber.RuntimeFiber<unknown, unknown>> = []
     const start = await cpu(async () => {
       for (let i = 0; i < n; i++) {
-        fibers.push(Effect.runFork(one))
+        fibers.push(fork(call as Effect.Effect<unknown, unknown>))
       }
       while (attempts < n) {
         await new Promise((resolve) => setTimeout(resolve, 1))
