@@ -7,6 +7,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import * as Path from "node:path"
 import process from "node:process"
 import { gzipSync } from "node:zlib"
+import { transform } from "esbuild"
 import { build, type Plugin } from "vite"
 
 const here = import.meta.dirname
@@ -52,7 +53,7 @@ const script = async (entry: string): Promise<string> => {
       terserOptions: {
         ecma: 2020,
         toplevel: true,
-        compress: { passes: 2, pure_getters: true, unsafe_arrows: true, unsafe_methods: true },
+        compress: { passes: 4, inline: 1, pure_getters: true, unsafe_arrows: true, unsafe_methods: true },
         format: { comments: false }
       },
       lib: { entry: Path.join(here, entry), formats: ["iife"], name: "playground" },
@@ -67,7 +68,10 @@ const script = async (entry: string): Promise<string> => {
 /** Builds the page, and returns where it is. */
 export const buildPage = async (folder = Path.join(here, "dist")): Promise<string> => {
   const parts: Readonly<Record<string, string>> = {
-    "/* styles */": read("../../node_modules/uplot/dist/uPlot.min.css") + read("style.css").replaceAll(/\s+/g, " "),
+    "/* styles */": (await transform(
+      read("../../node_modules/uplot/dist/uPlot.min.css") + read("style.css"),
+      { loader: "css", minify: true }
+    )).code,
     "/* worker */": await script("worker.ts"),
     "/* page */": await script("main.ts")
   }

@@ -96,14 +96,19 @@ const attempts = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   call: Call.Call
 ): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> => {
-  const isFirst = call.failedRounds === 0
-  const isReporting = Observe.reportsSuccess(call)
-  const round = new Round<A, E, R>(self, call, isFirst, isReporting)
-  const passed = Gate.cross<A, Exclude<E, Retryable> | Ended, R>(call.gates, isReporting, round.passage, round)
-  return isFirst
+  const round = new Round<A, E, R>(self, call)
+  const passed = Gate.cross<A, Exclude<E, Retryable> | Ended, R>(
+    call.gates,
+    Observe.isUnreported(call),
+    round.passage,
+    round
+  )
+  return isFirst(call)
     ? passed
     : Effect.catchAllCause(passed, (cause) => goOn(self, call, Gate.unmasked, cause as Cause.Cause<E>))
 }
+
+const isFirst = ({ failedRounds }: Call.Call): boolean => failedRounds === 0
 
 /** What follows a round that has failed, in a region that may be uninterruptible. */
 const goOn = <A, E, R>(
@@ -119,15 +124,11 @@ class Round<A, E, R> implements Gate.Crossing<A, Exclude<E, Retryable> | Ended, 
   declare readonly passage: Gate.Passage
   declare private readonly self: Effect.Effect<A, E, R>
   declare private readonly call: Call.Call
-  declare private readonly isFirst: boolean
-  declare private readonly isReporting: boolean
 
-  constructor(self: Effect.Effect<A, E, R>, call: Call.Call, isFirst: boolean, isReporting: boolean) {
+  constructor(self: Effect.Effect<A, E, R>, call: Call.Call) {
     this.passage = new Gate.Passage(call.services, call.deadline, call)
     this.self = self
     this.call = call
-    this.isFirst = isFirst
-    this.isReporting = isReporting
   }
 
   admitted(
@@ -138,7 +139,7 @@ class Round<A, E, R> implements Gate.Crossing<A, Exclude<E, Retryable> | Ended, 
     const round = call.hedge === undefined
       ? Attempts.run(self, call, region)
       : region.restore(raced(self, call, call.hedge))
-    return permit === undefined && call.budget === undefined && !this.isReporting
+    return permit === undefined && call.budget === undefined && !Observe.isUnreported(call)
       ? Effect.catchAllCause(round, (cause) => this.failed(region, cause))
       : Effect.matchCauseEffect(
         round,
@@ -173,7 +174,7 @@ class Round<A, E, R> implements Gate.Crossing<A, Exclude<E, Retryable> | Ended, 
       Payment.credit(call, call.attempt!)
     }
     permit?.end("Success", exit, call.services, call.attempt!.startedAt)
-    if (this.isReporting) {
+    if (Observe.isUnreported(call)) {
       Observe.succeeded(call)
     }
     return exit
@@ -183,7 +184,7 @@ class Round<A, E, R> implements Gate.Crossing<A, Exclude<E, Retryable> | Ended, 
     region: Gate.Region,
     cause: Cause.Cause<E | Retryable>
   ): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> {
-    return this.isFirst
+    return isFirst(this.call)
       ? goOn(this.self, this.call, region, cause)
       : Exit.failCause(cause as Cause.Cause<never>)
   }
@@ -219,7 +220,7 @@ const failed = <A, E, R>(
   }
   const attempt = call.attempt!
   const error = retryableOf(cause)
-  const isFirst = ++call.failedRounds === 1
+  const isFirstFailure = ++call.failedRounds === 1
   if (call.hedge === undefined) {
     Call.attemptFailed(call, attempt, cause, error)
     Observe.attemptFailed(call, attempt, cause)
@@ -236,7 +237,7 @@ const failed = <A, E, R>(
   }
   const next = () => afterFailure(self, call, attempt, error)
   // once is enough: all later rounds run inside
-  return isFirst ? cleared(call, region, next) : region.isMasked ? region.restore(Effect.suspend(next)) : next()
+  return isFirstFailure ? cleared(call, region, next) : region.isMasked ? region.restore(Effect.suspend(next)) : next()
 }
 
 /** Leaves nothing of a delay behind: no timer, no watch of a breaker, no cost of a retry that was not made. */

@@ -44,7 +44,7 @@ export const call = <A, E, R>(call: Call.Call, self: LazyArg<Effect.Effect<A, E,
  * @internal
  */
 export const ending = <A, E, R>(call: Call.Call, self: LazyArg<Effect.Effect<A, E, R>>): Effect.Effect<A, E, R> => {
-  if (call.observer === undefined || call.isReported) {
+  if (!isUnreported(call)) {
     return self()
   }
   call.isReported = true
@@ -66,11 +66,12 @@ export const ending = <A, E, R>(call: Call.Call, self: LazyArg<Effect.Effect<A, 
 }
 
 /**
- * Returns whether a call that has an observer reports its success by itself, with {@link succeeded}.
+ * Returns whether a call has an observer and nothing reports its end yet: then its success is to be, with
+ * {@link succeeded}.
  *
  * @internal
  */
-export const reportsSuccess = ({ isReported, observer }: Call.Call): boolean => observer !== undefined && !isReported
+export const isUnreported = ({ isReported, observer }: Call.Call): boolean => observer !== undefined && !isReported
 
 /**
  * Tells the instants of a call on the wall clock, which an observer shows. The metrics show none.

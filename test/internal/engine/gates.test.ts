@@ -438,6 +438,25 @@ describe("a bulkhead in a policy", () => {
       assert.deepStrictEqual([started.at - start, millis(failed.took)], [30, 7])
     }))
 
+  it.effect("a call that has waited in its queue reports its end once, however it ends", () =>
+    Effect.gen(function*() {
+      const ends = Effect.fnUntraced(function*(attempt: Effect.Effect<string, Retryable>, interruptAfter?: number) {
+        const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 1 })
+        const events: Array<string> = []
+        yield* occupy(bulkhead, 30)
+        const onEvent = ({ _tag }: RetryEvent.RetryEvent) => Effect.sync(() => void events.push(_tag))
+        const fiber = yield* Effect.fork(attempt.pipe(withRpcRetry({ ...once, bulkhead, onEvent })))
+        yield* TestClock.adjust(interruptAfter ?? 100)
+        yield* Fiber.interrupt(fiber)
+        yield* TestClock.adjust(100)
+        return events.filter((tag) => tag.startsWith("Call"))
+      })
+      assert.deepStrictEqual(yield* ends(Effect.succeed("in time")), ["CallSucceeded"])
+      assert.deepStrictEqual(yield* ends(failing), ["CallFailed"])
+      assert.deepStrictEqual(yield* ends(sent, 10), ["CallInterrupted"])
+      assert.deepStrictEqual(yield* ends(Effect.never, 40), ["CallInterrupted"])
+    }))
+
   it.effect("a call that is interrupted in its queue takes no permit, and what it paid for a retry comes back", () =>
     Effect.gen(function*() {
       const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 1 })
