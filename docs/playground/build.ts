@@ -3,11 +3,11 @@
  *
  * The scripts stand in the page itself, and the worker is made of text in it: a page from `file://` may not load others.
  */
+import { transform } from "esbuild"
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import * as Path from "node:path"
 import process from "node:process"
 import { gzipSync } from "node:zlib"
-import { transform } from "esbuild"
 import { build, type Plugin } from "vite"
 
 const here = import.meta.dirname
