@@ -43,6 +43,9 @@ export const failures = <E>(cause: Cause.Cause<E>): ReadonlyArray<E> => Chunk.to
 /** Removes all failures, as an interruption does. @internal */
 export const stripFailures = (cause: Cause.Cause<unknown>): Cause.Cause<never> => Cause.stripFailures(cause)
 
+/** Makes the cause of one defect. @internal */
+export const dying = (defect: unknown): Cause.Cause<never> => Cause.die(defect)
+
 /** Makes the cause of one failure. @internal */
 export const failing = <E>(error: E): Cause.Cause<E> => Cause.fail(error)
 

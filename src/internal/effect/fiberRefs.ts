@@ -7,12 +7,13 @@ import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
+import * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import * as Values from "effect/FiberRefs"
 import * as HashMap from "effect/HashMap"
 import * as LogLevel from "effect/LogLevel"
 import type * as MetricLabel from "effect/MetricLabel"
+import * as Option from "effect/Option"
 import { Handlers } from "./ends.js"
 
 /** Returns the labels that `Effect.tagMetrics` has set in a fiber. @internal */
@@ -93,18 +94,17 @@ export const swapContext = <A, E, R>(
   self: Effect.Effect<A, E, R>,
   change: (ambient: Context.Context<never>) => Context.Context<never>
 ): Effect.Effect<A, E, R> =>
-  Effect.withFiberRuntime((fiber) => {
-    const { currentContext } = fiber
-    setContext(fiber, change(currentContext))
+  Effect.withFiberRuntime(({ currentContext }) => {
+    setContext(change(currentContext))
     return Effect.matchCauseEffect(
       self,
       new Handlers<A, E, A, E, never>(
         (value) => {
-          setContext(fiber, currentContext)
+          setContext(currentContext)
           return Exit.succeed(value)
         },
         (cause) => {
-          setContext(fiber, currentContext)
+          setContext(currentContext)
           return Exit.failCause(cause)
         }
       )
@@ -114,9 +114,13 @@ export const swapContext = <A, E, R>(
 /**
  * Sets the context of the current fiber, as `FiberRef.set` does with three steps of Effect. The method is missing in the
  * type of a fiber alone; Effect 4 has it there as `setContext`.
+ *
+ * The current fiber is asked for each time: batched requests move what follows them to another one.
  */
-const setContext = (fiber: Fiber.RuntimeFiber<unknown, unknown>, context: Context.Context<never>): void =>
-  (fiber as unknown as Settable).setFiberRef(FiberRef.currentContext, context)
+const setContext = (context: Context.Context<never>): void => {
+  const fiber = Option.getOrUndefined(Fiber.getCurrentFiber()) as Settable | undefined
+  fiber?.setFiberRef(FiberRef.currentContext, context)
+}
 
 interface Settable {
   readonly setFiberRef: <A>(ref: FiberRef.FiberRef<A>, value: A) => void

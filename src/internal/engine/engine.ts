@@ -119,7 +119,10 @@ const goOn = <A, E, R>(
 ): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> =>
   Observe.ending(call, () => unlessInterrupted(call, region, cause, () => failed(self, call, region, cause)))
 
-/** One round: an attempt, or a race of several. Its end is told to gates, budget and observer in one step of Effect. */
+/**
+ * One round: an attempt, or a race of several. Gates, budget and observer are told of its end by one handler: of a first
+ * round nothing is left for another one, and of a later one the loop reports how the call goes on.
+ */
 class Round<A, E, R> implements Gate.Crossing<A, Exclude<E, Retryable> | Ended, R> {
   declare readonly passage: Gate.Passage
   declare private readonly self: Effect.Effect<A, E, R>
@@ -138,23 +141,22 @@ class Round<A, E, R> implements Gate.Crossing<A, Exclude<E, Retryable> | Ended, 
     const { call, self } = this
     const round = call.hedge === undefined
       ? Attempts.run(self, call, region)
-      : region.restore(raced(self, call, call.hedge))
+      : Gate.provideHeld(region.restore(raced(self, call, call.hedge)), region.held)
     return permit === undefined && call.budget === undefined && !Observe.isUnreported(call)
       ? Effect.catchAllCause(round, (cause) => this.failed(region, cause))
       : Effect.matchCauseEffect(
         round,
         new Ends.Handlers(
-          (answer) => this.succeeded(permit, answer),
+          (answer) => this.succeeded(permit, region, answer),
           (cause) => {
-            if (permit !== undefined) {
-              Gate.failed(permit, this.passage, Exit.failCause(cause))
-            }
-            return this.failed(region, cause)
+            const defect = permit && Gate.told(permit, this.passage, Exit.failCause(cause))
+            return this.failed(region, defect ?? cause)
           }
         )
       )
   }
 
+  /** Nothing is restored for the end of a call, so that the region does not matter. */
   turnedAway(rejection: Rejection): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> {
     return this.failed(Gate.unmasked, Causes.failing(new Rejected(rejection) as never))
   }
@@ -167,19 +169,27 @@ class Round<A, E, R> implements Gate.Crossing<A, Exclude<E, Retryable> | Ended, 
     return lateRefusal(this.call)
   }
 
-  private succeeded(permit: Gate.Permit | undefined, answer: A): Effect.Effect<A> {
+  private succeeded(
+    permit: Gate.Permit | undefined,
+    region: Gate.Region,
+    answer: A
+  ): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> {
     const { call } = this
     const exit = Exit.succeed(answer)
     if (call.hedge === undefined) {
       Payment.credit(call, call.attempt!)
     }
-    permit?.end("Success", exit, call.services, call.attempt!.startedAt)
+    const defect = permit && Gate.told(permit, this.passage, exit)
+    if (defect !== undefined) {
+      return this.failed(region, defect)
+    }
     if (Observe.isUnreported(call)) {
       Observe.succeeded(call)
     }
     return exit
   }
 
+  /** A later round has left its gates before the call goes on, in {@link attempts}. */
   private failed(
     region: Gate.Region,
     cause: Cause.Cause<E | Retryable>
@@ -237,7 +247,7 @@ const failed = <A, E, R>(
   }
   const next = () => afterFailure(self, call, attempt, error)
   // once is enough: all later rounds run inside
-  return isFirstFailure ? cleared(call, region, next) : region.isMasked ? region.restore(Effect.suspend(next)) : next()
+  return isFirstFailure ? cleared(call, region, next) : next()
 }
 
 /** Leaves nothing of a delay behind: no timer, no watch of a breaker, no cost of a retry that was not made. */

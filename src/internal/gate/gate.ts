@@ -5,12 +5,14 @@
  *
  * @internal
  */
+import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import type * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { identity } from "effect/Function"
 import { type Copy, copy, read } from "../ambient/context.js"
+import * as Causes from "../effect/cause.js"
 import * as Ends from "../effect/ends.js"
 import * as FiberRefs from "../effect/fiberRefs.js"
 import * as Result from "../result.js"
@@ -180,7 +182,7 @@ export interface Crossing<A, E, R> {
 /**
  * Makes an attempt if all gates admit it.
  *
- * The attempt runs in an uninterruptible region where a gate keeps a place for it, or where `isWatched` says that its
+ * What is around the attempt cannot be interrupted where a gate keeps a place for it, or where `isWatched` says that its
  * end must be seen whatever becomes of it.
  *
  * @internal
@@ -204,10 +206,16 @@ export const cross = <A, E, R>(
     if (Result.isResult(admission)) {
       return entered(admission)
     }
-    const waits = Effect.flatMap(
-      admission,
-      (admission) => entered(reconsidered(admission, passage, crossing.refusal?.()))
-    )
+    const waits = Effect.flatMap(admission, (admission) =>
+      Effect.matchCauseEffect(region.restore(Effect.void), {
+        onSuccess: () => entered(reconsidered(admission, passage, crossing.refusal?.())),
+        // interrupted while it waited: the attempt is not made
+        onFailure: (cause) => {
+          const exit = Exit.failCause(cause)
+          permitOf(admission)?.end("Ignored", exit, passage.services)
+          return exit
+        }
+      }))
     return crossing.waiting === undefined ? waits : crossing.waiting(waits)
   }
   return held.length === 0 && !isWatched
@@ -297,18 +305,30 @@ export const ending = <A, E>(permit: Permit, passage: Passage): Ends.Handlers<A,
     },
     (cause) => {
       const exit = Exit.failCause(cause)
-      failed(permit, passage, exit)
+      permit.end(outcomeIn(passage, exit), exit, passage.services, passage.startedAt())
       return exit
     }
   )
 
+const outcomeIn = (passage: Passage, exit: Exit.Exit<unknown, unknown>): Outcome =>
+  passage.isCut() ? "Ignored" : outcomeOf(exit)
+
 /**
- * Tells a permit of an attempt that failed.
+ * Tells a permit how its attempt ended. Returns the defect of a classification that throws; `undefined` for none.
  *
  * @internal
  */
-export const failed = (permit: Permit, passage: Passage, exit: Exit.Exit<never, unknown>): void =>
-  permit.end(passage.isCut() ? "Ignored" : outcomeOf(exit), exit, passage.services, passage.startedAt())
+export const told = (
+  permit: Permit,
+  passage: Passage,
+  exit: Exit.Exit<unknown, unknown>
+): Cause.Cause<never> | undefined => {
+  const told = Result.try({
+    try: () => permit.end(outcomeIn(passage, exit), exit, passage.services, passage.startedAt()),
+    catch: Causes.dying
+  })
+  return Result.isFailure(told) ? Result.failureOf(told) : undefined
+}
 
 /**
  * The gates whose permits are held by the attempts around this one. An attempt within an attempt passes them without
@@ -336,7 +356,7 @@ export const setHeld = (context: Copy, ambient: Context.Context<never>, held: Re
  * @internal
  */
 export const provideHeld = <A, E, R>(self: Effect.Effect<A, E, R>, held: ReadonlyArray<Gate>): Effect.Effect<A, E, R> =>
-  FiberRefs.swapContext(self, (ambient) => {
+  held.length === 0 ? self : FiberRefs.swapContext(self, (ambient) => {
     const context = copy(ambient)
     setHeld(context, ambient, held)
     return context.done

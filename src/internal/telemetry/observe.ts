@@ -38,8 +38,8 @@ export const call = <A, E, R>(call: Call.Call, self: LazyArg<Effect.Effect<A, E,
     : ending(call, self)
 
 /**
- * Reports how what is left of a call ends, and so how the call does, unless that is reported around it. The report is
- * installed before anything else happens, so that an interruption cannot leave a started attempt without an end.
+ * Reports how what is left of a call ends, and so how the call does, unless that is reported around it. Until then the
+ * engine sees to it that the end of a first attempt leads here, or to {@link succeeded}.
  *
  * @internal
  */
@@ -66,8 +66,7 @@ export const ending = <A, E, R>(call: Call.Call, self: LazyArg<Effect.Effect<A, 
 }
 
 /**
- * Returns whether a call has an observer and nothing reports its end yet: then its success is to be, with
- * {@link succeeded}.
+ * Returns whether a call has an observer, and nothing around its attempt reports how the call ends.
  *
  * @internal
  */

@@ -6,6 +6,7 @@ import {
   CallRejected,
   CircuitBreaker,
   Deadline,
+  Hedge,
   Retryable,
   RetryBudget,
   type RetryEvent,
@@ -290,6 +291,41 @@ describe("a circuit breaker in a policy", () => {
       yield* Fiber.interrupt(probe)
     }))
 
+  it.effect("whose classification throws ends the call with what it throws, and the end is reported", () =>
+    Effect.gen(function*() {
+      const defect = new Error("no such case")
+      for (const attempt of [Effect.succeed("up"), failing]) {
+        const breaker = yield* makeBreaker({
+          classify: () => {
+            throw defect
+          }
+        })
+        const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 0 })
+        const events: Array<string> = []
+        const onEvent = ({ _tag }: RetryEvent.RetryEvent) => Effect.sync(() => void events.push(_tag))
+        const { exit } = yield* play(attempt.pipe(withRpcRetry({ ...once, breaker, bulkhead, onEvent })))
+        assert.deepStrictEqual(exit, Exit.die(defect))
+        assert.deepStrictEqual(events, ["AttemptStarted", "AttemptFailed", "CallFailed"])
+        assert.strictEqual(yield* bulkhead.inFlight, 0)
+      }
+    }))
+
+  it.effect("that is half-open lets a call pass inside of its probe, which may be a race", () =>
+    Effect.gen(function*() {
+      const hedge = yield* Hedge.make({ after: "1 second" })
+      for (const isRace of [false, true]) {
+        const breaker = yield* makeBreaker()
+        yield* Effect.exit(CircuitBreaker.protect(failing, breaker))
+        yield* TestClock.adjust("1 second")
+        const inner = Effect.succeed("up").pipe(withRpcRetry({ ...once, breaker }))
+        const outer = isRace
+          ? inner.pipe(withRpcRetry({ ...once, breaker, idempotent: true, hedge }))
+          : inner.pipe(withRpcRetry({ ...once, breaker }))
+        const { exit } = yield* play(outer)
+        assert.deepStrictEqual(exit, Exit.succeed("up"))
+      }
+    }))
+
   it.effect("that is open rejects the call before its first attempt, and says when to come back", () =>
     Effect.gen(function*() {
       const breaker = yield* makeBreaker()
@@ -455,6 +491,52 @@ describe("a bulkhead in a policy", () => {
       assert.deepStrictEqual(yield* ends(failing), ["CallFailed"])
       assert.deepStrictEqual(yield* ends(sent, 10), ["CallInterrupted"])
       assert.deepStrictEqual(yield* ends(Effect.never, 40), ["CallInterrupted"])
+    }))
+
+  it.effect("a call that is granted a permit while it is interrupted makes no attempt, and what it paid for a retry comes back", () =>
+    Effect.gen(function*() {
+      for (let yields = 0; yields < 8; yields++) {
+        const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 1 })
+        const budget = yield* makeBudget
+        const events: Array<RetryEvent.RetryEvent> = []
+        const onEvent = (event: RetryEvent.RetryEvent) => Effect.sync(() => void events.push(event))
+        let sent = 0
+        const attempt = Effect.suspend(() => ++sent === 1 ? failing : Effect.yieldNow())
+        const fiber = yield* Effect.fork(
+          attempt.pipe(withRpcRetry({ ...spaced, bulkhead, budget, deadline: "1 minute", onEvent }))
+        )
+        yield* TestClock.adjust(50)
+        const held = yield* Effect.makeLatch()
+        yield* Effect.fork(Bulkhead.protect(held.await, bulkhead))
+        yield* TestClock.adjust(100)
+        assert.strictEqual(yield* bulkhead.waiting, 1)
+        yield* held.open
+        yield* Effect.replicateEffect(Effect.yieldNow(), yields)
+        const sentBefore = sent
+        yield* Fiber.interrupt(fiber)
+        yield* TestClock.adjust(0)
+        const last = events.at(-1)
+        const started = events.filter(({ _tag }) => _tag === "AttemptStarted").length
+        assert.deepStrictEqual([started, yield* bulkhead.inFlight, yield* bulkhead.waiting], [sent, 0, 0])
+        if (last?._tag === "CallInterrupted") {
+          assert.deepStrictEqual([sent, last.attempts], [sentBefore, sent])
+          assert.strictEqual(yield* levelOf(budget), sent === 1 ? 10 : 9)
+        } else {
+          assert.deepStrictEqual([last?._tag, sent], ["CallSucceeded", 2])
+        }
+      }
+    }))
+
+  it.effect("of one permit keeps it when a leg that has waited for it comes too late, also where nothing may interrupt", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 1 })
+      const hedge = yield* Hedge.make({ after: 10, load: 1 })
+      const call = Effect.delay(Effect.succeed("first"), 50).pipe(
+        withRpcRetry({ ...spaced, idempotent: true, bulkhead, hedge })
+      )
+      const { exit } = yield* play(Effect.uninterruptible(call))
+      assert.deepStrictEqual(exit, Exit.succeed("first"))
+      assert.deepStrictEqual([yield* bulkhead.inFlight, yield* bulkhead.waiting], [0, 0])
     }))
 
   it.effect("a call that is interrupted in its queue takes no permit, and what it paid for a retry comes back", () =>
