@@ -296,22 +296,19 @@ const admissionOf = (
  *
  * @internal
  */
-export const ending = <A, E>(permit: Permit, passage: Passage): Ends.Handlers<A, E, A, E, never> =>
-  new Ends.Handlers<A, E, A, E, never>(
-    (value) => {
-      const exit = Exit.succeed(value)
-      permit.end("Success", exit, passage.services, passage.startedAt())
-      return exit
-    },
-    (cause) => {
-      const exit = Exit.failCause(cause)
-      permit.end(outcomeIn(passage, exit), exit, passage.services, passage.startedAt())
-      return exit
-    }
+export const ending = <A, E>(permit: Permit, passage: Passage): Ends.Handlers<A, E, A, E, never> => {
+  const ended = <B, E2>(exit: Exit.Exit<B, E2>): Exit.Exit<B, E2> => {
+    tell(permit, passage, exit)
+    return exit
+  }
+  return new Ends.Handlers<A, E, A, E, never>(
+    (value) => ended(Exit.succeed(value)),
+    (cause) => ended(Exit.failCause(cause))
   )
+}
 
-const outcomeIn = (passage: Passage, exit: Exit.Exit<unknown, unknown>): Outcome =>
-  passage.isCut() ? "Ignored" : outcomeOf(exit)
+const tell = (permit: Permit, passage: Passage, exit: Exit.Exit<unknown, unknown>): void =>
+  permit.end(passage.isCut() ? "Ignored" : outcomeOf(exit), exit, passage.services, passage.startedAt())
 
 /**
  * Tells a permit how its attempt ended. Returns the defect of a classification that throws; `undefined` for none.
@@ -323,10 +320,7 @@ export const told = (
   passage: Passage,
   exit: Exit.Exit<unknown, unknown>
 ): Cause.Cause<never> | undefined => {
-  const told = Result.try({
-    try: () => permit.end(outcomeIn(passage, exit), exit, passage.services, passage.startedAt()),
-    catch: Causes.dying
-  })
+  const told = Result.try({ try: () => tell(permit, passage, exit), catch: Causes.dying })
   return Result.isFailure(told) ? Result.failureOf(told) : undefined
 }
 
