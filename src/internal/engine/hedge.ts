@@ -50,12 +50,12 @@ export const race = <A, E, R>(
 
 /**
  * The attempt of a leg. It is not made when another leg has been answered while this one waited for the permit that the
- * other one gave back: it is one of those that the race leaves behind.
+ * other one gave back: the race is about to interrupt it, also where the caller cannot be interrupted.
  *
  * @internal
  */
 export const ofLeg = <A, E, R>({ race }: Call.Leg, attempt: LazyArg<Effect.Effect<A, E, R>>): Effect.Effect<A, E, R> =>
-  race.isAnswered ? Effect.interrupt : Effect.matchCauseEffect(attempt(), {
+  race.isAnswered ? Effect.interruptible(Effect.never) : Effect.matchCauseEffect(attempt(), {
     onSuccess: (value) => {
       race.isAnswered = true
       return Effect.succeed(value)
