@@ -4,7 +4,9 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import { pipe } from "effect/Function"
+import * as Runtime from "effect/Runtime"
 import * as TestClock from "effect/TestClock"
+import * as Monotonic from "../src/internal/ambient/monotonic.js"
 import { play } from "./support/play.js"
 import { assert, describe, it } from "./support/vitest.js"
 
@@ -148,6 +150,39 @@ describe("Bulkhead.protect", () => {
       yield* TestClock.adjust(1)
       assert.strictEqual(yield* bulkhead.inFlight, 0)
     }))
+
+  it.effect("turns away at once, without a wait, who has no time left", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 10 })
+      yield* Effect.fork(Bulkhead.protect(Effect.never, bulkhead))
+      yield* Effect.yieldNow()
+      const call = Effect.die("ran").pipe(
+        Bulkhead.protect(bulkhead),
+        Effect.provideService(Deadline.CurrentDeadline, Monotonic.now(yield* Effect.clock))
+      )
+      const runtime = yield* Effect.runtime()
+      assert.deepStrictEqual(Runtime.runSyncExit(runtime)(call), Exit.fail(rejected))
+    }))
+
+  it.effect("does not lose a permit that is granted between two steps of joining the queue", () =>
+    Effect.forEach(Array.from({ length: 200 }, (_, i) => i), (i) =>
+      Effect.gen(function*() {
+        const turns = i % 20
+        // below ten a fiber only yields
+        const steps = 10 + Math.floor(i / 20)
+        const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 1 })
+        const holder = yield* Effect.fork(Bulkhead.protect(Effect.repeatN(Effect.yieldNow(), turns), bulkhead))
+        yield* Effect.yieldNow()
+        const waiter = yield* Effect.succeed("ran").pipe(
+          Bulkhead.protect(bulkhead),
+          Deadline.within("1 minute"),
+          Effect.withMaxOpsBeforeYield(steps),
+          Effect.fork
+        )
+        yield* Fiber.join(holder)
+        assert.strictEqual(yield* Fiber.join(waiter), "ran")
+        assert.deepStrictEqual(yield* state(bulkhead), [1, 0, 0])
+      })))
 
   /** Makes one attempt after the other, of so many milliseconds each. */
   const attempts = (bulkhead: Bulkhead.Bulkhead, times: ReadonlyArray<number>) =>

@@ -255,6 +255,30 @@ describe("CircuitBreaker.protect", () => {
       yield* TestClock.adjust(1490)
       assert.deepStrictEqual([yield* breaker.state, (yield* breaker.snapshot).failures], ["HalfOpen", 0])
     }))
+
+  it.effect("counts the runs of one effect after an outage too, and with the random numbers that each has", () =>
+    Effect.gen(function*() {
+      const breaker = yield* CircuitBreaker.make({ ...plain, trip: CircuitBreaker.consecutive(1), jitter: 0.5 })
+      let isUp = true
+      const call = Effect.suspend(() => isUp ? Effect.void : Effect.fail(unavailable)).pipe(
+        CircuitBreaker.protect(breaker),
+        Effect.ignore
+      )
+      yield* call
+      for (let outage = 0; outage < 2; outage++) {
+        isUp = false
+        yield* call
+        assert.strictEqual(yield* breaker.state, "Open")
+        isUp = true
+        yield* TestClock.adjust("2 seconds")
+        yield* call
+        assert.strictEqual(yield* breaker.state, "Closed")
+      }
+      yield* Effect.withRandom(call, Random.fixed([0.5]))
+      isUp = false
+      yield* Effect.withRandom(call, Random.fixed([0]))
+      assert.deepStrictEqual((yield* breaker.snapshot).retryIn, Duration.seconds(1))
+    }))
 })
 
 describe("a circuit breaker that trips by a rate", () => {

@@ -167,7 +167,6 @@ const planOf = (call: Call.Call, hedge: Core, legs: Array<Call.Leg>): Race.Plan 
       took(attempt, now, false)
       // that of the call is told of when the call ends
       if (attempt !== call.attempt) {
-        attempt.isRunning = false
         Observe.attemptCancelled(call, attempt, now)
       }
     },

@@ -11,6 +11,7 @@ import {
   Retryable,
   RetryBudget,
   type RetryPolicy,
+  RetrySchedule,
   RpcCall,
   RpcRetry,
   withRpcRetry
@@ -149,6 +150,47 @@ describe("a hedge in a policy: one limit for legs and retries", () => {
       )
     }))
 
+  /** When the attempts of a script with legs started, in milliseconds. */
+  const starts = <E>(steps: Steps<E>, options: Options) =>
+    Effect.gen(function*() {
+      const hedge = yield* eager()
+      const call = yield* Faults.script(steps)
+      const started: Array<number> = []
+      const start = yield* Clock.currentTimeMillis
+      const attempt = Effect.andThen(Effect.map(Clock.currentTimeMillis, (now) => started.push(now - start)), call)
+      yield* play(Effect.exit(attempt.pipe(hedged(hedge, options))))
+      return started
+    })
+
+  const growing = RetrySchedule.exponential().pipe(RetrySchedule.retries(6))
+
+  it.effect("the delays between rounds grow as the schedule says, while no server has asked for one", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(
+        yield* starts([fails(5)], { schedule: growing, minServerDelay: "5 seconds" }),
+        [0, 105, 260, 490, 832.5, 1343.75, 2108.125]
+      )
+    }))
+
+  it.effect("a call with two rounds earns the load of one", () =>
+    Effect.gen(function*() {
+      const hedge = yield* eager()
+      const { calls } = yield* hedge.state
+      yield* play((yield* Faults.script([fails(30), fails(30), answer(1, "third")])).pipe(hedged(hedge)))
+      assert.strictEqual((yield* hedge.state).calls, calls + 1)
+    }))
+
+  it.effect("a leg asks schedule as a retry after a timeout does, or after what has failed", () =>
+    Effect.gen(function*() {
+      const asked: Array<unknown> = []
+      const recording = schedule(3).pipe(Schedule.tapInput((error: Retryable) => Effect.sync(() => asked.push(error))))
+      yield* race([answer(50, "first"), fails(5), answer(5, "third")], { schedule: recording }, { max: 3 })
+      assert.deepStrictEqual(asked, [
+        new Retryable({ reason: "AttemptTimeout", delivery: "Unknown" }),
+        unavailable
+      ])
+    }))
+
   it.effect("without retries there are no legs, and with n retries at most n of them", () =>
     Effect.gen(function*() {
       const attempts = (retries: number) =>
@@ -202,6 +244,38 @@ describe("a hedge in a policy: what the server asks for", () => {
       const { attempts, exit, took } = yield* race([fails(50), fails(5, hinted), answer(1, "third")])
       // asked for at 15, by a leg whose failure is not the last one
       assert.deepStrictEqual([exit, took, attempts], [Exit.succeed("third"), 216, 3])
+    }))
+
+  it.effect("a delay holds for the round after the race also where another leg, which may have run, decides", () =>
+    Effect.gen(function*() {
+      const { attempts, exit, took } = yield* race([fails(50, lost), fails(5, hinted), answer(1, "third")])
+      assert.deepStrictEqual([exit, took, attempts], [Exit.succeed("third"), 216, 3])
+    }))
+
+  it.effect("a delay that is over when the race ends is as one of none: it is lengthened, and delays start over", () =>
+    Effect.gen(function*() {
+      const started: Array<number> = []
+      const start = yield* Clock.currentTimeMillis
+      const short = new Retryable({ reason: "Unavailable", delivery: "NotSent", retryAfter: Duration.millis(5) })
+      const call = yield* Faults.script([fails(50), fails(5, short), fails(1), answer(1, "fourth")])
+      const attempt = Effect.andThen(Effect.map(Clock.currentTimeMillis, (now) => started.push(now - start)), call)
+      yield* play(attempt.pipe(hedged(yield* eager())))
+      // the leg has taken the place of the first delay, and the next one is 150 ms
+      assert.deepStrictEqual(started, [0, 10, 200, 351])
+    }))
+
+  it.effect("a delay is lengthened to the policy's shortest one for the next leg too", () =>
+    Effect.gen(function*() {
+      const short = new Retryable({ reason: "Unavailable", delivery: "NotSent", retryAfter: Duration.millis(20) })
+      const took = (error: Retryable, options: Options) =>
+        Effect.map(
+          race([answer(500, "first"), fails(5, error), answer(1, "third")], options, { max: 4 }),
+          ({ took }) => took
+        )
+      assert.strictEqual(yield* took(short, {}), 36)
+      assert.strictEqual(yield* took(short, { minServerDelay: 100 }), 116)
+      assert.strictEqual(yield* took(hinted, { minServerDelay: 100 }), 216)
+      assert.strictEqual(yield* took(unavailable, { minServerDelay: 100 }), 16)
     }))
 
   it.effect("a delay also holds for the next leg", () =>
@@ -260,6 +334,40 @@ describe("a hedge in a policy: what legs cost", () => {
       yield* play(Effect.all(Array.from({ length: 100 }, () => call), { concurrency: "unbounded" }))
       const { calls, extraLegs } = yield* hedge.state
       assert.deepStrictEqual([calls, extraLegs], [100, 5])
+    }))
+})
+
+describe("a hedge in a policy: what it learns of the latencies", () => {
+  /** After how long a leg would start, once so many attempts were made with a policy of this hedge. */
+  const learned = <A, E>(n: number, call: Effect.Effect<A, E>, hedge: Hedge.Hedge) =>
+    Effect.gen(function*() {
+      yield* Effect.replicateEffect(play(Effect.exit(call.pipe(hedged(hedge, { schedule: Schedule.stop })))), n)
+      return Option.map(yield* hedge.delay(), Duration.toMillis)
+    })
+
+  const make = Hedge.make({ after: Hedge.quantile(0.9), load: 1 })
+
+  it.effect("an answer took as long as it did, whether it is a success or an error", () =>
+    Effect.gen(function*() {
+      for (const call of [answer(100, "first"), fails(100, fatal)]) {
+        const hedge = yield* make
+        assert.isTrue(Option.isNone(yield* learned(49, call, hedge)))
+        assert.approximately(Option.getOrThrow(yield* learned(1, call, hedge)), 100, 10)
+      }
+    }))
+
+  it.effect("a failure and a leg that was cancelled would have taken longer", () =>
+    Effect.gen(function*() {
+      const hedge = yield* make
+      // 60 answers after 100 ms beside 40 failures after 10 ms: of the answers one in ten takes longer than 100
+      yield* learned(40, fails(10), hedge)
+      yield* learned(60, answer(100, "first"), hedge)
+      assert.isAtLeast(Option.getOrThrow(yield* hedge.delay()).pipe(Duration.toMillis), 95)
+      const cut = yield* make
+      yield* learned(30, answer(10, "first"), cut)
+      const cancelled = Effect.timeoutOption(Effect.never.pipe(hedged(cut, { schedule: Schedule.stop })), 50)
+      yield* Effect.replicateEffect(play(cancelled), 30)
+      assert.isAtLeast(Option.getOrThrow(yield* cut.delay()).pipe(Duration.toMillis), 50)
     }))
 })
 
@@ -370,6 +478,62 @@ describe("a hedge in a policy: gates", () => {
       assert.deepStrictEqual([yield* levelOf(budget), yield* bulkhead.waiting, yield* bulkhead.inFlight], [10, 0, 0])
     }))
 
+  it.effect("a leg is not made that is granted a permit by the answer, even if that is an error", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 1 })
+      for (const end of [Effect.succeed("first"), Effect.fail(fatal)]) {
+        const hedge = yield* eager()
+        const call = yield* Faults.script([after(50, end)])
+        // it cannot be interrupted, and so sees that it was granted the permit
+        yield* play(Effect.uninterruptible(call.pipe(hedged(hedge, { bulkhead }))))
+        assert.deepStrictEqual([yield* call.attempts, yield* bulkhead.inFlight], [1, 0])
+      }
+    }))
+
+  it.effect("a leg that waits for the bulkhead starts when another one has failed", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 1 })
+      const { attempts, exit, took } = yield* race([fails(30), answer(5, "second")], { bulkhead })
+      assert.deepStrictEqual([exit, took, attempts], [Exit.succeed("second"), 35, 2])
+    }))
+
+  it.effect("a race goes on after a leg that was turned away, and fails as the other one", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 0 })
+      const { attempts, exit, took } = yield* race([fails(30), answer(5, "second")], { bulkhead })
+      // the leg has taken the place of the first delay, and the next one is 150 ms
+      assert.deepStrictEqual([exit, took, attempts], [Exit.succeed("second"), 185, 2])
+    }))
+
+  it.effect("a leg that waits for the bulkhead is not made once the circuit breaker is open", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 1 })
+      const breaker = yield* CircuitBreaker.make()
+      const call = yield* Faults.script([fails(50), answer(5, "second")])
+      const fiber = yield* Effect.fork(Effect.flip(call.pipe(hedged(yield* eager(), { bulkhead, breaker }))))
+      yield* TestClock.adjust(20)
+      yield* breaker.open
+      yield* TestClock.adjust(100)
+      assert.strictEqual((yield* Fiber.join(fiber))._tag, "RetryExhausted")
+      assert.strictEqual(yield* call.attempts, 1)
+    }))
+
+  it.effect("a first leg that is interrupted while it waits for the bulkhead gives nothing back: it has cost nothing", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 1 })
+      const other = yield* Effect.fork(Effect.never.pipe(withRpcRetry({ bulkhead })))
+      yield* TestClock.adjust(0)
+      const hedge = yield* eager()
+      yield* play(answer(50, "first").pipe(hedged(hedge)))
+      const { extraLegs, level } = yield* hedge.state
+      const fiber = yield* Effect.fork(answer(5, "first").pipe(hedged(hedge, { bulkhead })))
+      yield* TestClock.adjust(5)
+      yield* Fiber.interrupt(fiber)
+      const state = yield* hedge.state
+      assert.deepStrictEqual([state.extraLegs, state.level], [extraLegs, Math.min(20, level + 1)])
+      yield* Fiber.interrupt(other)
+    }))
+
   it.effect("no leg starts beside one that waits for the bulkhead", () =>
     Effect.gen(function*() {
       const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 5 })
@@ -451,6 +615,19 @@ describe("a hedge in a policy: calls that must not run twice", () => {
         ),
         2
       )
+    }))
+
+  it.effect("get no leg more, once any of their legs says so", () =>
+    Effect.gen(function*() {
+      const hedge = yield* eager({ max: 4 })
+      const layer = RpcRetry.layer({ default: { hedge, idempotent: true } })
+      const call = yield* Faults.script([answer(50, "first")])
+      const attempt = Effect.flatMap(
+        Deadline.CurrentAttempt,
+        (number) => call.pipe(RpcCall.make({ method: "A.B", idempotent: number === 1 }), Effect.map((x) => x))
+      )
+      yield* play(attempt.pipe(withRpcRetry, Effect.provide(layer)))
+      assert.strictEqual(yield* call.attempts, 2)
     }))
 
   it.effect("a call that is part of a retry, of this process or of its caller, has no extra legs", () =>

@@ -13,6 +13,7 @@ import {
 } from "effect-rpc-retry"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
 import { exhaustedOf, failureOf, play } from "../../support/play.js"
@@ -89,6 +90,16 @@ describe("an attempt that waits behind its breaker for a permit of the bulkhead"
       yield* program.pipe(
         Effect.provide(RpcRetry.layer({ breaker: { trip }, bulkhead: { concurrency: 1, queue: 100 } }))
       )
+    }))
+
+  it.effect("is retried after the delay, as behind the breaker alone", () =>
+    Effect.gen(function*() {
+      const breaker = yield* CircuitBreaker.make()
+      const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 1 })
+      let sent = 0
+      const call = Effect.suspend(() => ++sent < 3 ? Effect.fail(refused) : Effect.succeed(sent))
+      const { exit, took } = yield* play(call.pipe(withRpcRetry({ breaker, bulkhead })))
+      assert.deepStrictEqual([exit, took], [Exit.succeed(3), 250])
     }))
 
   it.effect("is not sent when the breaker has opened meanwhile", () =>

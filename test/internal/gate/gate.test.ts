@@ -1,16 +1,18 @@
 /**
  * What every gate can rely on: each attempt passes it, holds its permit while it runs and no longer, and says how it ended.
  */
-import { CallRejected, Fatal, Retryable, RetryBudget, RetryPolicy } from "effect-rpc-retry"
+import { CallRejected, Fatal, Retryable, RetryBudget, RetryExhausted, RetryPolicy } from "effect-rpc-retry"
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/TestClock"
 import * as Monotonic from "../../../src/internal/ambient/monotonic.js"
 import * as engine from "../../../src/internal/engine/engine.js"
-import type * as Gate from "../../../src/internal/gate/gate.js"
-import type { Outcome } from "../../../src/internal/gate/outcome.js"
+import * as Gate from "../../../src/internal/gate/gate.js"
+import { type Outcome, outcomeOf, Rejected } from "../../../src/internal/gate/outcome.js"
 import * as Service from "../../../src/internal/service/service.js"
 import { exhaustedOf, failureOf, play } from "../../support/play.js"
 import { assert, describe, it } from "../../support/vitest.js"
@@ -20,13 +22,14 @@ const unavailable = new Retryable({ reason: "Unavailable", delivery: "NotSent" }
 /** Admits what it is told to, and writes down what it sees. */
 const testGate = (
   admits: (n: number) => boolean = () => true,
-  refuses: Gate.Gate["refuses"] = () => undefined
+  refuses: Gate.Gate["refuses"] = () => undefined,
+  isFree = false
 ) => {
   const seen: Array<string> = []
   let asked = 0
   let held = 0
   const gate: Gate.Gate = {
-    isFree: () => false,
+    isFree: () => isFree,
     refuses,
     admit: () => {
       if (!admits(++asked)) {
@@ -41,7 +44,28 @@ const testGate = (
       })
     }
   }
-  return { gate, seen, held: () => held }
+  return { gate, seen, held: () => held, asked: () => asked }
+}
+
+/** Lets each attempt wait until it is told `admission`, which no interruption cuts short. */
+const waitingGate = () => {
+  const seen: Array<string> = []
+  let tell: (admission: Effect.Effect<Gate.Admission>) => void = () => {}
+  const gate: Gate.Gate = {
+    isFree: () => false,
+    refuses: () => undefined,
+    admit: () =>
+      Effect.async<Gate.Admission>((resume) => {
+        tell = resume
+      })
+  }
+  const permit: Gate.Permit = { end: (outcome) => void seen.push(outcome) }
+  return {
+    gate,
+    seen,
+    admits: () => tell(Effect.succeed(Either.right(permit))),
+    turnsAway: () => tell(Effect.succeed(Either.left({ reason: "BulkheadFull" })))
+  }
 }
 
 const run = <A, E>(
@@ -175,4 +199,60 @@ describe("a gate", () => {
       yield* Fiber.interrupt(fiber)
       assert.strictEqual(waiting, 0)
     }))
+
+  it.effect("behind another one is asked too what it will refuse", () =>
+    Effect.gen(function*() {
+      const start = yield* Effect.map(Effect.clock, Monotonic.now)
+      const { gate } = testGate(undefined, (at) => at - start < 200 ? undefined : { reason: "CircuitOpen" })
+      const { exit } = yield* play(run(Effect.fail(unavailable), [testGate().gate, gate]))
+      assert.deepStrictEqual(exhaustedOf(exit).attempts, 2)
+    }))
+
+  for (const becomes of ["admits", "turnsAway"] as const) {
+    it.effect(`that ${becomes === "admits" ? "admits" : "turns away"} a call whose caller has gone meanwhile: it is interrupted, and nothing is sent`, () =>
+      Effect.gen(function*() {
+        const waiting = waitingGate()
+        const fiber = yield* Effect.fork(run(Effect.die("sent"), waiting.gate))
+        yield* TestClock.adjust(10)
+        fiber.unsafeInterruptAsFork(fiber.id())
+        waiting[becomes]()
+        const exit = yield* Fiber.await(fiber)
+        assert.isTrue(Exit.isFailure(exit) && Cause.isInterruptedOnly(exit.cause), String(exit))
+        assert.deepStrictEqual(waiting.seen, becomes === "admits" ? ["Ignored"] : [])
+      }))
+  }
+
+  it.effect("is told to ignore an attempt that waited for another one, while it came to refuse it", () =>
+    Effect.gen(function*() {
+      let isOpen = false
+      const outer = testGate(undefined, () => isOpen ? { reason: "CircuitOpen" } : undefined)
+      const inner = waitingGate()
+      const fiber = yield* Effect.fork(run(Effect.die("sent"), [outer.gate, inner.gate]))
+      yield* TestClock.adjust(10)
+      isOpen = true
+      inner.admits()
+      const error = yield* Effect.flip(Fiber.join(fiber))
+      assert.instanceOf(error, CallRejected)
+      assert.deepStrictEqual([error.reason, outer.held()], ["CircuitOpen", 0])
+      assert.deepStrictEqual([outer.seen, inner.seen], [["Ignored"], ["Ignored"]])
+    }))
+
+  it.effect("that keeps a place for an attempt is not asked by one within it, however deep; one that keeps none is", () =>
+    Effect.gen(function*() {
+      const [first, second, free] = [testGate(), testGate(), testGate(undefined, undefined, true)]
+      const gates = [first.gate, second.gate, free.gate]
+      const innermost = run(Gate.HeldGates, [])
+      const held = run(run(innermost, second.gate), [free.gate, first.gate])
+      assert.deepStrictEqual(yield* held, gates.slice(0, 2))
+      yield* run(run(run(Effect.void, gates), second.gate), [free.gate, first.gate])
+      assert.deepStrictEqual([first.asked(), second.asked(), free.asked()], [2, 2, 3])
+    }))
+
+  it("is told to ignore what was turned away inside", () => {
+    const rejection = { reason: "CircuitOpen" } as const
+    assert.strictEqual(outcomeOf(Exit.fail(new Rejected(rejection))), "Ignored")
+    assert.strictEqual(outcomeOf(Exit.fail(new CallRejected(rejection))), "Ignored")
+    const last = { attempts: 1, elapsed: Duration.zero, last: unavailable, history: [] }
+    assert.strictEqual(outcomeOf(Exit.fail(new RetryExhausted({ reason: "DeadlineExceeded", ...last }))), "Ignored")
+  })
 })

@@ -1,7 +1,7 @@
 /**
  * What is told of a call with a hedge: events, spans, log lines, metrics.
  */
-import { Hedge, Retryable, type RetryPolicy, withRpcRetry } from "effect-rpc-retry"
+import { Hedge, Retryable, RetryBudget, type RetryPolicy, withRpcRetry } from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
@@ -80,6 +80,18 @@ describe("a hedge that is refused", () => {
       assert.includeMembers([...yield* Lab.metrics("HedgeRefused")], [
         "rpc.client.hedge.refused {rpc.hedge.reason=LoadExhausted rpc.method=HedgeRefused.Get} 1"
       ])
+    }))
+})
+
+describe("a hedge that the retry budget refuses", () => {
+  it.effect("is told of so", () =>
+    Effect.gen(function*() {
+      const budget = yield* RetryBudget.make({ capacity: 1, regainEvery: "1000 days" })
+      yield* Effect.ignore(
+        Effect.fail(lost).pipe(withRpcRetry({ budget, schedule: Schedule.recurs(1), logs: false }))
+      )
+      const { events } = yield* watching("HedgeUnpaid.Get", [answer(30)], { budget })
+      assert.strictEqual(events[1], "10 HedgeRefused HedgeUnpaid.Get#1 reason=BudgetExhausted")
     }))
 })
 
