@@ -2,8 +2,8 @@
  * Runs the package under each runtime, and writes what worked into the README: `npm run test:runtimes`.
  *
  * The runtimes are npm packages, installed into a folder of the system that is kept for the next time. With
- * `RUNTIMES=node-20,bun` only these run, and the README is left as it is. `--unit` runs all unit tests under each Node
- * too, which takes minutes; those of the core run in any case.
+ * `RUNTIMES=node-20,bun` only these run, the README is left as it is, and of the unit tests those of the core run; with
+ * `--unit` all of them, which takes minutes more.
  */
 import { build } from "esbuild"
 import { execFileSync, spawn } from "node:child_process"
@@ -214,12 +214,15 @@ const run = (runtime: Runtime): Promise<Wrong> =>
       )
   )
 
-/** Runs the unit tests; throws when one fails. */
-const unitTests = (runtime: Runtime): void => {
-  const [command, ...args] = runtime.command(install(runtime), Unit.vitest)
-  const unit = ["run", "--pool=threads", "--exclude", "test/{interop,stress,package}/**"]
-  process.stdout.write(`all unit tests under ${runtime.name}\n`)
-  execFileSync(command!, [...args, ...unit], { cwd: root, stdio: "inherit" })
+const unitTests = async (runtime: Runtime, hasAll: boolean): Promise<Wrong> => {
+  if (runtime.isBrowser === true) {
+    return {}
+  }
+  const command = runtime.command(install(runtime), Unit.vitest)
+  const core = await Unit.tests("core", runtime.id, command)
+  return hasAll
+    ? { "tests of the core": core, "other unit tests": await Unit.tests("others", runtime.id, command) }
+    : { "tests of the core": core }
 }
 
 const only = process.env.RUNTIMES?.split(",")
@@ -233,14 +236,9 @@ for (const runtime of runtimes) {
   if (only === undefined ? isThere : only.includes(runtime.id)) {
     // oxlint-disable no-await-in-loop -- one after the other, as a machine may have few cores
     const wrong = await run(runtime)
-    const tests: Wrong = runtime.isBrowser === true
-      ? {}
-      : { "tests of the core": await Unit.coreTests(runtime.id, runtime.command(install(runtime), Unit.vitest)) }
+    const tests = await unitTests(runtime, only === undefined || process.argv.includes("--unit"))
     // oxlint-enable no-await-in-loop
     results.push({ runtime, wrong: { ...tests, ...wrong } })
-    if (process.argv.includes("--unit") && runtime.id.startsWith("node-")) {
-      unitTests(runtime)
-    }
   }
 }
 
