@@ -4,9 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import { pipe } from "effect/Function"
-import * as Runtime from "effect/Runtime"
 import * as TestClock from "effect/TestClock"
-import * as Monotonic from "../src/internal/ambient/monotonic.js"
 import { play } from "./support/play.js"
 import { assert, describe, it } from "./support/vitest.js"
 
@@ -149,19 +147,6 @@ describe("Bulkhead.protect", () => {
       assert.strictEqual(yield* bulkhead.inFlight, 1)
       yield* TestClock.adjust(1)
       assert.strictEqual(yield* bulkhead.inFlight, 0)
-    }))
-
-  it.effect("turns away at once, without a wait, who has no time left", () =>
-    Effect.gen(function*() {
-      const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 10 })
-      yield* Effect.fork(Bulkhead.protect(Effect.never, bulkhead))
-      yield* Effect.yieldNow()
-      const call = Effect.die("ran").pipe(
-        Bulkhead.protect(bulkhead),
-        Effect.provideService(Deadline.CurrentDeadline, Monotonic.now(yield* Effect.clock))
-      )
-      const runtime = yield* Effect.runtime()
-      assert.deepStrictEqual(Runtime.runSyncExit(runtime)(call), Exit.fail(rejected))
     }))
 
   it.effect("does not lose a permit that is granted between two steps of joining the queue", () =>

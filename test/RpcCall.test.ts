@@ -218,6 +218,19 @@ describe("what a call knows of itself, behind any operator", () => {
       }))
   }
 
+  it.effect("a call that must not run twice, with retries of its own, runs once within an attempt that times out", () =>
+    Effect.forEach([undefined, 1000], (attemptTimeout) =>
+      Effect.gen(function*() {
+        let calls = 0
+        const inner = Effect.suspend(() => {
+          calls++
+          return Effect.never
+        }).pipe(RpcCall.make({ method: "Users.Create", idempotent: false }), withRpcRetry({ attemptTimeout }))
+        const { exit } = yield* play(Effect.map(inner, (x) => x).pipe(withRpcRetry({ attemptTimeout: 50 })))
+        const error = exhaustedOf(exit)
+        assert.deepStrictEqual([error.reason, error.method, calls], ["NotIdempotent", "Users.Create", 1])
+      })))
+
   it.effect("what the options say comes first, then what the call says, then what a layer says of its method", () =>
     Effect.gen(function*() {
       const run = (said: boolean | undefined, options: RpcRetry.Options, layer: boolean | undefined) => {
