@@ -250,7 +250,8 @@ const unchecked = rewriteWith(() => false)
  * All take a fraction of the memory that Schema takes: for each item of a list it keeps a pair, which it sorts in the end.
  *
  * - `inParts`: decodes as `Schema.decodeUnknown` does, in parts. Lists, and the records and structs in them, are
- *   interrupted by other work; a transformation of a whole list, such as that to a `HashMap`, is not.
+ *   interrupted by other work; a transformation of a whole list, such as that to a `HashMap`, is not. Of a struct or a
+ *   tuple with several faults another one than the first may be told, where a part ends within the first.
  * - `inOne`: decodes as `Schema.decodeUnknown` does, without other work in between.
  * - `atOnce`: decodes as `Schema.decodeUnknownSync` does.
  *
