@@ -30,13 +30,17 @@ const withoutPaths: Plugin = {
     id.includes("/uplot/") ? code.replaceAll(/\(paths\.(?:stepped|bars|spline) *= \w+\);/g, "") : undefined
 }
 
-/** Leaves out Micro, which Effect's fibers can run too: here there is none. */
-const withoutMicro: Plugin = {
-  name: "without-micro",
-  load: (id) =>
-    id.endsWith("/effect/dist/esm/Micro.js")
-      ? `export const provideContext = () => { throw new Error("no Micro here") }; export const runFork = provideContext`
-      : undefined
+/** What stands for modules of Effect that its runtime refers to, and that nothing here uses. */
+const unused: Readonly<Record<string, string>> = {
+  "Micro.js":
+    `export const provideContext = () => { throw new Error("no Micro here") }; export const runFork = provideContext`,
+  "internal/configProvider.js":
+    `export const configProviderTag = { key: "effect/ConfigProvider" }; export const fromEnv = () => undefined`
+}
+
+const withoutUnused: Plugin = {
+  name: "without-unused",
+  load: (id) => unused[id.split("/effect/dist/esm/")[1] ?? ""]
 }
 
 /** Puts a program and what it imports into one classic script. */
@@ -44,7 +48,7 @@ const script = async (entry: string): Promise<string> => {
   const built = await build({
     configFile: false,
     logLevel: "warn",
-    plugins: [withoutPaths, withoutMicro],
+    plugins: [withoutPaths, withoutUnused],
     resolve: { conditions: ["@effect-rpc-retry/source", "module", "browser"] },
     build: {
       write: false,
