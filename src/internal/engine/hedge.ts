@@ -15,7 +15,6 @@ import * as Monotonic from "../ambient/monotonic.js"
 import type { Attempt } from "../call/attempt.js"
 import * as Call from "../call/call.js"
 import * as AttemptContext from "../call/context.js"
-import * as Step from "../effect/step.js"
 import { retryableOf } from "../errors/cause.js"
 import * as Gate from "../gate/gate.js"
 import type { Core } from "../hedge/core.js"
@@ -101,7 +100,7 @@ const planOf = (call: Call.Call, hedge: Core, legs: Array<Call.Leg>): Race.Plan 
     return cost
   }
 
-  const admit: Race.Plan["admit"] = (number, failure, restore) =>
+  const admit: Race.Plan["admit"] = (number, failure, wait) =>
     Effect.suspend(() => {
       const now = Monotonic.now(call.clock)
       const error = failure ?? late(call)
@@ -110,7 +109,9 @@ const planOf = (call: Call.Call, hedge: Core, legs: Array<Call.Leg>): Race.Plan 
         return Effect.succeed(false)
       }
       const leg = Call.leg(legs[0]!.race, number + 1, failure, cost)
-      return restore(Step.toEffect(Call.schedule(call).take(now, error))).pipe(
+      const step = Call.schedule(call).take(now, error)
+      const stillMayStart = (goesOn: boolean) => goesOn && mayStart(call, legs, Monotonic.now(call.clock))
+      return (Effect.isEffect(step) ? wait(Effect.map(step, stillMayStart)) : Effect.succeed(step)).pipe(
         Effect.onExit((exit) => Effect.sync(() => Exit.isSuccess(exit) && exit.value ? legs.push(leg) : refund(leg))),
         Effect.flatMap((isAdmitted) =>
           Logs.andThen(isAdmitted ? Logs.legStarts(call, failure, after) : undefined, Effect.succeed(isAdmitted))

@@ -205,6 +205,32 @@ describe("a hedge in a policy: one limit for legs and retries", () => {
       assert.deepStrictEqual([extra, level, yield* levelOf(budget)], [0, 20, 10])
     }))
 
+  it.effect("an answer is not kept waiting by a schedule that is slow to decide on the next leg", () =>
+    Effect.gen(function*() {
+      const budget = yield* makeBudget()
+      const slow = schedule(3).pipe(Schedule.tapInput(() => Effect.sleep(100)))
+      const { attempts, exit, extra, level, took } = yield* race([answer(50, "first")], { schedule: slow, budget })
+      assert.deepStrictEqual([exit, took, attempts, extra, level], [Exit.succeed("first"), 50, 1, 0, 20])
+      assert.strictEqual(yield* levelOf(budget), 10)
+    }))
+
+  it.effect("a leg that a slow schedule decides on does not start after the deadline", () =>
+    Effect.gen(function*() {
+      const slow = schedule(3).pipe(Schedule.tapInput(() => Effect.sleep(20)))
+      const { attempts, exit, level } = yield* race([Effect.never], { schedule: slow, deadline: 25 })
+      const error = exhaustedOf(exit)
+      assert.deepStrictEqual([error.reason, error.attempts, attempts, level], ["DeadlineExceeded", 1, 1, 20])
+    }))
+
+  it.effect("a leg that a slow schedule decides on starts when it has, also where another one has failed by then", () =>
+    Effect.gen(function*() {
+      const slow = schedule(3).pipe(Schedule.tapInput(() => Effect.sleep(20)))
+      const late = yield* race([answer(50, "first"), answer(5, "second")], { schedule: slow })
+      assert.deepStrictEqual([late.exit, late.took, late.attempts], [Exit.succeed("second"), 35, 2])
+      const failed = yield* race([fails(20), answer(5, "second")], { schedule: slow })
+      assert.deepStrictEqual([failed.exit, failed.took, failed.attempts], [Exit.succeed("second"), 35, 2])
+    }))
+
   it.effect("a layer's methods can switch the hedge off together with retries", () =>
     Effect.gen(function*() {
       const hedge = yield* eager()
