@@ -215,7 +215,9 @@ const goOn = <A, E>(
     })
   }
 
-  const wait: Wait = (self) => restore(Effect.raceFirst(Effect.interruptible(self), Deferred.await(answered)))
+  // the one that loses ends, also where the caller cannot be interrupted
+  const wait: Wait = (self) =>
+    restore(Effect.raceFirst(Effect.interruptible(self), Effect.interruptible(Deferred.await(answered))))
 
   const startNext = (failure: Retryable | undefined): Effect.Effect<boolean> =>
     mayHedge

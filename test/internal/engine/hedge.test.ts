@@ -214,6 +214,21 @@ describe("a hedge in a policy: one limit for legs and retries", () => {
       assert.strictEqual(yield* levelOf(budget), 10)
     }))
 
+  it.effect("a slow schedule decides, and keeps no answer waiting, also where the caller cannot be interrupted", () =>
+    Effect.gen(function*() {
+      const slow = schedule(3).pipe(Schedule.tapInput(() => Effect.sleep(20)))
+      const took = (first: number) =>
+        Effect.gen(function*() {
+          const call = yield* Faults.script([answer(first, "first"), answer(5, "second")])
+          const { exit, took } = yield* play(
+            Effect.uninterruptible(call.pipe(hedged(yield* eager(), { schedule: slow })))
+          )
+          return [exit, took]
+        })
+      assert.deepStrictEqual(yield* took(50), [Exit.succeed("second"), 35])
+      assert.deepStrictEqual(yield* took(15), [Exit.succeed("first"), 15])
+    }))
+
   it.effect("a leg that a slow schedule decides on does not start after the deadline", () =>
     Effect.gen(function*() {
       const slow = schedule(3).pipe(Schedule.tapInput(() => Effect.sleep(20)))
