@@ -19,7 +19,7 @@ import { retryableOf } from "../errors/cause.js"
 import * as Gate from "../gate/gate.js"
 import type { Core } from "../hedge/core.js"
 import * as Race from "../hedge/hedge.js"
-import { type Verdict, verdictOf } from "../hedge/verdict.js"
+import { isEnd, type Verdict, verdictOf } from "../hedge/verdict.js"
 import * as Logs from "../telemetry/logs.js"
 import * as Observe from "../telemetry/observe.js"
 import * as Decision from "./decision.js"
@@ -43,25 +43,25 @@ export const race = <A, E, R>(
       hedge.called()
     }
     call.attemptContext = AttemptContext.withLegs(call.attemptContext)
-    const legs = [Call.leg({ isAnswered: false }, 1, undefined, 0)]
+    const legs = [Call.leg({ isOver: false }, 1, undefined, 0)]
     return Race.race((number) => run(legs[number]!), planOf(call, hedge, legs))
   })
 
 /**
- * The attempt of a leg. It is not made when another leg has been answered while this one waited for the permit that the
+ * The attempt of a leg. It is not made when another leg has ended the race while this one waited for the permit that the
  * other one gave back: the race is about to interrupt it, also where the caller cannot be interrupted.
  *
  * @internal
  */
 export const ofLeg = <A, E, R>({ race }: Call.Leg, attempt: LazyArg<Effect.Effect<A, E, R>>): Effect.Effect<A, E, R> =>
-  race.isAnswered ? Effect.interruptible(Effect.never) : Effect.matchCauseEffect(attempt(), {
+  race.isOver ? Effect.interruptible(Effect.never) : Effect.matchCauseEffect(attempt(), {
     onSuccess: (value) => {
-      race.isAnswered = true
+      race.isOver = true
       return Effect.succeed(value)
     },
     onFailure: (cause) => {
       const exit = Exit.failCause(cause)
-      race.isAnswered ||= verdictOf(exit)._tag === "Answer"
+      race.isOver ||= isEnd(verdictOf(exit))
       return exit
     }
   })

@@ -17,7 +17,7 @@ import * as Monotonic from "../ambient/monotonic.js"
 import * as FiberRefs from "../effect/fiberRefs.js"
 import * as Runtime from "../effect/runtime.js"
 import * as Timer from "../effect/timer.js"
-import { isWorse, type Verdict, verdictOf } from "./verdict.js"
+import { isEnd, isWorse, type Verdict, verdictOf } from "./verdict.js"
 
 /**
  * Makes an effect interruptible, if it was where the race began.
@@ -27,7 +27,7 @@ import { isWorse, type Verdict, verdictOf } from "./verdict.js"
 export type Restore = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 /**
- * Waits for whether a leg may start, for as long as no other one is answered.
+ * Waits for whether a leg may start, for as long as no other one has ended the race.
  *
  * @internal
  */
@@ -60,7 +60,7 @@ export interface Plan {
   /**
    * Asked right before each leg but the first, which is then paid for when the result is `true` and does not start
    * otherwise. It runs uninterruptibly, so that what is paid for starts; only a wait is wrapped in `wait`, which ends
-   * with `false` when a leg is answered meanwhile.
+   * with `false` when a leg ends the race meanwhile.
    *
    * - `leg`: the number of the leg.
    * - `failure`: the error of the leg that it follows; `undefined` for one that starts because others are late.
@@ -164,9 +164,6 @@ export const race = <A, E, R>(
     })
   )
 
-/** Whether a leg that has ended so ends the race. */
-const isEnd = ({ _tag }: Verdict): boolean => _tag === "Answer" || _tag === "Broken"
-
 /** Ends as the leg did. Only one that succeeded hands on what it has changed of its `FiberRef`s. */
 const answer = <A, E>(
   { fiberRefs }: Runtime.Settings,
@@ -196,7 +193,7 @@ const goOn = <A, E>(
   /** The end of the pause that the server asked for. */
   let notBefore = -Infinity
   let worst: Failure<A, E> | undefined
-  /** Whether another leg may start: done with `false` once one is answered. */
+  /** Whether another leg may start: done with `false` once one has ended the race. */
   const answered = Deferred.unsafeMake<boolean>(caller.id())
 
   const emit = (event: Event<A, E>): void => {

@@ -47,6 +47,13 @@ export const verdictOf = (exit: Exit.Exit<unknown, unknown>): Verdict => {
 }
 
 /**
+ * Returns whether a leg that has ended so ends the race.
+ *
+ * @internal
+ */
+export const isEnd = ({ _tag }: Verdict): boolean => _tag === "Answer" || _tag === "Broken"
+
+/**
  * Returns whether the failure of a leg restricts what may follow the race more than that of another one. Of several
  * failures, the race ends with the one that restricts most: one after which nothing may be retried, one that may have
  * run, one that was not sent.

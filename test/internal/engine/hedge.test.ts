@@ -521,10 +521,10 @@ describe("a hedge in a policy: gates", () => {
       assert.deepStrictEqual([yield* levelOf(budget), yield* bulkhead.waiting, yield* bulkhead.inFlight], [10, 0, 0])
     }))
 
-  it.effect("a leg is not made that is granted a permit by the answer, even if that is an error", () =>
+  it.effect("a leg is not made that is granted a permit by the end of the call, be it an answer, an error or a defect", () =>
     Effect.gen(function*() {
       const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 1 })
-      for (const end of [Effect.succeed("first"), Effect.fail(fatal)]) {
+      for (const end of [Effect.succeed("first"), Effect.fail(fatal), Effect.die("broken"), Effect.interrupt]) {
         const hedge = yield* eager()
         const call = yield* Faults.script([after(50, end)])
         // it cannot be interrupted, and so sees that it was granted the permit
