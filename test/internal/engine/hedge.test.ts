@@ -246,6 +246,30 @@ describe("a hedge in a policy: one limit for legs and retries", () => {
       assert.deepStrictEqual([failed.exit, failed.took, failed.attempts], [Exit.succeed("second"), 35, 2])
     }))
 
+  it.effect("a call that has lost its name is hedged as its method says once that is known, and records each attempt once", () =>
+    Effect.gen(function*() {
+      const hedge = yield* eager()
+      const call = yield* Faults.script([fails(5), fails(50), fails(1)])
+      const history = (layer: RpcRetry.LayerOptions) =>
+        Effect.gen(function*() {
+          const unnamed = call.pipe(RpcCall.make({ method: "A.B" }), Effect.map((x) => x), withRpcRetry)
+          const { exit } = yield* play(Effect.provide(unnamed, RpcRetry.layer({ budget: "off", ...layer })))
+          return exhaustedOf(exit).history.map((
+            { attempt, delay, startedAt }
+          ) => [attempt, millis(startedAt), millis(delay)])
+        })
+      const common = { schedule: schedule(2), logs: false }
+      // the leg starts 10 ms after the second attempt
+      assert.deepStrictEqual(
+        yield* history({ default: common, methods: { "A.B": { hedge, idempotent: true } } }),
+        [[1, 0, 100], [3, 115, undefined], [2, 105, undefined]]
+      )
+      assert.deepStrictEqual(
+        yield* history({ default: { ...common, hedge, idempotent: true }, methods: { "A.B": { hedge: "off" } } }),
+        [[1, 0, 100], [2, 101, 100], [3, 202, undefined]]
+      )
+    }))
+
   it.effect("a layer's methods can switch the hedge off together with retries", () =>
     Effect.gen(function*() {
       const hedge = yield* eager()
