@@ -38,7 +38,7 @@ export const verdictOf = (exit: Exit.Exit<unknown, unknown>): Verdict => {
     return { _tag: "GaveUp" }
   }
   const error = retryableOf(cause)
-  if (error !== undefined && !Causes.hasInterruption(cause)) {
+  if (error !== undefined) {
     const { retryAfter } = error
     const wait = retryAfter === undefined ? 0 : retryAfter === "Never" ? Infinity : Duration.toMillis(retryAfter)
     return { _tag: "Failed", wait, error }

@@ -17,12 +17,14 @@ import {
   withRpcRetry
 } from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
@@ -113,6 +115,15 @@ describe("a hedge in a policy: who wins", () => {
         { max: 3 }
       )
       assert.deepStrictEqual([exit, took, attempts], [Exit.succeed("third"), 17, 3])
+    }))
+
+  it.effect("a Retryable beside which something was interrupted is a Retryable, as without a hedge", () =>
+    Effect.gen(function*() {
+      const cut = Effect.failCause(Cause.parallel(Cause.fail(unavailable), Cause.interrupt(FiberId.none)))
+      const alone = yield* race([after(3, cut), answer(5, "second")])
+      assert.deepStrictEqual([alone.exit, alone.took, alone.attempts], [Exit.succeed("second"), 108, 2])
+      const beside = yield* race([answer(100, "first"), after(2, cut), answer(5, "third")], {}, { max: 3 })
+      assert.deepStrictEqual([beside.exit, beside.took, beside.attempts], [Exit.succeed("third"), 17, 3])
     }))
 
   it.effect("a Retryable with nothing beside it is retried after the delay of the schedule, and costs no load", () =>
