@@ -309,8 +309,11 @@ const goOn = <A, E>(
     }
     const { exit, leg } = event
     running.delete(leg)
-    const verdict = plan.ended(leg, exit)
-    return isEnd(verdict) ? end(exit, leg, true) : afterFailure({ leg, exit, verdict })
+    return Effect.flatMap(
+      // it asks what the policy retries, which may throw
+      Effect.onError(Effect.sync(() => plan.ended(leg, exit)), () => interruptAll),
+      (verdict) => isEnd(verdict) ? end(exit, leg, true) : afterFailure({ leg, exit, verdict })
+    )
   }
 
   const interruptAll = Effect.suspend(() => {

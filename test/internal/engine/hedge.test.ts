@@ -132,6 +132,23 @@ describe("a hedge in a policy: who wins", () => {
       assert.deepStrictEqual([exit, took, attempts, extra], [Exit.succeed("second"), 108, 2, 0])
     }))
 
+  it.effect("a defect in what a policy is made of ends the call, and interrupts all legs", () =>
+    Effect.gen(function*() {
+      const broken = () => {
+        throw new Error("broken")
+      }
+      const budget = yield* RetryBudget.make({ cost: broken, capacity: 5 })
+      const policies: ReadonlyArray<Options> = [
+        { retryIf: broken },
+        { budget },
+        { schedule: Schedule.tapInput(schedule(3), () => Effect.die("broken")) }
+      ]
+      for (const policy of policies) {
+        const { exit, interrupted } = yield* race([answer(100, "first"), fails(5)], policy)
+        assert.deepStrictEqual([Exit.isFailure(exit) && Cause.isDie(exit.cause), interrupted], [true, 1])
+      }
+    }))
+
   it.effect("an answer is not kept waiting by the loser", () =>
     Effect.gen(function*() {
       const stubborn = Effect.uninterruptible(answer(50, "first"))
