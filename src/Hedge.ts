@@ -11,7 +11,8 @@
  * - The first success is the answer. A `Fatal`, a domain error or a defect ends the call too.
  * - A leg that fails with a `Retryable` starts the next one at once. A server hint delays it, and "do not retry"
  *   prevents it, but legs in flight go on. The call fails when all legs have failed, with the error that restricts most
- *   what may follow.
+ *   what may follow. What is left of the longest delay that a server has asked for holds for the retry, whichever leg's
+ *   error that is.
  * - A leg that a gate turns away is dropped; the others go on.
  * - The other legs are interrupted at the answer, which does not wait for them. Transports cancel their requests.
  * - Extra legs are at most `load` of the calls so far. That holds when the whole service slows down too: the budget
@@ -19,7 +20,8 @@
  * - The number of each leg is its `Deadline.CurrentAttempt`. No leg starts after the deadline.
  * - A call that is itself a retry runs without extra legs, so that hedges and retries do not multiply.
  *
- * **What it never does.** It delays no first leg, it refuses no call, and it changes neither answers nor errors.
+ * **What it never does.** It delays no first leg, it refuses no call, and it changes no answer, nor an error but for its
+ * `retryAfter`.
  *
  * **Where.** In a policy, as its field `hedge`; then legs and retries share one limit (see `docs/hedge.md`). Or with
  * {@link hedge} around any effect: inside of `withRpcRetry`, around gates and attempt timeouts, so that each leg asks the

@@ -442,6 +442,14 @@ export const withWait = (error: Retryable, waited: Duration.Duration): Retryable
   new Retryable({ ...fieldsOf(error), waited })
 
 /**
+ * Replaces the delay that the server asked for.
+ *
+ * @internal
+ */
+export const withRetryAfter = (error: Retryable, retryAfter: Duration.Duration): Retryable =>
+  new Retryable({ ...fieldsOf(error), retryAfter })
+
+/**
  * Sets the endpoint of an error that has none.
  *
  * @internal

@@ -31,6 +31,7 @@ class UserNotFound extends Data.TaggedError("UserNotFound")<{}> {}
 
 const fatal = new Fatal({ reason: "ServerError", message: "no" })
 const unavailable = new Retryable({ reason: "Unavailable", delivery: "Unknown" })
+const unsent = new Retryable({ reason: "ConnectionRefused", delivery: "NotSent" })
 const idempotent = { idempotent: true } as const
 
 /** A step of a script that ends so after so many milliseconds. */
@@ -126,7 +127,6 @@ describe("Hedge.hedge: who wins", () => {
 
   it.effect("when all legs fail, the call fails with the error that restricts most what may follow", () =>
     Effect.gen(function*() {
-      const unsent = new Retryable({ reason: "ConnectionRefused", delivery: "NotSent" })
       const never = new Retryable({ reason: "Throttled", delivery: "NotSent", retryAfter: "Never" })
       const failures = (first: Retryable, second: Retryable) =>
         Effect.map(
@@ -173,6 +173,33 @@ describe("Hedge.hedge: server hints", () => {
       )
       // the hint came at 12 ms
       assert.deepStrictEqual([exit, legs, took], [Exit.succeed("third"), 3, 77])
+    }))
+
+  it.effect("a delay holds for the retry also where the failure of another leg, which may have run, restricts more", () =>
+    Effect.gen(function*() {
+      const retried = (first: Effect.Effect<string, Retryable>, second: Effect.Effect<string, Retryable>) =>
+        Effect.gen(function*() {
+          const hedge = yield* eager()
+          yield* filled(hedge)
+          const call = yield* Faults.script([first, second, answer(1, "third")])
+          return (yield* play(call.pipe(Hedge.hedge(hedge, idempotent), withRpcRetry))).took
+        })
+      const asks = (millis: number) => after(5, hinted(Duration.millis(millis)))
+      const lost = after(50, Effect.fail(unavailable))
+      // asked for at 15 ms
+      assert.strictEqual(yield* retried(lost, asks(200)), 216)
+      // it counts from the failure that asks for it, also where that is the one that the call fails with
+      assert.strictEqual(yield* retried(after(50, Effect.fail(unsent)), asks(200)), 216)
+      assert.strictEqual(yield* retried(after(50, hinted(Duration.millis(300))), asks(200)), 351)
+      // the longest counts, and one that is over is as one of none: it is lengthened
+      assert.strictEqual(yield* retried(after(50, hinted(Duration.millis(120))), asks(200)), 216)
+      assert.strictEqual(yield* retried(lost, asks(20)), 151)
+    }))
+
+  it.effect("a leg that fails alone hands on its error as it is", () =>
+    Effect.gen(function*() {
+      const error = new Retryable({ reason: "Throttled", delivery: "NotSent", retryAfter: Duration.millis(60) })
+      assert.strictEqual(failureOf((yield* race([after(2, Effect.fail(error))])).exit), error)
     }))
 
   it.effect("with no leg in flight a delay is left to the retry", () =>

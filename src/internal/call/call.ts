@@ -279,8 +279,8 @@ export interface Leg {
  * @internal
  */
 export interface Race {
-  /** Whether one of them was answered: those that have not started are not to. */
-  isAnswered: boolean
+  /** Whether one of them has ended the race: those that have not started are not to. */
+  isOver: boolean
 }
 
 /**

@@ -233,9 +233,11 @@ export class EndpointSet<Client> {
   private eject(member: Member<Client>, outcome: Outcome, now: number, services: Services): void {
     const { ejection } = this.settings
     const { health } = member
+    let isAnyOut = false
     if (ejection !== undefined && outcome === "Failure" && !health.isOut(now)) {
       if (Ejection.ejects(ejection, member, this.members.size)) {
         this.takeOut(member, "ConsecutiveFailures", ejection, now, services)
+        isAnyOut = true
       }
     }
     if (ejection?.successRate !== undefined) {
@@ -245,12 +247,17 @@ export class EndpointSet<Client> {
         for (const outlier of Ejection.outliers(ejection, Array.from(this.members.values()))) {
           if (!outlier.health.isOut(now)) {
             this.takeOut(outlier, "SuccessRate", ejection, now, services)
+            isAnyOut = true
           }
         }
       }
     }
-    if (health.openUntil > now && !this.out.has(member)) {
+    if (health.openUntil > now && now >= health.ejectedUntil && !this.out.has(member)) {
       this.toldOut(member, "CircuitOpen", health.openUntil - now, services)
+      isAnyOut = true
+    }
+    // once, however many are taken out: it looks at all endpoints
+    if (isAnyOut) {
       this.rotate(now, services)
     }
   }
@@ -263,7 +270,6 @@ export class EndpointSet<Client> {
     services: Services
   ): void {
     this.toldOut(member, reason, member.health.eject(now, ejectFor, maxEjectFor), services)
-    this.rotate(now, services)
   }
 
   private toldOut(member: Member<Client>, reason: Ejection.OutReason, millis: number, services: Services): void {

@@ -321,10 +321,10 @@ const afterFailure = <A, E, R>(
   error: Retryable
 ): Effect.Effect<A, Exclude<E, Retryable> | Ended, R> => {
   const ambient = call.fiber.currentContext
+  // legs are recorded one by one, when each fails; the method may have another hedge, or none, for the rounds that follow
+  const isRecorded = call.hedge !== undefined
   Call.learnMethod(call, error, ambient)
   Call.learnEndpoint(call, error, ambient)
-  // legs are recorded one by one, when each fails
-  const isRecorded = call.hedge !== undefined
   const isWanted = isRecorded ? Decision.isWanted(call, error) : Payment.failed(call, attempt, error)
   return Step.andThen(
     Decision.decide(call, attempt, error, isWanted),

@@ -15,12 +15,11 @@ import * as Monotonic from "../ambient/monotonic.js"
 import type { Attempt } from "../call/attempt.js"
 import * as Call from "../call/call.js"
 import * as AttemptContext from "../call/context.js"
-import * as Step from "../effect/step.js"
 import { retryableOf } from "../errors/cause.js"
 import * as Gate from "../gate/gate.js"
 import type { Core } from "../hedge/core.js"
 import * as Race from "../hedge/hedge.js"
-import { type Verdict, verdictOf } from "../hedge/verdict.js"
+import { isEnd, type Verdict, verdictOf } from "../hedge/verdict.js"
 import * as Logs from "../telemetry/logs.js"
 import * as Observe from "../telemetry/observe.js"
 import * as Decision from "./decision.js"
@@ -44,25 +43,25 @@ export const race = <A, E, R>(
       hedge.called()
     }
     call.attemptContext = AttemptContext.withLegs(call.attemptContext)
-    const legs = [Call.leg({ isAnswered: false }, 1, undefined, 0)]
+    const legs = [Call.leg({ isOver: false }, 1, undefined, 0)]
     return Race.race((number) => run(legs[number]!), planOf(call, hedge, legs))
   })
 
 /**
- * The attempt of a leg. It is not made when another leg has been answered while this one waited for the permit that the
+ * The attempt of a leg. It is not made when another leg has ended the race while this one waited for the permit that the
  * other one gave back: the race is about to interrupt it, also where the caller cannot be interrupted.
  *
  * @internal
  */
 export const ofLeg = <A, E, R>({ race }: Call.Leg, attempt: LazyArg<Effect.Effect<A, E, R>>): Effect.Effect<A, E, R> =>
-  race.isAnswered ? Effect.interruptible(Effect.never) : Effect.matchCauseEffect(attempt(), {
+  race.isOver ? Effect.interruptible(Effect.never) : Effect.matchCauseEffect(attempt(), {
     onSuccess: (value) => {
-      race.isAnswered = true
+      race.isOver = true
       return Effect.succeed(value)
     },
     onFailure: (cause) => {
       const exit = Exit.failCause(cause)
-      race.isAnswered ||= verdictOf(exit)._tag === "Answer"
+      race.isOver ||= isEnd(verdictOf(exit))
       return exit
     }
   })
@@ -101,7 +100,7 @@ const planOf = (call: Call.Call, hedge: Core, legs: Array<Call.Leg>): Race.Plan 
     return cost
   }
 
-  const admit: Race.Plan["admit"] = (number, failure, restore) =>
+  const admit: Race.Plan["admit"] = (number, failure, wait) =>
     Effect.suspend(() => {
       const now = Monotonic.now(call.clock)
       const error = failure ?? late(call)
@@ -110,7 +109,9 @@ const planOf = (call: Call.Call, hedge: Core, legs: Array<Call.Leg>): Race.Plan 
         return Effect.succeed(false)
       }
       const leg = Call.leg(legs[0]!.race, number + 1, failure, cost)
-      return restore(Step.toEffect(Call.schedule(call).take(now, error))).pipe(
+      const step = Call.schedule(call).take(now, error)
+      const stillMayStart = (goesOn: boolean) => goesOn && mayStart(call, legs, Monotonic.now(call.clock))
+      return (Effect.isEffect(step) ? wait(Effect.map(step, stillMayStart)) : Effect.succeed(step)).pipe(
         Effect.onExit((exit) => Effect.sync(() => Exit.isSuccess(exit) && exit.value ? legs.push(leg) : refund(leg))),
         Effect.flatMap((isAdmitted) =>
           Logs.andThen(isAdmitted ? Logs.legStarts(call, failure, after) : undefined, Effect.succeed(isAdmitted))

@@ -5,11 +5,14 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { CurrentAttempt, CurrentDeadline, InheritedAttempt } from "../../Deadline.js"
+import { isRetryable, type Retryable, withRetryAfter } from "../../RpcError.js"
 import { copy, read } from "../ambient/context.js"
 import * as Monotonic from "../ambient/monotonic.js"
 import { LegEndpoints } from "../ambient/tried.js"
+import * as Causes from "../effect/cause.js"
 import * as Keyed from "../gate/keyed.js"
 import { type Plan, race, type Started } from "./hedge.js"
 import { Latency } from "./latency.js"
@@ -100,8 +103,13 @@ export class Core {
   }
 }
 
+/** The end of the longest pause that a server has asked a race for: of a leg that may not be the one it fails as. */
+interface Pause {
+  until: number
+}
+
 /** The plan of a race whose legs are any effects. */
-const planOf = (core: Core, method: string | undefined, clock: Clock.Clock, deadline: number): Plan => {
+const planOf = (core: Core, method: string | undefined, clock: Clock.Clock, deadline: number, pause: Pause): Plan => {
   const took = ({ startedAt }: Started, isAnswered: boolean) => {
     const now = Monotonic.now(clock)
     core.took(method, now, Monotonic.between(startedAt, now), isAnswered)
@@ -113,6 +121,9 @@ const planOf = (core: Core, method: string | undefined, clock: Clock.Clock, dead
     admit: () => Effect.sync(() => Monotonic.now(clock) < deadline && core.take()),
     ended: (leg, exit) => {
       const verdict = verdictOf(exit)
+      if (verdict._tag === "Failed" && verdict.error.retryAfter !== undefined) {
+        pause.until = Math.max(pause.until, Monotonic.now(clock) + verdict.wait)
+      }
       if (verdict._tag !== "TurnedAway") {
         took(leg, verdict._tag === "Answer")
       } else if (leg.number > 0) {
@@ -125,6 +136,17 @@ const planOf = (core: Core, method: string | undefined, clock: Clock.Clock, dead
       core.won += isWon && number > 0 ? 1 : 0
     }
   }
+}
+
+/** The error that a race fails with asks for what is left of the pause, unless it says "do not retry". */
+const paused = <E>(clock: Clock.Clock, { until }: Pause, error: E): E => {
+  if (until === -Infinity || !isRetryable(error) || error.retryAfter === "Never") {
+    return error
+  }
+  const left = Duration.millis(Math.max(0, Monotonic.between(Monotonic.now(clock), until)))
+  return error.retryAfter !== undefined && Duration.equals(error.retryAfter, left)
+    ? error
+    : withRetryAfter(error, left) as Retryable & E
 }
 
 /**
@@ -148,7 +170,8 @@ export const run = <A, E, R>(
     const deadline = read(ambient, CurrentDeadline, Infinity)
     core.called()
     const endpoints: Array<string> = []
-    return race(() => self, planOf(core, method, clock, deadline), (leg, ambient) => {
+    const pause: Pause = { until: -Infinity }
+    const raced = race(() => self, planOf(core, method, clock, deadline, pause), (leg, ambient) => {
       const context = copy(ambient)
       context.set(LegEndpoints, endpoints)
       if (leg > 0) {
@@ -156,4 +179,5 @@ export const run = <A, E, R>(
       }
       return context.done
     })
+    return Causes.mapFailures(raced, (error) => paused(clock, pause, error))
   })

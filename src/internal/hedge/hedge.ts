@@ -8,6 +8,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -16,7 +17,7 @@ import * as Monotonic from "../ambient/monotonic.js"
 import * as FiberRefs from "../effect/fiberRefs.js"
 import * as Runtime from "../effect/runtime.js"
 import * as Timer from "../effect/timer.js"
-import { isWorse, type Verdict } from "./verdict.js"
+import { isEnd, isWorse, type Verdict, verdictOf } from "./verdict.js"
 
 /**
  * Makes an effect interruptible, if it was where the race began.
@@ -24,6 +25,13 @@ import { isWorse, type Verdict } from "./verdict.js"
  * @internal
  */
 export type Restore = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+/**
+ * Waits for whether a leg may start, for as long as no other one has ended the race.
+ *
+ * @internal
+ */
+export type Wait = (self: Effect.Effect<boolean>) => Effect.Effect<boolean>
 
 /**
  * A leg of a race, to those who plan it.
@@ -51,12 +59,13 @@ export interface Plan {
   readonly followsAlone: boolean
   /**
    * Asked right before each leg but the first, which is then paid for when the result is `true` and does not start
-   * otherwise. It runs uninterruptibly, so that what is paid for starts; only a wait is wrapped in `restore`.
+   * otherwise. It runs uninterruptibly, so that what is paid for starts; only a wait is wrapped in `wait`, which ends
+   * with `false` when a leg ends the race meanwhile.
    *
    * - `leg`: the number of the leg.
    * - `failure`: the error of the leg that it follows; `undefined` for one that starts because others are late.
    */
-  readonly admit: (leg: number, failure: Retryable | undefined, restore: Restore) => Effect.Effect<boolean>
+  readonly admit: (leg: number, failure: Retryable | undefined, wait: Wait) => Effect.Effect<boolean>
   /** Called when a leg has ended by itself. Returns what that means for the race. */
   readonly ended: (leg: Started, exit: Exit.Exit<unknown, unknown>) => Verdict
   /** Called when a leg is interrupted: it has lost, or the caller of the race was interrupted. */
@@ -155,9 +164,6 @@ export const race = <A, E, R>(
     })
   )
 
-/** Whether a leg that has ended so ends the race. */
-const isEnd = ({ _tag }: Verdict): boolean => _tag === "Answer" || _tag === "Broken"
-
 /** Ends as the leg did. Only one that succeeded hands on what it has changed of its `FiberRef`s. */
 const answer = <A, E>(
   { fiberRefs }: Runtime.Settings,
@@ -187,6 +193,8 @@ const goOn = <A, E>(
   /** The end of the pause that the server asked for. */
   let notBefore = -Infinity
   let worst: Failure<A, E> | undefined
+  /** Whether another leg may start: done with `false` once one has ended the race. */
+  const answered = Deferred.unsafeMake<boolean>(caller.id())
 
   const emit = (event: Event<A, E>): void => {
     events.push(event)
@@ -195,13 +203,23 @@ const goOn = <A, E>(
 
   const watch = (leg: Leg<A, E>): void => {
     running.add(leg)
-    leg.fiber.addObserver((exit) => emit({ leg, exit: Exit.flatten(exit) }))
+    leg.fiber.addObserver((ended) => {
+      const exit = Exit.flatten(ended)
+      if (isEnd(verdictOf(exit))) {
+        Deferred.unsafeDone(answered, Effect.succeed(false))
+      }
+      emit({ leg, exit })
+    })
   }
+
+  // the one that loses ends, also where the caller cannot be interrupted
+  const wait: Wait = (self) =>
+    restore(Effect.raceFirst(Effect.interruptible(self), Effect.interruptible(Deferred.await(answered))))
 
   const startNext = (failure: Retryable | undefined): Effect.Effect<boolean> =>
     mayHedge
       ? Effect.map(
-        Effect.onError(plan.admit(started, failure, restore), () => interruptAll),
+        Effect.onError(plan.admit(started, failure, wait), () => interruptAll),
         (isAdmitted) => {
           if (isAdmitted) {
             const number = started++
@@ -291,8 +309,11 @@ const goOn = <A, E>(
     }
     const { exit, leg } = event
     running.delete(leg)
-    const verdict = plan.ended(leg, exit)
-    return isEnd(verdict) ? end(exit, leg, true) : afterFailure({ leg, exit, verdict })
+    return Effect.flatMap(
+      // it asks what the policy retries, which may throw
+      Effect.onError(Effect.sync(() => plan.ended(leg, exit)), () => interruptAll),
+      (verdict) => isEnd(verdict) ? end(exit, leg, true) : afterFailure({ leg, exit, verdict })
+    )
   }
 
   const interruptAll = Effect.suspend(() => {

@@ -38,13 +38,20 @@ export const verdictOf = (exit: Exit.Exit<unknown, unknown>): Verdict => {
     return { _tag: "GaveUp" }
   }
   const error = retryableOf(cause)
-  if (error !== undefined && !Causes.hasInterruption(cause)) {
+  if (error !== undefined) {
     const { retryAfter } = error
     const wait = retryAfter === undefined ? 0 : retryAfter === "Never" ? Infinity : Duration.toMillis(retryAfter)
     return { _tag: "Failed", wait, error }
   }
   return { _tag: Causes.hasDefect(cause) || Causes.hasInterruption(cause) ? "Broken" : "Answer" }
 }
+
+/**
+ * Returns whether a leg that has ended so ends the race.
+ *
+ * @internal
+ */
+export const isEnd = ({ _tag }: Verdict): boolean => _tag === "Answer" || _tag === "Broken"
 
 /**
  * Returns whether the failure of a leg restricts what may follow the race more than that of another one. Of several

@@ -17,12 +17,14 @@ import {
   withRpcRetry
 } from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/TestClock"
@@ -115,10 +117,36 @@ describe("a hedge in a policy: who wins", () => {
       assert.deepStrictEqual([exit, took, attempts], [Exit.succeed("third"), 17, 3])
     }))
 
+  it.effect("a Retryable beside which something was interrupted is a Retryable, as without a hedge", () =>
+    Effect.gen(function*() {
+      const cut = Effect.failCause(Cause.parallel(Cause.fail(unavailable), Cause.interrupt(FiberId.none)))
+      const alone = yield* race([after(3, cut), answer(5, "second")])
+      assert.deepStrictEqual([alone.exit, alone.took, alone.attempts], [Exit.succeed("second"), 108, 2])
+      const beside = yield* race([answer(100, "first"), after(2, cut), answer(5, "third")], {}, { max: 3 })
+      assert.deepStrictEqual([beside.exit, beside.took, beside.attempts], [Exit.succeed("third"), 17, 3])
+    }))
+
   it.effect("a Retryable with nothing beside it is retried after the delay of the schedule, and costs no load", () =>
     Effect.gen(function*() {
       const { attempts, exit, extra, took } = yield* race([fails(3), answer(5, "second")])
       assert.deepStrictEqual([exit, took, attempts, extra], [Exit.succeed("second"), 108, 2, 0])
+    }))
+
+  it.effect("a defect in what a policy is made of ends the call, and interrupts all legs", () =>
+    Effect.gen(function*() {
+      const broken = () => {
+        throw new Error("broken")
+      }
+      const budget = yield* RetryBudget.make({ cost: broken, capacity: 5 })
+      const policies: ReadonlyArray<Options> = [
+        { retryIf: broken },
+        { budget },
+        { schedule: Schedule.tapInput(schedule(3), () => Effect.die("broken")) }
+      ]
+      for (const policy of policies) {
+        const { exit, interrupted } = yield* race([answer(100, "first"), fails(5)], policy)
+        assert.deepStrictEqual([Exit.isFailure(exit) && Cause.isDie(exit.cause), interrupted], [true, 1])
+      }
     }))
 
   it.effect("an answer is not kept waiting by the loser", () =>
@@ -203,6 +231,71 @@ describe("a hedge in a policy: one limit for legs and retries", () => {
       const budget = yield* makeBudget()
       const { extra, level } = yield* race([answer(100, "slow")], { schedule: schedule(0), budget })
       assert.deepStrictEqual([extra, level, yield* levelOf(budget)], [0, 20, 10])
+    }))
+
+  it.effect("an answer is not kept waiting by a schedule that is slow to decide on the next leg", () =>
+    Effect.gen(function*() {
+      const budget = yield* makeBudget()
+      const slow = schedule(3).pipe(Schedule.tapInput(() => Effect.sleep(100)))
+      const { attempts, exit, extra, level, took } = yield* race([answer(50, "first")], { schedule: slow, budget })
+      assert.deepStrictEqual([exit, took, attempts, extra, level], [Exit.succeed("first"), 50, 1, 0, 20])
+      assert.strictEqual(yield* levelOf(budget), 10)
+    }))
+
+  it.effect("a slow schedule decides, and keeps no answer waiting, also where the caller cannot be interrupted", () =>
+    Effect.gen(function*() {
+      const slow = schedule(3).pipe(Schedule.tapInput(() => Effect.sleep(20)))
+      const took = (first: number) =>
+        Effect.gen(function*() {
+          const call = yield* Faults.script([answer(first, "first"), answer(5, "second")])
+          const { exit, took } = yield* play(
+            Effect.uninterruptible(call.pipe(hedged(yield* eager(), { schedule: slow })))
+          )
+          return [exit, took]
+        })
+      assert.deepStrictEqual(yield* took(50), [Exit.succeed("second"), 35])
+      assert.deepStrictEqual(yield* took(15), [Exit.succeed("first"), 15])
+    }))
+
+  it.effect("a leg that a slow schedule decides on does not start after the deadline", () =>
+    Effect.gen(function*() {
+      const slow = schedule(3).pipe(Schedule.tapInput(() => Effect.sleep(20)))
+      const { attempts, exit, level } = yield* race([Effect.never], { schedule: slow, deadline: 25 })
+      const error = exhaustedOf(exit)
+      assert.deepStrictEqual([error.reason, error.attempts, attempts, level], ["DeadlineExceeded", 1, 1, 20])
+    }))
+
+  it.effect("a leg that a slow schedule decides on starts when it has, also where another one has failed by then", () =>
+    Effect.gen(function*() {
+      const slow = schedule(3).pipe(Schedule.tapInput(() => Effect.sleep(20)))
+      const late = yield* race([answer(50, "first"), answer(5, "second")], { schedule: slow })
+      assert.deepStrictEqual([late.exit, late.took, late.attempts], [Exit.succeed("second"), 35, 2])
+      const failed = yield* race([fails(20), answer(5, "second")], { schedule: slow })
+      assert.deepStrictEqual([failed.exit, failed.took, failed.attempts], [Exit.succeed("second"), 35, 2])
+    }))
+
+  it.effect("a call that has lost its name is hedged as its method says once that is known, and records each attempt once", () =>
+    Effect.gen(function*() {
+      const hedge = yield* eager()
+      const call = yield* Faults.script([fails(5), fails(50), fails(1)])
+      const history = (layer: RpcRetry.LayerOptions) =>
+        Effect.gen(function*() {
+          const unnamed = call.pipe(RpcCall.make({ method: "A.B" }), Effect.map((x) => x), withRpcRetry)
+          const { exit } = yield* play(Effect.provide(unnamed, RpcRetry.layer({ budget: "off", ...layer })))
+          return exhaustedOf(exit).history.map((
+            { attempt, delay, startedAt }
+          ) => [attempt, millis(startedAt), millis(delay)])
+        })
+      const common = { schedule: schedule(2), logs: false }
+      // the leg starts 10 ms after the second attempt
+      assert.deepStrictEqual(
+        yield* history({ default: common, methods: { "A.B": { hedge, idempotent: true } } }),
+        [[1, 0, 100], [3, 115, undefined], [2, 105, undefined]]
+      )
+      assert.deepStrictEqual(
+        yield* history({ default: { ...common, hedge, idempotent: true }, methods: { "A.B": { hedge: "off" } } }),
+        [[1, 0, 100], [2, 101, 100], [3, 202, undefined]]
+      )
     }))
 
   it.effect("a layer's methods can switch the hedge off together with retries", () =>
@@ -480,10 +573,10 @@ describe("a hedge in a policy: gates", () => {
       assert.deepStrictEqual([yield* levelOf(budget), yield* bulkhead.waiting, yield* bulkhead.inFlight], [10, 0, 0])
     }))
 
-  it.effect("a leg is not made that is granted a permit by the answer, even if that is an error", () =>
+  it.effect("a leg is not made that is granted a permit by the end of the call, be it an answer, an error or a defect", () =>
     Effect.gen(function*() {
       const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 1 })
-      for (const end of [Effect.succeed("first"), Effect.fail(fatal)]) {
+      for (const end of [Effect.succeed("first"), Effect.fail(fatal), Effect.die("broken"), Effect.interrupt]) {
         const hedge = yield* eager()
         const call = yield* Faults.script([after(50, end)])
         // it cannot be interrupted, and so sees that it was granted the permit
