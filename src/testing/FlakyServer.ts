@@ -240,10 +240,11 @@ export const make = (options: {
       socket.on("error", () => socket.destroy())
       socket.on("data", (chunk) => {
         for (const frame of splitter.push(chunk).frames) {
-          if (isRequest(frame)) {
-            const request = { method: frame.method, args: frame.params[0], connection }
+          const value = "value" in frame ? frame.value : undefined
+          if (isRequest(value)) {
+            const request = { method: value.method, args: value.params[0], connection }
             requests.push(request)
-            run(serve(socket, request, frame.id))
+            run(serve(socket, request, value.id))
           }
         }
       })

@@ -360,7 +360,7 @@ export const makeEncoder = (): Encoder => {
       attempt(() => {
         const written = encoded(schema, value)
         const writer = new Writer()
-        stream.encode(writer, Type.of(schema.ast), written)
+        stream.encode(writer, [Type.of(schema.ast), written])
         return writer.written().slice()
       })
   }

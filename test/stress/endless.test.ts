@@ -1,12 +1,15 @@
 /**
- * A call that is retried for as long as its program runs, as one that waits for a server to come up: no round leaves
- * anything behind.
+ * What goes on for as long as its program runs, as a call that waits for a server to come up, or a connection that is
+ * pinged: no round leaves anything behind.
  */
 import { Bulkhead, CircuitBreaker, Retryable, RpcRetry, withRpcRetry } from "effect-rpc-retry"
+import * as GoRpc from "effect-rpc-retry/GoRpc"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import * as V8 from "node:v8"
 import * as Vm from "node:vm"
+import * as MemoryPeer from "../support/memoryPeer.js"
 import { assert, describe, it } from "../support/vitest.js"
 
 V8.setFlagsFromString("--expose-gc")
@@ -16,16 +19,18 @@ const refused = new Retryable({ reason: "ConnectionRefused", delivery: "NotSent"
 
 const rounds = 40_000
 
+/** How many bytes are in use. */
+const used = () => {
+  collect()
+  return process.memoryUsage().heapUsed
+}
+
 /** How many bytes each round of a call keeps, after the first ones. */
 const kept = <E, R>(withRetries: (call: Effect.Effect<void, Retryable>) => Effect.Effect<void, E, R>) =>
   Effect.suspend(() => {
     let sent = 0
     let before = 0
     let after = 0
-    const used = () => {
-      collect()
-      return process.memoryUsage().heapUsed
-    }
     const call = Effect.suspend(() => {
       sent++
       if (sent === rounds) {
@@ -70,4 +75,28 @@ describe("a call that is retried for ever keeps nothing of its rounds", () => {
         assert.isBelow(yield* kept(withRetries), 20)
       }), 600_000)
   }
+})
+
+describe("a connection that is pinged for ever", () => {
+  it.scopedLive("keeps nothing of its pings", () =>
+    Effect.gen(function*() {
+      const pings = 1_000
+      let asked = 0
+      let before = 0
+      const after = yield* Deferred.make<number>()
+      const peer = yield* MemoryPeer.make(({ id }, { send }) =>
+        Effect.suspend(() => {
+          asked++
+          if (asked === pings) {
+            before = used()
+          } else if (asked === 3 * pings) {
+            return Effect.asVoid(Deferred.succeed(after, used()))
+          }
+          return send(JSON.stringify({ id, result: 42 }))
+        })
+      )
+      const rpc = yield* GoRpc.make({ socket: peer.socket, ping: { every: "1 millis" } })
+      yield* rpc.call("A.B", 1)
+      assert.isBelow((yield* Deferred.await(after)) - before, 200 * 2 * pings)
+    }), 600_000)
 })

@@ -6,7 +6,7 @@
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
+import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as FiberSet from "effect/FiberSet"
 import * as Option from "effect/Option"
@@ -116,7 +116,7 @@ class Backoff {
 class ConnectionManager<A, E, R> {
   private current: ManagedConnection<A, E> | undefined
   private isClosed = false
-  private closing: Fiber.Fiber<void> | undefined
+  private isClosing = false
   private dials = 0
   private failedDials = 0
   /** How the last dial failed, until one succeeds. */
@@ -131,7 +131,9 @@ class ConnectionManager<A, E, R> {
     private readonly run: (
       lifecycle: Effect.Effect<unknown, never, Exclude<R, Scope.Scope>>
     ) => Fiber.RuntimeFiber<unknown>,
-    private readonly closers: FiberSet.FiberSet<void>
+    private readonly closers: FiberSet.FiberSet<void>,
+    /** Opens when all connections are closed, for good. */
+    private readonly over: Effect.Latch
   ) {
     this.backoff = new Backoff(options.dialBackoff)
   }
@@ -344,17 +346,21 @@ class ConnectionManager<A, E, R> {
     })
 
   /** Closes the connections, once; later callers wait for the same close. */
-  readonly close: Effect.Effect<void> = Effect.gen(this, function*() {
-    if (this.closing === undefined) {
-      this.isClosed = true
-      this.closing = yield* (this.current === undefined ? Effect.void : this.retire(this.current)).pipe(
-        Effect.andThen(FiberSet.awaitEmpty(this.lifecycles)),
-        Effect.andThen(this.setState("closed")),
-        Effect.interruptible,
-        FiberSet.run(this.closers)
-      )
+  readonly close: Effect.Effect<void> = Effect.uninterruptibleMask((restore) => {
+    // the end of the scope closes them too, and nothing can be forked after it
+    if (this.isClosing || this.state === "closed") {
+      return restore(this.over.await)
     }
-    yield* Fiber.join(this.closing)
+    this.isClosing = true
+    this.isClosed = true
+    return (this.current === undefined ? Effect.void : this.retire(this.current)).pipe(
+      Effect.andThen(FiberSet.awaitEmpty(this.lifecycles)),
+      Effect.andThen(this.setState("closed")),
+      Effect.andThen(this.over.open),
+      Effect.interruptible,
+      FiberSet.run(this.closers),
+      Effect.andThen(restore(this.over.await))
+    )
   })
 
   readonly finalize = Effect.suspend(() =>
@@ -375,11 +381,12 @@ export const make = <A, E, R>(
 ): Effect.Effect<Connection<A, E>, never, Exclude<R, Scope.Scope> | Scope.Scope> =>
   Effect.gen(function*() {
     // all callers share a dial: it runs in the context that the connection was made in, not in that of the first caller
+    const over = yield* Effect.acquireRelease(Effect.makeLatch(), (over) => over.open)
     const closers = yield* FiberSet.make<void>()
     const lifecycles = yield* FiberSet.make<unknown>()
     const run = yield* FiberSet.runtime(lifecycles)<Exclude<R, Scope.Scope>>()
     const states = yield* SubscriptionRef.make<State>("idle")
-    const manager = new ConnectionManager<A, E, R>(options, states, lifecycles, run, closers)
+    const manager = new ConnectionManager<A, E, R>(options, states, lifecycles, run, closers, over)
     yield* Effect.flatMap(Connections, ({ add }) => add(manager.status))
     // finalizers run in reverse order: this one before the fibers are interrupted
     yield* Effect.addFinalizer(() => manager.finalize)

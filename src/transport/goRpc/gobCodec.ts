@@ -68,18 +68,13 @@ const problemOf = (failure: unknown): string =>
 const wire = (maxFrameBytes: number): Session.Wire<Request> => {
   const encoder = new Encoder()
   const stream = new Stream({ bytes: maxFrameBytes, option: "maxFrameBytes" })
-  const body = new Writer()
   let batch = new Writer()
   let header: ResponseHeader | undefined
   return {
     encode: (id, { method, type, value }) =>
       Result.try({
-        try: () => {
-          // the body first: when it cannot be encoded, nothing is written
-          encoder.encode(body.clear(), type, value)
-          encoder.encode(batch, requestHeader, { ServiceMethod: method, Seq: id })
-          batch.raw(body.written())
-        },
+        // both or none: a type of what is not written was not sent
+        try: () => encoder.encode(batch, [requestHeader, { ServiceMethod: method, Seq: id }], [type, value]),
         catch: badArguments
       }),
     size: () => batch.length,

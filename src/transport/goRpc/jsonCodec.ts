@@ -40,10 +40,10 @@ const wire = (maxFrameBytes: number): Session.Wire<Request> => {
       return taken
     },
     decode: (chunk) => {
-      const { frames, lengths, problem, refused } = splitter.push(chunk)
-      const answers = refused.map(refusedAnswer)
-      for (let i = 0; i < frames.length; i++) {
-        const answer = answerOf(frames[i], lengths[i]!)
+      const { frames, problem } = splitter.push(chunk)
+      const answers: Array<Session.Answer> = []
+      for (const frame of frames) {
+        const answer = "problem" in frame ? Result.succeed(refusedAnswer(frame)) : answerOf(frame)
         if (Result.isFailure(answer)) {
           return { answers, problem: Result.failureOf(answer) }
         }
@@ -72,14 +72,14 @@ const refusedAnswer = ({ id, problem, readable }: JsonFrames.Refused): Session.A
 
 const errorOf = (frame: unknown): unknown => Predicate.hasProperty(frame, "error") ? frame.error : null
 
-const answerOf = (frame: unknown, length: number): Result.Result<Session.Answer, string> => {
-  if (!Predicate.hasProperty(frame, "id") || !Predicate.isNumber(frame.id) || !Number.isInteger(frame.id)) {
+const answerOf = ({ length, value }: JsonFrames.Parsed): Result.Result<Session.Answer, string> => {
+  if (!Predicate.hasProperty(value, "id") || !Predicate.isNumber(value.id) || !Number.isInteger(value.id)) {
     return Result.fail("an answer without a request id")
   }
-  const error = errorOf(frame)
-  const result = Predicate.hasProperty(frame, "result") ? frame.result : null
+  const error = errorOf(value)
+  const result = Predicate.hasProperty(value, "result") ? value.result : null
   return Result.succeed({
-    id: frame.id,
+    id: value.id,
     result: error === null ? Result.succeed(new RawResult(result, length)) : Result.fail(serverError(error))
   })
 }

@@ -15,19 +15,28 @@ export interface Splitter {
 }
 
 /**
- * The objects that are complete with a chunk.
+ * What is known with a chunk.
  *
- * - `frames`: the parsed objects, in order; `lengths`: their sizes in bytes.
- * - `refused`: objects that are not parsed, though their end and their `id` are known.
+ * - `frames`: the objects that are complete and those that are refused, in order.
  * - `problem`: why the stream cannot be read after them.
  *
  * @internal
  */
 export interface Frames {
-  readonly frames: ReadonlyArray<unknown>
-  readonly lengths: ReadonlyArray<number>
-  readonly refused: ReadonlyArray<Refused>
+  readonly frames: ReadonlyArray<Parsed | Refused>
   readonly problem: string | undefined
+}
+
+/**
+ * An object that was parsed.
+ *
+ * - `length`: its size in bytes.
+ *
+ * @internal
+ */
+export interface Parsed {
+  readonly value: unknown
+  readonly length: number
 }
 
 /**
@@ -117,10 +126,8 @@ export const make = (maxFrameBytes: number): Splitter => {
   let frame: Frame | undefined
 
   const push = (chunk: Uint8Array): Frames => {
-    const frames: Array<unknown> = []
-    const lengths: Array<number> = []
-    const refused: Array<Refused> = []
-    const stop = (problem: string | undefined): Frames => ({ frames, lengths, refused, problem })
+    const frames: Array<Parsed | Refused> = []
+    const stop = (problem: string | undefined): Frames => ({ frames, problem })
     for (let at = 0; at < chunk.length;) {
       if (frame === undefined) {
         const byte = chunk[at]!
@@ -137,7 +144,7 @@ export const make = (maxFrameBytes: number): Splitter => {
       // report a refused object as soon as its id is known
       if (frame.problem !== undefined && !frame.isTold && frame.id !== undefined) {
         frame.isTold = true
-        refused.push({ id: frame.id, problem: frame.problem })
+        frames.push({ id: frame.id, problem: frame.problem })
       }
       if (frame.problem !== undefined && frame.length > (frame.isTold ? Limit.maxSkipped : maxFrameBytes)) {
         return stop(frame.problem)
@@ -147,12 +154,11 @@ export const make = (maxFrameBytes: number): Splitter => {
         if (problem === undefined) {
           const value = frame.read()
           if (Result.isSuccess(value)) {
-            frames.push(Result.successOf(value))
-            lengths.push(length)
+            frames.push({ value: Result.successOf(value), length })
           } else if (frame.id === undefined) {
             return stop(Result.failureOf(value).problem)
           } else {
-            refused.push({ id: frame.id, ...Result.failureOf(value) })
+            frames.push({ id: frame.id, ...Result.failureOf(value) })
           }
         } else if (!frame.isTold) {
           return stop(problem)

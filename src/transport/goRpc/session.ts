@@ -288,29 +288,34 @@ class SessionImpl<Request> extends Duplex.Session implements Session<Request> {
     })
   }
 
+  /** Returns how long the peer may still be silent before it is asked, in milliseconds. */
+  private patience(ping: Ping<Request>): number {
+    return this.aliveAt + Duration.toMillis(ping.every) - Deadline.unsafeNow(this.clock)
+  }
+
+  // a loop, as an effect that ends by running itself again keeps a frame of each round
   readonly pinging = (ping: Ping<Request>): Effect.Effect<void> =>
     Effect.gen(this, function*() {
-      const wait = this.aliveAt + Duration.toMillis(ping.every) - Deadline.unsafeNow(this.clock)
-      if (wait > 0) {
-        yield* Effect.sleep(wait)
-        return yield* this.pinging(ping)
-      }
-      const before = this.aliveAt
-      const id = this.nextId
-      const call = new Call(ping.request, undefined)
-      yield* this.call(call).pipe(
-        Effect.ignore,
-        Effect.timeoutOption(ping.timeout),
-        Effect.ensuring(Effect.sync(() => call.end()))
-      )
-      // wait for calls that the server may still work on: cutting them would repeat them
-      while (this.aliveAt === before && !ping.outOfOrder && this.isBehindCall(id)) {
-        yield* Effect.sleep(ping.every)
-      }
-      // a peer that is sending a long answer is alive too
-      return yield* this.aliveAt > before
-        ? this.pinging(ping)
-        : this.lose(new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code: "PING_TIMEOUT" }))
+      let before: number
+      do {
+        for (let wait = this.patience(ping); wait > 0; wait = this.patience(ping)) {
+          yield* Effect.sleep(wait)
+        }
+        before = this.aliveAt
+        const id = this.nextId
+        const call = new Call(ping.request, undefined)
+        yield* this.call(call).pipe(
+          Effect.ignore,
+          Effect.timeoutOption(ping.timeout),
+          Effect.ensuring(Effect.sync(() => call.end()))
+        )
+        // wait for calls that the server may still work on: cutting them would repeat them
+        while (this.aliveAt === before && !ping.outOfOrder && this.isBehindCall(id)) {
+          yield* Effect.sleep(ping.every)
+        }
+        // a peer that is sending a long answer is alive too
+      } while (this.aliveAt > before)
+      yield* this.lose(new Retryable({ reason: "ConnectionLost", delivery: "Unknown", code: "PING_TIMEOUT" }))
     })
 }
 

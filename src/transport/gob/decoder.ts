@@ -128,6 +128,10 @@ export class Reading {
     }
     const reader = new Reader(parts[0]!)
     const id = reader.int()
+    if (reader.left === 0 && type?.kind === "optional") {
+      // a nil pointer is its type alone
+      return type.absent
+    }
     this.types.single(reader, id)
     const value = this.read(reader, type, id, 0)
     return value === paused ? this.save((value) => atEnd(reader, value)) : atEnd(reader, value)

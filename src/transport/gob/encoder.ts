@@ -33,24 +33,29 @@ export class Encoder {
   private readonly spare: Array<Writer> = []
 
   /**
-   * Adds the messages for a value to a stream: new definitions, then the value. When it throws, nothing was added, and
-   * the types of the value count as not sent.
+   * Adds the messages for values to a stream: new definitions, then the values. When it throws, nothing was added, and
+   * the types of the values count as not sent.
    */
-  encode(stream: Writer, type: GobType, value: unknown): void {
+  encode(stream: Writer, ...values: ReadonlyArray<readonly [type: GobType, value: unknown]>): void {
     this.definitions = []
     const firstId = this.nextId
-    const body = this.writer()
-    const written = Result.try(() => {
-      body.int(this.idOf(type))
-      this.single(body, type, value, 0)
-    })
+    const written = Result.try(() => values.map(([type, value]) => this.body(type, value)))
     if (Result.isFailure(written)) {
       this.forget(firstId)
       throw Result.failureOf(written)
     }
     this.definitions.forEach((definition) => stream.block(definition))
-    stream.block(body.written())
-    this.spare.push(body)
+    Result.successOf(written).forEach((body) => {
+      stream.block(body.written())
+      this.spare.push(body)
+    })
+  }
+
+  private body(type: GobType, value: unknown): Writer {
+    const body = this.writer()
+    body.int(this.idOf(type))
+    this.single(body, type, value, 0)
+    return body
   }
 
   private writer(): Writer {

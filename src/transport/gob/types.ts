@@ -119,13 +119,22 @@ export class Types {
     }
   }
 
-  /** Skips the zero before a value that is no struct. */
+  /**
+   * Skips the zero before a value that is no struct. A nil pointer to a struct is its type alone: as in Go, it is read
+   * as a struct of zeros.
+   */
   single(reader: Reader, id: number): void {
-    if (this.of(id)?.kind !== "struct" && reader.uint() !== 0) {
-      fail("is not a value")
+    if (this.of(id)?.kind !== "struct") {
+      if (reader.uint() !== 0) {
+        fail("is not a value")
+      }
+    } else if (reader.left === 0) {
+      reader.continue(endOfStruct)
     }
   }
 }
+
+const endOfStruct = new Uint8Array([0])
 
 /** Ignores a definition that was stored when the end of the value was searched. @internal */
 export const forget = (_id: number, reader: Reader): void => void Wire.readDefinition(reader, () => {})

@@ -109,9 +109,14 @@ class Replaced extends AST.Declaration {
   }
 }
 
-/** Returns the parser of Schema. It hands all options down, also whether effects are allowed. */
-const parserOf = (ast: AST.AST) =>
-  Result.decodeUnknownIssue(Schema.make<unknown, unknown>(ast)) as (input: unknown, options: Options) => Parsed
+/**
+ * Returns the parser of Schema. It hands all options down, also whether effects are allowed. It is made when it is first
+ * used: Schema looks into the members of a union, also into one that contains this part and is being rewritten.
+ */
+const parserOf = (ast: AST.AST): Parse => {
+  let parse: Parse | undefined
+  return (input, options) => (parse ??= Result.decodeUnknownIssue(Schema.make<unknown, unknown>(ast)))(input, options)
+}
 
 const list = (ast: AST.TupleType, item: AST.AST): AST.AST => {
   const parse = parserOf(item)

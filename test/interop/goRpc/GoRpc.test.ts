@@ -1,7 +1,7 @@
 /**
  * `GoRpc` against a real Go server: `net/rpc` with gob and with `net/rpc/jsonrpc`, in `go/netrpc`.
  */
-import { Fatal, RetryExhausted, RetrySchedule, withRpcRetry } from "effect-rpc-retry"
+import { Fatal, type Retryable, RetryExhausted, RetrySchedule, withRpcRetry } from "effect-rpc-retry"
 import * as Gob from "effect-rpc-retry/Gob"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
 import * as Deferred from "effect/Deferred"
@@ -12,7 +12,7 @@ import * as Schema from "effect/Schema"
 import { eventually } from "../../support/eventually.js"
 import * as GoProgram from "../../support/goProgram.js"
 import * as GoServer from "../../support/goServer.js"
-import { type Anything, services } from "../../support/netrpc.js"
+import { Anything, Quotient, services } from "../../support/netrpc.js"
 import { retryOnceAfter } from "../../support/retryOnce.js"
 import { assert, describe, it } from "../../support/vitest.js"
 
@@ -88,6 +88,29 @@ skip(`GoRpc and Go's net/rpc with gob ${GoServer.skipped ?? ""}`, () => {
       for (const value of [...values, ...values]) {
         assert.deepStrictEqual(yield* probe.EchoAny(value), value)
       }
+    }))
+
+  it.scopedLive("a reply that is a nil pointer is null where the schema has one, or else a struct of zeros, as in Go", () =>
+    Effect.gen(function*() {
+      const { arith, rpc } = yield* connect("gob")
+      const find = <A, I>(quo: number, reply?: Schema.Schema<A, I>): Effect.Effect<unknown, Fatal | Retryable> =>
+        reply === undefined
+          ? rpc.call("Probe.Find", quo, { args: Gob.Int })
+          : rpc.call("Probe.Find", quo, { args: Gob.Int, reply })
+      const zero = { Quo: 0, Rem: 0 }
+      assert.deepStrictEqual(
+        [yield* find(-1, Schema.NullOr(Quotient)), yield* find(-1, Quotient), yield* find(-1)],
+        [null, zero, {}]
+      )
+      assert.deepStrictEqual(
+        [yield* find(0, Schema.NullOr(Quotient)), yield* find(0, Quotient), yield* find(0)],
+        [zero, zero, {}]
+      )
+      const mistaken = yield* Effect.flip(find(-1, Gob.Int))
+      assert.include(mistaken.message, "is struct Quotient, and not int")
+      const nothing = Schema.Struct({})
+      assert.isNull(yield* rpc.call("Probe.FindAny", {}, { args: nothing, reply: Schema.NullOr(Anything) }))
+      assert.strictEqual(yield* arith.Multiply({ A: 6, B: 7 }), 42)
     }))
 
   it.scopedLive("without a schema for the reply it is what the stream says it is", () =>

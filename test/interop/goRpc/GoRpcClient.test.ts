@@ -773,6 +773,35 @@ describe("GoRpc: ping", () => {
       assert.deepStrictEqual([served, yield* peer.opened], [["A.Slow", "Ping", "A.Fast"], 1])
     }))
 
+  it.scoped("a peer that answers in order is known for that, also when one of the answers is refused", () =>
+    Effect.gen(function*() {
+      const turn = yield* Effect.makeSemaphore(1)
+      const served: Array<string> = []
+      let first = 0
+      const peer = yield* MemoryPeer.make(({ id, method }, { send }) =>
+        Effect.suspend(() => {
+          served.push(method)
+          const answer = JSON.stringify({ id, result: method === "A.Large" ? "x".repeat(200) : 42 })
+          if (method === "A.First") {
+            first = id
+            return Effect.void
+          }
+          return method === "A.Large"
+            ? send(JSON.stringify({ id: first, result: 42 }) + answer)
+            : Effect.delay(send(answer), method === "A.Slow" ? "1 minute" : 0)
+        }).pipe(turn.withPermits(1))
+      )
+      const rpc = yield* GoRpc.make({ socket: peer.socket, ping, maxFrameBytes: 100 })
+      const [answer, refused] = yield* Effect.all([rpc.call("A.First", 1), Effect.flip(rpc.call("A.Large", 1))], {
+        concurrency: 2
+      })
+      assert.deepStrictEqual([answer, refused.reason], [42, "Protocol"])
+      const slow = yield* Effect.fork(rpc.call("A.Slow", 1).pipe(withRpcRetry))
+      yield* TestClock.adjust("61 seconds")
+      assert.strictEqual(yield* Fiber.join(slow), 42)
+      assert.deepStrictEqual([served, yield* peer.opened], [["A.First", "A.Large", "A.Slow", "Ping"], 1])
+    }))
+
   it.scoped("a peer that is said to answer out of order is lost with the first call", () =>
     Effect.gen(function*() {
       const { now, rpc } = yield* answering("at once", { outOfOrder: true })

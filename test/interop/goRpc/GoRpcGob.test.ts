@@ -105,6 +105,17 @@ describe("GoRpc with gob", () => {
       }
     }))
 
+  it.scopedLive("a call whose method has half of a character takes no definition of a type with it", () =>
+    Effect.gen(function*() {
+      const { call, rpc } = yield* setup(Peer.gob(answer))
+      const failed = yield* Effect.flip(rpc.call("Arith.\ud800", { A: 6, B: 7 }, schemas))
+      assert.deepStrictEqual(summary(failed), [
+        "InvalidArgument",
+        "the arguments cannot be written: has a text with half of a character, a lone surrogate"
+      ])
+      assert.strictEqual(yield* Effect.timeout(call, "30 seconds"), 42)
+    }))
+
   it.scopedLive("a schema made inside the function that calls is told to the server once, and not with each call", () =>
     Effect.gen(function*() {
       const sizes: Array<number> = []

@@ -462,6 +462,27 @@ describe("Connection: its end", () => {
       assert.strictEqual(yield* connection.state, "closed")
     }))
 
+  for (const drainTimeout of [0, 100]) {
+    it.effect(`close completes at the end of the scope, and after it, with a drainTimeout of ${drainTimeout} ms`, () =>
+      Effect.gen(function*() {
+        const { log, make } = dialler()
+        const scope = yield* Scope.make()
+        const connection = yield* Scope.extend(make({ drainTimeout }), scope)
+        yield* hold(connection, 10_000)
+        yield* TestClock.adjust(20)
+        const closing = yield* Effect.fork(Effect.zipRight(connection.close, connection.state))
+        yield* TestClock.adjust(20)
+        const end = yield* Effect.fork(Scope.close(scope, Exit.void))
+        yield* TestClock.adjust(200)
+        yield* Fiber.join(end)
+        assert.deepStrictEqual([yield* Fiber.join(closing), log.open], ["closed", 0])
+        yield* connection.close
+        const other = yield* Effect.scoped(make({ drainTimeout }))
+        yield* other.close
+        assert.strictEqual(yield* other.state, "closed")
+      }))
+  }
+
   it.scoped("the idle timeout counts from the end of the last use", () =>
     Effect.gen(function*() {
       const { log, make } = dialler()

@@ -71,6 +71,18 @@ describe("Gob", () => {
     }
   })
 
+  it("a nil pointer, which Go sends as its type alone, is null, or else a struct of zeros", () => {
+    // type S struct{ A int }; var s *S; gob.NewEncoder(w).Encode(&s)
+    const struct = bytesOf("147f030101015301ff80000101010141010400000002ff80")
+    const S = Schema.Struct({ A: Gob.Int })
+    assert.deepStrictEqual(Gob.decode(S)(struct), Either.right({ A: 0 }))
+    assert.deepStrictEqual(Gob.decode(Schema.NullOr(S))(struct), Either.right(null))
+    assert.deepStrictEqual(Gob.decode(Schema.UndefinedOr(S))(struct), Either.right(undefined))
+    // var n *int: Go itself does not read it
+    assert.deepStrictEqual(Gob.decode(Schema.NullOr(Gob.Int))(bytesOf("0104")), Either.right(null))
+    assert.include(problem(Gob.decode(Gob.Int)(bytesOf("0104"))), "ends in the middle of a value")
+  })
+
   it("reads a stream of many values as they come, each as what is asked for, again if need be", () => {
     const encoder = Gob.makeEncoder()
     const bytes = Buffer.concat([

@@ -26,7 +26,7 @@ const encodedWhole = (schema: Any, value: unknown) =>
     try: () => {
       const encoded = Schema.encodeSync(schema)(value)
       const writer = new Writer()
-      new Encoder().encode(writer, Type.of(schema.ast), encoded)
+      new Encoder().encode(writer, [Type.of(schema.ast), encoded])
       return writer.written().slice()
     },
     catch: problemOf

@@ -47,6 +47,25 @@ const Tree: Schema.Schema<Tree, TreeEncoded> = Schema.Struct({
   children: Schema.Array(Schema.suspend(() => Tree))
 })
 
+type Expression =
+  | { readonly kind: "Value"; readonly value: number }
+  | { readonly kind: "Sum"; readonly of: ReadonlyArray<Expression | null> }
+  | { readonly kind: "Group"; readonly of: { readonly [name: string]: Expression | null } }
+
+type ExpressionEncoded =
+  | { readonly kind: "Value"; readonly value: string }
+  | { readonly kind: "Sum"; readonly of: ReadonlyArray<ExpressionEncoded | null> }
+  | { readonly kind: "Group"; readonly of: { readonly [name: string]: ExpressionEncoded | null } }
+
+/** A union that contains itself, as another member of a union in it. */
+const Part = Schema.NullOr(Schema.suspend((): Schema.Schema<Expression, ExpressionEncoded> => Expression))
+
+const Expression: Schema.Schema<Expression, ExpressionEncoded> = Schema.Union(
+  Schema.Struct({ kind: Schema.Literal("Value"), value: Schema.NumberFromString }),
+  Schema.Struct({ kind: Schema.Literal("Sum"), of: Schema.Array(Part) }),
+  Schema.Struct({ kind: Schema.Literal("Group"), of: Schema.Record({ key: Schema.String, value: Part }) })
+)
+
 const Effectful = Schema.transformOrFail(Schema.String, Schema.Number, {
   strict: true,
   decode: (text, _, ast) =>
@@ -67,6 +86,16 @@ const synchronous = fc.oneof(
     { value: "1", children: [{ value: "2", children: [] }, { value: "3", children: [] }] },
     { value: "1", children: [{ value: "2", children: [{ value: "-1", children: [] }] }] },
     { value: "1", children: [{ value: "2" }] }
+  ),
+  sampled(
+    Expression,
+    {
+      kind: "Sum",
+      of: [{ kind: "Value", value: "1" }, null, { kind: "Group", of: { a: { kind: "Value", value: "2" } } }]
+    },
+    { kind: "Sum", of: [{ kind: "Value", value: "x" }] },
+    { kind: "Group", of: { a: { kind: "Sum" } } },
+    null
   ),
   sampled(
     Schema.Union(

@@ -86,6 +86,19 @@ func (p *Probe) EchoAny(value *Anything, reply *Anything) error {
 	return nil
 }
 
+// Find gives a quotient, or nil.
+func (p *Probe) Find(quo *int, reply **Quotient) error {
+	if *quo >= 0 {
+		*reply = &Quotient{Quo: *quo}
+	}
+	return nil
+}
+
+// FindAny gives nil.
+func (p *Probe) FindAny(_ *struct{}, _ **Anything) error {
+	return nil
+}
+
 // Sleep answers after so many milliseconds.
 func (p *Probe) Sleep(millis *int, reply *int) error {
 	p.calls.Add(1)
