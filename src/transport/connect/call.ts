@@ -260,6 +260,20 @@ export const unary = <I extends DescMessage, O extends DescMessage>(
   )
 
 /**
+ * Asks for the next message once until it is taken: when a wait for it is interrupted, the next wait is for the same
+ * one.
+ */
+const oneAtATime = <A>(messages: AsyncIterator<A>) => {
+  let asked: Promise<IteratorResult<A>> | undefined
+  return {
+    ask: () => asked ??= messages.next(),
+    taken: () => {
+      asked = undefined
+    }
+  }
+}
+
+/**
  * Makes a server-streaming call, which completes with the first message or the end. A failed attempt ends its request;
  * another one ends with the scope, or with the stream.
  *
@@ -291,13 +305,16 @@ export const serverStream = <I extends DescMessage, O extends DescMessage>(
             options?.contextValues
           ))
         yield* tell(attempt, () => options?.onHeader?.(response.header))
-        const messages = response.message[Symbol.asyncIterator]()
+        const next = oneAtATime(response.message[Symbol.asyncIterator]())
         const ended = Effect.andThen(
           Effect.suspend(() => tell(attempt, () => options?.onTrailer?.(response.trailer))),
           Effect.succeedNone
         )
-        return run(attempt, "Begun", () => messages.next()).pipe(
-          Effect.flatMap((result) => result.done === true ? ended : Effect.succeedSome(Chunk.of(result.value))),
+        return run(attempt, "Begun", next.ask).pipe(
+          Effect.flatMap((result) => {
+            next.taken()
+            return result.done === true ? ended : Effect.succeedSome(Chunk.of(result.value))
+          }),
           Effect.mapError(Option.some),
           Effect.flatMap(Option.match({ onNone: () => Effect.fail(Option.none()), onSome: Effect.succeed }))
         )

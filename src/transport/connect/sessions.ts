@@ -89,7 +89,12 @@ export class Http2Connection {
     }
     this.verification ??= new Promise<boolean>((resolve) => {
       this.session.once("close", () => resolve(false))
+      // a request waits for the answer
+      this.session.ref()
       this.ping(() => {
+        if (this.streams.size === 0) {
+          this.session.unref()
+        }
         this.verification = undefined
         this.quietSince = unsafeNow(clock)
         resolve(true)

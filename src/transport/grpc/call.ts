@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Classify from "../../Classify.js"
 import * as Deadline from "../../Deadline.js"
+import * as Excerpt from "../../internal/errors/excerpt.js"
 import * as Result from "../../internal/result.js"
 import { Fatal, isRetryable, type Retryable, withMethod } from "../../RpcError.js"
 import { repeatUnprocessed, sleepUntil } from "../shared/attempt.js"
@@ -58,29 +59,53 @@ const earlier = (own: Grpc.CallOptions["deadline"], { clock, deadline }: Outgoin
 const cut = () => new Error("the attempt was cut before its request was written")
 
 /**
- * Makes call credentials that tell the progress right before the headers are written. Credentials of the user run
- * before, as they may take long.
+ * Makes call credentials that tell the progress right before the headers are written. Those of the user and of the
+ * channel run before, as they may take long.
  */
-const announced = (own: Grpc.CallCredentials | undefined, { sending }: Deadline.Progress): Grpc.CallCredentials =>
-  Grpc.credentials.createFromMetadataGenerator((options, callback) => {
-    const send = (metadata: Grpc.Metadata) => sending() ? callback(null, metadata) : callback(cut())
+const announced = (own: Grpc.CallCredentials | undefined, progress: Deadline.Progress): Grpc.CallCredentials => {
+  const credentials = Grpc.credentials.createFromMetadataGenerator((options, callback) => {
+    const send = (metadata: Grpc.Metadata) => progress.sending() ? callback(null, metadata) : callback(cut())
     return own === undefined ? send(nothing) : void own.generateMetadata(options).then(send, callback)
   })
+  // the library adds those of the channel, and then runs all of them at once
+  const compose: Grpc.CallCredentials["compose"] = (other) =>
+    isEmpty(other) ? credentials : announced(own === undefined ? other : own.compose(other), progress)
+  return Object.assign(credentials, { compose })
+}
+
+const some = Grpc.credentials.createFromMetadataGenerator(() => {})
+
+/** Returns whether credentials are those of a channel that has none. */
+const isEmpty = (credentials: Grpc.CallCredentials): boolean => some.compose(credentials) === some
 
 /** The metadata of credentials that add none. The library copies it. */
 const nothing = new Grpc.Metadata()
 
 /** Returns the metadata of the user, which wins, with the ambient facts. */
-const withFacts = (own: Grpc.Metadata | undefined, facts: Deadline.Facts): Grpc.Metadata => {
+const withFacts = (
+  method: string,
+  own: Grpc.Metadata | undefined,
+  facts: Deadline.Facts
+): Result.Result<Grpc.Metadata, Fatal> => {
   const sent = own?.clone() ?? new Grpc.Metadata()
   const add = (key: string, value: string) => sent.get(key).length === 0 ? sent.set(key, value) : undefined
   if (facts.previousAttempts > 0) {
     add("grpc-previous-rpc-attempts", String(facts.previousAttempts))
   }
-  if (facts.idempotencyKey !== undefined) {
-    add("idempotency-key", facts.idempotencyKey)
-  }
-  return sent
+  const { idempotencyKey } = facts
+  return idempotencyKey === undefined ? Result.succeed(sent) : Result.try({
+    try: () => {
+      add("idempotency-key", idempotencyKey)
+      return sent
+    },
+    catch: (cause) =>
+      new Fatal({
+        reason: "InvalidArgument",
+        method,
+        message: "the idempotency key cannot be written as metadata",
+        cause: Excerpt.of(cause)
+      })
+  })
 }
 
 /**
@@ -95,13 +120,14 @@ export const outgoing = ({ kind, name }: Method, settings: Settings): Effect.Eff
         AttemptOptions.forAttempt(name, "callOptions", AttemptOptions.callOptions, settings.callOptions)
       return Result.flatMap(
         AttemptOptions.forAttempt(name, "metadata", AttemptOptions.metadata, settings.metadata),
-        (metadata) =>
-          Result.map(optionsOf(), (options = {}): Outgoing => ({
-            metadata: withFacts(metadata, facts),
-            options,
-            clock: Context.get(currentDefaultServices, Clock.Clock),
-            deadline: kind === "serverStream" ? Infinity : Context.get(currentContext, Deadline.CurrentDeadline)
-          }))
+        (own) =>
+          Result.flatMap(optionsOf(), (options = {}) =>
+            Result.map(withFacts(name, own, facts), (metadata): Outgoing => ({
+              metadata,
+              options,
+              clock: Context.get(currentDefaultServices, Clock.Clock),
+              deadline: kind === "serverStream" ? Infinity : Context.get(currentContext, Deadline.CurrentDeadline)
+            })))
       )
     }))
 

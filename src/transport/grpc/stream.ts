@@ -47,25 +47,24 @@ const readerOf = (
   call.on("end", () => ended(Effect.fail(Option.none())))
   call.on("error", (error: Grpc.ServiceError) => ended(Effect.asSomeError(fail(error))))
 
-  const next: Reader["next"] = Effect.async((resume) => {
-    const look = () => {
+  const arrived: Effect.Effect<void> = Effect.async((resume) => {
+    waiting = () => {
       waiting = nobody
-      const messages: Array<unknown> = []
-      for (let message: unknown = call.read(); message !== null; message = call.read()) {
-        messages.push(message)
-      }
-      if (messages.length > 0) {
-        resume(Effect.succeed(Chunk.unsafeFromArray(messages)))
-      } else if (end !== undefined) {
-        resume(end)
-      } else {
-        waiting = look
-      }
+      resume(Effect.void)
     }
-    look()
     return Effect.sync(() => {
       waiting = nobody
     })
+  })
+  // messages are read by the fiber that gets them, so that a wait that is interrupted takes none
+  const next: Reader["next"] = Effect.suspend(() => {
+    const messages: Array<unknown> = []
+    for (let message: unknown = call.read(); message !== null; message = call.read()) {
+      messages.push(message)
+    }
+    return messages.length > 0
+      ? Effect.succeed(Chunk.unsafeFromArray(messages))
+      : end ?? Effect.andThen(arrived, next)
   })
   return {
     next,

@@ -497,6 +497,27 @@ describe("a quiet connection", () => {
         assert.strictEqual(sessions(), 1)
       }))
 
+    it.scopedLive(`${kind}: keeps the process running while a call waits to hear whether it is there`, () =>
+      Effect.gen(function*() {
+        const { port } = yield* ConnectServer.server(kind)
+        // those that keep a process running
+        const sockets = () => process.getActiveResourcesInfo().filter((name) => name === "TCPSocketWrap").length
+        const asked: Array<number> = []
+        const { port: other } = yield* pinged(port, () => asked.push(sockets()))
+        const client = Connect.client(
+          EchoService,
+          yield* ConnectServer.transport(kind, other, { session: { pingIntervalMs: 20, pingTimeoutMs: 5_000 } })
+        )
+        yield* client.echo(x)
+        yield* settle(60)
+        const idle = sockets()
+        asked.length = 0
+        yield* client.echo(x)
+        assert.strictEqual(asked[0], idle + 1)
+        yield* settle(60)
+        assert.strictEqual(sockets(), idle)
+      }))
+
     it.scopedLive(`${kind}: without calls is closed in the end, and the next call makes another`, () =>
       Effect.gen(function*() {
         const { connections, port } = yield* ConnectServer.server(kind)
@@ -512,7 +533,7 @@ describe("a quiet connection", () => {
   }
 
   /** Counts the PINGs, and the connections, on their way to a server. */
-  const pinged = (target: number) =>
+  const pinged = (target: number, onPing: () => void = () => {}) =>
     Effect.gen(function*() {
       let pings = 0
       let sessions = 0
@@ -521,6 +542,7 @@ describe("a quiet connection", () => {
         const ping = Buffer.from([0, 0, 8, 6, 0])
         for (let at = chunk.indexOf(ping); at >= 0; at = chunk.indexOf(ping, at + 1)) {
           pings++
+          onPing()
         }
       }, () => sessions++)
       return { port, pings: () => pings, sessions: () => sessions }

@@ -9,6 +9,7 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -167,6 +168,24 @@ for (const kind of kinds) {
         assert.instanceOf(error, RetryExhausted)
         assert.deepStrictEqual([error.reason, error.last.reason], ["DeadlineExceeded", "AttemptTimeout"])
         yield* seen[1]!.cancelled
+      }))
+
+    it.scopedLive("has the message that comes after a wait for it was given up", () =>
+      Effect.gen(function*() {
+        const { client, scriptStream } = yield* make(kind)
+        const late = held()
+        scriptStream(late.step)
+        const pull = Effect.map(
+          yield* Stream.toPull(yield* client.watch(x).pipe(withRpcRetry(quick))),
+          (messages) => Chunk.toReadonlyArray(messages).map(({ value }) => value)
+        )
+        assert.deepStrictEqual(yield* pull, ["a"])
+        assert.isTrue(Option.isNone(yield* Effect.timeoutOption(pull, "20 millis")))
+        assert.isTrue(Option.isNone(yield* Effect.timeoutOption(pull, "20 millis")))
+        late.release()
+        yield* settle(50)
+        assert.deepStrictEqual(yield* pull, ["b"])
+        assert.isTrue(Option.isNone(yield* Effect.flip(pull)))
       }))
 
     it.scopedLive("asks for no more than is wanted", () =>

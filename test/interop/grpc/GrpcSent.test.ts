@@ -4,6 +4,7 @@
 import * as grpc from "@grpc/grpc-js"
 import {
   Deadline,
+  Fatal,
   InvalidOption,
   RetryExhausted,
   RetryPolicy,
@@ -68,6 +69,23 @@ describe("Grpc: what is sent", () => {
       const seen = yield* server.seen
       assert.deepStrictEqual(seen.map(({ metadata }) => metadata.get("idempotency-key")), [["mine"], ["mine"]])
       assert.deepStrictEqual(seen.map(({ previousAttempts }) => previousAttempts), [0, 1])
+    }))
+
+  it.scopedLive("an idempotency key that metadata cannot hold ends the call, unary and stream: Fatal, nothing sent", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* subject()
+      const calls = [
+        Effect.asVoid(Grpc.unary(client, "echo")(hi)),
+        Effect.asVoid(Grpc.serverStream(client, "list")(hi))
+      ]
+      for (const call of calls) {
+        const error = yield* Effect.flip(call.pipe(withRpcRetry({ schedule, idempotencyKey: "ключ" })))
+        assert.instanceOf(error, Fatal)
+        assert.strictEqual(error.reason, "InvalidArgument")
+        assert.include(error.message, "idempotency key")
+        assert.notInclude(JSON.stringify(error), "ключ")
+      }
+      assert.deepStrictEqual(yield* server.seen, [])
     }))
 
   it.scopedLive("a function is asked for metadata and options at each attempt", () =>

@@ -8,6 +8,7 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
@@ -16,7 +17,7 @@ import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as TestServices from "effect/TestServices"
 import { eventually, settle } from "../../support/eventually.js"
-import { client } from "../../support/grpcClient.js"
+import { client, type Text } from "../../support/grpcClient.js"
 import * as Raw from "../../support/grpcRaw.js"
 import * as GrpcServer from "../../support/grpcServer.js"
 import { assert, describe, it } from "../../support/vitest.js"
@@ -280,6 +281,35 @@ describe("Grpc.serverStream", () => {
       yield* settle(50)
       const second = yield* pull
       assert.deepStrictEqual(Array.from(Chunk.appendAll(first, second)), [{ value: "a" }, { value: "b" }])
+    }))
+
+  it.scopedLive("a message that comes in the moment in which a wait for it is given up is there for the next", () =>
+    Effect.gen(function*() {
+      const server = yield* Raw.make
+      const echo = yield* client(server.address)
+      let call: grpc.ClientReadableStream<Text> | undefined
+      const original = echo.list.bind(echo) as (...args: ReadonlyArray<unknown>) => grpc.ClientReadableStream<Text>
+      const watched = (...args: ReadonlyArray<unknown>) => {
+        call = original(...args)
+        return call
+      }
+      Object.assign(echo, { list: Object.assign(watched, echo.list) })
+      let goOn = () => {}
+      yield* server.script((stream) => {
+        stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true })
+        stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }))
+        stream.write(Raw.frame(Raw.text("a")))
+        goOn = () => stream.end(Raw.frame(Raw.text("b")))
+      })
+      const pull = yield* Stream.toPull(yield* Grpc.serverStream(echo, "list")({ value: "" }))
+      yield* pull
+      const waiting = yield* Effect.fork(pull)
+      yield* settle(50)
+      // after the listener of the reader
+      call!.once("readable", () => waiting.unsafeInterruptAsFork(FiberId.none))
+      goOn()
+      assert.isTrue(Exit.isInterrupted(yield* Fiber.await(waiting)))
+      assert.deepStrictEqual(Array.from(yield* pull), [{ value: "b" }])
     }))
 
   it.scopedLive("a stream of 100,000 messages is asked for as it is taken", () =>

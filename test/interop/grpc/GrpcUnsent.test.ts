@@ -10,6 +10,7 @@ import { eventually } from "../../support/eventually.js"
 import { client, Echo } from "../../support/grpcClient.js"
 import * as Raw from "../../support/grpcRaw.js"
 import * as GrpcServer from "../../support/grpcServer.js"
+import * as GrpcTls from "../../support/grpcTls.js"
 import * as JumpingClock from "../../support/jumpingClock.js"
 import * as Peer from "../../support/peer.js"
 import { assert, describe, it } from "../../support/vitest.js"
@@ -128,6 +129,36 @@ describe("Grpc: an attempt that is cut", () => {
       assert.instanceOf(error, RetryExhausted)
       assert.deepStrictEqual([error.attempts, error.last.delivery], [2, "NotSent"])
       assert.deepStrictEqual(yield* server.seen, [])
+    }))
+
+  it.scopedLive("while credentials of its channel are fetched was not sent", () =>
+    Effect.gen(function*() {
+      const server = yield* GrpcTls.make
+      let asked = 0
+      const slow = grpc.credentials.createFromMetadataGenerator((_, callback) => {
+        asked++
+        if (asked > 2) {
+          callback(null, new grpc.Metadata())
+        }
+      })
+      const channel = grpc.credentials.combineChannelCredentials(
+        grpc.credentials.createSsl(GrpcTls.certificate),
+        slow
+      )
+      const opened = yield* GrpcTls.client(server.address, channel, {
+        "grpc.ssl_target_name_override": "other.example",
+        ...Grpc.channelOptions
+      })
+      const own = grpc.credentials.createFromMetadataGenerator((_, callback) => callback(null, new grpc.Metadata()))
+      for (const callOptions of [{}, { credentials: own }]) {
+        asked = 0
+        const echo = Grpc.unary(opened, "echo", { idempotent: false, callOptions })
+        const error = yield* Effect.flip(withRpcRetry(echo(hi), { schedule, attemptTimeout: "500 millis" }))
+        assert.instanceOf(error, RetryExhausted)
+        assert.deepStrictEqual([error.attempts, error.last.delivery], [2, "NotSent"])
+        assert.strictEqual(asked, 2)
+        assert.deepStrictEqual(yield* echo(hi), hi)
+      }
     }))
 
   it.scopedLive("when the server has the request may have run: once", () =>
