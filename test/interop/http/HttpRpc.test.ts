@@ -27,6 +27,7 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { contract } from "../../support/contract.js"
 import * as EchoServer from "../../support/echoServer.js"
+import { eventually } from "../../support/eventually.js"
 import * as HttpServer from "../../support/httpServer.js"
 import { assert, describe, it } from "../../support/vitest.js"
 
@@ -412,6 +413,16 @@ describe("HttpRpc.retrying", () => {
           "Throttled",
           "NotSent"
         ])
+      }).pipe(through))
+
+    it.scopedLive(`the body of a refused response is not waited for where the caller cannot be interrupted: ${name}`, () =>
+      Effect.gen(function*() {
+        const { client, server } = yield* made()
+        server.script((response) => {
+          response.writeHead(503).write("busy")
+        })
+        assert.strictEqual((yield* Effect.uninterruptible(client.get(server.url))).status, 200)
+        yield* eventually(() => server.seen[0]?.aborted === true)
       }).pipe(through))
 
     it.scopedLive(`what cannot be a header is Fatal, and nothing is sent: ${name}`, () =>
