@@ -179,14 +179,14 @@ export const calling = <E, R, A, E2, R2>(
       Effect.flatMap(Deadline.facts, (facts) => withHeaders(request, headers(facts))),
       (request) => client.execute(request)
     )
-  const answered = (attempt: HttpBody.Attempt) => {
-    let first = attempt.request
+  const answered = (request: Request) => {
+    let first = request
     // told after the client has changed the request, as by a base URL, and before it follows a redirect
     const noting = HttpClient.tapRequest(client, (request) =>
       Effect.sync(() => {
         first = request
       }))
-    return send(noting, attempt.request).pipe(
+    return send(noting, request).pipe(
       Effect.tapError((error) => {
         const response = refusedOf(error)
         return response === undefined ? Effect.void : accepted(response, retryOn)
@@ -202,18 +202,15 @@ export const calling = <E, R, A, E2, R2>(
     )
   }
   // a failure of `read` comes after the request was answered
-  const done = (attempt: HttpBody.Attempt) =>
-    Effect.flatMap(answered(attempt), (response) =>
+  const done = (request: Request) =>
+    Effect.flatMap(answered(request), (response) =>
       Effect.mapError(read(response), (error) => {
         const failure = typed(error, name)
         return HttpClientError.isHttpClientError(error) && isRetryable(failure)
           ? withDelivery(failure, "Unknown")
           : failure
       }))
-  const attempted = Effect.flatMap(
-    Effect.suspend(() => HttpBody.attempt(request)),
-    (attempt) => Effect.mapError(done(attempt), (error) => isRetryable(error) ? attempt.failed(error) : error)
-  )
+  const attempted = HttpBody.attempt(request, {}, done)
   return RpcCall.make(attempted, { method: name, idempotent: idempotent(request) })
 }
 
