@@ -206,6 +206,7 @@ describe("EffectRpc: an answer that its schema cannot take", () => {
       assert.strictEqual(says(error), "Fatal Protocol")
       assert.instanceOf(hidden(error), SyntaxError)
       assert.strictEqual(says(yield* failure(Stream.runDrain(rpc.ParsedEnd()))), "Fatal Protocol")
+      assert.strictEqual(says(yield* failure(Effect.uninterruptible(rpc.Parsed()))), "Fatal Protocol")
       answerOther()
       assert.strictEqual(yield* Fiber.join(other), "late")
       assert.strictEqual(yield* rpc.Echo({ text: "x" }), "fine")
