@@ -261,3 +261,25 @@ describe("EffectRpc: a protocol that is closed before its clients", () => {
       }))
   }
 })
+
+describe("EffectRpc: an answer that arrives in parts which end within a character", () => {
+  // three bytes each: parts of 64 KiB cut some
+  const long = "漢".repeat(500_000)
+
+  it.scopedLive("TCP: is as it was sent", () =>
+    Effect.gen(function*() {
+      const { port } = yield* Cases.lines((message, socket) =>
+        message._tag === "Request" && socket.write(success(message, long))
+      )
+      const rpc = yield* Server.connect(overTcp(port), EffectRpc.make(Group))
+      assert.isTrue((yield* rpc.Echo({ text: "x" })) === long)
+    }))
+
+  it.scopedLive("HTTP, NDJSON: is as it was sent", () =>
+    Effect.gen(function*() {
+      const server = yield* HttpServer.make
+      const rpc = yield* Server.connect(overHttp(server.url), EffectRpc.make(Group))
+      server.script((response, seen) => response.end(success(JSON.parse(seen.text) as RpcMessage.RequestEncoded, long)))
+      assert.isTrue((yield* rpc.Echo({ text: "x" })) === long)
+    }))
+})
