@@ -246,6 +246,20 @@ describe("RpcError", () => {
     assert.strictEqual(Schema.decodeUnknownSync(Retryable)(JSON.parse(JSON.stringify(error))).retryAfter, "Never")
   })
 
+  it("is made, shown, encoded and decoded with times of more nanoseconds than a number can count", () => {
+    const long = Duration.millis(1e303)
+    const error = new RetryExhausted({
+      ...exhausted,
+      elapsed: long,
+      last: new Retryable({ reason: "Throttled", delivery: "NotSent", retryAfter: long }),
+      history: [{ ...attempt(1), took: long }]
+    })
+    assert.include(error.message, "in forever: throttled, not sent, server says retry after forever")
+    assert.include(RpcError.report(error), "forever")
+    const decoded = Schema.decodeUnknownSync(RpcError.RpcError)(JSON.parse(JSON.stringify(error)))
+    assert.strictEqual(decoded.message, error.message)
+  })
+
   it("takes a history of another make up to a bound, and reports a long one", () => {
     const encoded = Schema.encodeSync(RetryExhausted)(exhausted)
     const long = { ...encoded, history: Array(101).fill(encoded.history[0]) }
@@ -363,7 +377,7 @@ describe("an error of ours", () => {
     assert.strictEqual(hint(5_000_000n), 5)
     assert.strictEqual(hint(Duration.seconds(1)), 1000)
     assert.strictEqual(hint("Never"), "Never")
-    for (const bad of [-1, NaN, -5n, "-1 seconds", "soon" as "Never"] as const) {
+    for (const bad of [-1, NaN, -5n, "-1 seconds", "soon" as "Never", [1, NaN], [NaN, 0]] as const) {
       assert.strictEqual(hint(bad), "Never", String(bad))
     }
   })

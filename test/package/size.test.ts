@@ -82,7 +82,7 @@ const limits: Readonly<Record<string, readonly [limit: number, program: string]>
   GoRpc: [26_800, `export * from "effect-rpc-retry/transport/GoRpc"`],
   Grpc: [13_500, `export * from "effect-rpc-retry/transport/Grpc"`],
   HttpPool: [9_300, `export * from "effect-rpc-retry/transport/HttpPool"`],
-  HttpRpc: [10_900, `export * from "effect-rpc-retry/transport/HttpRpc"`],
+  HttpRpc: [11_200, `export * from "effect-rpc-retry/transport/HttpRpc"`],
   JsonRpc: [16_800, `export * from "effect-rpc-retry/transport/JsonRpc"`],
   Thrift: [18_900, `export * from "effect-rpc-retry/transport/Thrift"`]
 }

@@ -90,6 +90,6 @@ export const Hint = Schema.transform(
 export const hintOf = (hint: Duration.DurationInput | "Never" | undefined): Duration.Duration | "Never" | undefined =>
   hint === undefined || hint === "Never" || Duration.isDuration(hint)
     ? hint
-    : Number.isNaN(hint) || String(hint).startsWith("-")
+    : /^-|NaN/.test(String(hint))
     ? "Never"
     : Option.getOrElse(Duration.decodeUnknown(hint), () => "Never" as const)

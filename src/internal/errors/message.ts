@@ -76,14 +76,14 @@ const phrases: Record<RetryableReason, string> = {
  * @internal
  */
 export const showDuration = (duration: Duration.Duration): string => {
-  if (!Duration.isFinite(duration)) {
-    return "forever"
-  }
   const millis = Duration.toMillis(duration)
   if (millis < 1000) {
     return `${Math.round(millis * 100) / 100}ms`
   }
-  return Duration.format(Duration.millis(Math.round(millis))).split(" ").slice(0, 2).join(" ")
+  // `Duration.format` throws when there are too many nanoseconds for a number
+  return millis > Number.MAX_SAFE_INTEGER
+    ? "forever"
+    : Duration.format(Duration.millis(Math.round(millis))).split(" ").slice(0, 2).join(" ")
 }
 
 /** Formats a measured duration: from 10 ms it is rounded to whole milliseconds, where fractions are noise. */

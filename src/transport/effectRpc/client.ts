@@ -106,8 +106,9 @@ const untilSpoiled = <A, E, R>(
       const fiber = Runtime.start(
         settings,
         Context.add(settings.context, Attempt.CurrentAttemptState, attempt),
-        // `Effect.exit`, as Effect logs the failure of a fiber that nobody waits for
-        Effect.exit(restore(self(attempt) as Effect.Effect<A, E>))
+        // `Effect.exit`, as Effect logs the failure of a fiber that nobody waits for. A spoiled attempt has no other end
+        // than its interruption, whether the caller can be interrupted or not
+        Effect.exit(Effect.interruptible(self(attempt) as Effect.Effect<A, E>))
       )
       fiber.addObserver((exit) => end(Exit.flatten(exit)))
       const ended = Effect.async<A, E>((resume) => first === undefined ? void (wake = resume) : resume(first))

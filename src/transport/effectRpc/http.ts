@@ -17,6 +17,7 @@ import { statusError } from "../http/exchange.js"
 import * as HttpFailure from "../http/failure.js"
 import { checkUrl } from "../shared/url.js"
 import * as Guard from "./guard.js"
+import { readingInParts } from "./serialization.js"
 
 interface Options {
   readonly url: string
@@ -51,7 +52,7 @@ export const makeProtocol = (options: Options) => {
     orThrow(checkSerialization(yield* RpcSerialization.RpcSerialization))
     const located = HttpClient.mapRequest(yield* HttpClient.HttpClient, HttpClientRequest.prependUrl(url))
     const transformed = options.transformClient === undefined ? located : options.transformClient(located)
-    const protocol = yield* RpcClient.makeProtocolHttp(onlyOk(transformed))
+    const protocol = yield* readingInParts(RpcClient.makeProtocolHttp(onlyOk(transformed)))
     return yield* Guard.make(protocol, { _tag: "Http" })
   })
 }

@@ -13,6 +13,7 @@ import * as Excerpt from "../../internal/errors/excerpt.js"
 import { Fatal } from "../../RpcError.js"
 import { CurrentProgress } from "./attempt.js"
 import * as Guard from "./guard.js"
+import { readingInParts } from "./serialization.js"
 
 interface Options {
   readonly retryTransientErrors?: boolean | undefined
@@ -85,11 +86,11 @@ export const makeProtocol = (options: Options) =>
   Effect.gen(function*() {
     const { opened, served, socket } = yield* Effect.flatMap(Socket.Socket, observe)
     const protocol = yield* Effect.provideService(
-      RpcClient.makeProtocolSocket({
+      readingInParts(RpcClient.makeProtocolSocket({
         ...options,
         // dial at once while the peer answers, however often its connections end
         retrySchedule: Step.startingOver(options.retrySchedule, Ref.getAndSet(served, false))
-      }),
+      })),
       Socket.Socket,
       socket
     )

@@ -5,17 +5,29 @@
  */
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
 import type { LazyArg } from "effect/Function"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
-import * as Result from "../../internal/result.js"
-import { Fatal, type Retryable } from "../../RpcError.js"
+import * as Deadline from "../../Deadline.js"
+import { Fatal, isRetryable, Retryable } from "../../RpcError.js"
 
 /** Bodies that are made anew each time they are read. */
 const madeAnew = new WeakSet<HttpBody.HttpBody>()
 
-/** Sources that were read and cannot be read again. */
-const taken = new WeakSet<object>()
+/** The attempt that reads a source, or has read it. */
+interface Reader {
+  /** The call of the attempt. */
+  readonly call: object
+  /** Completes when the attempt has ended, with whether it was interrupted. */
+  readonly ended: Deferred.Deferred<boolean>
+}
+
+/** The readers of sources that cannot be read again. */
+const readers = new WeakMap<object, Reader>()
 
 /** @internal */
 export const repeatable = (
@@ -52,55 +64,96 @@ const alreadyRead = (): Fatal =>
     message: `the body of the request was read by an attempt before, and ${readOnce}`
   })
 
-/** One attempt of a request. @internal */
-export interface Attempt {
-  readonly request: HttpClientRequest.HttpClientRequest
-  /** Returns the failure of the attempt: `Fatal` when its body was read and cannot be read again. */
-  readonly failed: (error: Retryable) => Retryable | Fatal
+/**
+ * Fails an attempt whose body another one reads. While that is an attempt of the same call, this one is an extra leg of
+ * a hedge: it waits, as the call ends with the other one, and its failure does not end the call before.
+ */
+const notSent = ({ call, ended }: Reader, ownCall: object): Effect.Effect<never, Retryable | Fatal> =>
+  Effect.flatMap(
+    Deferred.isDone(ended),
+    (isDone) =>
+      isDone || call !== ownCall ?
+        Effect.fail(alreadyRead()) :
+        Deadline.whileUnsent(() =>
+          Effect.flatMap(Deferred.await(ended), (isCut) =>
+            Effect.fail(
+              isCut
+                ? alreadyRead()
+                : new Retryable({ reason: "Custom", delivery: "NotSent", retryAfter: "Never", cause: alreadyRead() })
+            ))
+        )
+  )
+
+/** Returns the failure of an attempt that has read its body. */
+const notAgain = (cause: Retryable): Fatal => {
+  const { code, method, reason } = cause
+  const what = code === undefined ? reason : `${reason} (${code})`
+  return new Fatal({
+    reason: "InvalidArgument",
+    method,
+    code,
+    message: `the attempt failed with ${what}, and the body of the request ${readOnce}`,
+    cause
+  })
 }
 
-/** Marks the source of a stream as read when the stream runs: a client may fail before that, without a connection. */
-const noting = (body: HttpBody.Stream): HttpBody.Stream =>
+/** Enters the reader of a stream when the stream runs: a client may fail before that, without a connection. */
+const noting = (body: HttpBody.Stream, reader: Reader): HttpBody.Stream =>
   HttpBody.stream(
     Stream.suspend(() => {
-      if (taken.has(body.stream)) {
+      if (readers.has(body.stream)) {
         return Stream.fail(alreadyRead())
       }
-      taken.add(body.stream)
+      readers.set(body.stream, reader)
       return body.stream
     }),
     body.contentType,
     body.contentLength
   )
 
-/** @internal */
-export const attempt = (request: HttpClientRequest.HttpClientRequest): Result.Result<Attempt, Fatal> => {
-  const { body } = request
-  const source = sourceOf(body)
-  if (source === undefined) {
-    return Result.succeed({ request, failed: (error) => error })
-  }
-  if (taken.has(source)) {
-    return Result.fail(alreadyRead())
-  }
-  const failed = (cause: Retryable): Retryable | Fatal => {
-    const { code, method, reason } = cause
-    const what = code === undefined ? reason : `${reason} (${code})`
-    return taken.has(source)
-      ? new Fatal({
-        reason: "InvalidArgument",
-        method,
-        code,
-        message: `the attempt failed with ${what}, and the body of the request ${readOnce}`,
-        cause
-      })
-      : cause
-  }
+/** Returns the request of an attempt, whose body notes that it is read. */
+const noted = (
+  request: HttpClientRequest.HttpClientRequest,
+  source: object,
+  reader: Reader
+): HttpClientRequest.HttpClientRequest => {
+  const { body, headers } = request
   if (body._tag !== "Stream") {
-    taken.add(source)
-    return Result.succeed({ request, failed })
+    readers.set(source, reader)
+    return request
   }
   // keep the headers that the request has for its body
-  const noted = HttpClientRequest.setHeaders(HttpClientRequest.setBody(request, noting(body)), request.headers)
-  return Result.succeed({ request: noted, failed })
+  return HttpClientRequest.setHeaders(HttpClientRequest.setBody(request, noting(body, reader)), headers)
+}
+
+/**
+ * Makes an attempt of a request. It fails with a `Fatal` when its body was read and cannot be read again.
+ *
+ * - `call`: the identity of the call, the same for all its attempts.
+ * - `send`: sends the request of this attempt, and reads the answer.
+ *
+ * @internal
+ */
+export const attempt = <A, E, R>(
+  request: HttpClientRequest.HttpClientRequest,
+  call: object,
+  send: (request: HttpClientRequest.HttpClientRequest) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E | Retryable | Fatal, R> => {
+  const source = sourceOf(request.body)
+  return source === undefined ? send(request) : Effect.suspend(() => {
+    const before = readers.get(source)
+    if (before !== undefined) {
+      return notSent(before, call)
+    }
+    const own: Reader = { call, ended: Deferred.unsafeMake(FiberId.none) }
+    return send(noted(request, source, own)).pipe(
+      Effect.catchAll((error): Effect.Effect<never, E | Retryable | Fatal> => {
+        const reader = readers.get(source)
+        return reader !== undefined && reader !== own && reader.call === call
+          ? notSent(reader, call)
+          : Effect.fail(reader !== undefined && isRetryable(error) ? notAgain(error) : error)
+      }),
+      Effect.onExit((exit) => Deferred.succeed(own.ended, Exit.isInterrupted(exit)))
+    )
+  })
 }

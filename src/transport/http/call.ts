@@ -143,10 +143,8 @@ const withHeaders = (request: Request, headers: Readonly<Record<string, string>>
 const refusedOf = (error: unknown): Response | undefined =>
   HttpClientError.isHttpClientError(error) && error._tag === "ResponseError" ? error.response : undefined
 
-/**
- * Returns whether the request that was sent is the one that was made: a base URL keeps its end, a redirect does not.
- */
-const isSame = (sent: Request, request: Request): boolean => sent.url.endsWith(request.url)
+/** Returns whether a request is the first one of its attempt. Each redirect sets a URL and parameters of its own. */
+const isFirst = (sent: Request, first: Request): boolean => sent.url === first.url && sent.urlParams === first.urlParams
 
 const at = (u: unknown, key: string): unknown => Predicate.hasProperty(u, key) ? u[key] : undefined
 
@@ -165,8 +163,8 @@ const mayHaveFollowed = (failure: unknown, init: Option.Option<RequestInit>): bo
 /**
  * Returns whether a failure may be of another request, to which a redirect has led: then the first request was sent.
  */
-const isOther = (failure: unknown, request: Request, init: Option.Option<RequestInit>): boolean =>
-  HttpClientError.isHttpClientError(failure) && (!isSame(failure.request, request) || mayHaveFollowed(failure, init))
+const isOther = (failure: unknown, first: Request, init: Option.Option<RequestInit>): boolean =>
+  HttpClientError.isHttpClientError(failure) && (!isFirst(failure.request, first) || mayHaveFollowed(failure, init))
 
 /** Makes attempts of requests. @internal */
 export const calling = <E, R, A, E2, R2>(
@@ -176,13 +174,19 @@ export const calling = <E, R, A, E2, R2>(
 ) =>
 (request: Request) => {
   const name = method(request)
-  const send = (request: Request) =>
+  const send = (client: HttpClient.HttpClient.With<E, R>, request: Request) =>
     Effect.flatMap(
       Effect.flatMap(Deadline.facts, (facts) => withHeaders(request, headers(facts))),
       (request) => client.execute(request)
     )
-  const answered = (attempt: HttpBody.Attempt) =>
-    send(attempt.request).pipe(
+  const answered = (request: Request) => {
+    let first = request
+    // told after the client has changed the request, as by a base URL, and before it follows a redirect
+    const noting = HttpClient.tapRequest(client, (request) =>
+      Effect.sync(() => {
+        first = request
+      }))
+    return send(noting, request).pipe(
       Effect.tapError((error) => {
         const response = refusedOf(error)
         return response === undefined ? Effect.void : accepted(response, retryOn)
@@ -191,24 +195,22 @@ export const calling = <E, R, A, E2, R2>(
       Effect.catchAll((error) =>
         Effect.flatMap(Effect.serviceOption(FetchHttpClient.RequestInit), (init) => {
           const failure = typed(error, name)
-          const isUncertain = isOther(isRetryable(error) ? error.cause : error, request, init)
+          const isUncertain = isOther(isRetryable(error) ? error.cause : error, first, init)
           return Effect.fail(isUncertain && isRetryable(failure) ? withDelivery(failure, "Unknown") : failure)
         })
       )
     )
+  }
   // a failure of `read` comes after the request was answered
-  const done = (attempt: HttpBody.Attempt) =>
-    Effect.flatMap(answered(attempt), (response) =>
+  const done = (request: Request) =>
+    Effect.flatMap(answered(request), (response) =>
       Effect.mapError(read(response), (error) => {
         const failure = typed(error, name)
         return HttpClientError.isHttpClientError(error) && isRetryable(failure)
           ? withDelivery(failure, "Unknown")
           : failure
       }))
-  const attempted = Effect.flatMap(
-    Effect.suspend(() => HttpBody.attempt(request)),
-    (attempt) => Effect.mapError(done(attempt), (error) => isRetryable(error) ? attempt.failed(error) : error)
-  )
+  const attempted = HttpBody.attempt(request, {}, done)
   return RpcCall.make(attempted, { method: name, idempotent: idempotent(request) })
 }
 

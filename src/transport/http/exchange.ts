@@ -111,6 +111,8 @@ const excerptOf = (response: HttpClientResponse.HttpClientResponse): Effect.Effe
   Effect.suspend(() => {
     const chunks: Array<Uint8Array> = []
     return take(response, chunks, maxExcerpt).pipe(
+      // also where the caller cannot be interrupted
+      Effect.interruptible,
       Effect.timeoutOption(excerptWait),
       Effect.catchAllDefect(() => Effect.void),
       Effect.ignore,
@@ -145,7 +147,7 @@ const bodyOf = (
     const tooLarge = Result.fail(Limit.tooLong("a body", { bytes: maxResponseBytes, option: "maxResponseBytes" }))
     return Number(headerOf(response.headers, "content-length") ?? 0) > maxResponseBytes
       // start and cancel the read, so that the connection is closed
-      ? Effect.as(Effect.ignore(Effect.timeoutOption(take(response, chunks, 0), 0)), tooLarge)
+      ? Effect.as(Effect.ignore(Effect.timeoutOption(Effect.interruptible(take(response, chunks, 0)), 0)), tooLarge)
       : Effect.map(take(response, chunks, maxResponseBytes), (fits) => fits ? Result.succeed(concat(chunks)) : tooLarge)
   })
 

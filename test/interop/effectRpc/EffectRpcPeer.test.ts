@@ -206,6 +206,7 @@ describe("EffectRpc: an answer that its schema cannot take", () => {
       assert.strictEqual(says(error), "Fatal Protocol")
       assert.instanceOf(hidden(error), SyntaxError)
       assert.strictEqual(says(yield* failure(Stream.runDrain(rpc.ParsedEnd()))), "Fatal Protocol")
+      assert.strictEqual(says(yield* failure(Effect.uninterruptible(rpc.Parsed()))), "Fatal Protocol")
       answerOther()
       assert.strictEqual(yield* Fiber.join(other), "late")
       assert.strictEqual(yield* rpc.Echo({ text: "x" }), "fine")
@@ -259,4 +260,26 @@ describe("EffectRpc: a protocol that is closed before its clients", () => {
         assert.strictEqual(says(yield* failure(Stream.runDrain(rpc.Words({ text: "x" })))), "Fatal Cancelled")
       }))
   }
+})
+
+describe("EffectRpc: an answer that arrives in parts which end within a character", () => {
+  // three bytes each: parts of 64 KiB cut some
+  const long = "漢".repeat(500_000)
+
+  it.scopedLive("TCP: is as it was sent", () =>
+    Effect.gen(function*() {
+      const { port } = yield* Cases.lines((message, socket) =>
+        message._tag === "Request" && socket.write(success(message, long))
+      )
+      const rpc = yield* Server.connect(overTcp(port), EffectRpc.make(Group))
+      assert.isTrue((yield* rpc.Echo({ text: "x" })) === long)
+    }))
+
+  it.scopedLive("HTTP, NDJSON: is as it was sent", () =>
+    Effect.gen(function*() {
+      const server = yield* HttpServer.make
+      const rpc = yield* Server.connect(overHttp(server.url), EffectRpc.make(Group))
+      server.script((response, seen) => response.end(success(JSON.parse(seen.text) as RpcMessage.RequestEncoded, long)))
+      assert.isTrue((yield* rpc.Echo({ text: "x" })) === long)
+    }))
 })

@@ -27,6 +27,7 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { contract } from "../../support/contract.js"
 import * as EchoServer from "../../support/echoServer.js"
+import { eventually } from "../../support/eventually.js"
 import * as HttpServer from "../../support/httpServer.js"
 import { assert, describe, it } from "../../support/vitest.js"
 
@@ -333,6 +334,47 @@ describe("HttpRpc.retrying", () => {
         assert.strictEqual((yield* client.post(server.url)).status, 200)
       }).pipe(through))
 
+    it.scopedLive(`a POST that was redirected to the same path of another host was sent: ${name}`, () =>
+      Effect.gen(function*() {
+        const { plain, server } = yield* made()
+        const nobody = `http://127.0.0.1:${yield* HttpServer.refusedPort}`
+        const client = plain.pipe(
+          HttpClient.mapRequest(HttpClientRequest.prependUrl(new URL(server.url).origin)),
+          HttpClient.followRedirects(3),
+          HttpRpc.retrying(withRpcRetry(quick))
+        )
+        server.script(respond(308, "", { location: `${nobody}/orders` }))
+        const refused = yield* Effect.flip(client.post("/orders"))
+        assert.deepStrictEqual([refused.reason, server.seen.length], ["NotIdempotent", 1])
+      }).pipe(through))
+
+    it.scopedLive(`a POST that was redirected to its own URL was sent: ${name}`, () =>
+      Effect.gen(function*() {
+        const { plain, server } = yield* made()
+        const client = HttpRpc.retrying(HttpClient.followRedirects(plain, 3), withRpcRetry(quick))
+        server.script(respond(307, "", { location: server.url }), respond(429))
+        const throttled = yield* Effect.flip(client.post(server.url))
+        assert.deepStrictEqual([throttled.reason, server.seen.length], ["NotIdempotent", 2])
+      }).pipe(through))
+
+    it.scopedLive(`a POST that was refused is sent again, whatever the client adds to its URL: ${name}`, () =>
+      Effect.gen(function*() {
+        const { plain } = yield* made()
+        const nobody = `http://127.0.0.1:${yield* HttpServer.refusedPort}`
+        const client = plain.pipe(
+          HttpClient.mapRequest((request) =>
+            request.pipe(
+              HttpClientRequest.prependUrl(nobody),
+              HttpClientRequest.appendUrl("v1"),
+              HttpClientRequest.setUrlParam("tenant", "1")
+            )
+          ),
+          HttpRpc.retrying(withRpcRetry(quick))
+        )
+        const manual = Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" })
+        assert.strictEqual((yield* Effect.flip(client.post("/orders").pipe(manual))).reason, "AttemptsExhausted")
+      }).pipe(through))
+
     it.scopedLive(`a POST that was refused is sent again, by fetch only where it follows no redirects: ${name}`, () =>
       Effect.gen(function*() {
         const { client } = yield* made()
@@ -371,6 +413,16 @@ describe("HttpRpc.retrying", () => {
           "Throttled",
           "NotSent"
         ])
+      }).pipe(through))
+
+    it.scopedLive(`the body of a refused response is not waited for where the caller cannot be interrupted: ${name}`, () =>
+      Effect.gen(function*() {
+        const { client, server } = yield* made()
+        server.script((response) => {
+          response.writeHead(503).write("busy")
+        })
+        assert.strictEqual((yield* Effect.uninterruptible(client.get(server.url))).status, 200)
+        yield* eventually(() => server.seen[0]?.aborted === true)
       }).pipe(through))
 
     it.scopedLive(`what cannot be a header is Fatal, and nothing is sent: ${name}`, () =>

@@ -200,6 +200,16 @@ for (const [name, layer] of clients) {
         )
       }).pipe(provided))
 
+    it.scopedLive("an answer announced above the limit is not waited for where the caller cannot be interrupted", () =>
+      Effect.gen(function*() {
+        const { call, server } = yield* setup({ maxResponseBytes: 1000 })
+        server.script((response) => {
+          response.writeHead(200, { "content-length": 1001 }).flushHeaders()
+        })
+        assert.strictEqual((yield* Effect.flip(Effect.uninterruptible(call))).reason, "Protocol")
+        yield* eventually(() => server.seen[0]?.aborted === true)
+      }).pipe(provided))
+
     it.scopedLive("bodies of any cut and size arrive whole", () =>
       Effect.gen(function*() {
         const { rpc } = yield* setup()

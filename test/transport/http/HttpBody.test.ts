@@ -47,6 +47,26 @@ const made = Effect.gen(function*() {
   }
 })
 
+/** A client whose calls have a second leg when they take 50 ms. */
+const hedging = Effect.gen(function*() {
+  const server = yield* HttpServer.make
+  const hedge = withRpcRetry({
+    idempotent: true,
+    attemptTimeout: "1 second",
+    hedge: { after: "50 millis", load: 1 }
+  })
+  return {
+    server,
+    hedged: HttpRpc.retrying(yield* HttpClient.HttpClient, hedge),
+    texts: () => server.seen.map(({ text }) => text)
+  }
+})
+
+/** Answers when a second leg has begun. */
+const late = (status: number): HttpServer.Step => (response) => {
+  setTimeout(() => response.writeHead(status).end(), 300)
+}
+
 const whole = parts.join("")
 
 const fatal = (error: unknown): Fatal => {
@@ -114,6 +134,32 @@ for (const [name, layer] of clients) {
         assert.deepStrictEqual(texts(), [whole])
       }).pipe(Effect.provide(layer)))
 
+    it.scopedLive("that can be read only once, of a hedged call that is slow, is sent once and answered", () =>
+      Effect.gen(function*() {
+        const { hedged, server, texts } = yield* hedging
+        server.script(late(200))
+        const response = yield* hedged.put(server.url, { body: HttpBody.stream(fromGenerator()) })
+        assert.deepStrictEqual([response.status, texts()], [200, [whole]])
+      }).pipe(Effect.provide(layer)))
+
+    it.scopedLive("that can be read only once, of a hedged call whose slow attempt fails, tells of that failure", () =>
+      Effect.gen(function*() {
+        const { hedged, server, texts } = yield* hedging
+        server.script(late(503))
+        const error = fatal(yield* Effect.flip(hedged.put(server.url, { body: HttpBody.stream(fromGenerator()) })))
+        assert.include(error.message, "the attempt failed with Unavailable (503)")
+        assert.deepStrictEqual(texts(), [whole])
+      }).pipe(Effect.provide(layer)))
+
+    it.scopedLive("that can be read only once, of a hedged call whose slow attempt is timed out, is not sent again", () =>
+      Effect.gen(function*() {
+        const { hedged, server, texts } = yield* hedging
+        server.script(HttpServer.stall)
+        const error = fatal(yield* Effect.flip(hedged.put(server.url, { body: HttpBody.stream(fromGenerator()) })))
+        assert.include(error.message, "the body of the request was read by an attempt before")
+        assert.deepStrictEqual(texts(), [whole])
+      }).pipe(Effect.provide(layer)))
+
     it.scopedLive("that each attempt makes anew is sent whole each time", () =>
       Effect.gen(function*() {
         const { put, server, texts } = yield* made
@@ -175,3 +221,26 @@ it.scopedLive("HttpPool: a stream that nobody has read yet is sent when the serv
     assert.instanceOf(error, RetryExhausted)
     assert.deepStrictEqual([error.attempts, error.last.reason], [4, "ConnectionRefused"])
   }).pipe(Effect.provide(HttpPool.layer())))
+
+it.scopedLive("HttpPool: a stream that the second leg of a hedged call reads before the first is sent by that one", () =>
+  Effect.gen(function*() {
+    const server = yield* HttpServer.make
+    const dials: Array<() => void> = []
+    const connector = undici.buildConnector({})
+    // the first dial ends when the second leg has sent its request
+    const pool = yield* HttpPool.make({
+      connect: (options, callback) => {
+        dials.push(() => connector(options, callback))
+        if (dials.length > 1) {
+          dials.at(-1)!()
+        }
+      }
+    })
+    const client = HttpRpc.retrying(pool, withRpcRetry({ idempotent: true, hedge: { after: "50 millis", load: 1 } }))
+    server.script((response, seen) => {
+      dials[0]!()
+      late(200)(response, seen)
+    })
+    const response = yield* client.put(server.url, { body: HttpBody.stream(fromGenerator()) })
+    assert.deepStrictEqual([response.status, server.seen.map(({ text }) => text)], [200, [whole]])
+  }))
