@@ -59,6 +59,8 @@ describe("documents", () => {
       }
       assert.deepStrictEqual(yield* delays(decoded({ schedule: {} })), [100, 150, 225])
       assert.deepStrictEqual(yield* delays(decoded("{ \"schedule\": \"none\" }")), [])
+      // as editors and shells of Windows begin a file
+      assert.deepStrictEqual(yield* delays(decoded("\uFEFF{ \"schedule\": \"none\" }")), [])
       for (const jitter of ["none", "full", "equal", { proportional: 0.1 }]) {
         assert.strictEqual((yield* delays(decoded({ schedule: { jitter } }))).length, 3)
       }
