@@ -89,7 +89,7 @@ export const checkNumber = (
     : unbounded
     ? `of at least ${range.min}`
     : `from ${range.min} to ${range.max}`
-  const problem = `must be ${kind} ${allowed}, got ${input}`
+  const problem = `must be ${kind} ${allowed}, got ${shown(input)}`
   return Result.fail(new InvalidOption({ where, field, problem }))
 }
 

@@ -71,6 +71,9 @@ export type {
  * Returns the events of the service: those of all its calls that start after the stream does, and its policy updates.
  * The stream does not end by itself. Without a layer, it has the events of the calls made without a layer.
  *
+ * A forked stream starts a moment after the fork. In a test, put `yield* TestClock.adjust("1 millis")` between the fork
+ * and the calls whose events it should have.
+ *
  * @example
  * ```ts
  * import { RetryEvent } from "effect-rpc-retry"

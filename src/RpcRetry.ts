@@ -605,7 +605,15 @@ type Hint<E> = [E] extends [never] ? unknown
   : unknown
 
 /** What makes an option that does not exist an error: a type parameter alone does not. */
-type NoExcess<T> = Options & { readonly [K in Exclude<keyof T, keyof Options | keyof RetryPolicy.RetryPolicy>]: never }
+type NoExcess<T> =
+  & Options
+  & NotCallable
+  & { readonly [K in Exclude<keyof T, keyof Options | keyof RetryPolicy.RetryPolicy>]: never }
+
+/** What makes a function in place of a call an error, such as the one that returns a promise: it has no option of its own. */
+interface NotCallable {
+  readonly call?: never
+}
 
 /** What gives the functions among the options the types of their parameters: a type parameter alone does not. */
 type Functions = Pick<RetryPolicy.CommonOptions, "retryIf" | "onEvent">
@@ -614,17 +622,19 @@ type AnyCall = Effect.Effect<unknown, unknown, unknown>
 
 const validateCall = (options: Options): Result.Result<void, InvalidOption> => {
   const where = "withRpcRetry"
-  const { idempotencyKey, method } = options
   const invalid = (field: string, problem: string) => Result.fail(new InvalidOption({ where, field, problem }))
-  return method !== undefined && !Predicate.isString(method)
-    ? invalid("method", `must be text, got ${String(method)}`)
-    : idempotencyKey !== undefined && !Predicate.isBoolean(idempotencyKey) &&
-        (!Predicate.isString(idempotencyKey) || idempotencyKey === "")
-    ? invalid(
-      "idempotencyKey",
-      `must be true, false or a text that is not empty, got ${JSON.stringify(idempotencyKey)}`
-    )
-    : checkKnown(where, options, [...RetryPolicy.fields, "method", "idempotencyKey"])
+  return Result.flatMap(checkKnown(where, options, [...RetryPolicy.fields, "method", "idempotencyKey"]), () => {
+    const { idempotencyKey, method } = options
+    return method !== undefined && !Predicate.isString(method)
+      ? invalid("method", `must be text, got ${String(method)}`)
+      : idempotencyKey !== undefined && !Predicate.isBoolean(idempotencyKey) &&
+          (!Predicate.isString(idempotencyKey) || idempotencyKey === "")
+      ? invalid(
+        "idempotencyKey",
+        `must be true, false or a text that is not empty, got ${JSON.stringify(idempotencyKey)}`
+      )
+      : Result.void
+  })
 }
 
 /**
@@ -632,6 +642,9 @@ const validateCall = (options: Options): Result.Result<void, InvalidOption> => {
  * mostly do: there is nothing else to check then.
  */
 const areUsual = (options: Options): boolean => {
+  if (!Predicate.isRecord(options)) {
+    return false
+  }
   for (const key in options) {
     if (
       key === "method"

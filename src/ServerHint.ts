@@ -7,7 +7,8 @@
  * ask for a delay, of unknown length.
  *
  * The call waits exactly as long as a hint says, without jitter, and the delays of its schedule start over afterwards.
- * A hint never makes a `Fatal` retryable, and never adds attempts.
+ * A hint below `minServerDelay` of the policy, by default the first delay of the schedule, is raised to it; one above
+ * `maxServerDelay` ends the call. A hint never makes a `Fatal` retryable, and never adds attempts.
  *
  * @since 0.1.0
  */

@@ -71,7 +71,12 @@ describe("an option that does not exist", () => {
       () => RpcRetry.layerConfig(any({ budgets: "off" })),
       "budgets is not an option, did you mean budget?"
     ],
-    ["RetryPolicy.make", () => RpcRetry.layer(any({ default: "off" })), "options must be an object, got \"off\""],
+    ["RpcRetry.layer", () => RpcRetry.layer(any({ default: "off" })), "default must be a policy, got \"off\""],
+    [
+      "RetrySchedule.retries",
+      () => RetrySchedule.retries(RetrySchedule.standard, any("3")),
+      "n must be an integer of at least 0, got \"3\""
+    ],
     ["RetryPolicy.make", () => RetryPolicy.make(any(undefined)), "options must be an object, got undefined"],
     [
       "RetryBudget.make",

@@ -31,7 +31,7 @@ describe("RetryPolicy", () => {
     [{ attemptTimeout: Duration.infinity }, "attemptTimeout", "must be finite, got Infinity"],
     [{ attemptTimeout: [-1, 0] }, "attemptTimeout", "must not be negative, got -1,0"],
     [{ attemptTimeout: -1n }, "attemptTimeout", "must not be negative, got -1"],
-    [{ deadline: "soon" as "1 second" }, "deadline", "must be a duration, such as \"250 millis\", got soon"],
+    [{ deadline: "soon" as "1 second" }, "deadline", "must be a duration, such as \"250 millis\", got \"soon\""],
     [{ deadline: Duration.zero }, "deadline", "must be greater than zero, got 0"],
     [{ maxServerDelay: -0.5 }, "maxServerDelay", "must not be negative, got -0.5"],
     [{ attemptTimeout: 2000, deadline: 1000 }, "attemptTimeout", "must not exceed the deadline of 1s, got 2s"],
@@ -68,7 +68,11 @@ describe("RetryPolicy", () => {
       assert.throws(() => RetryPolicy.make(options), InvalidOption, message)
       assert.throws(() => withRpcRetry(options), InvalidOption, message)
       assert.throws(() => withRpcRetry(Effect.void, options), InvalidOption, message)
-      assert.throws(() => RpcRetry.layer({ default: options }), InvalidOption, message)
+      assert.throws(
+        () => RpcRetry.layer({ default: options }),
+        InvalidOption,
+        `RpcRetry.layer: default.${field} ${problem}`
+      )
     })
   }
 

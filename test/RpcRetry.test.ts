@@ -160,4 +160,19 @@ describe("options that are none", () => {
       refuses({ idempotencyKey: key }, `idempotencyKey must be true, false or a text that is not empty, got ${shown}`)
     }
   })
+
+  it("a value that is no options, such as a function that returns a promise, is refused", () => {
+    const refused: ReadonlyArray<readonly [unknown, string]> = [
+      [null, "null"],
+      [3, "3"],
+      ["Users.Get", "\"Users.Get\""],
+      [["Users.Get"], "an array"],
+      [() => 1, "() => 1"]
+    ]
+    for (const [options, shown] of refused) {
+      const message = `withRpcRetry: options must be an object, got ${shown}`
+      assert.throws(() => withRpcRetry(options as RpcRetry.Options), InvalidOption, message)
+      assert.throws(() => withRpcRetry(Effect.void, options as RpcRetry.Options), InvalidOption, message)
+    }
+  })
 })

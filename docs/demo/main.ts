@@ -5,7 +5,7 @@
  * that serves `net/rpc` with the JSON codec.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { RetrySchedule, RpcError } from "effect-rpc-retry"
+import { Endpoints, RetrySchedule, RpcError } from "effect-rpc-retry"
 import * as GoRpc from "effect-rpc-retry/GoRpc"
 import * as FlakyServer from "effect-rpc-retry/testing/FlakyServer"
 import * as Cause from "effect/Cause"
@@ -113,9 +113,7 @@ const tour = Effect.gen(function*() {
 const single = (address: string, method: string, params: string) =>
   Effect.gen(function*() {
     const args = yield* Effect.try(() => JSON.parse(params) as unknown)
-    const colon = address.lastIndexOf(":")
-    const server = { host: address.slice(0, colon), port: Number(address.slice(colon + 1)) }
-    const rpc = yield* Effect.try(() => GoRpc.make(server)).pipe(Effect.flatten)
+    const rpc = yield* Effect.try(() => GoRpc.make(Endpoints.hostAndPort({ address }))).pipe(Effect.flatten)
     yield* line(`${bold(method)} ${params} at ${address}\n`)
     const { story, word } = ending(yield* show(rpc.call(method, args), { schedule }))
     if (story !== undefined) {

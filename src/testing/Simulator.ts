@@ -111,7 +111,7 @@ export const client = (
 ): strategy.Strategy => strategy.fromClient(Effect.isEffect(make) ? () => make : make)
 
 /**
- * Scenarios with names. The command `simulate` knows them by these.
+ * Scenarios with names. The command `effect-rpc-retry-simulate` knows them by these.
  *
  * - `outage`: the network holds all requests for 10 seconds, then delivers them together. The server is half busy.
  * - `brownout`: all servers take three times as long for 20 seconds.

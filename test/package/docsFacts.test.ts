@@ -56,6 +56,13 @@ describe("the documents", () => {
     assert.deepStrictEqual(Array.from(reasons).filter((reason) => !words.has(reason)), [])
   })
 
+  it("docs/observability.md names every event that there is", () => {
+    const events = readFileSync(Path.join(src, "internal/event/event.ts"), "utf8").match(/(?<=_tag: ")\w+/g) ?? []
+    const named = new Set(Markdown.inlineCode(Markdown.read("docs/observability.md")))
+    assert.isAtLeast(events.length, 18)
+    assert.deepStrictEqual(events.filter((event) => !named.has(event)), [])
+  })
+
   it("state the delays that the default policy has", () => {
     const delays = Effect.runSync(RetrySchedule.delays(RetryPolicy.default.schedule, 10))
     const [last, ...others] = Array.from(delays, Duration.toMillis).toReversed()

@@ -43,7 +43,9 @@ cat > tsconfig.json <<'JSON'
 JSON
 version() { node -p "require('$root/package.json').devDependencies['$1']"; }
 add() { for name in "$@"; do echo "$name@$(version "$name")"; done | xargs npm install --silent; }
-npm install --silent ./effect-rpc-retry-*.tgz "effect@$(version effect)" "@effect/platform@$(version @effect/platform)"
+npm install --silent ./effect-rpc-retry-*.tgz "effect@$(version effect)"
+node missing.mjs HttpRpc:@effect/platform JsonRpc:@effect/platform Kubernetes:@effect/platform
+add @effect/platform
 node missing.mjs Grpc:@grpc/grpc-js Connect:@connectrpc/connect ConnectNode:@connectrpc/connect-node \
   EffectRpc:@effect/rpc Thrift:@effect/platform-node GoRpc:@effect/platform-node HttpPool:@effect/platform-node
 add @effect/platform-node typescript @types/node

@@ -102,6 +102,16 @@ describe("withRpcRetry", () => {
     expect(withRpcRetry).type.toBeCallableWith({ method: "Users.Get", deadline: "2 seconds" })
   })
 
+  test("a function, a text, a number or a list in place of a call is an error", () => {
+    expect(withRpcRetry).type.not.toBeCallableWith(() => Promise.resolve("an answer"))
+    expect(withRpcRetry).type.not.toBeCallableWith((id: number) => Effect.succeed(id))
+    expect(withRpcRetry).type.not.toBeCallableWith("Users.Get")
+    expect(withRpcRetry).type.not.toBeCallableWith(3)
+    expect(withRpcRetry).type.not.toBeCallableWith(["Users.Get"])
+    expect(withRpcRetry).type.not.toBeCallableWith(Promise.resolve("an answer"))
+    expect(withRpcRetry).type.not.toBeCallableWith(null)
+  })
+
   test("the functions among the options know the types of their parameters", () => {
     call.pipe(withRpcRetry({
       retryIf: (error) => {

@@ -134,13 +134,14 @@ export const decode = <A, I>(
   )
 
 /**
- * Parses text as JSON, and returns any other value as it is.
+ * Parses text as JSON, and returns any other value as it is. A byte order mark, with which some editors begin a file, is
+ * no part of the text.
  *
  * @internal
  */
 export const parsed = (where: string, input: unknown): Result.Result<unknown, InvalidOption> =>
   typeof input !== "string" ? Result.succeed(input) : Result.try({
-    try: () => JSON.parse(input) as unknown,
+    try: () => JSON.parse(input.replace(/^\uFEFF/, "")) as unknown,
     catch: (error) =>
       new InvalidOption({ where, field: wholeDocument, problem: `is not JSON: ${(error as SyntaxError).message}` })
   })

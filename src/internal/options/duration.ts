@@ -19,6 +19,9 @@ export interface Bounds {
 
 const show = (input: unknown): string => Duration.isDuration(input) ? Duration.format(input) : String(input)
 
+/** Shows what is no duration. A text is quoted, so that `"5"`, which has no unit, differs from 5, which is in milliseconds. */
+const quoted = (input: unknown): string => typeof input === "string" ? JSON.stringify(input) : show(input)
+
 const isNegative = (input: Duration.DurationInput): boolean =>
   typeof input === "number" || typeof input === "bigint"
     ? input < 0
@@ -46,7 +49,7 @@ export const decode = (
 ): Result.Result<Duration.Duration, string> => {
   const decoded = Duration.decodeUnknown(input)
   if (decoded._tag === "None" || isNaN(input as Duration.DurationInput)) {
-    return Result.fail(`must be a duration, such as "250 millis", got ${show(shown)}`)
+    return Result.fail(`must be a duration, such as "250 millis", got ${quoted(shown)}`)
   }
   if (isNegative(input as Duration.DurationInput)) {
     return Result.fail(`must not be negative, got ${show(shown)}`)

@@ -191,7 +191,18 @@ export const validate = (options: Options): Result.Result<RetryPolicy, InvalidOp
 export const make = (options: Options): RetryPolicy => orThrow(validate(options))
 
 /**
- * The second policy's fields, and the first one's where the second says nothing.
+ * Merges two policies: returns the fields of the second, and those of the first where the second says nothing.
+ *
+ * @example
+ * ```ts
+ * import { RetryPolicy } from "effect-rpc-retry"
+ *
+ * const read = RetryPolicy.make({ attemptTimeout: "200 millis", deadline: "1 second" })
+ *
+ * // the same, with more time in all
+ * const report = RetryPolicy.merge(read, RetryPolicy.make({ deadline: "30 seconds" }))
+ * const piped = read.pipe(RetryPolicy.merge(RetryPolicy.make({ deadline: "30 seconds" })))
+ * ```
  *
  * @since 0.1.0
  * @category combinators

@@ -41,24 +41,34 @@ export interface Replaceable extends Service {
   readonly replace: (options: LayerOptions, keys: SharedKeys) => Effect.Effect<void, InvalidOption>
 }
 
+/** The policy, or what is wrong with it, with the path to it. */
+const validatePolicy = (
+  where: string,
+  path: string,
+  policy: RetryPolicy.Options,
+  wanted = "a policy"
+): Result.Result<RetryPolicy.RetryPolicy, InvalidOption> => {
+  const got = Predicate.isString(policy) ? JSON.stringify(policy) : String(policy)
+  return Predicate.isRecord(policy)
+    ? Result.mapError(
+      RetryPolicy.validate(policy),
+      (error) => new InvalidOption({ where, field: `${path}.${error.field}`, problem: error.problem })
+    )
+    : Result.fail(new InvalidOption({ where, field: path, problem: `must be ${wanted}, got ${got}` }))
+}
+
 const validateNamed = (
   where: string,
   name: string,
   policy: RetryPolicy.Options | "off"
-): Result.Result<RetryPolicy.RetryPolicy, InvalidOption> => {
-  const problem = `must be "off" or a policy, got ${
-    Predicate.isString(policy) ? JSON.stringify(policy) : String(policy)
-  }`
-  const valid = policy === "off"
-    ? Result.succeed(RetryPolicy.none)
-    : !Predicate.isRecord(policy)
-    ? Result.fail(new InvalidOption({ where, field: name, problem }))
-    : Result.mapError(
-      RetryPolicy.validate(policy),
-      (error) => new InvalidOption({ where, field: `${name}.${error.field}`, problem: error.problem })
-    )
-  return Result.flatMap(internal.checkName(where, "", name), () => valid)
-}
+): Result.Result<RetryPolicy.RetryPolicy, InvalidOption> =>
+  Result.flatMap(
+    internal.checkName(where, "", name),
+    () =>
+      policy === "off"
+        ? Result.succeed(RetryPolicy.none)
+        : validatePolicy(where, name, policy, `"off" or a policy`)
+  )
 
 const where = "RpcRetry.layer"
 
@@ -86,7 +96,7 @@ const mergedOnto = (
 const validateTable = (options: LayerOptions, exclusive: boolean): Result.Result<internal.Table, InvalidOption> =>
   Result.gen(function*() {
     yield* checkKnown(where, options, ["default", "methods", "budget", "breaker", "bulkhead", "throttle", "metrics"])
-    const base = yield* RetryPolicy.validate(options.default ?? {})
+    const base = yield* validatePolicy(where, "default", options.default ?? {})
     const said = yield* validateMethods(options.methods)
     return { base, named: said, said, exclusive }
   })
@@ -102,10 +112,10 @@ export const mergedOptions = (
   second: LayerOptions
 ): Result.Result<LayerOptions, InvalidOption> =>
   Result.gen(function*() {
-    const base = yield* RetryPolicy.validate(first.default ?? {})
+    const base = yield* validatePolicy(where, "default", first.default ?? {})
     const methods = yield* validateMethods(second.methods, yield* validateMethods(first.methods))
     return {
-      default: RetryPolicy.merge(base, yield* RetryPolicy.validate(second.default ?? {})),
+      default: RetryPolicy.merge(base, yield* validatePolicy(where, "default", second.default ?? {})),
       methods: Object.fromEntries(methods),
       budget: second.budget ?? first.budget,
       breaker: second.breaker ?? first.breaker,

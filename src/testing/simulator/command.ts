@@ -54,7 +54,7 @@ const presets: Readonly<Record<string, Choosing>> = {
 
 const listed = (all: Readonly<Record<string, unknown>>): string => Object.keys(all).join(", ")
 
-const help = `Usage: simulate [options]
+const help = `Usage: effect-rpc-retry-simulate [options]
 
 Runs a retry policy of effect-rpc-retry against a scenario, in virtual time.
 
@@ -240,7 +240,7 @@ const runJob = (job: Job, io: Io): Effect.Effect<number> =>
 export const simulate = (args: ReadonlyArray<string>, io: Io): Effect.Effect<number> =>
   Effect.suspend(() => {
     const wrong = (problem: string) => {
-      io.err(`${problem}\n\nsimulate --help lists the options`)
+      io.err(`${problem}\n\neffect-rpc-retry-simulate --help lists the options`)
       return Effect.succeed(2)
     }
     const values = Result.try({

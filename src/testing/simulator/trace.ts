@@ -45,7 +45,7 @@ export const parse = (text: string): Result.Result<ReadonlyArray<Arrival>, Inval
     const calls: Array<{ readonly at: number; readonly method: string | undefined }> = []
     let first = Infinity
     let last = -Infinity
-    for (const [i, line] of text.replace(/^\uFEFF/, "").split(/\r\n|\r|\n/).entries()) {
+    for (const [i, line] of text.split(/\r\n|\r|\n/).entries()) {
       if (line.trim() === "") {
         continue
       }

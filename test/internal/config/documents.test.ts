@@ -59,6 +59,8 @@ describe("documents", () => {
       }
       assert.deepStrictEqual(yield* delays(decoded({ schedule: {} })), [100, 150, 225])
       assert.deepStrictEqual(yield* delays(decoded("{ \"schedule\": \"none\" }")), [])
+      // as editors and shells of Windows begin a file
+      assert.deepStrictEqual(yield* delays(decoded("\uFEFF{ \"schedule\": \"none\" }")), [])
       for (const jitter of ["none", "full", "equal", { proportional: 0.1 }]) {
         assert.strictEqual((yield* delays(decoded({ schedule: { jitter } }))).length, 3)
       }
@@ -120,7 +122,9 @@ describe("documents", () => {
     ["{", "the document", "is not JSON"],
     [[], "the document", "must be an object, got []"],
     [{ deadine: "1s" }, "deadine", "is not an option, did you mean deadline?"],
-    [{ deadline: "soon" }, "deadline", "must be a duration, such as \"250 millis\", got soon"],
+    [{ deadline: "soon" }, "deadline", "must be a duration, such as \"250 millis\", got \"soon\""],
+    // numbers are milliseconds, and text needs a unit
+    [{ deadline: "5" }, "deadline", "must be a duration, such as \"250 millis\", got \"5\""],
     [{ deadline: -1 }, "deadline", "must not be negative, got -1"],
     [{ deadline: "0s" }, "deadline", "must be greater than zero"],
     [{ schedule: { base: "5s", cap: "1s" } }, "schedule.base", "must not exceed the cap of 1s, got 5s"],
@@ -130,7 +134,7 @@ describe("documents", () => {
       "schedule.jitter.proportional",
       "must be a number from 0 to 1, got 2"
     ],
-    [{ deadline: "5constructor" }, "deadline", "must be a duration, such as \"250 millis\", got 5constructor"],
+    [{ deadline: "5constructor" }, "deadline", "must be a duration, such as \"250 millis\", got \"5constructor\""],
     [{ deadline: "1s", attemptTimeout: "2s" }, "attemptTimeout", "must not exceed the deadline of 1s, got 2s"],
     [
       { retryOn: ["Boredom"] },
@@ -349,7 +353,7 @@ describe("circuit breakers, bulkheads and throttles in the document of a layer",
     ],
     [
       { breaker: { trip: { rate: { window: "soon" } } } },
-      "breaker.trip.rate.window must be a duration, such as \"250 millis\", got soon"
+      "breaker.trip.rate.window must be a duration, such as \"250 millis\", got \"soon\""
     ],
     [
       { breaker: { trip: { rate: { window: { calls: 10 }, minimumCalls: 20 } } } },
@@ -364,7 +368,7 @@ describe("circuit breakers, bulkheads and throttles in the document of a layer",
     [{ breaker: { trip: { consecutiv: 5 } } }, "breaker.trip.consecutiv is not an option, did you mean consecutive?"],
     [{ breaker: { trip: {} } }, "breaker.trip must have either consecutive or rate"],
     [{ breaker: { trip: { consecutive: 5, rate: {} } } }, "breaker.trip must have either consecutive or rate"],
-    [{ breaker: { openFor: "soon" } }, "breaker.openFor must be a duration, such as \"250 millis\", got soon"],
+    [{ breaker: { openFor: "soon" } }, "breaker.openFor must be a duration, such as \"250 millis\", got \"soon\""],
     [{ breaker: { openFor: 0 } }, "breaker.openFor must be greater than zero, got 0"],
     [
       { breaker: { openFor: { base: "5s", cap: "1s" } } },

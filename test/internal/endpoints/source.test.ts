@@ -369,7 +369,7 @@ describe("Endpoints.poll", () => {
     for (
       const [given, message] of [
         [{ every: 0 }, "Endpoints.poll: every must be greater than zero, got 0"],
-        [{ every: "soon" }, "Endpoints.poll: every must be a duration, such as \"250 millis\", got soon"],
+        [{ every: "soon" }, "Endpoints.poll: every must be a duration, such as \"250 millis\", got \"soon\""],
         [
           { every: "1 second", atMostEvery: "2 seconds" },
           "Endpoints.poll: atMostEvery must not be more than every, got 2000 ms"

@@ -168,6 +168,20 @@ describe("policies per method", () => {
       refuses({ methods: { [name]: {} } }, `RpcRetry.layer: ${JSON.stringify(name)} is not a method`)
     }
   })
+
+  it("what is wrong with the default policy is said with its path", () => {
+    const refuses = (policy: unknown, message: string) =>
+      assert.throws(
+        () => RpcRetry.layer({ default: policy as RpcRetry.LayerOptions["default"] }),
+        InvalidOption,
+        `RpcRetry.layer: default${message}`
+      )
+    refuses({ deadline: 0 }, ".deadline must be greater than zero, got 0")
+    refuses({ retries: 3 }, ".retries is not an option")
+    refuses({ hedge: { after: "50 millis" } }, ".hedge needs idempotent: true beside it")
+    refuses("off", ` must be a policy, got "off"`)
+    refuses(5, " must be a policy, got 5")
+  })
 })
 
 describe("the policy of a call whose failures name a method", () => {

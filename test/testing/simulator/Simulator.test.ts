@@ -204,7 +204,7 @@ describe("Simulator.run", () => {
   it("refuses the options of a layer, of a policy and of endpoints when they are given, before anything runs", () => {
     assert.throws(
       () => Simulator.layer({ default: { deadline: -1 } }),
-      "RetryPolicy.make: deadline must not be negative, got -1"
+      "RpcRetry.layer: default.deadline must not be negative, got -1"
     )
     assert.throws(() => Simulator.layer({ budgt: "off" } as never), "did you mean budget?")
     assert.throws(() => Simulator.layer({ metrics: { maxMethods: 0 } }), "metrics.maxMethods")
@@ -336,6 +336,9 @@ describe("Simulator.run", () => {
     assert.include(invalid({ ...small, faults: [{ kind: "slow", at: 0, for: 1, factor: 0 }] }), "faults[0].factor")
     assert.include(invalid({ ...small, faults: [{ kind: "slwo", at: 0, for: 1 }] }), "faults[0].kind")
     assert.include(invalid({ ...small, faults: [{ kind: "restart", node: 2, at: 0, for: 1 }] }), "faults[0].node")
+    // it would never happen, and the recovery from it would never come
+    const late = { kind: "restart", at: small.duration, for: 1 } as const
+    assert.include(invalid({ ...small, faults: [late] }), "faults[0].at must be before the end")
     assert.include(invalid({ ...small, faults: {} }), "faults must be a list")
     const many = Array.from({ length: 200_000 }, () => ({ kind: "restart", at: 0, for: 1 }))
     assert.include(invalid({ ...small, faults: many }), "faults must be at most 1000, got 200000")

@@ -1,5 +1,6 @@
 import * as Effect from "effect/Effect"
 import { type ChildProcess, execFile } from "node:child_process"
+import { readFileSync } from "node:fs"
 import * as Path from "node:path"
 import * as Result from "../../../src/internal/result.js"
 import { simulate } from "../../../src/testing/simulator/command.js"
@@ -142,6 +143,9 @@ describe("the command simulate", () => {
       const { code, out } = yield* run("--help")
       assert.strictEqual(code, 0)
       assert.include(out, "--fail-if")
+      // as npm installs it
+      const { bin } = JSON.parse(readFileSync("package.json", "utf8")) as { readonly bin: object }
+      assert.include(out, `Usage: ${Object.keys(bin)[0]}`)
       assert.isTrue(out.split("\n").every((line) => line.length <= 80))
     }))
 
