@@ -20,9 +20,9 @@ const built = Path.join(root, "test", ".bench")
 /** Compiles the bench: what runs TypeScript from its source adds code to each function, which would be measured. */
 const compile = () => {
   rmSync(built, { recursive: true, force: true })
-  mkdirSync(built)
-  // the Go programs are found from where the support files are
-  symlinkSync(Path.join(root, "test", "interop"), Path.join(built, "interop"))
+  mkdirSync(Path.join(built, "interop"), { recursive: true })
+  // the Go programs are found from where the support files are; the tests beside them would be found by Vitest here, too
+  symlinkSync(Path.join(root, "test", "interop", "go"), Path.join(built, "interop", "go"))
   for (const folder of ["bench", "support"]) {
     for (const path of readdirSync(Path.join(root, "test", folder), { recursive: true, encoding: "utf8" })) {
       const from = Path.join(root, "test", folder, path)

@@ -85,8 +85,6 @@ const run = (id: string, command: ReadonlyArray<string>, paths: ReadonlyArray<st
       [
         ...command.slice(1),
         "run",
-        // these need Node for their servers, whatever the paths below match
-        "--exclude=test/{interop,package,stress}/**",
         // a worker of Deno has a `location`, against which clients of HTTP resolve URLs
         "--pool=forks",
         // loads the library once for all files, which is half of the time
