@@ -103,6 +103,36 @@ describe("Bulkhead.protect", () => {
       assert.deepStrictEqual(yield* Effect.flip(Bulkhead.protect(Effect.die("ran"), bulkhead)), rejected)
     }))
 
+  it.effect("does not run what a permit comes for when its deadline has passed, and hands the permit on", () =>
+    Effect.gen(function*() {
+      const clock = yield* Effect.clock
+      let busyFor = 0n
+      const busy: typeof clock = Object.assign(Object.create(clock) as typeof clock, {
+        unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos() + busyFor
+      })
+      const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 2 })
+      // it keeps the process busy for a second, so that no timer fires before the permit is back
+      const holder = Effect.sync(() => {
+        busyFor = 1_000_000_000n
+      })
+      yield* Effect.fork(holder.pipe(Effect.delay(50), Bulkhead.protect(bulkhead)))
+      yield* Effect.yieldNow()
+      let ran = 0
+      const late = Bulkhead.protect(Effect.sync(() => ran++), bulkhead).pipe(
+        Deadline.within(200),
+        Effect.withClock(busy),
+        Effect.flip
+      )
+      const rejected = yield* Effect.fork(late)
+      yield* Effect.yieldNow()
+      const patient = yield* Effect.fork(Bulkhead.protect(Effect.succeed("patient"), bulkhead))
+      yield* TestClock.adjust(50)
+      assert.deepStrictEqual(
+        [(yield* Fiber.join(rejected)).reason, ran, yield* Fiber.join(patient), yield* bulkhead.inFlight],
+        ["BulkheadFull", 0, "patient", 0]
+      )
+    }))
+
   it.effect("waits until the deadline in force at most", () =>
     Effect.gen(function*() {
       const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 10 })

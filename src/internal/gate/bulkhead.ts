@@ -10,7 +10,7 @@ import type * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Monotonic from "../ambient/monotonic.js"
 import * as Result from "../result.js"
-import type { Gate, Permit, Restore } from "./gate.js"
+import type { Admission, Gate, Permit, Restore } from "./gate.js"
 import { type Limit, signalOf } from "./limit.js"
 import type { Outcome, Rejection } from "./outcome.js"
 import { Permits, Waiter } from "./permits.js"
@@ -125,12 +125,21 @@ export const make = (limit: Limit, queue: number): Bulkhead => {
     )
   }
 
+  /** Takes the permit that was waited for, unless the deadline has passed: a process that is busy is late with both. */
+  const granted = (clock: Clock.Clock, deadline: number): Admission => {
+    if (Monotonic.now(clock) < deadline) {
+      return admitted(clock)
+    }
+    permits.release()
+    return full
+  }
+
   const queued = (clock: Clock.Clock, deadline: number, restore: Restore) => {
     const remaining = deadline - Monotonic.now(clock)
     const waiter = new Waiter()
     return remaining <= 0 || remaining < median.get() || !permits.join(waiter)
       ? Effect.succeed(full)
-      : Effect.map(wait(waiter, remaining, restore), () => waiter.state === "Granted" ? admitted(clock) : full)
+      : Effect.map(wait(waiter, remaining, restore), () => waiter.state === "Granted" ? granted(clock, deadline) : full)
   }
 
   return {
