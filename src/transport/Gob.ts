@@ -32,7 +32,8 @@
  * Zeros are not sent inside a struct, so a pointer to a zero and `nil` are the same when they come from Go.
  *
  * What is not gob, or not of the type that was asked for, is a `GobError`. So is a value that would be made into more
- * than 4 times `maxBytes` of memory, zeros that the schema has in place of what was not sent included.
+ * than 3.5 times `maxBytes` of memory, and more than 1 MiB, zeros that the schema has in place of what was not sent
+ * included.
  *
  * @since 0.1.0
  */
@@ -437,7 +438,7 @@ const valueOf = (value: Stream.Value): Value => ({
 export const makeDecoder = (options?: {
   /**
    * Limits one value, in bytes. A larger value is an error, and so is one that would take more than 3.5 times as much
-   * memory once decoded. An integer of at least 1. Default 4 MiB.
+   * memory once decoded, and more than 1 MiB. An integer of at least 1. Default 4 MiB.
    */
   readonly maxBytes?: number | undefined
 }): Decoder => {

@@ -74,8 +74,8 @@ export interface Settings {
   readonly dialTimeout?: Duration.DurationInput | undefined
   /**
    * Limits the answer that is read, in bytes. Default 4 MiB. An answer that would take more than 3.5 times as much
-   * memory once decoded, or that is nested deeper than 1000 levels, is not read either. Its call fails with
-   * `Fatal Protocol`; the other calls on the connection go on.
+   * memory once decoded, and more than 1 MiB, or that is nested deeper than 1000 levels, is not read either. Its call
+   * fails with `Fatal Protocol`; the other calls on the connection go on.
    */
   readonly maxFrameBytes?: number | undefined
   /** Checks with a ping that a silent peer is still there; see {@link Ping}. Default: no ping. */

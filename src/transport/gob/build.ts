@@ -6,6 +6,32 @@
 import { fail, type Reader } from "./bytes.js"
 import { maxDepth } from "./encoder.js"
 import type { Basic, GobType } from "./type.js"
+import type * as Wire from "./wire.js"
+
+/** @internal */
+export type OfKind<Kind, Of> = Extract<Of, { readonly kind: Kind }>
+
+/** A map that is being decoded. @internal */
+export interface Entries {
+  readonly reader: Reader
+  readonly type: OfKind<"map", GobType> | undefined
+  readonly wire: OfKind<"map", Wire.WireType>
+  readonly depth: number
+  left: number
+  readonly out: Map<unknown, unknown> | Record<string, unknown>
+}
+
+/** A struct that is being decoded. @internal */
+export interface Fields {
+  readonly reader: Reader
+  readonly fields: ReadonlyArray<{ readonly name: string; readonly type: GobType }>
+  readonly wire: OfKind<"struct", Wire.WireType>
+  readonly depth: number
+  readonly read: Array<unknown>
+  /** The last field that was received: its index in the stream, and in `fields`. */
+  sent: number
+  own: number
+}
 
 /**
  * Charges memory, in bytes, against the limit of an answer; throws a `Problem` when the limit is exceeded.

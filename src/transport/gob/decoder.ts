@@ -6,6 +6,7 @@
 import * as Result from "../../internal/result.js"
 import * as Limit from "../shared/limit.js"
 import { anyBasic, basic, built, bytes, cost, costOfObject, costOfTable, define, notSent, put } from "./build.js"
+import type { Entries, Fields, OfKind } from "./build.js"
 import { fail, Problem, Reader } from "./bytes.js"
 import { maxDepth, type Named } from "./encoder.js"
 import type { Value } from "./stream.js"
@@ -13,8 +14,6 @@ import type { GobType } from "./type.js"
 import { forget, type Types } from "./types.js"
 import { concrete, Walker } from "./walker.js"
 import * as Wire from "./wire.js"
-
-type OfKind<Kind, Of> = Extract<Of, { readonly kind: Kind }>
 
 /** Decodes a value as a type, or, without one, by the definitions of the stream alone. @internal */
 export const decode = (value: Value, type: GobType | undefined): unknown => {
@@ -28,6 +27,9 @@ export const decode = (value: Value, type: GobType | undefined): unknown => {
 /** The number of items and fields that are decoded in one step: a few milliseconds. @internal */
 export const perStep = 4_000
 
+/** How many parts of a value are skipped in the time in which one is decoded. */
+const skipsPerItem = 16
+
 /** Returned in place of a value when the step ends before it is decoded. */
 const paused = Symbol("paused")
 
@@ -38,26 +40,6 @@ const mismatch = (wire: Wire.WireType | undefined, id: number, type: GobType): n
   fail(`is ${wire === undefined ? Wire.nameOfId(id) : Wire.describe(wire)}, and not ${type.kind}`)
 
 const atEnd = (reader: Reader, value: unknown): unknown => reader.left === 0 ? value : fail("has more after a value")
-
-interface Entries {
-  readonly reader: Reader
-  readonly type: OfKind<"map", GobType> | undefined
-  readonly wire: OfKind<"map", Wire.WireType>
-  readonly depth: number
-  left: number
-  readonly out: Map<unknown, unknown> | Record<string, unknown>
-}
-
-interface Fields {
-  readonly reader: Reader
-  readonly fields: ReadonlyArray<{ readonly name: string; readonly type: GobType }>
-  readonly wire: OfKind<"struct", Wire.WireType>
-  readonly depth: number
-  readonly read: Array<unknown>
-  /** The last field that was received: its index in the stream, and in `fields`. */
-  sent: number
-  own: number
-}
 
 /**
  * Decodes a value in steps. `step` returns whether `result` is complete; other work can run between steps.
@@ -142,14 +124,20 @@ export class Reading {
     reader.continue(this.value.parts[this.next++] ?? fail("ends in the middle of a value"))
   }
 
-  private skip(reader: Reader, id: number, depth: number): void {
-    const walker = new Walker(this.types, forget, id, depth)
-    while (!walker.walk(reader)) {
+  /** Skips a field. A step skips more than it decodes. */
+  private skip(reader: Reader, walker: Walker): unknown {
+    const before = walker.passed
+    const until = before + skipsPerItem * Math.max(1, this.left)
+    let isAtEnd = walker.walk(reader, until)
+    while (isAtEnd === false) {
       this.goOn(reader)
+      isAtEnd = walker.walk(reader, until)
     }
-    if (walker.problem !== undefined) {
-      fail(walker.problem)
+    this.left -= (walker.passed - before) / skipsPerItem
+    if (isAtEnd === undefined) {
+      return this.save(() => this.skip(reader, walker))
     }
+    return walker.problem === undefined ? undefined : fail(walker.problem)
   }
 
   private read(reader: Reader, type: GobType | undefined, id: number, depth: number): unknown {
@@ -315,7 +303,9 @@ export class Reading {
         ? struct.own + 1
         : fields.findIndex((field) => field.name === name)
       if (own === -1) {
-        this.skip(reader, id, depth + 1)
+        if (this.skip(reader, new Walker(this.types, forget, id, depth + 1)) === paused) {
+          return this.save(() => this.fields(struct))
+        }
         continue
       }
       struct.own = own

@@ -87,7 +87,7 @@ export class Stream {
     } else {
       this.add(bytes)
     }
-    const isAtEnd = this.walker.walk(reader)
+    const isAtEnd = this.walker.walk(reader) === true
     this.problem ??= this.walker.problem
     return isAtEnd
   }

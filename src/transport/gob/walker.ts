@@ -35,6 +35,8 @@ export class Walker {
   private isBegun = false
   /** The problem with the value, when its end can be found nevertheless. */
   problem: string | undefined
+  /** How many parts of the value were skipped. */
+  passed = 0
 
   constructor(
     private readonly types: Types,
@@ -44,8 +46,11 @@ export class Walker {
     private readonly depth: number
   ) {}
 
-  /** Skips the bytes that are there. Returns whether the value ended; if not, it continues in the next message. */
-  walk(reader: Reader): boolean {
+  /**
+   * Skips the bytes that are there. Returns whether the value ended; if not, it continues in the next message. Returns
+   * `undefined` when it stopped because `until` parts of it were skipped.
+   */
+  walk(reader: Reader, until: number = Infinity): boolean | undefined {
     if (!this.isBegun) {
       this.isBegun = true
       this.pass(reader, this.id)
@@ -55,6 +60,10 @@ export class Walker {
       if (open === undefined) {
         return true
       }
+      if (this.passed >= until) {
+        return undefined
+      }
+      this.passed++
       const id = this.next(open, reader)
       if (id !== undefined) {
         this.pass(reader, id)

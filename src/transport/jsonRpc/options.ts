@@ -58,7 +58,8 @@ export interface Options {
   readonly headers?: Readonly<Record<string, string>> | undefined
   /**
    * The largest answer that is read, in bytes. A larger one is `Fatal Protocol`, and so is one that would be made into
-   * more than 4 times as much memory: 4 MB of `[]` are a million arrays. Default 4 MiB, as in gRPC.
+   * more than 3.5 times as much memory, and more than 1 MiB: 4 MB of `[]` are a million arrays. Default 4 MiB, as in
+   * gRPC.
    */
   readonly maxResponseBytes?: number | undefined
   /**

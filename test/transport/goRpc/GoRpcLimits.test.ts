@@ -116,6 +116,32 @@ describe("what is made of one answer in gob", () => {
     )
     assert.throws(() => wrong.step(), "at Record.Y is int, and not float")
   })
+
+  it("fields that nobody asked for are passed over in steps, with what they have in interfaces", () => {
+    const count = 300_000
+    const Things = Schema.Array(Gob.named({ point: Point, list: Lists }))
+    const Wide = Schema.Struct({ Numbers: Lists, First: Gob.Int, Things, Last: Gob.Int })
+    const things = Array.from({ length: 20_000 }, (_, i) => ({ name: "point", value: { X: i, Y: 1 } } as const))
+    const bytes = Either.getOrThrow(
+      Gob.encode(Wide)({
+        Numbers: Array<number>(count).fill(1),
+        First: 1,
+        Things: [...things, { name: "list", value: [1, 2] }],
+        Last: 2
+      })
+    )
+    const asked = Schema.Struct({ First: Gob.Int, Last: Gob.Int })
+    for (const schema of [asked, Schema.Struct({ ...asked.fields, Things })]) {
+      const reading = new decoder.Reading(valueOf(bytes), Type.of(schema.ast))
+      let steps = 1
+      while (!reading.step()) {
+        steps++
+      }
+      const { First, Last } = reading.result as typeof asked.Type
+      assert.deepStrictEqual([First, Last], [1, 2])
+      assert.isAtLeast(steps, Math.floor(count / (16 * decoder.perStep)))
+    }
+  })
 })
 
 describe("a schema applied to a long answer", () => {
