@@ -47,9 +47,12 @@ export const callOptions: Check = (value) =>
       }`
     }
 
+/** Returns whether an error is one of the library that quotes the value of a header. @internal */
+export const isOfMetadata = (thrown: unknown): boolean =>
+  thrown instanceof Error && /^Metadata (string|key|keys|binary)\b/.test(thrown.message)
+
 /** Redacts an error of the library that quotes the value of a header. */
-const hidden = (thrown: unknown): unknown =>
-  thrown instanceof Error && /^Metadata (string|key|keys|binary)\b/.test(thrown.message) ? Excerpt.of(thrown) : thrown
+const hidden = (thrown: unknown): unknown => isOfMetadata(thrown) ? Excerpt.of(thrown) : thrown
 
 /**
  * Returns the value for one attempt. A function that throws, or returns an invalid value, ends the call. A value that is

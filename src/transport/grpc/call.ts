@@ -65,7 +65,9 @@ const cut = () => new Error("the attempt was cut before its request was written"
 const announced = (own: Grpc.CallCredentials | undefined, progress: Deadline.Progress): Grpc.CallCredentials => {
   const credentials = Grpc.credentials.createFromMetadataGenerator((options, callback) => {
     const send = (metadata: Grpc.Metadata) => progress.sending() ? callback(null, metadata) : callback(cut())
-    return own === undefined ? send(nothing) : void own.generateMetadata(options).then(send, callback)
+    // credentials that fail without an error would end the process
+    const fail = (error: Error | null) => callback(error ?? new Error("the credentials gave no metadata"))
+    return own === undefined ? send(nothing) : void own.generateMetadata(options).then(send, fail)
   })
   // the library adds those of the channel, and then runs all of them at once
   const compose: Grpc.CallCredentials["compose"] = (other) =>
@@ -204,6 +206,13 @@ export const attempt = (
             : Effect.fail(
               error instanceof Error && error.message === "Channel has been shut down"
                 ? new Fatal({ reason: "Cancelled", method: name, message: "the client is closed", cause: error })
+                : AttemptOptions.isOfMetadata(error)
+                ? new Fatal({
+                  reason: "Custom",
+                  method: name,
+                  message: "an interceptor has set metadata that cannot be written",
+                  cause: Excerpt.of(error)
+                })
                 : withMethod(Classify.unknown(error), name)
             )
       }),

@@ -196,6 +196,7 @@ const broken = (failed: Failed): Retryable | Fatal | undefined => {
  */
 const unusable: ReadonlyArray<readonly [code: number, words: RegExp, reason: FatalReason]> = [
   [INTERNAL, /^Request message serialization failure: /, "InvalidArgument"],
+  [UNKNOWN, /^Getting metadata from plugin failed with error: Metadata (string value|key)(?= ")/, "InvalidArgument"],
   [RESOURCE_EXHAUSTED, /^Attempted to send message with a size larger than .*/, "InvalidArgument"],
   [INTERNAL, /^(Response message parsing error: |Failed to decompress [^:]*)/, "Protocol"],
   [RESOURCE_EXHAUSTED, /^Received message (larger than max |that decompresses to a size larger than ).*/, "Protocol"]

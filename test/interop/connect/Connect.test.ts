@@ -520,6 +520,7 @@ describe("proxies", () => {
 describe("answers that are not as the protocol says", () => {
   const bytes = (flags: number, text: string) =>
     Buffer.concat([Buffer.from([flags, 0, 0, 0, text.length]), Buffer.from(text)])
+  const compressed = 1
   const endOfStream = 2
   const pages: ReadonlyArray<
     readonly [string, "echo" | "watch", Record<string, string>, string | Uint8Array, boolean]
@@ -541,6 +542,20 @@ describe("answers that are not as the protocol says", () => {
       { "content-type": "application/connect+proto" },
       bytes(endOfStream, "[]"),
       true
+    ],
+    [
+      "a compressed message without a compression",
+      "watch",
+      { "content-type": "application/connect+proto" },
+      bytes(compressed, "x"),
+      true
+    ],
+    [
+      "a message that is not compressed as it says",
+      "echo",
+      { "content-type": "application/proto", "content-encoding": "gzip" },
+      "x",
+      true
     ]
   ]
   for (const [says, method, headers, body, useBinaryFormat] of pages) {
@@ -552,6 +567,35 @@ describe("answers that are not as the protocol says", () => {
         assert.deepStrictEqual([error._tag, error.reason], ["Fatal", "Protocol"], told(error).join())
       }))
   }
+
+  const statuses: ReadonlyArray<readonly [string, Record<string, string>]> = [
+    ["a grpc-message with a bare percent sign", { "grpc-status": "14", "grpc-message": "100% secret" }],
+    ["details that are not base64", { "grpc-status": "8", "grpc-status-details-bin": "!!!" }],
+    ["details that are no message", { "grpc-status": "8", "grpc-status-details-bin": "////" }]
+  ]
+  for (const [says, headers] of statuses) {
+    it.scopedLive(`gRPC: ${says}: the status is Fatal, and quotes nothing`, () =>
+      Effect.gen(function*() {
+        const { port } = yield* ConnectRaw.proxy("gRPC", {
+          status: 200,
+          headers: { "content-type": "application/grpc+proto", ...headers },
+          body: ""
+        })
+        const error = yield* Effect.flip((yield* clientOf("gRPC", port)).echo(x))
+        assert.deepStrictEqual([error._tag, error.reason], ["Fatal", "Protocol"], told(error).join())
+        assert.notInclude(JSON.stringify(error), "secret")
+      }))
+  }
+
+  it.scopedLive("gRPC-web: a trailer that no header can have is Fatal, and is not quoted", () =>
+    Effect.gen(function*() {
+      const body = bytes(128, "secret\u0001: x\r\n")
+      const headers = { "content-type": "application/grpc-web+proto" }
+      const { port } = yield* ConnectRaw.proxy("gRPC-web over HTTP/2", { status: 200, headers, body })
+      const error = yield* Effect.flip((yield* clientOf("gRPC-web over HTTP/2", port)).echo(x))
+      assert.deepStrictEqual([error._tag, error.reason], ["Fatal", "Protocol"], told(error).join())
+      assert.notInclude(JSON.stringify(error), "secret")
+    }))
 })
 
 describe("connections", () => {

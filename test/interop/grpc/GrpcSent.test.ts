@@ -9,6 +9,7 @@ import {
   RetryExhausted,
   RetryPolicy,
   RetrySchedule,
+  RpcError,
   RpcRetry,
   withRpcRetry
 } from "effect-rpc-retry"
@@ -136,6 +137,46 @@ describe("Grpc: what is sent", () => {
       const echo = Grpc.unary(client, "echo", { callOptions: { credentials }, idempotent: false })
       yield* echo(hi).pipe(withRpcRetry({ schedule }))
       assert.deepStrictEqual((yield* server.seen).map(({ metadata }) => metadata.get("token")), [["t"]])
+    }))
+
+  it.scopedLive("credentials that fail without an error end the call, and not the process", () =>
+    Effect.gen(function*() {
+      const { client } = yield* subject()
+      const credentials = grpc.credentials.createFromMetadataGenerator((_, callback) => callback(null))
+      const error = yield* Effect.flip(Grpc.unary(client, "echo", { callOptions: { credentials } })(hi))
+      assert.deepStrictEqual([error._tag, error.code], ["Fatal", "UNKNOWN"])
+    }))
+
+  it.scopedLive("a header that cannot be written is not quoted: of an interceptor, of credentials", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* subject()
+      const forbidden = { authorization: "Bearer secret\n" }
+      const interceptor: grpc.Interceptor = (options, next) =>
+        new grpc.InterceptingCall(next(options), {
+          start: (_, listener, next) => next(metadata(forbidden), listener)
+        })
+      const credentials = grpc.credentials.createFromMetadataGenerator((_, callback) => {
+        try {
+          callback(null, metadata(forbidden))
+        } catch (error) {
+          callback(error as Error)
+        }
+      })
+      const reasons: Array<string> = []
+      for (const callOptions of [{ interceptors: [interceptor] }, { credentials }]) {
+        const calls = [
+          Effect.asVoid(Grpc.unary(client, "echo", { callOptions })(hi)),
+          Effect.asVoid(Grpc.serverStream(client, "list", { callOptions })(hi))
+        ]
+        for (const call of calls) {
+          const error = yield* Effect.flip(call)
+          assert.instanceOf(error, Fatal)
+          assert.notInclude(`${RpcError.report(error)} ${JSON.stringify(error)}`, "secret")
+          reasons.push(error.reason)
+        }
+      }
+      assert.deepStrictEqual(reasons, ["Custom", "Custom", "InvalidArgument", "InvalidArgument"])
+      assert.deepStrictEqual(yield* server.seen, [])
     }))
 
   it.scopedLive("of the deadline of the options and the ambient one the earlier is sent", () =>
