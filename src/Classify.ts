@@ -335,9 +335,10 @@ const headerOf = (link: object, name: string): string | undefined => {
 
 /**
  * Reads `Retry-After`. A date is compared with the `Date` of the same response, because the clocks of machines differ.
+ * Without that the delay is not known, and may be any.
  */
 const retryAfterOf = (link: object): ServerHint.ServerHint | undefined => {
-  const date = Option.getOrElse(ServerHint.dateMillis(headerOf(link, "date") ?? ""), () => Infinity)
+  const date = Option.getOrElse(ServerHint.dateMillis(headerOf(link, "date") ?? ""), () => -Infinity)
   const hint = ServerHint.fromRetryAfter(headerOf(link, "retry-after"), date)
   return Option.getOrUndefined(hint)
 }
@@ -348,7 +349,9 @@ const retryAfterOf = (link: object): ServerHint.ServerHint | undefined => {
  * (AWS SDK). An error of the AWS SDK with `$retryable` is `Retryable` whatever its status.
  *
  * 429 becomes `Throttled` with the delivery `NotSent`. 408, 502, 503 and 504 become `Unavailable` with the delivery
- * `Unknown`. All other statuses from 400 become `Fatal`. The header `Retry-After` of the response is read.
+ * `Unknown`. All other statuses from 400 become `Fatal`. The header `Retry-After` of the response is read: seconds, or
+ * a date, which counts from the `Date` of the same response. A date without one beside it ends the call, as the delay is
+ * not known.
  *
  * It is not one of {@link rules}, since many errors unrelated to HTTP have a `status`. {@link promise} includes it.
  *

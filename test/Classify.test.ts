@@ -319,6 +319,7 @@ describe("Classify.promise: failures that carry a status", () => {
     assert.strictEqual(after(response(503, { "Retry-After": "2" })), 2000)
     assert.strictEqual(after({ status: 429, headers: new Headers({ "retry-after": "3" }) }), 3000)
     assert.strictEqual(after(response(503, { ...date, "retry-after": later })), 7000)
+    assert.strictEqual(after(response(503, { "retry-after": later })), Infinity)
     assert.strictEqual(after(response(503, { "retry-after": "soon" })), "Never")
     assert.strictEqual(after(response(503)), undefined)
   })
