@@ -615,8 +615,20 @@ interface NotCallable {
   readonly call?: never
 }
 
-/** What gives the functions among the options the types of their parameters: a type parameter alone does not. */
-type Functions = Pick<RetryPolicy.CommonOptions, "retryIf" | "onEvent">
+/**
+ * What an editor completes and explains the options by, and what gives the functions among them the types of their
+ * parameters: a type parameter alone does neither. Nothing is assignable to it.
+ */
+interface Shown
+  extends
+    RetryPolicy.CommonOptions,
+    CallNaming,
+    Pick<RetryPolicy.UnhedgedOptions, "idempotent">,
+    Partial<Pick<RetryPolicy.HedgedOptions, "hedge">>
+{
+  readonly [shown]: never
+}
+declare const shown: unique symbol
 
 type AnyCall = Effect.Effect<unknown, unknown, unknown>
 
@@ -782,7 +794,7 @@ const combinator = (builtWith?: Service): WithRpcRetry => {
  */
 export interface WithRpcRetry {
   /** Retries the call that it is given or, given options or nothing, returns a function that does. */
-  <T extends AnyCall | NoExcess<T> = {}>(x?: T | Functions, options?: Options): Retried<T>
+  <T extends AnyCall | NoExcess<T> = {}>(x?: T | Shown, options?: Options): Retried<T>
 }
 
 /**

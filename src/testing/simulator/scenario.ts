@@ -367,9 +367,7 @@ export const validate = (scenario: Scenario): Checked<Valid> =>
       return yield* invalid("duration", "must be at most 31 days")
     }
     const late = faults.findIndex(({ from }) => from >= duration)
-    if (late >= 0) {
-      return yield* invalid(`faults[${late}].at`, "must be before the end")
-    }
+    yield* late < 0 ? Result.void : invalid(`faults[${late}].at`, "must be before the end")
     const warmUp = yield* millis("warmUp", scenario.warmUp ?? 0, true)
     if (warmUp >= duration) {
       return yield* invalid("warmUp", "must be shorter than the duration")
