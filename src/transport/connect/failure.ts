@@ -112,31 +112,38 @@ const words: ReadonlyArray<readonly [RegExp, FatalReason]> = [
     "InvalidArgument"
   ],
   [
-    /^(protocol error: [^"'`]*|parse binary(?=: )|cannot decode [^:"'`]*|unsupported content type|unsupported response encoding|failed to parse EndStreamResponse|invalid end stream|invalid grpc-status|message .*is larger than configured readMaxBytes.*)/,
+    /^(protocol error: [^"'`]*|received compressed envelope, but do not know how to decompress|decompression failed|parse binary(?=: )|cannot decode [^:"'`]*|unsupported content type|unsupported response encoding|failed to parse EndStreamResponse|invalid end stream|invalid grpc-status|message .*is larger than configured readMaxBytes.*)/,
     "Protocol"
   ]
 ]
 
-/** Returns whether an answer was not JSON. The message of `JSON.parse` quotes it. */
-const isNotJson = ({ cause }: ConnectError): boolean => cause instanceof SyntaxError
+/** What the library could not read, by the class of its cause. The messages of these quote the answer. */
+const unreadable: ReadonlyArray<readonly [is: (error: ConnectError) => boolean, message: string]> = [
+  [({ cause }) => cause instanceof SyntaxError, "the answer is not JSON"],
+  [({ cause }) => cause instanceof URIError, "grpc-message cannot be decoded"],
+  [({ cause, code }) => cause instanceof Error && code === Code.DataLoss, "a binary header cannot be decoded"],
+  [
+    ({ cause, rawMessage }) => cause instanceof TypeError && rawMessage.startsWith("Headers.append: "),
+    "a header is not as HTTP says"
+  ]
+]
 
 const ofLibrary: Classify.Rule = (error) => {
   if (!(error instanceof ConnectError)) {
     return Option.none()
   }
   const known = words.find(([words]) => words.test(error.rawMessage))
-  if (known === undefined && !isNotJson(error)) {
-    return Option.none()
-  }
-  const [pattern, reason] = known ?? [undefined, "Protocol"]
-  return Option.some(
-    new Fatal({
-      reason,
-      code: names[error.code] ?? error.code,
-      message: pattern?.exec(error.rawMessage)?.[0].trim() ?? "the answer is not JSON",
-      cause: Excerpt.of(error)
-    })
-  )
+  const message = known?.[0].exec(error.rawMessage)?.[0].trim() ?? unreadable.find(([is]) => is(error))?.[1]
+  return message === undefined
+    ? Option.none()
+    : Option.some(
+      new Fatal({
+        reason: known?.[1] ?? "Protocol",
+        code: names[error.code] ?? error.code,
+        message,
+        cause: Excerpt.of(error)
+      })
+    )
 }
 
 /**
