@@ -63,22 +63,23 @@ export const ofLeg = <A, E, R>(
   { after, number, race }: Call.Leg,
   lateAfter: number | undefined,
   attempt: LazyArg<Effect.Effect<A, E, R>>
-): Effect.Effect<A, E, R> => {
-  const made = () =>
-    race.isAnswered ? Effect.interruptible(Effect.never) : Effect.matchCauseEffect(attempt(), {
-      onSuccess: (value) => {
-        race.isAnswered = true
-        return Effect.succeed(value)
-      },
-      onFailure: (cause) => {
-        const exit = Exit.failCause(cause)
-        race.isAnswered ||= verdictOf(exit)._tag === "Answer"
-        return exit
-      }
-    })
-  const line = number === 1 || race.isAnswered ? undefined : Logs.legStarts(call, after, lateAfter)
-  return line === undefined ? made() : Effect.andThen(line, Effect.suspend(made))
-}
+): Effect.Effect<A, E, R> =>
+  Logs.andThen(
+    number === 1 || race.isAnswered ? undefined : Logs.legStarts(call, after, lateAfter),
+    Effect.suspend(() =>
+      race.isAnswered ? Effect.interruptible(Effect.never) : Effect.matchCauseEffect(attempt(), {
+        onSuccess: (value) => {
+          race.isAnswered = true
+          return Effect.succeed(value)
+        },
+        onFailure: (cause) => {
+          const exit = Exit.failCause(cause)
+          race.isAnswered ||= verdictOf(exit)._tag === "Answer"
+          return exit
+        }
+      })
+    )
+  )
 
 /** What a leg that starts because others are late asks of schedule and budget: what a retry after a timeout asks. */
 const late = (call: Call.Call): Retryable =>
