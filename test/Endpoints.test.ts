@@ -1049,6 +1049,26 @@ describe("what is seen of endpoints", () => {
         "EndpointRemoved"
       ])
     }))
+
+  it.scoped("are events by which a reader has the same endpoints as the state, also where one gets a new client", () =>
+    Effect.gen(function*() {
+      const { list, source } = yield* manual
+      const endpoints = yield* Endpoints.make({ source, connect: servers().connect, metrics: "off" })
+      const there = new Set<string>()
+      yield* Effect.fork(Stream.runForEach(endpoints.events, (event) =>
+        Effect.sync(() => {
+          if (event._tag === "EndpointAdded") {
+            there.add(event.address)
+          } else if (event._tag === "EndpointRemoved") {
+            there.delete(event.address)
+          }
+        })))
+      yield* settled
+      yield* list({ address: "a", attributes: { pod: "users-1" } }, "b")
+      yield* list({ address: "a", attributes: { pod: "users-2" } }, "c")
+      yield* settled
+      assert.deepStrictEqual(Array.from(there).toSorted(), (yield* endpoints.state).map(({ address }) => address))
+    }))
 })
 
 describe("options of endpoints that are wrong", () => {

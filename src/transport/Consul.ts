@@ -13,6 +13,7 @@
  * - An index that goes back, as after a restore of the servers, starts over without one.
  * - A query that fails, or is not answered in time, keeps the last list; the next one is sent after a delay, as
  *   `Endpoints.fromStream` says.
+ * - A list that is empty because the token may not read the instances is a failure too.
  *
  * @since 0.1.0
  */

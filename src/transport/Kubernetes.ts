@@ -12,6 +12,8 @@
  * - The slices are listed once and then watched, so that a change is seen at once.
  * - A watch is bounded. The server is asked to end it after a minute, and a watch that has not ended 10 seconds later
  *   has gone silent: the slices are listed again. Bookmarks move the version on that the next watch starts from.
+ * - A watch that has ended without a word, not even a bookmark, is followed by a new list: a server that was restored to a
+ *   time before waits in silence for a version that it does not have yet.
  * - A version that is too old (410, as a status or within the watch), a connection that breaks, a token that is refused:
  *   the last list is kept, and the slices are listed again after a delay, as `Endpoints.fromStream` says.
  * - An endpoint that is not ready is left out. Of a pod with addresses of IPv4 and of IPv6, that of IPv4 is taken.

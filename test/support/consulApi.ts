@@ -39,6 +39,8 @@ export const make = () => {
     isSilent: false,
     /** The status of all answers, where it is not 0. */
     status: 0,
+    /** Leaves out all instances, which the token may not read. A query with an index is not told so. */
+    isFiltered: false,
     /** Another text for the header, where it is given. */
     header: undefined as string | undefined
   }
@@ -47,12 +49,17 @@ export const make = () => {
     waiting.clear()
     all.forEach((one) => one())
   }
-  const answer = () => {
+  const answer = (asked: string | null) => {
     if (state.isDead) {
       throw Object.assign(new Error("refused"), { code: "ECONNREFUSED" })
     }
     return state.status > 0
       ? json("rpc error making call: ACL not found", {}, state.status)
+      : state.isFiltered
+      ? json([], {
+        "x-consul-index": String(index),
+        ...(asked === null ? { "x-consul-results-filtered-by-acls": "true" } : {})
+      })
       : json(instances, { "x-consul-index": state.header ?? String(index) })
   }
   const handle: Handler = async ({ params }: Asked) => {
@@ -62,7 +69,7 @@ export const make = () => {
         waiting.add(resolve)
       })
     }
-    return answer()
+    return answer(asked)
   }
   return {
     state,

@@ -25,7 +25,8 @@ export type Slice = ReturnType<typeof slice>
 
 export const make = () => {
   const slices = new Map<string, Slice>()
-  const watches = new Set<ReturnType<typeof body>>()
+  /** The watches, and the version that each waits to be passed. */
+  const watches = new Map<ReturnType<typeof body>, number>()
   let version = 100
   const state = {
     /** Refuses requests, as a server that is not there. */
@@ -50,7 +51,11 @@ export const make = () => {
     (state.drips ? watch.drip : watch.write)(`${JSON.stringify(event)}\n`)
   const tell = (event: unknown) => {
     if (!state.isSilent) {
-      watches.forEach((watch) => send(watch, event))
+      watches.forEach((from, watch) => {
+        if (from < version) {
+          send(watch, event)
+        }
+      })
     }
   }
   const handle: Handler = ({ params }: Asked) => {
@@ -80,7 +85,7 @@ export const make = () => {
       send(watch, { type: "ERROR", object: status })
       watch.end()
     } else {
-      watches.add(watch)
+      watches.set(watch, Number(params.get("resourceVersion")))
     }
     return new Response(watch.stream)
   }
@@ -106,18 +111,24 @@ export const make = () => {
       tell({ type: "BOOKMARK", object: { kind: "EndpointSlice", metadata: { resourceVersion: String(version) } } })
     },
     version: () => version,
+    /** Goes back to a version and slices of before. Watches from later versions wait in silence, until they end. */
+    restore: (to: number, ...next: ReadonlyArray<Slice>) => {
+      version = to
+      slices.clear()
+      next.forEach((slice) => slices.set(slice.metadata.name, slice))
+    },
     /** Ends all watches, as a server does when their time is up. */
     endWatches: () => {
-      watches.forEach((watch) => watch.end())
+      watches.forEach((_, watch) => watch.end())
       watches.clear()
     },
     /** Breaks all watches. */
     cutWatches: () => {
-      watches.forEach((watch) => watch.cut())
+      watches.forEach((_, watch) => watch.cut())
       watches.clear()
     },
     /** Forgets all watches without a word, as a router does. */
     forgetWatches: () => watches.clear(),
-    write: (text: string) => watches.forEach((watch) => watch.write(text))
+    write: (text: string) => watches.forEach((_, watch) => watch.write(text))
   }
 }

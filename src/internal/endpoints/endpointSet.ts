@@ -86,27 +86,32 @@ export class EndpointSet<Client> {
     const now = nowOf(services)
     const isFirst = this.members.size === 0
     const before = this.members
-    const kept = endpoints.map((endpoint) => {
-      const known = before.get(endpoint.address)
-      if (known === undefined || !isSameTarget(known.endpoint, endpoint)) {
-        return undefined
-      }
-      before.delete(endpoint.address)
-      known.endpoint = endpoint
-      return known
-    })
-    this.byName = new Map(kept.flatMap((member) => member === undefined ? [] : [[member.name, member]]))
-    this.members = new Map(
-      endpoints.map((endpoint, i) => [endpoint.address, kept[i] ?? this.added(endpoint, isFirst, services)])
-    )
-    const left = Array.from(before.values())
-    for (const member of left) {
+    const left: Array<Member<Client>> = []
+    const leave = (member: Member<Client>): void => {
+      left.push(member)
       member.isGone = true
       this.tell({ _tag: "EndpointRemoved", address: member.name }, services)
       if (member.inFlight > 0) {
         this.leaving.add(member)
       }
     }
+    const kept = endpoints.map((endpoint) => {
+      const known = before.get(endpoint.address)
+      before.delete(endpoint.address)
+      if (known === undefined || isSameTarget(known.endpoint, endpoint)) {
+        return known
+      }
+      // it is told of before the one that comes in its place, whose address is the same
+      leave(known)
+      return undefined
+    })
+    this.byName = new Map(kept.flatMap((member) => member === undefined ? [] : [[member.name, member]]))
+    this.members = new Map(endpoints.map((endpoint, i) => {
+      const member = kept[i] ?? this.added(endpoint, isFirst, services)
+      member.endpoint = endpoint
+      return [endpoint.address, member]
+    }))
+    before.forEach(leave)
     if (!Ejection.isPossible(this.size)) {
       this.members.forEach(({ health }) => health.readmit(now))
     }

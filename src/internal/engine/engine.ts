@@ -291,11 +291,12 @@ const raced = <A, E, R>(
   call: Call.Call,
   hedge: Hedge
 ): Effect.Effect<A, E | Retryable, R> =>
-  Hedging.race(call, hedge, (leg) => {
+  Hedging.race(call, hedge, (leg, lateAfter) => {
     const passage = new Gate.Passage(call.services, call.deadline, leg)
     return Gate.cross(call.legGates, false, passage, {
       admitted: (permit, { held, restore }) => {
-        const attempt = Hedging.ofLeg(leg, () => Attempts.run(self, call, new Gate.Region(false, identity, held), leg))
+        const region = new Gate.Region(false, identity, held)
+        const attempt = Hedging.ofLeg(call, leg, lateAfter, () => Attempts.run(self, call, region, leg))
         return permit === undefined
           ? attempt
           : Effect.matchCauseEffect(restore(attempt), Gate.ending<A, E | Retryable>(permit, passage))

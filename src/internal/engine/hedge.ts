@@ -29,14 +29,14 @@ import * as Payment from "./payment.js"
  * Runs the legs of one round until one of them is answered, or all have failed. The attempt of the call is then the one
  * that decided it.
  *
- * - `run`: makes the attempt that a leg is.
+ * - `run`: makes the attempt that a leg is, given the time without an answer after which it is late, in milliseconds.
  *
  * @internal
  */
 export const race = <A, E, R>(
   call: Call.Call,
   hedge: Core,
-  run: (leg: Call.Leg) => Effect.Effect<A, E, R>
+  run: (leg: Call.Leg, lateAfter: number | undefined) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> =>
   Effect.suspend(() => {
     if (call.failedRounds === 0) {
@@ -44,27 +44,41 @@ export const race = <A, E, R>(
     }
     call.attemptContext = AttemptContext.withLegs(call.attemptContext)
     const legs = [Call.leg({ isOver: false }, 1, undefined, 0)]
-    return Race.race((number) => run(legs[number]!), planOf(call, hedge, legs))
+    const plan = planOf(call, hedge, legs)
+    return Race.race((number) => run(legs[number]!, plan.after), plan)
   })
 
 /**
  * The attempt of a leg. It is not made when another leg has ended the race while this one waited for the permit that the
- * other one gave back: the race is about to interrupt it, also where the caller cannot be interrupted.
+ * other one gave back: the race is about to interrupt it, also where the caller cannot be interrupted. An extra one is
+ * logged when it starts: a gate may have turned it away.
+ *
+ * - `lateAfter`: the time without an answer after which a leg is late, in milliseconds.
  *
  * @internal
  */
-export const ofLeg = <A, E, R>({ race }: Call.Leg, attempt: LazyArg<Effect.Effect<A, E, R>>): Effect.Effect<A, E, R> =>
-  race.isOver ? Effect.interruptible(Effect.never) : Effect.matchCauseEffect(attempt(), {
-    onSuccess: (value) => {
-      race.isOver = true
-      return Effect.succeed(value)
-    },
-    onFailure: (cause) => {
-      const exit = Exit.failCause(cause)
-      race.isOver ||= isEnd(verdictOf(exit))
-      return exit
-    }
-  })
+export const ofLeg = <A, E, R>(
+  call: Call.Call,
+  { after, number, race }: Call.Leg,
+  lateAfter: number | undefined,
+  attempt: LazyArg<Effect.Effect<A, E, R>>
+): Effect.Effect<A, E, R> =>
+  Logs.andThen(
+    number === 1 || race.isOver ? undefined : Logs.legStarts(call, after, lateAfter),
+    Effect.suspend(() =>
+      race.isOver ? Effect.interruptible(Effect.never) : Effect.matchCauseEffect(attempt(), {
+        onSuccess: (value) => {
+          race.isOver = true
+          return Effect.succeed(value)
+        },
+        onFailure: (cause) => {
+          const exit = Exit.failCause(cause)
+          race.isOver ||= isEnd(verdictOf(exit))
+          return exit
+        }
+      })
+    )
+  )
 
 /** What a leg that starts because others are late asks of schedule and budget: what a retry after a timeout asks. */
 const late = (call: Call.Call): Retryable =>
@@ -112,10 +126,7 @@ const planOf = (call: Call.Call, hedge: Core, legs: Array<Call.Leg>): Race.Plan 
       const step = Call.schedule(call).take(now, error)
       const stillMayStart = (goesOn: boolean) => goesOn && mayStart(call, legs, Monotonic.now(call.clock))
       return (Effect.isEffect(step) ? wait(Effect.map(step, stillMayStart)) : Effect.succeed(step)).pipe(
-        Effect.onExit((exit) => Effect.sync(() => Exit.isSuccess(exit) && exit.value ? legs.push(leg) : refund(leg))),
-        Effect.flatMap((isAdmitted) =>
-          Logs.andThen(isAdmitted ? Logs.legStarts(call, failure, after) : undefined, Effect.succeed(isAdmitted))
-        )
+        Effect.onExit((exit) => Effect.sync(() => Exit.isSuccess(exit) && exit.value ? legs.push(leg) : refund(leg)))
       )
     })
 

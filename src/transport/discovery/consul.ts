@@ -51,6 +51,9 @@ export interface Settings {
 /** The least time between the starts of two queries, in milliseconds: whatever wakes them, it is no storm. */
 const pace = 1_000
 
+/** How a list without instances is compared. */
+const emptyList = JSON.stringify([])
+
 /** Consul adds up to a sixteenth to the wait, so that clients do not come back together. In milliseconds. */
 const bound = (waitSeconds: number): number => waitSeconds * 1_000 * (1 + 1 / 16) + Requests.answerTimeout
 
@@ -97,6 +100,14 @@ export const lists = (
       const timeout = index === 0 ? Requests.answerTimeout : bound(waitSeconds)
       const response = yield* Requests.send(source, request(settings, index), timeout)
       const endpoints = endpointsOf(yield* Requests.read(source, response, Instances))
+      // what a token may not read is left out, with a status of success; only a query without an index is told so
+      if (endpoints.length === 0 && response.headers["x-consul-results-filtered-by-acls"] === "true") {
+        return yield* new DiscoveryFailed({ source, problem: "the token may not read the instances" })
+      }
+      if (endpoints.length === 0 && index > 0 && last !== emptyList) {
+        index = 0
+        return Option.none()
+      }
       const told = Number(response.headers["x-consul-index"])
       if (!Number.isSafeInteger(told)) {
         return yield* new DiscoveryFailed({ source, problem: "the answer has no index" })

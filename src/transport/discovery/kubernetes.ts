@@ -154,8 +154,9 @@ const list = (settings: Settings) =>
   }))
 
 /**
- * Lists, then watches from there. It fails when the watch breaks, is silent or starts from a version that is too old:
- * it is to be run anew, and lists again.
+ * Lists, then watches from there. It lists again when a watch has ended without a word: a version that a restore of the
+ * servers took away is waited for in silence. It fails when the watch breaks, is silent or starts from a version that is
+ * too old: it is to be run anew, and lists again.
  *
  * @internal
  */
@@ -163,11 +164,12 @@ export const lists = (
   settings: Settings
 ): Stream.Stream<ReadonlyArray<Endpoint>, DiscoveryFailed, HttpClient.HttpClient | FileSystem.FileSystem> =>
   Stream.unwrap(Effect.map(list(settings), (listed) => {
-    const { slices } = listed
-    let { version } = listed
+    let { slices, version } = listed
+    let isHeard = true
     const { source, watchSeconds } = settings
     const current = Effect.suspend(() => endpointsOf(settings, Array.from(slices.values())))
     const apply = (event: Event): Effect.Effect<boolean, DiscoveryFailed> => {
+      isHeard = true
       if (event.type === "ERROR") {
         const { code } = event.object
         return new DiscoveryFailed({
@@ -191,7 +193,12 @@ export const lists = (
         return true
       })
     }
+    const listedAgain = Effect.flatMap(list(settings), (listed) => {
+      ;({ slices, version } = listed)
+      return current
+    })
     const watch = Stream.unwrapScoped(Effect.gen(function*() {
+      isHeard = false
       const params = {
         watch: "1",
         allowWatchBookmarks: "true",
@@ -209,6 +216,9 @@ export const lists = (
     )
     return Stream.concat(
       Stream.fromEffect(current),
-      Stream.flatMap(Stream.repeatEffect(Requests.pacer(pace)), () => watch)
+      Stream.flatMap(
+        Stream.repeatEffect(Requests.pacer(pace)),
+        () => isHeard ? watch : Stream.concat(Stream.fromEffect(listedAgain), watch)
+      )
     )
   }))

@@ -1,7 +1,7 @@
 /**
  * What is told of a call with a hedge: events, spans, log lines, metrics.
  */
-import { Hedge, Retryable, RetryBudget, type RetryPolicy, withRpcRetry } from "effect-rpc-retry"
+import { Bulkhead, Hedge, Retryable, RetryBudget, type RetryPolicy, withRpcRetry } from "effect-rpc-retry"
 import * as Faults from "effect-rpc-retry/testing/Faults"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
@@ -92,6 +92,24 @@ describe("a hedge that the retry budget refuses", () => {
       )
       const { events } = yield* watching("HedgeUnpaid.Get", [answer(30)], { budget })
       assert.strictEqual(events[1], "10 HedgeRefused HedgeUnpaid.Get#1 reason=BudgetExhausted")
+    }))
+})
+
+describe("a leg that a bulkhead turns away", () => {
+  it.effect("is told of nowhere as an attempt: no event, no span, no log line, no count", () =>
+    Effect.gen(function*() {
+      const bulkhead = yield* Bulkhead.make({ concurrency: 1, queue: 0 })
+      const { events, logs, spans } = yield* watching("HedgeKept.Get", [answer(30)], { bulkhead })
+      assert.deepStrictEqual(events, [
+        "0 AttemptStarted HedgeKept.Get#1 attempt=1 leg=1",
+        "30 AttemptSucceeded HedgeKept.Get#1 attempt=1 took=30",
+        "30 CallSucceeded HedgeKept.Get#1 attempts=1 elapsed=30 waited=0"
+      ])
+      assert.lengthOf(spans, 2)
+      assert.deepStrictEqual(logs, [])
+      assert.includeMembers([...yield* Lab.metrics("HedgeKept")], [
+        "rpc.client.attempt.started {rpc.method=HedgeKept.Get} 1"
+      ])
     }))
 })
 

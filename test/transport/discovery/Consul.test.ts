@@ -161,6 +161,37 @@ describe("Consul.service", () => {
       assert.deepStrictEqual(followed.lists().at(-1), ["10.0.0.2:80"])
     }))
 
+  it.scoped("gives an empty list once, when a query without an index has said the same", () =>
+    Effect.gen(function*() {
+      const { agent, follow, seen } = inMemory()
+      agent.set(instance("users-1", "10.0.0.1", 80))
+      const followed = yield* follow()
+      yield* second
+      agent.set()
+      yield* TestClock.adjust("3 seconds")
+      agent.wake()
+      yield* TestClock.adjust("3 seconds")
+      assert.deepStrictEqual(followed.updates.length, 2)
+      assert.deepStrictEqual(followed.lists(), [["10.0.0.1:80"], []])
+      assert.deepStrictEqual(seen.map(({ params }) => params.has("index")), [false, true, false, true, true])
+    }))
+
+  it.scoped("keeps its list where the token may not read the instances any more, which Consul tells as an empty list", () =>
+    Effect.gen(function*() {
+      const { agent, follow } = inMemory()
+      agent.set(instance("users-1", "10.0.0.1", 80))
+      const followed = yield* follow({ token: Redacted.make("hunter2") })
+      yield* second
+      agent.state.isFiltered = true
+      agent.wake()
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(followed.problems().at(-1), "consul users: the token may not read the instances")
+      agent.state.isFiltered = false
+      agent.set(instance("users-2", "10.0.0.2", 80))
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(followed.lists(), [["10.0.0.1:80"], ["10.0.0.2:80"]])
+    }))
+
   it.scoped("shows its token in no error", () =>
     Effect.gen(function*() {
       const { agent, follow, seen } = inMemory()

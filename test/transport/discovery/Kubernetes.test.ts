@@ -115,6 +115,26 @@ describe("Kubernetes.service", () => {
       assert.deepStrictEqual(followed.problems(), [])
     }))
 
+  it.scoped("lists again after a watch without a word, as where the server was restored to a time before", () =>
+    Effect.gen(function*() {
+      const { api, follow, watched } = inMemory()
+      api.put(slice("a", [{ ip: "10.0.0.1" }]))
+      api.bookmark()
+      const followed = yield* follow()
+      yield* settle
+      api.restore(20, slice("a", [{ ip: "10.0.0.2" }]))
+      api.put(slice("b", [{ ip: "10.0.0.3" }]))
+      yield* TestClock.adjust("1 minute")
+      api.endWatches()
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(followed.lists().at(-1), ["10.0.0.2:8080", "10.0.0.3:8080"])
+      assert.strictEqual(watched().at(-1)?.params.get("resourceVersion"), "21")
+      api.put(slice("b", [{ ip: "10.0.0.4" }]))
+      yield* settle
+      assert.deepStrictEqual(followed.lists().at(-1), ["10.0.0.2:8080", "10.0.0.4:8080"])
+      assert.deepStrictEqual(followed.problems(), [])
+    }))
+
   it.scoped("starts at most one watch a second at a server that ends them at once", () =>
     Effect.gen(function*() {
       const { api, follow, watched } = inMemory()
