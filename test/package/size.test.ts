@@ -80,7 +80,7 @@ const limits: Readonly<Record<string, readonly [limit: number, program: string]>
   EffectRpc: [15_100, `export * from "effect-rpc-retry/transport/EffectRpc"`],
   Gob: [12_850, `export * from "effect-rpc-retry/transport/Gob"`],
   GoRpc: [26_800, `export * from "effect-rpc-retry/transport/GoRpc"`],
-  Grpc: [13_500, `export * from "effect-rpc-retry/transport/Grpc"`],
+  Grpc: [13_800, `export * from "effect-rpc-retry/transport/Grpc"`],
   HttpPool: [9_300, `export * from "effect-rpc-retry/transport/HttpPool"`],
   HttpRpc: [11_200, `export * from "effect-rpc-retry/transport/HttpRpc"`],
   JsonRpc: [16_800, `export * from "effect-rpc-retry/transport/JsonRpc"`],
