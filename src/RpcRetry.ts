@@ -223,8 +223,9 @@ export const layerConfig = (
 
 /**
  * A layer from a gRPC service config, as JSON text or parsed: the `retryPolicy` or `hedgingPolicy` and the `timeout` of
- * each `methodConfig`, and `retryThrottling`, by the rules of proposal A6. Names become `Service.Method`, `Service.*` and `*`. What else is
- * in the config is not looked at.
+ * each `methodConfig`, and `retryThrottling`, by the rules of proposal A6. Names become `Service.Method`, `Service.*` and `*`; a name
+ * of a service fits its own methods, not those of `Service.Other`, and an entry without names is for nobody. What else
+ * is in the config is not looked at.
  *
  * The `timeout` of a method is its `deadline`. `retryThrottling` is one budget for all methods; without it there is
  * none.

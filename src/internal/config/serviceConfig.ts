@@ -80,7 +80,8 @@ const HedgingPolicyConfig = Schema.Struct({
 const Name = Schema.Struct({ service: Schema.optional(Schema.String), method: Schema.optional(Schema.String) })
 
 const MethodConfig = Schema.Struct({
-  name: Schema.NonEmptyArray(Name),
+  // none is no mistake in gRPC: nothing has the policy then
+  name: Schema.Array(Name),
   timeout: Schema.optional(ProtoDuration),
   retryPolicy: Schema.optional(RetryPolicyConfig),
   hedgingPolicy: Schema.optional(HedgingPolicyConfig)

@@ -23,7 +23,8 @@ export interface Table {
   /** What the layer said by name, for when an update is taken back. */
   readonly said: ReadonlyMap<string, RetryPolicy.RetryPolicy>
   /**
-   * Whether of the names the most specific one alone holds, as in gRPC, or what it leaves open is said by the others.
+   * Whether names are read as gRPC reads them: the most specific one alone holds, where otherwise the others say what it
+   * leaves open, and one of a service fits its own methods, not those of `Service.Other`.
    */
   readonly exclusive: boolean
 }
@@ -53,8 +54,8 @@ export const checkName = (where: string, path: string, name: string): Result.Res
  * Returns the longest of the patterns that fit a method, but for `*`; `undefined` where none does. It looks each dotted
  * prefix up, as there may be thousands of names.
  */
-const patternOf = ({ named }: Table, method: string): string | undefined => {
-  for (let dot = method.lastIndexOf("."); dot > 0; dot = method.lastIndexOf(".", dot - 1)) {
+const patternOf = ({ exclusive, named }: Table, method: string): string | undefined => {
+  for (let dot = method.lastIndexOf("."); dot > 0; dot = exclusive ? 0 : method.lastIndexOf(".", dot - 1)) {
     const pattern = `${method.slice(0, dot)}.*`
     if (named.has(pattern)) {
       return pattern

@@ -188,6 +188,8 @@ describe("behaviour under a service config", () => {
       assert.strictEqual(yield* made("pkg.Echo.Stream", layered), 3)
       assert.strictEqual(yield* made("Other.Unary", layered), 2)
       assert.strictEqual(yield* made("Other.Unary", config({})), 1)
+      // a service is named as a whole, also where others have longer names
+      assert.strictEqual(yield* made("pkg.Echo.Admin.Stream", layered), 2)
       // the entry that names the method holds alone: its timeout, and no retries
       assert.strictEqual(yield* made("pkg.Echo.Unary", layered), 1)
       const { exit, took } = yield* play(
@@ -482,7 +484,8 @@ describe("validation of a service config", () => {
       hedging({ maxAttempts: 2, hedgingDelay: "0s", nonFatalStatusCodes: [14, "aborted"] })
     ],
     ["a hedge without any code", hedging({ maxAttempts: 2, nonFatalStatusCodes: [] })],
-    ["nothing", {}]
+    ["nothing", {}],
+    ["a policy for nobody", { methodConfig: [{ name: [], retryPolicy }, { name: [{}] }] }]
   ]
   for (const [name, config] of valid) {
     it.effect(`accepts ${name}`, () => build(config))
@@ -544,7 +547,7 @@ describe("validation of a service config", () => {
       { methodConfig: [{ name: [{ service: "A" }] }, { name: [{ service: "B" }, { service: "A" }] }] },
       "methodConfig[1].name[1]"
     ],
-    ["no names", { methodConfig: [{ name: [] }] }, "methodConfig[0].name[0]"],
+    ["a bad timeout beside no names", { methodConfig: [{ name: [], timeout: "1" }] }, "methodConfig[0].timeout"],
     ["a bad timeout", { methodConfig: [{ name: [{}], timeout: "1" }] }, "methodConfig[0].timeout"],
     ["maxAttempts beyond 32 bits", config({ maxAttempts: 1e16 }), `${policy}.maxAttempts`],
     ["a backoff beyond all bounds", config({ initialBackoff: `${"9".repeat(400)}s` }), `${policy}.initialBackoff`],
