@@ -31,6 +31,18 @@ const subject = Effect.gen(function*() {
 /** With a connection, so that a short time is enough for a request to arrive. */
 const warm = Effect.tap(subject, ({ list }) => Effect.flatMap(list({ value: "" }), Stream.runDrain))
 
+/** Answers with "a" and, once told to go on, with "b". */
+const inTwo = () => {
+  let end = () => {}
+  const step: Raw.Step = (stream) => {
+    stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true })
+    stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }))
+    stream.write(Raw.frame(Raw.text("a")))
+    end = () => stream.end(Raw.frame(Raw.text("b")))
+  }
+  return { step, goOn: () => end() }
+}
+
 const schedule = RetrySchedule.exponential({ base: "2 millis" }).pipe(RetrySchedule.retries(3))
 
 const unavailable = GrpcServer.status("UNAVAILABLE")
@@ -267,13 +279,8 @@ describe("Grpc.serverStream", () => {
     Effect.gen(function*() {
       const server = yield* Raw.make
       const list = Grpc.serverStream(yield* client(server.address), "list")
-      let goOn = () => {}
-      yield* server.script((stream) => {
-        stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true })
-        stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }))
-        stream.write(Raw.frame(Raw.text("a")))
-        goOn = () => stream.end(Raw.frame(Raw.text("b")))
-      })
+      const { goOn, step } = inTwo()
+      yield* server.script(step)
       const pull = yield* Stream.toPull(yield* list({ value: "" }))
       const first = yield* pull
       assert.isTrue(Option.isNone(yield* Effect.timeoutOption(pull, "20 millis")))
@@ -294,13 +301,8 @@ describe("Grpc.serverStream", () => {
         return call
       }
       Object.assign(echo, { list: Object.assign(watched, echo.list) })
-      let goOn = () => {}
-      yield* server.script((stream) => {
-        stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true })
-        stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }))
-        stream.write(Raw.frame(Raw.text("a")))
-        goOn = () => stream.end(Raw.frame(Raw.text("b")))
-      })
+      const { goOn, step } = inTwo()
+      yield* server.script(step)
       const pull = yield* Stream.toPull(yield* Grpc.serverStream(echo, "list")({ value: "" }))
       yield* pull
       const waiting = yield* Effect.fork(pull)
